@@ -1,0 +1,337 @@
+//! Settings: one struct per concern, the environment variable in the field's doc, all of them read
+//! and cross-checked before anything starts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::events::{Quality, Stage};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{name} is not set; it is {what}")]
+    Missing { name: &'static str, what: &'static str },
+    #[error("{name} is `{value}`, but must be {expected}")]
+    Invalid { name: &'static str, value: String, expected: &'static str },
+    #[error("cannot read {path}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{origin}: {message}")]
+    Toml { origin: String, message: String },
+    #[error("{origin}: {key} is {value}, but must be {expected}")]
+    Range { origin: String, key: String, value: String, expected: &'static str },
+}
+
+/// Everything a process needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub redis: RedisConfig,
+    pub postgres: PostgresConfig,
+    pub api: ApiConfig,
+    pub auth: AuthConfig,
+    pub media: MediaConfig,
+    pub streams: Streams,
+}
+
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// `REDIS_URL`, such as `redis://127.0.0.1:6379`.
+    pub url: String,
+    /// `REEL_PREFIX`: what all keys begin with, `reel` by default.
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    /// `DATABASE_URL`, such as `postgres://reel@127.0.0.1/reel`.
+    pub url: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// `REEL_BIND`: address and port, `127.0.0.1:8080` by default; port 0 takes a free one.
+    pub bind: SocketAddr,
+}
+
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// `CLERK_ISSUER`: what `iss` must be, such as `https://clerk.example.com`.
+    pub issuer: String,
+    /// `CLERK_JWKS_URL`: where the keys are; `<issuer>/.well-known/jwks.json` by default.
+    pub jwks_url: String,
+    /// `CLERK_AUTHORIZED_PARTIES`: the accepted values of `azp`, separated by commas; empty accepts any.
+    pub authorized_parties: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct MediaConfig {
+    /// `MEDIA_ROOT`: finished videos are under `videos/`, work in progress under `work/`; `media` by
+    /// default. API and workers must see the same folder.
+    pub root: PathBuf,
+    /// `DEFAULT_QUALITY`: `low`, `medium`, `high` (the default) or `ultra` (001-6.5).
+    pub default_quality: Quality,
+    /// `MAX_CONCURRENT_RENDERS`: scenes that one worker process renders at a time (001-6.4).
+    pub max_concurrent_renders: usize,
+    /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
+    pub espeak_program: PathBuf,
+}
+
+/// `streams.toml`; `REEL_STREAMS` names another file.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    pub partitions: u16,
+    pub stages: BTreeMap<Stage, StageSettings>,
+}
+
+#[derive(Debug, Clone)]
+pub struct StageSettings {
+    /// Consumer group.
+    pub group: String,
+    /// Pieces of work that one process runs at a time.
+    pub concurrency: usize,
+    pub timeout: Duration,
+}
+
+/// The environment, as a function so that tests need not change the process's own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's own environment; empty counts as not set.
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Config {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        Ok(Self {
+            redis: RedisConfig::from_environment(env)?,
+            postgres: PostgresConfig::from_environment(env)?,
+            api: ApiConfig::from_environment(env)?,
+            auth: AuthConfig::from_environment(env)?,
+            media: MediaConfig::from_environment(env)?,
+            streams: Streams::from_environment(env)?,
+        })
+    }
+}
+
+fn required(env: Environment, name: &'static str, what: &'static str) -> Result<String, Error> {
+    env(name).ok_or(Error::Missing { name, what })
+}
+
+impl RedisConfig {
+    fn from_environment(env: Environment) -> Result<Self, Error> {
+        let url = required(env, "REDIS_URL", "where the event log is, such as redis://127.0.0.1:6379")?;
+        let prefix = env("REEL_PREFIX").unwrap_or_else(|| "reel".to_owned());
+        // Braces would make another hash tag of the keys.
+        if prefix.contains(['{', '}']) {
+            return Err(Error::Invalid { name: "REEL_PREFIX", value: prefix, expected: "free of { and }" });
+        }
+        Ok(Self { url, prefix })
+    }
+}
+
+impl PostgresConfig {
+    fn from_environment(env: Environment) -> Result<Self, Error> {
+        let url = required(
+            env,
+            "DATABASE_URL",
+            "where the read models are, such as postgres://reel@127.0.0.1/reel",
+        )?;
+        Ok(Self { url })
+    }
+}
+
+impl ApiConfig {
+    fn from_environment(env: Environment) -> Result<Self, Error> {
+        let bind = env("REEL_BIND").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let expected = "an address and a port, such as 127.0.0.1:8080";
+        match bind.parse() {
+            Ok(bind) => Ok(Self { bind }),
+            Err(_) => Err(Error::Invalid { name: "REEL_BIND", value: bind, expected }),
+        }
+    }
+}
+
+impl AuthConfig {
+    fn from_environment(env: Environment) -> Result<Self, Error> {
+        let issuer =
+            required(env, "CLERK_ISSUER", "the issuer of session tokens, such as https://clerk.example.com")?;
+        let issuer = issuer.trim_end_matches('/').to_owned();
+        let jwks_url = env("CLERK_JWKS_URL").unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json"));
+        let parties = env("CLERK_AUTHORIZED_PARTIES").unwrap_or_default();
+        let authorized_parties =
+            parties.split(',').map(str::trim).filter(|party| !party.is_empty()).map(str::to_owned).collect();
+        Ok(Self { issuer, jwks_url, authorized_parties })
+    }
+}
+
+impl MediaConfig {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        let quality = env("DEFAULT_QUALITY").unwrap_or_else(|| "high".to_owned());
+        let expected = "low, medium, high or ultra";
+        let default_quality = Quality::ALL
+            .into_iter()
+            .find(|known| known.name() == quality)
+            .ok_or(Error::Invalid { name: "DEFAULT_QUALITY", value: quality, expected })?;
+        Ok(Self {
+            root: env("MEDIA_ROOT").unwrap_or_else(|| "media".to_owned()).into(),
+            default_quality,
+            max_concurrent_renders: renders(env)?,
+            espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
+        })
+    }
+}
+
+fn renders(env: Environment) -> Result<usize, Error> {
+    let Some(value) = env("MAX_CONCURRENT_RENDERS") else {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from));
+    };
+    match value.parse() {
+        Ok(count @ 1..=256) => Ok(count),
+        _ => Err(Error::Invalid {
+            name: "MAX_CONCURRENT_RENDERS",
+            value,
+            expected: "a whole number from 1 to 256",
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamsFile {
+    partitions: Option<i64>,
+    #[serde(default)]
+    stages: BTreeMap<Stage, StageFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageFile {
+    group: Option<String>,
+    concurrency: Option<i64>,
+    timeout_seconds: Option<i64>,
+}
+
+const SHIPPED_STREAMS: &str = include_str!("../streams.toml");
+
+impl Streams {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        let shipped = parse("the shipped streams.toml", SHIPPED_STREAMS)?;
+        let Some(path) = env("REEL_STREAMS").map(PathBuf::from) else {
+            return Self::layered("the shipped streams.toml", &shipped, &shipped);
+        };
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let origin = path.display().to_string();
+        let own = parse(&origin, &text)?;
+        Self::layered(&origin, &own, &shipped)
+    }
+
+    /// The settings of one stage; every stage has some.
+    pub fn stage(&self, stage: Stage) -> &StageSettings {
+        &self.stages[&stage]
+    }
+
+    fn layered(origin: &str, own: &StreamsFile, shipped: &StreamsFile) -> Result<Self, Error> {
+        let range = |key: String, value: i64, low: i64, high: i64, expected| {
+            if (low..=high).contains(&value) {
+                Ok(value)
+            } else {
+                Err(Error::Range { origin: origin.to_owned(), key, value: value.to_string(), expected })
+            }
+        };
+        let missing =
+            |key: String| Error::Toml { origin: origin.to_owned(), message: format!("{key} is missing") };
+        let partitions = own.partitions.or(shipped.partitions).ok_or_else(|| missing("partitions".into()))?;
+        let partitions = range("partitions".into(), partitions, 1, 256, "from 1 to 256")? as u16;
+        let mut stages = BTreeMap::new();
+        for stage in Stage::ALL {
+            let layers = || [own, shipped].into_iter().filter_map(|file| file.stages.get(&stage));
+            let key = |name: &str| format!("stages.{stage}.{name}");
+            let group =
+                layers().find_map(|layer| layer.group.clone()).ok_or_else(|| missing(key("group")))?;
+            if group.is_empty() || group.contains(char::is_whitespace) {
+                let expected = "a name without spaces";
+                return Err(Error::Range {
+                    origin: origin.to_owned(),
+                    key: key("group"),
+                    value: format!("`{group}`"),
+                    expected,
+                });
+            }
+            let concurrency =
+                layers().find_map(|layer| layer.concurrency).ok_or_else(|| missing(key("concurrency")))?;
+            let timeout = layers()
+                .find_map(|layer| layer.timeout_seconds)
+                .ok_or_else(|| missing(key("timeout_seconds")))?;
+            let concurrency = range(key("concurrency"), concurrency, 1, 1024, "from 1 to 1024")? as usize;
+            let timeout = range(key("timeout_seconds"), timeout, 1, 86_400, "from 1 to 86400")? as u64;
+            stages.insert(stage, StageSettings { group, concurrency, timeout: Duration::from_secs(timeout) });
+        }
+        Ok(Self { partitions, stages })
+    }
+}
+
+fn parse(origin: &str, text: &str) -> Result<StreamsFile, Error> {
+    toml::from_str(text).map_err(|error| Error::Toml {
+        origin: origin.to_owned(),
+        message: error.to_string().trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layered(text: &str) -> Result<Streams, Error> {
+        let shipped = parse("shipped", SHIPPED_STREAMS)?;
+        Streams::layered("streams.toml", &parse("streams.toml", text)?, &shipped)
+    }
+
+    #[test]
+    fn the_shipped_file_is_complete() {
+        let streams = layered("").unwrap();
+        assert_eq!(streams.partitions, 8);
+        assert_eq!(streams.stages.len(), Stage::ALL.len());
+    }
+
+    #[test]
+    fn an_own_file_overrides_what_it_names() {
+        let streams = layered("partitions = 3\n[stages.rendering]\nconcurrency = 1").unwrap();
+        assert_eq!(streams.partitions, 3);
+        assert_eq!(streams.stage(Stage::Rendering).concurrency, 1);
+        assert_eq!(streams.stage(Stage::Rendering).group, "rendering");
+    }
+
+    #[test]
+    fn errors_name_key_value_and_range() {
+        let message = |text| layered(text).unwrap_err().to_string();
+        assert_eq!(message("partitions = 0"), "streams.toml: partitions is 0, but must be from 1 to 256");
+        assert_eq!(
+            message("[stages.storage]\ntimeout_seconds = -1"),
+            "streams.toml: stages.storage.timeout_seconds is -1, but must be from 1 to 86400"
+        );
+        assert!(message("[stages.painting]\nconcurrency = 1").contains("painting"));
+        assert!(message("partition = 8").contains("unknown field `partition`"));
+    }
+
+    // 001-6.7
+    #[test]
+    fn defaults_are_sensible() {
+        let media = MediaConfig::from_environment(&|_| None).unwrap();
+        assert_eq!(media.default_quality, Quality::High);
+        assert!(media.max_concurrent_renders >= 1);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named_with_its_value() {
+        let env = |name: &str| (name == "MAX_CONCURRENT_RENDERS").then(|| "many".to_owned());
+        assert_eq!(
+            MediaConfig::from_environment(&env).unwrap_err().to_string(),
+            "MAX_CONCURRENT_RENDERS is `many`, but must be a whole number from 1 to 256"
+        );
+        let error = Config::from_environment(&|_| None).unwrap_err();
+        assert!(error.to_string().starts_with("REDIS_URL is not set"), "{error}");
+    }
+}

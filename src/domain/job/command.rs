@@ -1,0 +1,40 @@
+//! What can be asked of a job.
+
+use uuid::Uuid;
+
+use crate::events::job::{
+    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, WorkItem,
+};
+use crate::scene::Scene;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    Request(JobRequested),
+    /// A worker begins an attempt.
+    StartWork(WorkItem),
+    ReportProgress {
+        item: WorkItem,
+        done: u64,
+        total: u64,
+    },
+    FinishWork {
+        item: WorkItem,
+        outcome: Outcome,
+    },
+    FailWork {
+        item: WorkItem,
+        error: Failure,
+    },
+}
+
+/// What a stage produced.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Initialized,
+    Planned { scenes: Vec<Scene> },
+    Narrated { voice: String, scenes: Vec<NarratedScene> },
+    CodeGenerated { language: String, code: String },
+    Rendered { clip: Clip },
+    Combined { clip: Clip, thumbnails: Vec<Thumbnail> },
+    Stored { video_id: Uuid, target: StorageTarget, files: Vec<StoredFile>, video: VideoFacts },
+}

@@ -1,0 +1,185 @@
+//! Which events a command leads to.
+
+use super::command::{Command, Outcome};
+use super::state::{Job, Status};
+use crate::events::job::{Failure, JobRequested, StageProgressed, WorkItem};
+use crate::events::{JobEvent, Stage};
+
+/// Why a command leads to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the job exists already")]
+    AlreadyRequested,
+    #[error("there is no such job")]
+    Unknown,
+    #[error("the job has already ended")]
+    AlreadyEnded,
+    #[error("{0} is not open: it was never scheduled, or its result is recorded already")]
+    WorkNotOpen(String),
+    #[error("a result of {stage} does not fit: {reason}")]
+    WrongOutcome { stage: Stage, reason: &'static str },
+}
+
+/// The events that `command` leads to. Pure; an empty list means that there is nothing to record.
+pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
+    match command {
+        Command::Request(requested) => request(job, requested),
+        Command::StartWork(item) => open(job, item).map(|()| start(job, item)),
+        Command::ReportProgress { item, done, total } => {
+            open(job, item).map(|()| progress(job, item, done, total))
+        }
+        Command::FinishWork { item, outcome } => open(job, item).and_then(|()| finish(job, item, outcome)),
+        Command::FailWork { item, error } => open(job, item).map(|()| fail(item, error)),
+    }
+}
+
+fn open(job: &Job, item: WorkItem) -> Result<(), Rejection> {
+    if job.status == Status::Unknown {
+        return Err(Rejection::Unknown);
+    }
+    if job.has_ended() {
+        return Err(Rejection::AlreadyEnded);
+    }
+    if !job.open_work.contains(&item) {
+        return Err(Rejection::WorkNotOpen(crate::events::work::attempt_field(item.stage, item.scene)));
+    }
+    Ok(())
+}
+
+fn request(job: &Job, requested: JobRequested) -> Result<Vec<JobEvent>, Rejection> {
+    if job.status != Status::Unknown {
+        return Err(Rejection::AlreadyRequested);
+    }
+    let priority = requested.request.priority;
+    Ok(vec![
+        JobEvent::JobRequested(requested),
+        JobEvent::JobQueued { priority },
+        schedule(Stage::Initializing, None),
+    ])
+}
+
+fn schedule(stage: Stage, scene: Option<u32>) -> JobEvent {
+    JobEvent::StageScheduled(WorkItem { stage, scene, attempt: 1 })
+}
+
+fn start(job: &Job, item: WorkItem) -> Vec<JobEvent> {
+    if job.has_started(item.stage) {
+        return vec![];
+    }
+    vec![JobEvent::StageStarted {
+        stage: item.stage,
+        attempt: item.attempt,
+        percentage: job.percentage.max(item.stage.starts_at_percent()),
+        description: item.stage.description().to_owned(),
+    }]
+}
+
+/// Percentage when `done` of `total` is done of the piece of work: of the whole stage, or of one of its scenes.
+fn percent_within(job: &Job, item: WorkItem, done: u64, total: u64) -> f64 {
+    let own = if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) };
+    let fraction = if item.stage.is_per_scene() && !job.scenes.is_empty() {
+        (job.scenes_done(item.stage) as f64 + own) / job.scenes.len() as f64
+    } else {
+        own
+    };
+    rounded(job.percentage.max(item.stage.percent_at(fraction)))
+}
+
+/// Two digits are what a progress bar can show.
+fn rounded(percentage: f64) -> f64 {
+    (percentage * 100.0).round() / 100.0
+}
+
+fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
+    let percentage = percent_within(job, item, done, total);
+    // Scenes that are rendered side by side report by turns; what does not move the bar is no news.
+    if percentage <= job.percentage {
+        return vec![];
+    }
+    vec![JobEvent::StageProgressed(StageProgressed {
+        stage: item.stage,
+        scene: item.scene,
+        done,
+        total,
+        percentage,
+    })]
+}
+
+fn fail(item: WorkItem, error: Failure) -> Vec<JobEvent> {
+    let WorkItem { stage, scene, attempt } = item;
+    vec![
+        JobEvent::StageFailed { stage, scene, attempt, error: error.clone() },
+        JobEvent::JobFailed { stage, error },
+    ]
+}
+
+fn finish(job: &Job, item: WorkItem, outcome: Outcome) -> Result<Vec<JobEvent>, Rejection> {
+    let stage = item.stage;
+    let wrong = |reason| Err(Rejection::WrongOutcome { stage, reason });
+    match (stage, outcome) {
+        (Stage::Initializing, Outcome::Initialized) => Ok(then(job, stage, vec![])),
+        (Stage::Planning, Outcome::Planned { scenes }) => {
+            if scenes.is_empty() {
+                return wrong("a plan has at least one scene");
+            }
+            let planned =
+                (0..).zip(scenes).map(|(scene, description)| JobEvent::ScenePlanned { scene, description });
+            Ok(then(job, stage, planned.collect()))
+        }
+        (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes }) => {
+            if scenes.len() != job.scenes.len() {
+                return wrong("it must narrate every scene");
+            }
+            Ok(then(job, stage, vec![JobEvent::ScenarioCreated { voice, scenes }]))
+        }
+        (Stage::CodeGeneration, Outcome::CodeGenerated { language, code }) => {
+            let scene = scene_of(item)?;
+            let percentage = percent_within(job, item, 1, 1);
+            Ok(fan_in(job, item, JobEvent::SceneCodeGenerated { scene, language, code, percentage }))
+        }
+        (Stage::Rendering, Outcome::Rendered { clip }) => {
+            let scene = scene_of(item)?;
+            let percentage = percent_within(job, item, 1, 1);
+            Ok(fan_in(job, item, JobEvent::SceneRendered { scene, clip, percentage }))
+        }
+        (Stage::Combining, Outcome::Combined { clip, thumbnails }) => {
+            let mut results = vec![JobEvent::VideoCombined { clip }];
+            results.extend(thumbnails.into_iter().map(JobEvent::ThumbnailCreated));
+            Ok(then(job, stage, results))
+        }
+        (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
+            let bytes = files.iter().map(|file| file.bytes).sum();
+            let started = JobEvent::UploadStarted { target, files: files.len() as u32, bytes };
+            let mut events = then(job, stage, vec![started, JobEvent::UploadCompleted { target, files }]);
+            events.push(JobEvent::JobCompleted { video_id, video });
+            Ok(events)
+        }
+        _ => wrong("it is the result of another stage"),
+    }
+}
+
+fn scene_of(item: WorkItem) -> Result<u32, Rejection> {
+    item.scene.ok_or(Rejection::WrongOutcome { stage: item.stage, reason: "it names no scene" })
+}
+
+/// A scene is done; when it was the last one, the stage is.
+fn fan_in(job: &Job, item: WorkItem, scene_done: JobEvent) -> Vec<JobEvent> {
+    let is_last = job.scenes_done(item.stage) + 1 == job.scenes.len();
+    if is_last { then(job, item.stage, vec![scene_done]) } else { vec![scene_done] }
+}
+
+/// The results of a stage, its completion, and the work of the stage after it: one piece, or one for
+/// each scene.
+fn then(job: &Job, stage: Stage, results: Vec<JobEvent>) -> Vec<JobEvent> {
+    let mut events = results;
+    let percentage = rounded(job.percentage.max(stage.percent_at(1.0)));
+    events.push(JobEvent::StageCompleted { stage, percentage });
+    match stage.next() {
+        Some(next) if next.is_per_scene() => {
+            events.extend((0..job.scenes.len() as u32).map(|scene| schedule(next, Some(scene))));
+        }
+        Some(next) => events.push(schedule(next, None)),
+        None => {}
+    }
+    events
+}

@@ -1,0 +1,356 @@
+//! Given these events, when this command comes, then these events follow.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Command, Job, Outcome, Rejection, Status, decide};
+use crate::events::job::{
+    Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StorageTarget, Thumbnail, ThumbnailSize,
+    VideoFacts, WorkItem,
+};
+use crate::events::{JobEvent, OutputFormat, Priority, Quality, Stage, VideoRequest};
+use crate::scene::{Layout, RichText, Scene, SceneTimeline, Step};
+
+struct Given(Vec<JobEvent>);
+
+fn given(events: impl IntoIterator<Item = JobEvent>) -> Given {
+    Given(events.into_iter().collect())
+}
+
+impl Given {
+    fn job(&self) -> Job {
+        let recorded: Vec<_> = (1..)
+            .zip(&self.0)
+            .map(|(version, event)| RecordedJobEvent {
+                version,
+                recorded_at: DateTime::<Utc>::MIN_UTC,
+                event: event.clone(),
+            })
+            .collect();
+        Job::fold(&recorded)
+    }
+
+    fn when(self, command: Command) -> Then {
+        let decided = decide(&self.job(), command);
+        Then { given: self, decided }
+    }
+}
+
+struct Then {
+    given: Given,
+    decided: Result<Vec<JobEvent>, Rejection>,
+}
+
+impl Then {
+    #[track_caller]
+    fn then(self, expected: impl IntoIterator<Item = JobEvent>) {
+        assert_eq!(self.decided.unwrap(), expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[track_caller]
+    fn then_nothing(self) {
+        self.then([]);
+    }
+
+    #[track_caller]
+    fn then_rejected(self, rejection: Rejection) {
+        assert_eq!(self.decided.unwrap_err(), rejection);
+    }
+
+    /// Goes on from what was decided.
+    #[track_caller]
+    fn and(self) -> Given {
+        let Then { mut given, decided } = self;
+        given.0.extend(decided.unwrap());
+        given
+    }
+}
+
+fn requested() -> JobRequested {
+    JobRequested {
+        user_id: "user_1".into(),
+        request: VideoRequest {
+            topic: "Batteries".into(),
+            context: None,
+            script: Some("Ions move.".into()),
+            quality: Quality::High,
+            priority: Priority::Normal,
+            output_format: OutputFormat::Mp4,
+            fps: 30,
+            enable_subtitles: true,
+            enable_thumbnails: true,
+            title: None,
+            description: None,
+            tags: vec![],
+            model: None,
+            use_rag: None,
+            template_id: None,
+            style_preferences: None,
+            quality_levels: vec![],
+        },
+    }
+}
+
+fn scene(title: &str) -> Scene {
+    Scene {
+        layout: Layout::Content,
+        title: title.into(),
+        blocks: vec![crate::scene::Block::Paragraph { text: RichText::plain("x") }],
+        steps: vec![Step { narration: "x.".into(), reveals: vec![] }],
+    }
+}
+
+fn clip(file: &str) -> Clip {
+    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10 }
+}
+
+fn whole(stage: Stage) -> WorkItem {
+    WorkItem { stage, scene: None, attempt: 1 }
+}
+
+fn of_scene(stage: Stage, scene: u32) -> WorkItem {
+    WorkItem { stage, scene: Some(scene), attempt: 1 }
+}
+
+fn finish(item: WorkItem, outcome: Outcome) -> Command {
+    Command::FinishWork { item, outcome }
+}
+
+fn narrated(scene: u32) -> NarratedScene {
+    let timeline = SceneTimeline { fps: 30, frames: 30, steps: vec![] };
+    NarratedScene { scene, narration: format!("narration/{scene}.wav"), timeline }
+}
+
+fn code() -> Outcome {
+    Outcome::CodeGenerated { language: "typst".into(), code: "#page()".into() }
+}
+
+fn failure() -> Failure {
+    Failure { code: "DISK_FULL".into(), message: "no space left".into(), retryable: false, suggestion: None }
+}
+
+/// A job whose scenes are planned and narrated: both code generations are open.
+fn narrated_job() -> Given {
+    given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(finish(whole(Stage::Initializing), Outcome::Initialized))
+        .and()
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a"), scene("b")] }))
+        .and()
+        .when(finish(
+            whole(Stage::ScenarioCreation),
+            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)] },
+        ))
+        .and()
+}
+
+fn rendering_job() -> Given {
+    narrated_job()
+        .when(finish(of_scene(Stage::CodeGeneration, 0), code()))
+        .and()
+        .when(finish(of_scene(Stage::CodeGeneration, 1), code()))
+        .and()
+}
+
+// 000-1.1, 000-1.3
+#[test]
+fn a_request_is_recorded_queued_and_scheduled() {
+    given([]).when(Command::Request(requested())).then([
+        JobEvent::JobRequested(requested()),
+        JobEvent::JobQueued { priority: Priority::Normal },
+        JobEvent::StageScheduled(whole(Stage::Initializing)),
+    ]);
+}
+
+#[test]
+fn a_job_is_requested_once() {
+    given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(Command::Request(requested()))
+        .then_rejected(Rejection::AlreadyRequested);
+}
+
+#[test]
+fn an_unknown_job_does_no_work() {
+    given([]).when(Command::StartWork(whole(Stage::Planning))).then_rejected(Rejection::Unknown);
+}
+
+// 000-2.2
+#[test]
+fn the_first_start_of_a_stage_makes_the_job_processing() {
+    let started = given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(Command::StartWork(whole(Stage::Initializing)));
+    let job = started.and().job();
+    assert_eq!(job.status, Status::Processing);
+    assert_eq!(job.percentage, 5.0);
+}
+
+#[test]
+fn a_second_scene_does_not_start_the_stage_again() {
+    rendering_job()
+        .when(Command::StartWork(of_scene(Stage::Rendering, 0)))
+        .and()
+        .when(Command::StartWork(of_scene(Stage::Rendering, 1)))
+        .then_nothing();
+}
+
+#[test]
+fn a_plan_fans_out_only_after_narration() {
+    given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(finish(whole(Stage::Initializing), Outcome::Initialized))
+        .and()
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a")] }))
+        .then([
+            JobEvent::ScenePlanned { scene: 0, description: scene("a") },
+            JobEvent::StageCompleted { stage: Stage::Planning, percentage: 30.0 },
+            JobEvent::StageScheduled(whole(Stage::ScenarioCreation)),
+        ]);
+}
+
+#[test]
+fn an_empty_plan_is_refused() {
+    given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(finish(whole(Stage::Initializing), Outcome::Initialized))
+        .and()
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![] }))
+        .then_rejected(Rejection::WrongOutcome {
+            stage: Stage::Planning,
+            reason: "a plan has at least one scene",
+        });
+}
+
+#[test]
+fn narration_fans_out_over_the_scenes() {
+    let job = narrated_job().job();
+    let open: Vec<_> = job.open_work.iter().copied().collect();
+    assert_eq!(open, [of_scene(Stage::CodeGeneration, 0), of_scene(Stage::CodeGeneration, 1)]);
+    assert_eq!(job.percentage, 50.0);
+}
+
+#[test]
+fn a_scene_that_is_not_the_last_only_moves_the_bar() {
+    narrated_job().when(finish(of_scene(Stage::CodeGeneration, 1), code())).then([
+        JobEvent::SceneCodeGenerated {
+            scene: 1,
+            language: "typst".into(),
+            code: "#page()".into(),
+            percentage: 65.0,
+        },
+    ]);
+}
+
+#[test]
+fn the_last_scene_fans_in_and_schedules_the_next_stage() {
+    narrated_job()
+        .when(finish(of_scene(Stage::CodeGeneration, 1), code()))
+        .and()
+        .when(finish(of_scene(Stage::CodeGeneration, 0), code()))
+        .then([
+            JobEvent::SceneCodeGenerated {
+                scene: 0,
+                language: "typst".into(),
+                code: "#page()".into(),
+                percentage: 80.0,
+            },
+            JobEvent::StageCompleted { stage: Stage::CodeGeneration, percentage: 80.0 },
+            JobEvent::StageScheduled(of_scene(Stage::Rendering, 0)),
+            JobEvent::StageScheduled(of_scene(Stage::Rendering, 1)),
+        ]);
+}
+
+#[test]
+fn a_second_result_of_the_same_scene_is_refused() {
+    narrated_job()
+        .when(finish(of_scene(Stage::CodeGeneration, 1), code()))
+        .and()
+        .when(finish(of_scene(Stage::CodeGeneration, 1), code()))
+        .then_rejected(Rejection::WorkNotOpen("code_generation:1".into()));
+}
+
+#[test]
+fn a_result_of_another_stage_is_refused() {
+    rendering_job().when(finish(of_scene(Stage::Rendering, 0), code())).then_rejected(
+        Rejection::WrongOutcome { stage: Stage::Rendering, reason: "it is the result of another stage" },
+    );
+}
+
+#[test]
+fn progress_never_falls_and_is_silent_when_nothing_moved() {
+    let half =
+        |scene| Command::ReportProgress { item: of_scene(Stage::Rendering, scene), done: 50, total: 100 };
+    let moved = rendering_job().when(half(0)).and();
+    assert_eq!(moved.job().percentage, 82.5);
+    moved.when(half(1)).then_nothing();
+}
+
+#[test]
+fn progress_beyond_the_end_stays_within_the_stage() {
+    let item = of_scene(Stage::Rendering, 0);
+    let job = rendering_job().when(Command::ReportProgress { item, done: 500, total: 100 }).and().job();
+    assert_eq!(job.percentage, 85.0);
+}
+
+// 000-2.5, 000-5.2
+#[test]
+fn a_failed_stage_fails_the_job() {
+    rendering_job().when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure() }).then([
+        JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: failure() },
+        JobEvent::JobFailed { stage: Stage::Rendering, error: failure() },
+    ]);
+}
+
+#[test]
+fn a_result_after_the_end_is_refused() {
+    rendering_job()
+        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure() })
+        .and()
+        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .then_rejected(Rejection::AlreadyEnded);
+}
+
+#[test]
+fn a_stored_video_completes_the_job() {
+    let thumbnail =
+        Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "t.jpg".into(), bytes: 1 };
+    let video = VideoFacts {
+        duration_ms: 2000,
+        width: 1920,
+        height: 1080,
+        fps: 30.0,
+        frames: 60,
+        video_codec: "h264".into(),
+        audio_codec: "aac".into(),
+        bitrate: 1,
+        file_size: 20,
+    };
+    let target = StorageTarget::Local;
+    let job = rendering_job()
+        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .and()
+        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .and()
+        .when(finish(
+            whole(Stage::Combining),
+            Outcome::Combined { clip: clip("v.mp4"), thumbnails: vec![thumbnail.clone()] },
+        ))
+        .and()
+        .when(finish(
+            whole(Stage::Storage),
+            Outcome::Stored { video_id: Uuid::nil(), target, files: vec![], video },
+        ))
+        .and()
+        .job();
+    assert_eq!(job.status, Status::Completed);
+    assert_eq!(job.percentage, 100.0);
+    assert_eq!(job.thumbnails, [thumbnail]);
+    assert!(job.open_work.is_empty());
+    assert!(Stage::ALL.iter().all(|stage| job.stages[stage].completed_at.is_some()));
+}

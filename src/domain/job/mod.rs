@@ -1,0 +1,22 @@
+//! The job aggregate: one request on its way to one video.
+
+mod command;
+mod decide;
+#[cfg(test)]
+mod decide_tests;
+mod state;
+
+pub use command::{Command, Outcome};
+pub use decide::{Rejection, decide};
+pub use state::{Job, SceneProgress, StageProgress, Status};
+
+use crate::events::JobEvent;
+use crate::events::job::WorkItem;
+
+/// The work that an event puts on a stage's stream.
+pub fn scheduled_work(event: &JobEvent) -> Option<WorkItem> {
+    match event {
+        JobEvent::StageScheduled(item) => Some(*item),
+        _ => None,
+    }
+}

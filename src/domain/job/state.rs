@@ -1,0 +1,156 @@
+//! The state of a job, folded from its events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::events::job::{
+    Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
+};
+use crate::events::{JobEvent, Stage, VideoRequest};
+use crate::scene::Scene;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// No event yet.
+    #[default]
+    Unknown,
+    Queued,
+    Processing,
+    Completed,
+    Failed,
+}
+
+/// Everything that deciding, and the stages, need to know of a job.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Job {
+    /// Version of the last folded event; 0 for a job that does not exist.
+    pub version: u64,
+    pub status: Status,
+    pub user_id: String,
+    pub request: Option<VideoRequest>,
+    pub requested_at: Option<DateTime<Utc>>,
+    pub percentage: f64,
+    pub stages: BTreeMap<Stage, StageProgress>,
+    /// Work that is scheduled and has not ended.
+    pub open_work: BTreeSet<WorkItem>,
+    pub scenes: Vec<SceneProgress>,
+    pub combined: Option<Clip>,
+    pub thumbnails: Vec<Thumbnail>,
+    pub stored: Vec<StoredFile>,
+    pub video: Option<VideoFacts>,
+    pub failure: Option<(Stage, Failure)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StageProgress {
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneProgress {
+    pub description: Scene,
+    pub narrated: Option<NarratedScene>,
+    pub code: Option<String>,
+    pub clip: Option<Clip>,
+}
+
+impl Job {
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a RecordedJobEvent>) -> Self {
+        events.into_iter().fold(Self::default(), Self::evolve)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status, Status::Completed | Status::Failed)
+    }
+
+    pub fn has_started(&self, stage: Stage) -> bool {
+        self.stages.get(&stage).is_some_and(|progress| progress.started_at.is_some())
+    }
+
+    /// Scenes of a per-scene stage that are done.
+    pub fn scenes_done(&self, stage: Stage) -> usize {
+        let is_done = |scene: &&SceneProgress| match stage {
+            Stage::CodeGeneration => scene.code.is_some(),
+            Stage::Rendering => scene.clip.is_some(),
+            _ => false,
+        };
+        self.scenes.iter().filter(is_done).count()
+    }
+
+    /// The state after one more event.
+    pub fn evolve(mut self, recorded: &RecordedJobEvent) -> Self {
+        let at = recorded.recorded_at;
+        self.version = recorded.version;
+        if let Some(percentage) = recorded.event.percentage() {
+            self.percentage = self.percentage.max(percentage);
+        }
+        match &recorded.event {
+            JobEvent::JobRequested(requested) => {
+                self.user_id.clone_from(&requested.user_id);
+                self.request = Some(requested.request.clone());
+                self.requested_at = Some(at);
+            }
+            JobEvent::JobQueued { .. } => self.status = Status::Queued,
+            JobEvent::StageScheduled(item) => {
+                self.open_work.insert(*item);
+            }
+            JobEvent::StageStarted { stage, attempt, .. } => {
+                self.status = Status::Processing;
+                let progress = self.stages.entry(*stage).or_default();
+                progress.started_at.get_or_insert(at);
+                progress.attempts = progress.attempts.max(*attempt);
+            }
+            JobEvent::StageProgressed(_) | JobEvent::UploadStarted { .. } => {}
+            JobEvent::ScenePlanned { description, .. } => self.scenes.push(SceneProgress {
+                description: description.clone(),
+                narrated: None,
+                code: None,
+                clip: None,
+            }),
+            JobEvent::ScenarioCreated { scenes, .. } => {
+                for narrated in scenes {
+                    self.on_scene(narrated.scene, |scene| scene.narrated = Some(narrated.clone()));
+                }
+            }
+            JobEvent::SceneCodeGenerated { scene, code, .. } => {
+                self.on_scene(*scene, |state| state.code = Some(code.clone()));
+                self.close_work(Stage::CodeGeneration, Some(*scene));
+            }
+            JobEvent::SceneRendered { scene, clip, .. } => {
+                self.on_scene(*scene, |state| state.clip = Some(clip.clone()));
+                self.close_work(Stage::Rendering, Some(*scene));
+            }
+            JobEvent::VideoCombined { clip } => self.combined = Some(clip.clone()),
+            JobEvent::ThumbnailCreated(thumbnail) => self.thumbnails.push(thumbnail.clone()),
+            JobEvent::UploadCompleted { files, .. } => self.stored.clone_from(files),
+            JobEvent::StageCompleted { stage, .. } => {
+                self.stages.entry(*stage).or_default().completed_at = Some(at);
+                self.close_work(*stage, None);
+            }
+            JobEvent::StageFailed { stage, scene, .. } => self.close_work(*stage, *scene),
+            JobEvent::JobCompleted { video, .. } => {
+                self.status = Status::Completed;
+                self.video = Some(video.clone());
+            }
+            JobEvent::JobFailed { stage, error } => {
+                self.status = Status::Failed;
+                self.failure = Some((*stage, error.clone()));
+                self.open_work.clear();
+            }
+        }
+        self
+    }
+
+    fn on_scene(&mut self, index: u32, change: impl FnOnce(&mut SceneProgress)) {
+        if let Some(scene) = self.scenes.get_mut(index as usize) {
+            change(scene);
+        }
+    }
+
+    fn close_work(&mut self, stage: Stage, scene: Option<u32>) {
+        self.open_work.retain(|item| (item.stage, item.scene) != (stage, scene));
+    }
+}

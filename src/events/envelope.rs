@@ -1,0 +1,233 @@
+//! The envelope around every event: identity, order, origin, and the hash chain.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AggregateId, CommandId, EventId};
+
+/// The kind of an aggregate, as it stands in the `aggregate` field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AggregateKind {
+    Job,
+}
+
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+pub enum Actor {
+    User(String),
+    /// A worker process, by its consumer name.
+    Worker(String),
+    System,
+}
+
+/// An event as it is recorded. `data` keeps the recorded text byte for byte, because the hash covers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    pub event_id: EventId,
+    pub aggregate: AggregateKind,
+    pub aggregate_id: AggregateId,
+    /// 1-based and gapless within the aggregate.
+    pub version: u64,
+    pub event_type: String,
+    /// Number of the shape of `data`; 1 is the first.
+    pub schema: u32,
+    pub recorded_at: DateTime<Utc>,
+    pub command_id: CommandId,
+    /// The event that led to this one.
+    pub causation_id: Option<EventId>,
+    /// The same for everything that one request caused.
+    pub correlation_id: String,
+    pub actor: Actor,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// Hash of the aggregate's event before this one; 64 zeros before the first.
+    pub prev_hash: String,
+    /// BLAKE3 over `prev_hash` and all other fields, in hex.
+    pub hash: String,
+    /// The payload, JSON.
+    pub data: String,
+}
+
+/// `prev_hash` of an aggregate's first event.
+pub const CHAIN_START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+impl AggregateKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateKind::Job => "job",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "job" => Some(AggregateKind::Job),
+            _ => None,
+        }
+    }
+}
+
+impl Actor {
+    /// `user:ID`, `worker:NAME` or `system`.
+    pub fn to_field(&self) -> String {
+        match self {
+            Actor::User(id) => format!("user:{id}"),
+            Actor::Worker(name) => format!("worker:{name}"),
+            Actor::System => "system".to_owned(),
+        }
+    }
+
+    pub fn parse(field: &str) -> Option<Self> {
+        match field.split_once(':') {
+            Some(("user", id)) => Some(Actor::User(id.to_owned())),
+            Some(("worker", name)) => Some(Actor::Worker(name.to_owned())),
+            None if field == "system" => Some(Actor::System),
+            _ => None,
+        }
+    }
+}
+
+/// The one text form of a time in the log: UTC, microseconds, `Z`.
+pub fn time_field(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+impl Envelope {
+    /// Names of the stream fields, in the order in which they are written. The order never changes
+    /// from event to event: Redis then stores the names once for a whole stream node.
+    pub const FIELDS: [&'static str; 15] = [
+        "event_id",
+        "aggregate",
+        "aggregate_id",
+        "version",
+        "type",
+        "schema",
+        "recorded_at",
+        "command_id",
+        "causation_id",
+        "correlation_id",
+        "actor",
+        "traceparent",
+        "prev_hash",
+        "hash",
+        "data",
+    ];
+
+    /// The values of [`Self::FIELDS`], in their order.
+    pub fn field_values(&self) -> [String; 15] {
+        [
+            self.event_id.to_string(),
+            self.aggregate.name().to_owned(),
+            self.aggregate_id.to_string(),
+            self.version.to_string(),
+            self.event_type.clone(),
+            self.schema.to_string(),
+            time_field(self.recorded_at),
+            self.command_id.to_string(),
+            self.causation_id.map(|id| id.to_string()).unwrap_or_default(),
+            self.correlation_id.clone(),
+            self.actor.to_field(),
+            self.traceparent.clone(),
+            self.prev_hash.clone(),
+            self.hash.clone(),
+            self.data.clone(),
+        ]
+    }
+
+    /// What `hash` must be. Every field goes in with its length before it, so that no two different
+    /// envelopes give the same input.
+    pub fn compute_hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, value) in Self::FIELDS.iter().zip(self.field_values()) {
+            if *name != "hash" {
+                hasher.update(&(value.len() as u64).to_le_bytes());
+                hasher.update(value.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The envelope as JSON, for the API and the command line: `data` as an object, not as text.
+impl Serialize for Envelope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::{Error, SerializeStruct};
+        let data: serde_json::Value = serde_json::from_str(&self.data).map_err(S::Error::custom)?;
+        let mut out = serializer.serialize_struct("Envelope", Self::FIELDS.len())?;
+        out.serialize_field("event_id", &self.event_id)?;
+        out.serialize_field("aggregate", &self.aggregate)?;
+        out.serialize_field("aggregate_id", &self.aggregate_id)?;
+        out.serialize_field("version", &self.version)?;
+        out.serialize_field("type", &self.event_type)?;
+        out.serialize_field("schema", &self.schema)?;
+        out.serialize_field("recorded_at", &time_field(self.recorded_at))?;
+        out.serialize_field("command_id", &self.command_id)?;
+        out.serialize_field("causation_id", &self.causation_id)?;
+        out.serialize_field("correlation_id", &self.correlation_id)?;
+        out.serialize_field("actor", &self.actor)?;
+        out.serialize_field("traceparent", &self.traceparent)?;
+        out.serialize_field("prev_hash", &self.prev_hash)?;
+        out.serialize_field("hash", &self.hash)?;
+        out.serialize_field("data", &data)?;
+        out.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            event_id: EventId::new(),
+            aggregate: AggregateKind::Job,
+            aggregate_id: crate::ids::JobId::new().aggregate(),
+            version: 1,
+            event_type: "JobQueued".into(),
+            schema: 1,
+            recorded_at: Utc::now(),
+            command_id: CommandId::new(),
+            causation_id: None,
+            correlation_id: "c".into(),
+            actor: Actor::User("u".into()),
+            traceparent: String::new(),
+            prev_hash: CHAIN_START.into(),
+            hash: String::new(),
+            data: r#"{"priority":"high"}"#.into(),
+        }
+    }
+
+    #[test]
+    fn the_hash_covers_every_other_field() {
+        let original = envelope();
+        let hash = original.compute_hash();
+        let changes: [fn(&mut Envelope); 5] = [
+            |e| e.version = 2,
+            |e| e.data.push(' '),
+            |e| e.actor = Actor::System,
+            |e| e.prev_hash = "1".repeat(64),
+            |e| {
+                // Moving a character from one field to the next must show.
+                e.correlation_id = String::new();
+                e.traceparent = "c".into();
+            },
+        ];
+        for change in changes {
+            let mut changed = original.clone();
+            change(&mut changed);
+            assert_ne!(changed.compute_hash(), hash);
+        }
+        let mut sealed = original.clone();
+        sealed.hash = hash.clone();
+        assert_eq!(sealed.compute_hash(), hash, "the hash does not cover itself");
+    }
+
+    #[test]
+    fn actors_round_trip() {
+        for actor in [Actor::User("user:1".into()), Actor::Worker("w".into()), Actor::System] {
+            assert_eq!(Actor::parse(&actor.to_field()), Some(actor));
+        }
+        assert_eq!(Actor::parse("robot:1"), None);
+    }
+}

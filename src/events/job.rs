@@ -1,0 +1,261 @@
+//! The events of a job, and the types they carry.
+//!
+//! An event is a fact: past tense, immutable, complete enough to be folded without looking anything
+//! up. Its JSON shape is a promise; a change of shape needs a new schema number and an upcaster
+//! (see `upcast.rs`), and every shape that ever shipped keeps a file in `tests/fixtures/events/`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Stage;
+use super::request::{Priority, VideoRequest};
+use crate::scene::{Scene, SceneTimeline};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum JobEvent {
+    JobRequested(JobRequested),
+    JobQueued {
+        priority: Priority,
+    },
+    StageScheduled(WorkItem),
+    /// The first attempt at any of the stage's work began.
+    StageStarted {
+        stage: Stage,
+        attempt: u32,
+        percentage: f64,
+        description: String,
+    },
+    StageProgressed(StageProgressed),
+    ScenePlanned {
+        scene: u32,
+        description: Scene,
+    },
+    ScenarioCreated {
+        voice: String,
+        scenes: Vec<NarratedScene>,
+    },
+    SceneCodeGenerated {
+        scene: u32,
+        language: String,
+        code: String,
+        percentage: f64,
+    },
+    SceneRendered {
+        scene: u32,
+        clip: Clip,
+        percentage: f64,
+    },
+    VideoCombined {
+        clip: Clip,
+    },
+    ThumbnailCreated(Thumbnail),
+    UploadStarted {
+        target: StorageTarget,
+        files: u32,
+        bytes: u64,
+    },
+    UploadCompleted {
+        target: StorageTarget,
+        files: Vec<StoredFile>,
+    },
+    StageCompleted {
+        stage: Stage,
+        percentage: f64,
+    },
+    StageFailed {
+        stage: Stage,
+        scene: Option<u32>,
+        attempt: u32,
+        error: Failure,
+    },
+    JobCompleted {
+        video_id: Uuid,
+        video: VideoFacts,
+    },
+    JobFailed {
+        stage: Stage,
+        error: Failure,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRequested {
+    pub user_id: String,
+    pub request: VideoRequest,
+}
+
+/// One piece of work: a stage, or one scene of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkItem {
+    pub stage: Stage,
+    /// From 0; `None` when the stage is done in one piece.
+    pub scene: Option<u32>,
+    /// From 1.
+    pub attempt: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageProgressed {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    /// In the stage's own unit: frames when rendering, lines when speaking, bytes when storing.
+    pub done: u64,
+    pub total: u64,
+    pub percentage: f64,
+}
+
+/// The spoken narration of a scene, measured: the only clock of what follows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NarratedScene {
+    pub scene: u32,
+    /// WAV, 48 kHz, mono, 16 bit; relative to the job's workspace.
+    pub narration: String,
+    pub timeline: SceneTimeline,
+}
+
+/// A video file in the job's workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Clip {
+    /// Relative to the job's workspace.
+    pub file: String,
+    pub frames: u64,
+    pub duration_ms: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thumbnail {
+    pub size: ThumbnailSize,
+    pub width: u32,
+    pub height: u32,
+    /// Relative to the job's workspace.
+    pub file: String,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThumbnailSize {
+    Small,
+    Medium,
+    Large,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StorageTarget {
+    Local,
+}
+
+/// A file at its final place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub role: FileRole,
+    /// Relative to the storage's root.
+    pub key: String,
+    pub bytes: u64,
+    /// BLAKE3 of the content, in hex; the download's `ETag`.
+    pub blake3: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRole {
+    Video,
+    ThumbnailSmall,
+    ThumbnailMedium,
+    ThumbnailLarge,
+}
+
+/// What was read back from the finished file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoFacts {
+    pub duration_ms: u64,
+    pub width: u32,
+    pub height: u32,
+    pub fps: f64,
+    pub frames: u64,
+    pub video_codec: String,
+    pub audio_codec: String,
+    /// Bits per second, all streams.
+    pub bitrate: u64,
+    pub file_size: u64,
+}
+
+/// Why a stage or a job failed, in words for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable and upper-case, such as `DISK_FULL`.
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+    pub suggestion: Option<String>,
+}
+
+impl JobEvent {
+    /// The name in the envelope's `type` field.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            JobEvent::JobRequested(_) => "JobRequested",
+            JobEvent::JobQueued { .. } => "JobQueued",
+            JobEvent::StageScheduled(_) => "StageScheduled",
+            JobEvent::StageStarted { .. } => "StageStarted",
+            JobEvent::StageProgressed(_) => "StageProgressed",
+            JobEvent::ScenePlanned { .. } => "ScenePlanned",
+            JobEvent::ScenarioCreated { .. } => "ScenarioCreated",
+            JobEvent::SceneCodeGenerated { .. } => "SceneCodeGenerated",
+            JobEvent::SceneRendered { .. } => "SceneRendered",
+            JobEvent::VideoCombined { .. } => "VideoCombined",
+            JobEvent::ThumbnailCreated(_) => "ThumbnailCreated",
+            JobEvent::UploadStarted { .. } => "UploadStarted",
+            JobEvent::UploadCompleted { .. } => "UploadCompleted",
+            JobEvent::StageCompleted { .. } => "StageCompleted",
+            JobEvent::StageFailed { .. } => "StageFailed",
+            JobEvent::JobCompleted { .. } => "JobCompleted",
+            JobEvent::JobFailed { .. } => "JobFailed",
+        }
+    }
+
+    /// The percentage that the event states, where it states one.
+    pub fn percentage(&self) -> Option<f64> {
+        match self {
+            JobEvent::StageStarted { percentage, .. }
+            | JobEvent::StageProgressed(StageProgressed { percentage, .. })
+            | JobEvent::SceneCodeGenerated { percentage, .. }
+            | JobEvent::SceneRendered { percentage, .. }
+            | JobEvent::StageCompleted { percentage, .. } => Some(*percentage),
+            JobEvent::JobCompleted { .. } => Some(100.0),
+            _ => None,
+        }
+    }
+}
+
+impl ThumbnailSize {
+    pub const ALL: [ThumbnailSize; 3] = [ThumbnailSize::Small, ThumbnailSize::Medium, ThumbnailSize::Large];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            ThumbnailSize::Small => "small",
+            ThumbnailSize::Medium => "medium",
+            ThumbnailSize::Large => "large",
+        }
+    }
+
+    pub fn file_role(self) -> FileRole {
+        match self {
+            ThumbnailSize::Small => FileRole::ThumbnailSmall,
+            ThumbnailSize::Medium => FileRole::ThumbnailMedium,
+            ThumbnailSize::Large => FileRole::ThumbnailLarge,
+        }
+    }
+}
+
+/// A decoded event together with when it was recorded, which is all that folding needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedJobEvent {
+    pub version: u64,
+    pub recorded_at: DateTime<Utc>,
+    pub event: JobEvent,
+}

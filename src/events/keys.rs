@@ -1,0 +1,121 @@
+//! Every Redis key of the system is named here, and nowhere else.
+//!
+//! All keys of one partition share the hash tag `{pN}`, so that one script may touch them on Redis
+//! Cluster too. The prefix separates installations, and tests, that share one server.
+
+use super::{Priority, Stage};
+use crate::ids::{AggregateId, JobId};
+
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+    partitions: u16,
+}
+
+impl Keys {
+    pub fn new(prefix: impl Into<String>, partitions: u16) -> Self {
+        assert!(partitions > 0, "a log has at least one partition");
+        Self { prefix: prefix.into(), partitions }
+    }
+
+    pub fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
+        0..self.partitions
+    }
+
+    /// The partition an aggregate lives in, for ever: the low bits of its id, which are random in
+    /// UUIDv7 and a digest in UUIDv5.
+    pub fn partition_of(&self, id: AggregateId) -> u16 {
+        (id.0.as_u128() % u128::from(self.partitions)) as u16
+    }
+
+    /// Stream of whole events, ids `<seq>-0`.
+    pub fn log(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:log", self.prefix)
+    }
+
+    /// The partition's last sequence number.
+    pub fn head(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:head", self.prefix)
+    }
+
+    /// List of an aggregate's sequence numbers; its length is the aggregate's version.
+    pub fn history(&self, id: AggregateId) -> String {
+        format!("{}:{{p{}}}:history:{id}", self.prefix, self.partition_of(id))
+    }
+
+    /// Hash: command id -> first and last version that the command appended.
+    pub fn commands(&self, id: AggregateId) -> String {
+        format!("{}:{{p{}}}:commands:{id}", self.prefix, self.partition_of(id))
+    }
+
+    /// Hash: piece of work -> token of its current attempt. A field goes when its work is done.
+    pub fn attempts(&self, id: AggregateId) -> String {
+        format!("{}:{{p{}}}:attempts:{id}", self.prefix, self.partition_of(id))
+    }
+
+    /// Stream of work pointers, read by the stage's consumer group.
+    pub fn work(&self, partition: u16, stage: Stage, priority: Priority) -> String {
+        format!("{}:{{p{partition}}}:work:{stage}:{}", self.prefix, priority.name())
+    }
+
+    /// Channel on which every append rings: `<partition> <stage>,<stage>…`.
+    pub fn doorbell(&self) -> String {
+        format!("{}:doorbell", self.prefix)
+    }
+
+    /// The status view of one job.
+    pub fn status_view(&self, job: JobId) -> String {
+        format!("{}:{{p{}}}:view:status:{job}", self.prefix, self.partition_of(job.aggregate()))
+    }
+
+    /// Checkpoint of a Redis projection in one partition.
+    pub fn checkpoint(&self, projection: &str, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:checkpoint:{projection}", self.prefix)
+    }
+
+    /// What an `Idempotency-Key` of a user stands for, for 24 hours.
+    pub fn idempotency(&self, digest: &str) -> String {
+        format!("{}:idempotency:{digest}", self.prefix)
+    }
+
+    /// Heartbeats of the running processes: field = consumer name, value = time in ms.
+    pub fn workers(&self) -> String {
+        format!("{}:workers", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_an_aggregate_share_its_partitions_hash_tag() {
+        let keys = Keys::new("reel", 8);
+        let job = JobId::new();
+        let id = job.aggregate();
+        let partition = keys.partition_of(id);
+        let tag = format!("{{p{partition}}}");
+        for key in [
+            keys.log(partition),
+            keys.head(partition),
+            keys.history(id),
+            keys.commands(id),
+            keys.attempts(id),
+            keys.work(partition, Stage::Rendering, Priority::Urgent),
+            keys.status_view(job),
+            keys.checkpoint("status", partition),
+        ] {
+            assert!(key.contains(&tag), "{key} lacks {tag}");
+        }
+    }
+
+    #[test]
+    fn ids_spread_over_the_partitions() {
+        let keys = Keys::new("reel", 8);
+        let mut counts = [0; 8];
+        for _ in 0..8000 {
+            counts[usize::from(keys.partition_of(JobId::new().aggregate()))] += 1;
+        }
+        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+}

@@ -1,0 +1,27 @@
+//! The events and the log that holds them: the only thing in the system that is authoritative.
+//!
+//! Invariants:
+//! - A partition's entries are numbered 1, 2, 3… without a gap; so are an aggregate's versions.
+//! - An append writes all of its events, its work pointers and its acknowledgement, or nothing.
+//! - A command id is applied at most once to an aggregate.
+//! - What is recorded is never edited; old shapes are upcast when they are read.
+//!
+//! Deliberately absent: deciding anything (see `domain`), and blocking reads (see `doorbell`).
+
+pub mod connection;
+pub mod doorbell;
+mod envelope;
+pub mod job;
+mod keys;
+mod log;
+mod request;
+mod stage;
+pub mod upcast;
+pub mod work;
+
+pub use envelope::{Actor, AggregateKind, CHAIN_START, Envelope, time_field};
+pub use job::JobEvent;
+pub use keys::Keys;
+pub use log::{Append, Appended, Error, EventLog};
+pub use request::{OutputFormat, Priority, Quality, VideoRequest};
+pub use stage::Stage;

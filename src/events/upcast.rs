@@ -1,0 +1,86 @@
+//! Brings old event shapes up to the current one when they are read. What is recorded never changes.
+//!
+//! An upcaster is one pure step, from a schema number to the next. Every shape that ever shipped has
+//! a file in `tests/fixtures/events/`, named `<Type>.<schema>.json`; a test decodes them all, and
+//! another fails when a type's current shape has no file.
+
+use serde_json::Value;
+
+use super::job::JobEvent;
+
+/// The current schema number of every event type that is past its first shape.
+const CURRENT: &[(&str, u32)] = &[];
+
+type Step = fn(Value) -> Value;
+
+/// `(type, from schema, step to from + 1)`.
+const STEPS: &[(&str, u32, Step)] = &[];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("event type {event_type} has schema {found}, but this version knows schemas 1 to {current}")]
+    UnknownSchema { event_type: String, found: u32, current: u32 },
+    #[error("event type {event_type} has no step from schema {from}")]
+    MissingStep { event_type: String, from: u32 },
+    #[error("cannot read the data of {event_type} schema {schema}")]
+    Data { event_type: String, schema: u32, source: serde_json::Error },
+}
+
+pub fn current_schema(event_type: &str) -> u32 {
+    CURRENT.iter().find(|(name, _)| *name == event_type).map_or(1, |(_, schema)| *schema)
+}
+
+/// Reads an event of any schema that ever shipped.
+pub fn decode(event_type: &str, schema: u32, data: &str) -> Result<JobEvent, Error> {
+    let data_error = |source| Error::Data { event_type: event_type.to_owned(), schema, source };
+    let mut value: Value = serde_json::from_str(data).map_err(data_error)?;
+    let current = current_schema(event_type);
+    if schema == 0 || schema > current {
+        return Err(Error::UnknownSchema { event_type: event_type.to_owned(), found: schema, current });
+    }
+    for from in schema..current {
+        let (_, _, step) = STEPS
+            .iter()
+            .find(|(name, at, _)| *name == event_type && *at == from)
+            .ok_or_else(|| Error::MissingStep { event_type: event_type.to_owned(), from })?;
+        value = step(value);
+    }
+    let tagged = serde_json::json!({ "type": event_type, "data": value });
+    serde_json::from_value(tagged).map_err(data_error)
+}
+
+/// The payload as it is recorded, always in the current schema.
+pub fn encode(event: &JobEvent) -> Result<String, serde_json::Error> {
+    let tagged = serde_json::to_value(event)?;
+    Ok(tagged.get("data").unwrap_or(&Value::Null).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Priority, Stage};
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        let event = JobEvent::StageStarted {
+            stage: Stage::Planning,
+            attempt: 1,
+            percentage: 15.0,
+            description: "d".into(),
+        };
+        let data = encode(&event).unwrap();
+        assert_eq!(decode("StageStarted", 1, &data).unwrap(), event);
+    }
+
+    #[test]
+    fn an_unknown_schema_or_type_is_refused_by_name() {
+        let data = encode(&JobEvent::JobQueued { priority: Priority::High }).unwrap();
+        let error = decode("JobQueued", 9, &data).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "event type JobQueued has schema 9, but this version knows schemas 1 to 1"
+        );
+        assert!(matches!(decode("JobVanished", 1, "{}"), Err(Error::Data { .. })));
+        assert!(matches!(decode("JobQueued", 1, "{}"), Err(Error::Data { .. })));
+    }
+}

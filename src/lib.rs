@@ -1,0 +1,9 @@
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod events;
+pub mod execute;
+pub mod ids;
+pub mod media;
+pub mod scene;
+pub mod storage;

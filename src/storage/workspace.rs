@@ -1,0 +1,49 @@
+//! The folder of one job while it runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ids::JobId;
+
+#[derive(Debug, Clone)]
+pub struct Workspaces {
+    root: PathBuf,
+}
+
+/// Paths inside are relative names such as `scenes/03.mp4`, which is how events refer to them.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspaces {
+    pub fn new(media_root: &Path) -> Self {
+        Self { root: media_root.join("work") }
+    }
+
+    pub fn of(&self, job: JobId) -> Workspace {
+        Workspace { root: self.root.join(job.to_string()) }
+    }
+}
+
+impl Workspace {
+    /// Creates the folder and those inside it; a second call changes nothing.
+    pub fn create(&self) -> io::Result<()> {
+        for folder in ["narration", "scenes", "thumbnails"] {
+            std::fs::create_dir_all(self.root.join(folder))?;
+        }
+        Ok(())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Removes the folder and all in it; one that is not there is fine.
+    pub fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
