@@ -117,8 +117,21 @@ impl Executor {
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
+        let loaded = self.load(id).await?;
+        self.execute_on(id, loaded, command, origin, done).await
+    }
+
+    /// Like [`Self::execute`], for a caller that has loaded the job already: `loaded` may be out of
+    /// date, which shows as a conflict and costs one more load.
+    pub async fn execute_on(
+        &self,
+        id: JobId,
+        mut loaded: LoadedJob,
+        command: Command,
+        origin: &Origin,
+        done: Option<&Receipt>,
+    ) -> Result<Executed, Error> {
         for _ in 0..CONFLICT_TRIES {
-            let loaded = self.load(id).await?;
             let decided = match job::decide(&loaded.job, command.clone()) {
                 Ok(events) => events,
                 // An applied command is rejected when it is decided again, but it was not refused.
@@ -132,11 +145,29 @@ impl Executor {
             }
             match self.append(id, &loaded, decided, origin, done).await {
                 Ok(executed) => return Ok(executed),
-                Err(Error::Log(LogError::Conflict { .. })) => {}
+                Err(Error::Log(LogError::Conflict { .. })) => loaded = self.load(id).await?,
                 Err(error) => return Err(error),
             }
         }
         Err(Error::Contended { job: id, tries: CONFLICT_TRIES })
+    }
+
+    /// Acknowledges work that has nothing to do any more.
+    pub async fn dismiss(&self, id: JobId, done: &Receipt) -> Result<(), Error> {
+        let version = self.log.version(id.aggregate()).await?;
+        let append = Append {
+            aggregate_id: id.aggregate(),
+            expected_version: version,
+            command_id: CommandId::of_attempt(done.token, "dismiss"),
+            events: &[],
+            work: &[],
+            done: Some(done),
+        };
+        match self.log.append(&append).await {
+            // The work was taken over or the job went on: what is left of it is somebody else's.
+            Ok(_) | Err(LogError::StaleAttempt | LogError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn earlier_result(

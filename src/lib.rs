@@ -1,9 +1,15 @@
+pub mod api;
+pub mod app;
 pub mod clock;
 pub mod config;
+pub mod consumers;
+pub mod dev;
 pub mod domain;
 pub mod events;
 pub mod execute;
 pub mod ids;
 pub mod media;
+pub mod projections;
 pub mod scene;
 pub mod storage;
+pub mod telemetry;

@@ -243,6 +243,15 @@ impl ThumbnailSize {
         }
     }
 
+    /// Width and height in pixels.
+    pub fn dimensions(self) -> (u32, u32) {
+        match self {
+            ThumbnailSize::Small => (320, 180),
+            ThumbnailSize::Medium => (640, 360),
+            ThumbnailSize::Large => (1280, 720),
+        }
+    }
+
     pub fn file_role(self) -> FileRole {
         match self {
             ThumbnailSize::Small => FileRole::ThumbnailSmall,

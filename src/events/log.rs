@@ -79,6 +79,7 @@ struct Scripts {
     append: Script,
     history: Script,
     take: Script,
+    hand_back: Script,
 }
 
 impl EventLog {
@@ -87,6 +88,7 @@ impl EventLog {
             append: Script::new(include_str!("append.lua")),
             history: Script::new(include_str!("history.lua")),
             take: Script::new(include_str!("take.lua")),
+            hand_back: Script::new(include_str!("hand_back.lua")),
         };
         Self { connection, keys: Arc::new(keys), scripts: Arc::new(scripts) }
     }
@@ -263,6 +265,17 @@ impl EventLog {
             .into_iter()
             .map(|(index, entry_id, fields)| parse_work(&streams[index - 1], group, stage, entry_id, &fields))
             .collect()
+    }
+
+    /// Puts taken work back on its stream for somebody else, if its attempt is still the current one.
+    pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
+        let mut call = self.scripts.hand_back.key(&work.receipt.stream);
+        call.key(self.keys.attempts(work.aggregate_id));
+        call.arg(&work.receipt.group).arg(&work.receipt.entry_id);
+        call.arg(&work.receipt.attempt_field).arg(work.receipt.token.to_string());
+        call.invoke_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "take work back", source })
     }
 
     /// Pieces of a stage's work that nobody has finished, over all partitions and priorities.

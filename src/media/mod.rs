@@ -2,5 +2,18 @@
 //!
 //! Nothing here knows of events, Redis or HTTP: functions take values and paths and return values.
 //! What burns CPU is blocking and takes a `CancellationToken` that it looks at for every frame.
+//! Every file appears under its name only when it is whole.
+
+mod aac;
+pub mod combine;
+pub mod encoder;
+mod ffmpeg;
+pub mod narration;
+pub mod picture;
+pub mod planner;
+pub mod probe;
+pub mod thumbnails;
+pub mod timeline;
+pub mod typeset;
 
 pub use crate::scene;

@@ -1,0 +1,220 @@
+//! Serving stored files: the video and its thumbnails, whole or in ranges (RFC 9110, section 14).
+
+use std::io::SeekFrom;
+use std::path::PathBuf;
+
+use futures_util::StreamExt;
+use salvo::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use salvo::http::{HttpRange, Method, StatusCode};
+use salvo::oapi::endpoint;
+use salvo::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::problem::{FieldError, Problem};
+use super::status::matches_etag;
+use super::visible_job;
+use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
+use crate::projections::status::{JobStatus, StatusView};
+
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A stored file on its way to a client.
+struct Served<'a> {
+    path: PathBuf,
+    file: &'a StoredFile,
+    content_type: &'static str,
+    disposition: String,
+    cache_control: &'static str,
+}
+
+/// Download the video
+///
+/// Supports ranges, `If-Range`, `If-None-Match` and `HEAD`. 409 before the job is completed.
+#[endpoint(
+    tags("videos"),
+    operation_id = "download_video",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
+               ("inline" = Option<bool>, Query, description = "Show in the browser instead of saving")),
+    responses((status_code = 200, description = "The file", content_type = "video/mp4"),
+              (status_code = 206, description = "The requested range", content_type = "video/mp4"),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 416, description = "The range lies outside the file", body = super::problem::ErrorBody))
+)]
+pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let inline =
+        req.query::<String>("inline").is_some_and(|value| matches!(value.as_str(), "true" | "1" | ""));
+    let (view, path, file) = stored(req, depot, FileRole::Video).await?;
+    let kind = if inline { "inline" } else { "attachment" };
+    let disposition = format!("{kind}; filename=\"{}.mp4\"", file_name(&view.topic));
+    let served = Served {
+        path,
+        file: &file,
+        content_type: "video/mp4",
+        disposition,
+        cache_control: "private, max-age=3600",
+    };
+    serve(req, res, served).await
+}
+
+/// A thumbnail of the video
+///
+/// JPEG, 320x180, 640x360 or 1280x720. 409 before the job is completed.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_thumbnail",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
+               ("size" = Option<String>, Query, description = "small, medium (the default) or large")),
+    responses((status_code = 200, description = "The picture", content_type = "image/jpeg"),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_thumbnail(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let name = req.query::<String>("size").unwrap_or_else(|| "medium".to_owned());
+    let size = ThumbnailSize::ALL.into_iter().find(|size| size.name() == name).ok_or_else(|| {
+        Problem::validation(vec![FieldError {
+            loc: vec!["query".into(), "size".into()],
+            msg: format!("is {name:?}, but must be one of small, medium, large"),
+            r#type: "not_allowed".into(),
+        }])
+    })?;
+    let (view, path, file) = stored(req, depot, size.file_role()).await?;
+    let disposition = format!("inline; filename=\"{}-{name}.jpg\"", file_name(&view.topic));
+    let served = Served {
+        path,
+        file: &file,
+        content_type: "image/jpeg",
+        disposition,
+        cache_control: "private, max-age=86400",
+    };
+    serve(req, res, served).await
+}
+
+/// Where a completed job's file is.
+async fn stored(
+    req: &Request,
+    depot: &Depot,
+    role: FileRole,
+) -> Result<(StatusView, PathBuf, StoredFile), Problem> {
+    let (state, view) = visible_job(req, depot).await?;
+    require_completed(&view)?;
+    let video = state.catalog.video(view.job_id).await?;
+    let file = video.and_then(|video| video.files.into_iter().find(|file| file.role == role));
+    let file = file.ok_or_else(|| Problem::not_found("this video has no such file"))?;
+    let path = state.storage.path(&file.key).map_err(|_| Problem::internal())?;
+    Ok((view, path, file))
+}
+
+/// 409 with what a client may show meanwhile.
+pub fn require_completed(view: &StatusView) -> Result<(), Problem> {
+    if view.status == JobStatus::Completed {
+        return Ok(());
+    }
+    let details = serde_json::json!({
+        "status": view.status.name(),
+        "progress": view.percentage,
+        "current_stage": view.stage_name(),
+    });
+    Err(Problem::conflict(format!("the video is not ready: the job is {}", view.status.name()), details))
+}
+
+/// Safe in a quoted header value and on every file system.
+fn file_name(topic: &str) -> String {
+    let name: String =
+        topic.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
+    let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "video".to_owned() } else { words.join("-") }
+}
+
+async fn serve(req: &Request, res: &mut Response, served: Served<'_>) -> Result<(), Problem> {
+    let gone = |error: std::io::Error| {
+        tracing::error!(path = %served.path.display(), %error, "a stored file cannot be opened");
+        Problem::not_found("the file is gone")
+    };
+    let mut file = tokio::fs::File::open(&served.path).await.map_err(gone)?;
+    let size = file.metadata().await.map_err(gone)?.len();
+    let etag = format!("\"{}\"", served.file.blake3);
+    set_headers(res.headers_mut(), &served, &etag)?;
+    let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if header(IF_NONE_MATCH).is_some_and(|tags| matches_etag(tags, &etag)) {
+        res.status_code(StatusCode::NOT_MODIFIED);
+        return Ok(());
+    }
+    // A range of another version of the file is worth nothing: then the whole file is sent.
+    let is_same_file = header(IF_RANGE).is_none_or(|tag| tag.trim() == etag);
+    let range = match header(RANGE).filter(|_| is_same_file) {
+        Some(range) => requested_range(range, size)?,
+        None => None,
+    };
+    let (start, length) = range.unwrap_or((0, size));
+    if range.is_some() {
+        res.status_code(StatusCode::PARTIAL_CONTENT);
+        let value = format!("bytes {start}-{}/{size}", start + length - 1);
+        res.headers_mut().insert(CONTENT_RANGE, header_value(&value)?);
+    }
+    res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if req.method() != Method::HEAD {
+        file.seek(SeekFrom::Start(start)).await.map_err(gone)?;
+        res.stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES).boxed());
+    }
+    Ok(())
+}
+
+/// First byte and length; `None` for the whole file. Several ranges at once are answered with the
+/// whole file, which a server may do, and which costs less than what they are abused for.
+fn requested_range(header: &str, size: u64) -> Result<Option<(u64, u64)>, Problem> {
+    if !header.trim_start().to_ascii_lowercase().starts_with("bytes") {
+        return Ok(None);
+    }
+    match HttpRange::parse(header, size).as_deref() {
+        Ok([range]) if range.length > 0 => Ok(Some((range.start, range.length))),
+        Ok([_, _, ..]) => Ok(None),
+        _ => {
+            let message = format!("the range `{header}` lies outside the file of {size} bytes");
+            let value = header_value(&format!("bytes */{size}"))?;
+            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", message)
+                .with_header(CONTENT_RANGE, value))
+        }
+    }
+}
+
+fn set_headers(headers: &mut HeaderMap, served: &Served<'_>, etag: &str) -> Result<(), Problem> {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(served.content_type));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(served.cache_control));
+    headers.insert(ETAG, header_value(etag)?);
+    headers.insert(CONTENT_DISPOSITION, header_value(&served.disposition)?);
+    Ok(())
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(text).map_err(|_| Problem::internal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_follow_the_rfc() {
+        let range = |header| requested_range(header, 1000).map_err(|problem| problem.status.as_u16());
+        assert_eq!(range("bytes=0-0"), Ok(Some((0, 1))));
+        assert_eq!(range("bytes=900-"), Ok(Some((900, 100))));
+        assert_eq!(range("bytes=-10"), Ok(Some((990, 10))));
+        assert_eq!(range("bytes=0-5000"), Ok(Some((0, 1000))));
+        assert_eq!(range("bytes=0-1,5-6"), Ok(None), "several ranges");
+        assert_eq!(range("lines=1-2"), Ok(None), "another unit");
+        assert_eq!(range("bytes=1000-"), Err(416));
+        assert_eq!(range("bytes=x"), Err(416));
+    }
+
+    #[test]
+    fn file_names_are_safe_in_headers() {
+        assert_eq!(file_name("Ions \"move\"\r\n: a/b"), "Ions-move-a-b");
+        assert_eq!(file_name("電池"), "video");
+    }
+}

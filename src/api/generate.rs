@@ -1,0 +1,176 @@
+//! `POST /videos/generate`.
+
+use std::time::Duration;
+
+use salvo::http::StatusCode;
+use salvo::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use salvo::oapi::endpoint;
+use salvo::prelude::*;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::generate_request;
+use super::problem::Problem;
+use super::status::JobSummary;
+use super::{ApiState, User, request_id, state, user};
+use crate::domain::job::{Command, Rejection};
+use crate::events::job::JobRequested;
+use crate::events::{Actor, VideoRequest};
+use crate::execute::{Error, Origin};
+use crate::ids::{CommandId, JobId};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY_BYTES: usize = 255;
+const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// What an idempotency key stands for.
+#[derive(Serialize, Deserialize)]
+struct Reserved {
+    job_id: JobId,
+    /// Digest of the body.
+    body: String,
+}
+
+/// Generate a video
+///
+/// Records the request and answers at once; the work goes on in the background. The body is flat, or
+/// wrapped as `{"configuration": {…}, "priority": …}`. With an `Idempotency-Key` header, a repeated
+/// request answers with the first one's job.
+#[endpoint(
+    tags("videos"),
+    operation_id = "generate_video",
+    security(["bearer" = []]),
+    request_body(content = serde_json::Value, description = "The video to make", content_type = "application/json",
+        example = json!({"topic": "How a battery works", "script": "# Batteries\n\nIons move.", "quality": "high"})),
+    responses((status_code = 201, description = "The job was accepted", body = JobSummary),
+              (status_code = 422, description = "Some fields are not valid; each is listed", body = super::problem::ErrorBody))
+)]
+pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let (state, user) = (state(depot)?, user(depot)?);
+    check_content_type(req)?;
+    let key = idempotency_key(req)?;
+    let traceparent = traceparent(req);
+    let body = req.payload_with_max_size(super::BODY_BYTES).await.map_err(unreadable)?.clone();
+    let request = generate_request::parse(&body, state.media.default_quality)?;
+
+    let (job_id, first_time) = match key {
+        Some(key) => reserve(&state, &user, &key, &body).await?,
+        None => (JobId::new(), true),
+    };
+    let replayed = submit(&state, &user, job_id, request, request_id(depot), traceparent).await?;
+    // The answer as it was first given: the job as it was when it was requested.
+    let view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
+    res.status_code(StatusCode::CREATED);
+    let location = format!("/api/v1/videos/jobs/{job_id}/status");
+    res.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::internal())?);
+    if replayed && !first_time {
+        res.headers_mut()
+            .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+    }
+    res.render(Json(JobSummary::of(&view)));
+    Ok(())
+}
+
+/// Appends the request. `true` when it had been appended before.
+async fn submit(
+    state: &ApiState,
+    user: &User,
+    job_id: JobId,
+    request: VideoRequest,
+    correlation_id: String,
+    traceparent: String,
+) -> Result<bool, Problem> {
+    let origin = Origin {
+        // The job's id names the intention: however often it is sent, the job is requested once.
+        command_id: CommandId(job_id.0),
+        actor: Actor::User(user.id.clone()),
+        correlation_id,
+        traceparent,
+        causation_id: None,
+    };
+    let command = Command::Request(JobRequested { user_id: user.id.clone(), request });
+    match state.executor.execute(job_id, command, &origin, None).await {
+        Ok(executed) => Ok(executed.replayed),
+        Err(Error::Rejected(Rejection::AlreadyRequested)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The job that a key stands for, and whether the key is new.
+async fn reserve(state: &ApiState, user: &User, key: &str, body: &[u8]) -> Result<(JobId, bool), Problem> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(user.id.as_bytes()).update(&[0]).update(key.as_bytes());
+    let log = state.executor.log();
+    let place = log.keys().idempotency(&hasher.finalize().to_hex());
+    let ours = Reserved { job_id: JobId::new(), body: blake3::hash(body).to_hex().to_string() };
+    let text = serde_json::to_string(&ours).map_err(|_| Problem::internal())?;
+    let earlier: Option<String> = redis::cmd("SET")
+        .arg(&place)
+        .arg(text)
+        .arg("NX")
+        .arg("GET")
+        .arg("EX")
+        .arg(IDEMPOTENCY_KEPT.as_secs())
+        .query_async(&mut log.connection())
+        .await?;
+    let Some(earlier) = earlier else {
+        return Ok((ours.job_id, true));
+    };
+    let earlier: Reserved = serde_json::from_str(&earlier).map_err(|_| Problem::internal())?;
+    if earlier.body != ours.body {
+        let message = "this Idempotency-Key was used with another body; use a new key for a new request";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", message));
+    }
+    Ok((earlier.job_id, false))
+}
+
+fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = req.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::bad_request(format!(
+            "Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_BYTES} visible ASCII characters, not {}",
+            value.len()
+        ))),
+    }
+}
+
+fn check_content_type(req: &Request) -> Result<(), Problem> {
+    let given = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = format!("the body must be application/json, not `{given}`");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+}
+
+fn unreadable(error: salvo::http::ParseError) -> Problem {
+    use salvo::http::ParseError;
+    match error {
+        ParseError::PayloadTooLarge => {
+            let message = format!("the body is too large; at most {} bytes are taken", super::BODY_BYTES);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message)
+        }
+        _ => Problem::bad_request("the body ended before it was complete"),
+    }
+}
+
+/// The caller's W3C trace context, or the start of a new trace.
+fn traceparent(req: &Request) -> String {
+    let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if is_traceparent(given) {
+        return given.to_owned();
+    }
+    let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
+    format!("00-{}-{}-01", trace.simple(), &span.simple().to_string()[16..])
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context, section 3.2).
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    matches!(parts[..], [version, trace, span, flags]
+        if version.len() == 2 && trace.len() == 32 && span.len() == 16 && flags.len() == 2)
+        && parts.iter().all(|part| is_hex(part))
+}

@@ -1,0 +1,146 @@
+//! `GET /videos/jobs/{job_id}/metadata`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use salvo::oapi::{ToSchema, endpoint};
+use salvo::prelude::*;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::files::require_completed;
+use super::problem::Problem;
+use super::visible_job;
+use crate::events::job::FileRole;
+use crate::projections::catalog::{StageRow, VideoRow};
+use crate::projections::status::StatusView;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MetadataAnswer {
+    pub job_id: Uuid,
+    pub video: VideoDetails,
+    /// Quality -> URL.
+    pub video_urls: BTreeMap<String, String>,
+    pub thumbnail_urls: Vec<String>,
+    pub download_url: String,
+    pub streaming_url: String,
+    pub streaming_info: serde_json::Value,
+    /// Empty while videos are stored locally.
+    pub s3_keys: Vec<String>,
+    pub technical_metadata: serde_json::Value,
+    pub chapters: Vec<serde_json::Value>,
+    pub processing: ProcessingDetails,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VideoDetails {
+    pub video_id: Uuid,
+    pub filename: String,
+    /// Bytes.
+    pub file_size: u64,
+    /// Seconds.
+    pub duration: f64,
+    pub width: u32,
+    pub height: u32,
+    pub fps: f64,
+    pub format: String,
+    pub video_codec: String,
+    pub audio_codec: String,
+    /// Bits per second.
+    pub bitrate: u64,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProcessingDetails {
+    pub stages: Vec<StageDetails>,
+    pub logs: Vec<serde_json::Value>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StageDetails {
+    pub name: String,
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub duration_seconds: Option<f64>,
+    pub attempts: i32,
+}
+
+/// The metadata of a finished video
+///
+/// What was read back from the file, where to get it, and how long each stage took. 409 before the
+/// job is completed.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_video_metadata",
+    security(["bearer" = []]),
+    parameters(("job_id" = Uuid, Path, description = "The job")),
+    responses((status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_video_metadata(
+    req: &mut Request,
+    depot: &mut Depot,
+) -> Result<Json<MetadataAnswer>, Problem> {
+    let (state, view) = visible_job(req, depot).await?;
+    require_completed(&view)?;
+    let video =
+        state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
+    Ok(Json(answer(&view, video)))
+}
+
+fn answer(view: &StatusView, row: VideoRow) -> MetadataAnswer {
+    let base = format!("/api/v1/videos/jobs/{}", view.job_id);
+    let download_url = format!("{base}/download");
+    let streaming_url = format!("{download_url}?inline=true");
+    let has = |role| row.files.iter().any(|file| file.role == role);
+    let thumbnails = [
+        (FileRole::ThumbnailSmall, "small"),
+        (FileRole::ThumbnailMedium, "medium"),
+        (FileRole::ThumbnailLarge, "large"),
+    ];
+    let thumbnail_urls = thumbnails
+        .into_iter()
+        .filter(|(role, _)| has(*role))
+        .map(|(_, size)| format!("{base}/thumbnail?size={size}"))
+        .collect();
+    let digests: BTreeMap<String, &str> =
+        row.files.iter().map(|file| (file.key.clone(), file.blake3.as_str())).collect();
+    let technical_metadata = serde_json::json!({ "frames": row.facts.frames, "blake3": digests });
+    MetadataAnswer {
+        job_id: view.job_id.0,
+        video: VideoDetails {
+            video_id: row.video_id,
+            filename: "video.mp4".to_owned(),
+            file_size: row.facts.file_size,
+            duration: row.facts.duration_ms as f64 / 1000.0,
+            width: row.facts.width,
+            height: row.facts.height,
+            fps: row.facts.fps,
+            format: "mp4".to_owned(),
+            video_codec: row.facts.video_codec,
+            audio_codec: row.facts.audio_codec,
+            bitrate: row.facts.bitrate,
+            created_at: row.created_at,
+        },
+        video_urls: BTreeMap::from([(view.quality.name().to_owned(), download_url.clone())]),
+        thumbnail_urls,
+        download_url,
+        streaming_url,
+        streaming_info: serde_json::json!({ "fast_start": true, "supports_ranges": true, "format": "mp4" }),
+        s3_keys: vec![],
+        technical_metadata,
+        chapters: vec![],
+        processing: ProcessingDetails { stages: row.stages.into_iter().map(details).collect(), logs: vec![] },
+    }
+}
+
+fn details(row: StageRow) -> StageDetails {
+    let duration = row.started_at.zip(row.completed_at).map(|(from, until)| until - from);
+    StageDetails {
+        name: row.stage,
+        started_at: row.started_at,
+        completed_at: row.completed_at,
+        duration_seconds: duration.map(|duration| duration.num_milliseconds() as f64 / 1000.0),
+        attempts: row.attempts,
+    }
+}

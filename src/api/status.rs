@@ -1,0 +1,262 @@
+//! `GET /videos/jobs/{job_id}/status`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use salvo::http::StatusCode;
+use salvo::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use salvo::oapi::{ToSchema, endpoint};
+use salvo::prelude::*;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::problem::{FieldError, Problem};
+use super::{ApiState, visible_job};
+use crate::events::Stage;
+use crate::events::job::Failure;
+use crate::projections::status::{JobStatus, StatusView};
+
+const LONGEST_WAIT_SECONDS: u64 = 30;
+
+/// A job as its request answers it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobSummary {
+    pub job_id: Uuid,
+    /// `queued`, `processing`, `completed`, `failed` or `cancelled`.
+    pub status: String,
+    pub priority: String,
+    pub progress: ProgressAnswer,
+    pub created_at: DateTime<Utc>,
+    pub estimated_completion: Option<DateTime<Utc>>,
+    pub batch_id: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgressAnswer {
+    /// 0 to 100; never falls.
+    pub percentage: f64,
+    pub current_stage: String,
+    pub stages_completed: Vec<String>,
+    pub stage_description: String,
+    pub updated_at: DateTime<Utc>,
+    pub estimated_completion: Option<DateTime<Utc>>,
+    pub processing_time_seconds: Option<f64>,
+    pub scenes_total: u32,
+    pub scenes_done: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobStatusAnswer {
+    #[serde(flatten)]
+    #[salvo(schema(inline = false))]
+    pub summary: JobSummary,
+    pub user_id: String,
+    pub topic: String,
+    pub quality: String,
+    pub updated_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub video_id: Option<Uuid>,
+    pub download_url: Option<String>,
+    pub error: Option<JobErrorAnswer>,
+    pub metrics: MetricsAnswer,
+    pub video: Option<VideoAnswer>,
+    /// Counts the job's events; the `ETag`.
+    pub version: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobErrorAnswer {
+    pub error_code: String,
+    pub error_message: String,
+    pub error_stage: String,
+    pub error_details: Option<serde_json::Value>,
+    pub recovery_suggestion: Option<String>,
+    pub retry_count: u32,
+    pub max_retries: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MetricsAnswer {
+    /// From the request to the first stage.
+    pub queue_time_seconds: Option<f64>,
+    pub processing_time_seconds: Option<f64>,
+    pub cpu_usage_percent: Option<f64>,
+    pub memory_usage_mb: Option<f64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VideoAnswer {
+    /// Bytes.
+    pub file_size: u64,
+    /// Seconds.
+    pub duration: f64,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl JobSummary {
+    pub fn of(view: &StatusView) -> Self {
+        Self {
+            job_id: view.job_id.0,
+            status: view.status.name().to_owned(),
+            priority: view.priority.name().to_owned(),
+            progress: ProgressAnswer {
+                percentage: view.percentage,
+                current_stage: view.stage_name().to_owned(),
+                stages_completed: view.stages_completed.iter().map(|stage| stage.name().to_owned()).collect(),
+                stage_description: describe(view),
+                updated_at: view.updated_at,
+                estimated_completion: view.estimated_completion,
+                processing_time_seconds: processing_seconds(view),
+                scenes_total: view.scenes_total,
+                scenes_done: view.scenes_done,
+            },
+            created_at: view.created_at,
+            estimated_completion: view.estimated_completion,
+            batch_id: None,
+        }
+    }
+}
+
+impl JobStatusAnswer {
+    fn of(view: &StatusView) -> Self {
+        let is_completed = view.status == JobStatus::Completed;
+        Self {
+            summary: JobSummary::of(view),
+            user_id: view.user_id.clone(),
+            topic: view.topic.clone(),
+            quality: view.quality.name().to_owned(),
+            updated_at: view.updated_at,
+            started_at: view.started_at,
+            completed_at: view.ended_at.filter(|_| is_completed),
+            video_id: view.video_id,
+            download_url: is_completed.then(|| format!("/api/v1/videos/jobs/{}/download", view.job_id)),
+            error: view.failure.as_ref().map(|(stage, failure)| JobErrorAnswer::of(*stage, failure, view)),
+            metrics: MetricsAnswer {
+                queue_time_seconds: view.started_at.map(|at| seconds_between(view.created_at, at)),
+                processing_time_seconds: processing_seconds(view),
+                cpu_usage_percent: None,
+                memory_usage_mb: None,
+            },
+            video: view.video.as_ref().map(|facts| VideoAnswer {
+                file_size: facts.file_size,
+                duration: facts.duration_ms as f64 / 1000.0,
+                width: facts.width,
+                height: facts.height,
+            }),
+            version: view.version,
+        }
+    }
+}
+
+impl JobErrorAnswer {
+    fn of(stage: Stage, failure: &Failure, view: &StatusView) -> Self {
+        Self {
+            error_code: failure.code.clone(),
+            error_message: failure.message.clone(),
+            error_stage: stage.name().to_owned(),
+            error_details: None,
+            recovery_suggestion: failure.suggestion.clone(),
+            retry_count: view.retry_count,
+            max_retries: 0,
+        }
+    }
+}
+
+fn describe(view: &StatusView) -> String {
+    match (view.status, view.current_stage) {
+        (JobStatus::Completed, _) => "The video is ready".to_owned(),
+        (JobStatus::Failed, Some(stage)) => format!("Failed while: {}", stage.description()),
+        (_, Some(stage)) if stage.is_per_scene() => {
+            format!("{} ({} of {})", stage.description(), view.scenes_done, view.scenes_total)
+        }
+        (_, Some(stage)) => stage.description().to_owned(),
+        (_, None) => "Waiting for a worker".to_owned(),
+    }
+}
+
+fn processing_seconds(view: &StatusView) -> Option<f64> {
+    let until = view.ended_at.unwrap_or(view.updated_at);
+    view.started_at.map(|from| seconds_between(from, until))
+}
+
+fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
+    (until - from).num_milliseconds() as f64 / 1000.0
+}
+
+/// The status of a job
+///
+/// `ETag` is the job's version: with `If-None-Match` an unchanged job answers 304. `?wait=SECONDS`
+/// (at most 30) holds the request until the job changes.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_job_status",
+    security(["bearer" = []]),
+    parameters(("job_id" = Uuid, Path, description = "The job"),
+               ("wait" = Option<u64>, Query, description = "Seconds to wait for a change, 0 to 30")),
+    responses((status_code = 200, description = "The job as of its last event", body = JobStatusAnswer),
+              (status_code = 304, description = "Unchanged since the version in If-None-Match"))
+)]
+pub async fn get_job_status(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let wait = wait_seconds(req)?;
+    let (state, mut view) = visible_job(req, depot).await?;
+    let known = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let is_known =
+        |view: &StatusView| known.as_deref().is_some_and(|known| matches_etag(known, &etag(view.version)));
+    if wait > 0 && (known.is_none() || is_known(&view)) {
+        view = changed(&state, view, Duration::from_secs(wait)).await?;
+    }
+    let value = HeaderValue::from_str(&etag(view.version)).map_err(|_| Problem::internal())?;
+    res.headers_mut().insert(ETAG, value);
+    res.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if is_known(&view) {
+        res.status_code(StatusCode::NOT_MODIFIED);
+    } else {
+        res.render(Json(JobStatusAnswer::of(&view)));
+    }
+    Ok(())
+}
+
+fn wait_seconds(req: &Request) -> Result<u64, Problem> {
+    let Some(text) = req.query::<String>("wait") else { return Ok(0) };
+    match text.parse() {
+        Ok(seconds @ 0..=LONGEST_WAIT_SECONDS) => Ok(seconds),
+        _ => Err(Problem::validation(vec![FieldError {
+            loc: vec!["query".into(), "wait".into()],
+            msg: format!(
+                "is {text:?}, but must be a whole number of seconds from 0 to {LONGEST_WAIT_SECONDS}"
+            ),
+            r#type: "not_allowed".into(),
+        }])),
+    }
+}
+
+/// The view once its version has moved, or as it is after `wait`. An ended job never moves.
+async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
+    if view.ended_at.is_some() {
+        return Ok(view);
+    }
+    let log = state.executor.log();
+    let mut bell = state.doorbell.partition(log.keys().partition_of(view.job_id.aggregate()));
+    let deadline = tokio::time::Instant::now() + wait;
+    loop {
+        bell.borrow_and_update();
+        let version = log.version(view.job_id.aggregate()).await.map_err(crate::projections::Error::from)?;
+        if version > view.version {
+            return state.statuses.get(view.job_id).await?.ok_or_else(Problem::no_such_job);
+        }
+        if tokio::time::timeout_at(deadline, crate::events::doorbell::rung(&mut bell)).await.is_err() {
+            return Ok(view);
+        }
+    }
+}
+
+fn etag(version: u64) -> String {
+    format!("\"v{version}\"")
+}
+
+/// `If-None-Match` compares weakly and may list several tags (RFC 9110, section 13.1.2).
+pub fn matches_etag(header: &str, etag: &str) -> bool {
+    header.trim() == "*" || header.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
+}

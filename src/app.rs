@@ -1,0 +1,198 @@
+//! The only wiring: builds the parts of a process, runs its roles, drains them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use salvo::conn::Acceptor;
+use salvo::conn::TcpListener;
+use salvo::prelude::{Listener, Server};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, ApiState, Verifier};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::consumers::{self, Worker};
+use crate::events::connection::{self, Durability};
+use crate::events::doorbell::Doorbell;
+use crate::events::{EventLog, Keys};
+use crate::execute::Executor;
+use crate::projections::catalog::{self, Catalog};
+use crate::projections::status::StatusViews;
+use crate::projections::{self, Projection};
+use crate::storage::{LocalStorage, Workspaces};
+
+/// Connections of one process to Postgres: the API's queries and one writer for each partition.
+const POSTGRES_CONNECTIONS: u32 = 16;
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(5);
+/// How long requests may go on after the process was told to stop.
+const API_DRAIN: Duration = Duration::from_secs(2);
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Api,
+    Worker,
+    Projector,
+}
+
+/// The parts that the roles share.
+pub struct App {
+    config: Config,
+    executor: Executor,
+    doorbell: Doorbell,
+    durability: Durability,
+    statuses: StatusViews,
+    /// Listens until the process ends, whatever stops before.
+    pool: Option<PgPool>,
+}
+
+impl App {
+    /// Connects to the servers and checks that they can hold what is entrusted to them.
+    pub async fn connect(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<Self> {
+        let client = redis::Client::open(config.redis.url.as_str())
+            .with_context(|| format!("REDIS_URL `{}` is not a redis address", config.redis.url))?;
+        let mut connection = connection::connect(&client)
+            .await
+            .with_context(|| format!("redis at {} does not answer", config.redis.url))?;
+        let durability = Durability::read(&mut connection).await?;
+        if durability.evicts() {
+            bail!(
+                "redis may evict events: maxmemory-policy is {}, but must be noeviction",
+                durability.maxmemory_policy
+            );
+        }
+        if let Some(warning) = durability.warning() {
+            tracing::warn!("{warning}");
+        }
+        let keys = Keys::new(config.redis.prefix.clone(), config.streams.partitions);
+        let doorbell = Doorbell::listen(client, &keys, stop);
+        let log = EventLog::new(connection, keys);
+        let needs_postgres = roles.iter().any(|role| *role != Role::Worker);
+        let pool = if needs_postgres { Some(postgres(&config.postgres.url).await?) } else { None };
+        std::fs::create_dir_all(&config.media.root)
+            .with_context(|| format!("MEDIA_ROOT {} cannot be created", config.media.root.display()))?;
+        Ok(Self {
+            executor: Executor::new(log.clone(), Clock::system()),
+            doorbell,
+            durability,
+            statuses: StatusViews::new(log),
+            pool,
+            config,
+        })
+    }
+
+    fn log(&self) -> &EventLog {
+        self.executor.log()
+    }
+
+    fn pool(&self) -> anyhow::Result<&PgPool> {
+        self.pool.as_ref().context("this role needs postgres")
+    }
+
+    fn projections(&self) -> anyhow::Result<Vec<Arc<dyn Projection>>> {
+        let catalog = Catalog::new(self.pool()?.clone(), self.log().clone());
+        Ok(vec![Arc::new(self.statuses.clone()), Arc::new(catalog)])
+    }
+
+    /// Runs the roles until `stop`, then drains them. `bound` is told the API's address.
+    pub async fn run(
+        self,
+        roles: &[Role],
+        stop: CancellationToken,
+        bound: impl FnOnce(SocketAddr),
+    ) -> anyhow::Result<()> {
+        let running = TaskTracker::new();
+        if roles.contains(&Role::Projector) {
+            let projections = self.projections()?;
+            running.spawn(projections::run(
+                self.log().clone(),
+                self.doorbell.clone(),
+                projections,
+                stop.clone(),
+            ));
+        }
+        if roles.contains(&Role::Worker) {
+            running.spawn(self.worker().run(consumers::handlers(&self.config.media), stop.clone()));
+        }
+        if roles.contains(&Role::Api) {
+            let (server, service) = self.api().await?;
+            let address = server.holdings().iter().find_map(|holding| holding.local_addr.clone().into_std());
+            bound(address.context("the API has no address")?);
+            let handle = server.handle();
+            running.spawn(async move { server.serve(service).await });
+            let stop = stop.clone();
+            running.spawn(async move {
+                stop.cancelled().await;
+                handle.stop_graceful(API_DRAIN);
+            });
+        }
+        running.close();
+        running.wait().await;
+        Ok(())
+    }
+
+    fn worker(&self) -> Worker {
+        Worker {
+            executor: self.executor.clone(),
+            doorbell: self.doorbell.clone(),
+            streams: Arc::new(self.config.streams.clone()),
+            workspaces: Workspaces::new(&self.config.media.root),
+            storage: LocalStorage::new(&self.config.media.root),
+            max_concurrent_renders: self.config.media.max_concurrent_renders,
+            consumer: consumers::consumer_name(),
+        }
+    }
+
+    async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + Send + use<>>, salvo::Service)> {
+        let bind = self.config.api.bind;
+        let acceptor = TcpListener::new(bind)
+            .try_bind()
+            .await
+            .with_context(|| format!("cannot listen on {bind}: choose another address in REEL_BIND"))?;
+        let state = ApiState {
+            executor: self.executor.clone(),
+            doorbell: self.doorbell.clone(),
+            statuses: self.statuses.clone(),
+            catalog: Catalog::new(self.pool()?.clone(), self.log().clone()),
+            projections: self.projections()?,
+            pool: self.pool()?.clone(),
+            storage: LocalStorage::new(&self.config.media.root),
+            media: self.config.media.clone(),
+            durability: self.durability.clone(),
+        };
+        let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
+        Ok((Server::new(acceptor), api::service(Arc::new(state), verifier)))
+    }
+}
+
+async fn postgres(url: &str) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(POSTGRES_PATIENCE)
+        .connect(url)
+        .await
+        .context("postgres at DATABASE_URL does not answer")?;
+    catalog::migrate(&pool).await?;
+    Ok(pool)
+}
+
+/// Cancelled by Ctrl-C or SIGTERM.
+pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,74 @@
+//! `combining`: the clips become one file, and thumbnails are taken from it.
+
+use async_trait::async_trait;
+
+use super::error::{StageError, missing};
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+use crate::events::job::{Clip, Thumbnail, ThumbnailSize};
+use crate::media::combine::{self, ScenePart};
+use crate::media::thumbnails;
+
+pub struct Combining;
+
+#[async_trait]
+impl StageHandler for Combining {
+    fn stage(&self) -> Stage {
+        Stage::Combining
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let task = task.clone();
+        blocking(move || {
+            let clip = join(&task)?;
+            let thumbnails = if task.request()?.enable_thumbnails { picture(&task, &clip)? } else { vec![] };
+            Ok(Outcome::Combined { clip, thumbnails })
+        })
+        .await
+    }
+}
+
+fn join(task: &Task) -> Result<Clip, StageError> {
+    let parts = task.job.scenes.iter().map(|scene| {
+        let video = &scene.clip.as_ref().ok_or_else(|| missing("SceneRendered"))?.file;
+        let narration = &scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?.narration;
+        Ok(ScenePart { video: task.workspace.path(video), narration: task.workspace.path(narration) })
+    });
+    let parts: Vec<ScenePart> = parts.collect::<Result<_, StageError>>()?;
+    let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
+    let file = "video.mp4".to_owned();
+    let mut on_progress = |done, total| task.progress.report(done, total);
+    let combined =
+        combine::combine(&parts, title, &task.workspace.path(&file), &mut on_progress, &task.cancel)
+            .map_err(cannot_combine)?;
+    Ok(Clip { file, frames: combined.frames, duration_ms: combined.duration_ms, bytes: combined.bytes })
+}
+
+fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
+    let sizes = ThumbnailSize::ALL.map(ThumbnailSize::dimensions);
+    let files = ThumbnailSize::ALL.map(|size| format!("thumbnails/{}.jpg", size.name()));
+    let paths: Vec<_> = files.iter().map(|file| task.workspace.path(file)).collect();
+    let bytes =
+        thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths).map_err(cannot_picture)?;
+    let described = ThumbnailSize::ALL.into_iter().zip(files).zip(bytes);
+    let described = described.map(|((size, file), bytes)| {
+        let (width, height) = size.dimensions();
+        Thumbnail { size, width, height, file, bytes }
+    });
+    Ok(described.collect())
+}
+
+fn cannot_combine(error: combine::Error) -> StageError {
+    if error.is_disk_full() {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("COMBINING_FAILED", format!("the scenes cannot be joined: {error}")).because(error)
+}
+
+fn cannot_picture(error: thumbnails::Error) -> StageError {
+    if error.is_disk_full() {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("THUMBNAIL_FAILED", format!("no thumbnail can be taken: {error}")).because(error)
+}

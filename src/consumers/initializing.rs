@@ -1,0 +1,33 @@
+//! `initializing`: the workspace, before anything is spent on the job.
+
+use async_trait::async_trait;
+
+use super::error::StageError;
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+
+pub struct Initializing;
+
+#[async_trait]
+impl StageHandler for Initializing {
+    fn stage(&self) -> Stage {
+        Stage::Initializing
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        task.request()?;
+        let workspace = task.workspace.clone();
+        blocking(move || workspace.create().map_err(cannot_create)).await?;
+        Ok(Outcome::Initialized)
+    }
+}
+
+fn cannot_create(error: std::io::Error) -> StageError {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("WORKSPACE_UNAVAILABLE", "the job's folder under MEDIA_ROOT cannot be created")
+        .suggest("check that the workers may write to MEDIA_ROOT")
+        .because(error)
+}

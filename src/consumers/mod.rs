@@ -1,0 +1,49 @@
+//! The stages of the pipeline, and the runtime that feeds them.
+//!
+//! A stage is a consumer group. The runtime takes work for as many free slots as a stage has, runs its
+//! handler, and records the outcome in the same append that acknowledges the work. Handlers only do
+//! the work: what follows from it is decided in `domain`.
+//!
+//! Invariants:
+//! - A handler may run twice for the same work; its result is recorded once (the attempt token).
+//! - Files are written under temporary names and renamed, so a second run never meets half a file.
+//! - Whatever a handler returns or throws ends as an event.
+//!
+//! Deliberately absent so far: leases and takeover of a killed worker's work, retries, dead letters.
+
+mod code_generation;
+mod combining;
+mod error;
+mod heartbeat;
+mod initializing;
+mod planning;
+mod rendering;
+mod runner;
+mod scenario_creation;
+mod storage;
+mod task;
+
+pub use error::StageError;
+pub use heartbeat::running_workers;
+pub use runner::{Worker, consumer_name};
+pub use task::{Progress, StageHandler, Task};
+
+use std::sync::Arc;
+
+use crate::config::MediaConfig;
+use crate::media::narration::Voice;
+use crate::storage::LocalStorage;
+
+/// The handler of every stage.
+pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
+    let voice = Voice { program: media.espeak_program.clone(), ..Voice::default() };
+    vec![
+        Arc::new(initializing::Initializing),
+        Arc::new(planning::Planning),
+        Arc::new(scenario_creation::ScenarioCreation { voice }),
+        Arc::new(code_generation::CodeGeneration),
+        Arc::new(rendering::Rendering),
+        Arc::new(combining::Combining),
+        Arc::new(storage::Storage { local: LocalStorage::new(&media.root) }),
+    ]
+}

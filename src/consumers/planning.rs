@@ -1,0 +1,41 @@
+//! `planning`: the script becomes scenes.
+
+use async_trait::async_trait;
+
+use super::error::StageError;
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+use crate::media::planner::{self, PlanError};
+
+pub struct Planning;
+
+#[async_trait]
+impl StageHandler for Planning {
+    fn stage(&self) -> Stage {
+        Stage::Planning
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let request = task.request()?.clone();
+        let plan = blocking(move || {
+            planner::plan(&planner::Request {
+                topic: &request.topic,
+                context: request.context.as_deref(),
+                script: request.script.as_deref(),
+                title: request.title.as_deref(),
+            })
+            .map_err(cannot_plan)
+        })
+        .await?;
+        if plan.omitted_sentences > 0 {
+            tracing::warn!(omitted = plan.omitted_sentences, "the script is longer than a video may be");
+        }
+        Ok(Outcome::Planned { scenes: plan.scenes })
+    }
+}
+
+fn cannot_plan(error: PlanError) -> StageError {
+    StageError::terminal("NOTHING_TO_SAY", error.to_string())
+        .suggest("give a script with at least one sentence")
+}

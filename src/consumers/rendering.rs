@@ -1,0 +1,76 @@
+//! `rendering`: one scene from source and narration to a clip.
+
+use async_trait::async_trait;
+
+use super::error::{StageError, missing};
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+use crate::events::job::Clip;
+use crate::media::encoder::{self, EncodeSettings};
+use crate::media::picture::Picture;
+use crate::media::{timeline, typeset};
+
+pub struct Rendering;
+
+#[async_trait]
+impl StageHandler for Rendering {
+    fn stage(&self) -> Stage {
+        Stage::Rendering
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let task = task.clone();
+        blocking(move || render(&task)).await
+    }
+}
+
+fn render(task: &Task) -> Result<Outcome, StageError> {
+    let request = task.request()?;
+    let (index, scene) = task.scene()?;
+    let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
+    let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
+    let (width, height) = request.quality.dimensions();
+
+    let pages = typeset::pages(code, width, height).map_err(|error| cannot_typeset(index, error))?;
+    let pictures: Vec<Picture> = pages.iter().map(Picture::from_rgba).collect();
+    drop(pages);
+    let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
+        StageError::retryable(
+            "NARRATION_LOST",
+            format!("the narration of scene {} cannot be read", index + 1),
+        )
+        .because(error)
+    })?;
+
+    let file = format!("scenes/{index:02}.mp4");
+    let settings = EncodeSettings::new(width, height, request.fps);
+    let mut on_frame = |done, total| task.progress.report(done, total);
+    let out = task.workspace.path(&file);
+    let encoded = encoder::encode_scene(
+        &pictures,
+        &narrated.timeline,
+        &narration,
+        &settings,
+        &out,
+        &mut on_frame,
+        &task.cancel,
+    )
+    .map_err(|error| cannot_encode(index, error))?;
+    let duration_ms = narrated.timeline.duration_ms();
+    Ok(Outcome::Rendered { clip: Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes } })
+}
+
+fn cannot_typeset(index: u32, error: typeset::Error) -> StageError {
+    StageError::terminal("TYPESETTING_FAILED", format!("scene {} cannot be typeset: {error}", index + 1))
+        .suggest("simplify the part of the script that this scene shows")
+        .because(error)
+}
+
+fn cannot_encode(index: u32, error: encoder::Error) -> StageError {
+    if error.is_disk_full() {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("RENDERING_FAILED", format!("scene {} cannot be encoded: {error}", index + 1))
+        .because(error)
+}

@@ -1,0 +1,75 @@
+//! `scenario_creation`: every line is spoken and measured. The measured durations are the only clock
+//! of what follows.
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::error::StageError;
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+use crate::events::job::NarratedScene;
+use crate::media::narration::{self, Pcm, Voice};
+use crate::media::timeline;
+
+/// Lines spoken at a time; each is a short-lived process.
+const VOICES_AT_A_TIME: usize = 2;
+
+pub struct ScenarioCreation {
+    pub voice: Voice,
+}
+
+#[async_trait]
+impl StageHandler for ScenarioCreation {
+    fn stage(&self) -> Stage {
+        Stage::ScenarioCreation
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let fps = task.request()?.fps;
+        let total = task.job.scenes.iter().map(|scene| scene.description.steps.len() as u64).sum();
+        let mut narrated = Vec::with_capacity(task.job.scenes.len());
+        let mut done = 0;
+        for (scene, state) in (0..).zip(&task.job.scenes) {
+            let lines: Vec<String> =
+                state.description.steps.iter().map(|step| step.narration.clone()).collect();
+            done += lines.len() as u64;
+            let spoken = self.speak_all(task, lines).await?;
+            let timeline = timeline::lay_out(&spoken, fps);
+            let narration = format!("narration/{scene:02}.wav");
+            let path = task.workspace.path(&narration);
+            let mixed = timeline::mix(&timeline, &spoken);
+            blocking(move || timeline::write_wav(&path, &mixed).map_err(cannot_write)).await?;
+            narrated.push(NarratedScene { scene, narration, timeline });
+            task.progress.report(done, total);
+        }
+        let voice =
+            format!("espeak-ng {} at {} words a minute", self.voice.name, self.voice.words_per_minute);
+        Ok(Outcome::Narrated { voice, scenes: narrated })
+    }
+}
+
+impl ScenarioCreation {
+    /// The lines as sound, in their order.
+    async fn speak_all(&self, task: &Task, lines: Vec<String>) -> Result<Vec<Pcm>, StageError> {
+        stream::iter(lines)
+            .map(|line| async move { narration::speak(&self.voice, &line, &task.cancel).await })
+            .buffered(VOICES_AT_A_TIME)
+            .try_collect()
+            .await
+            .map_err(cannot_speak)
+    }
+}
+
+fn cannot_speak(error: narration::Error) -> StageError {
+    StageError::retryable("NARRATION_FAILED", format!("a line cannot be spoken: {error}"))
+        .suggest("install espeak-ng on the workers, or name it in ESPEAK_PROGRAM")
+        .because(error)
+}
+
+fn cannot_write(error: timeline::Error) -> StageError {
+    if error.is_disk_full() {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("NARRATION_FAILED", "the narration cannot be written").because(error)
+}

@@ -1,0 +1,95 @@
+//! `storage`: the finished file is read back, compared with what was promised, and stored.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::error::{StageError, missing};
+use super::task::{StageHandler, Task, blocking};
+use crate::domain::job::Outcome;
+use crate::events::Stage;
+use crate::events::job::{FileRole, StorageTarget, VideoFacts};
+use crate::ids::JobId;
+use crate::media::probe::{self, Promise};
+use crate::storage::{Error, LocalStorage};
+
+pub struct Storage {
+    pub local: LocalStorage,
+}
+
+#[async_trait]
+impl StageHandler for Storage {
+    fn stage(&self) -> Stage {
+        Stage::Storage
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let (task, local) = (task.clone(), self.local.clone());
+        blocking(move || {
+            let video = read_back(&task)?;
+            let files = store(&task, &local)?;
+            Ok(Outcome::Stored {
+                video_id: video_id(task.job_id),
+                target: StorageTarget::Local,
+                files,
+                video,
+            })
+        })
+        .await
+    }
+}
+
+/// The same for every attempt.
+fn video_id(job: JobId) -> Uuid {
+    Uuid::new_v5(&job.0, b"video")
+}
+
+/// What is in the file; an error when it is not what the plan promised.
+fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
+    let request = task.request()?;
+    let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
+    let narrated = task.job.scenes.iter().filter_map(|scene| scene.narrated.as_ref());
+    let duration_ms = narrated.map(|narrated| narrated.timeline.duration_ms()).sum();
+    let facts = probe::probe(&task.workspace.path(&clip.file)).map_err(|error| {
+        StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
+    })?;
+    let (width, height) = request.quality.dimensions();
+    let mismatches = probe::check(&facts, &Promise { duration_ms, width, height, fps: request.fps });
+    if !mismatches.is_empty() {
+        let message = format!("the finished video is not what was planned: {}", mismatches.join("; "));
+        return Err(StageError::retryable("VIDEO_MISMATCH", message));
+    }
+    Ok(VideoFacts {
+        duration_ms: facts.duration_ms,
+        width: facts.width,
+        height: facts.height,
+        fps: facts.fps,
+        frames: facts.frames,
+        video_codec: facts.video_codec,
+        audio_codec: facts.audio_codec,
+        bitrate: facts.bitrate,
+        file_size: facts.file_size,
+    })
+}
+
+fn store(task: &Task, local: &LocalStorage) -> Result<Vec<crate::events::job::StoredFile>, StageError> {
+    let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
+    let thumbnails =
+        task.job.thumbnails.iter().map(|thumbnail| (thumbnail.size.file_role(), &thumbnail.file));
+    let sources: Vec<_> = std::iter::once((FileRole::Video, &clip.file)).chain(thumbnails).collect();
+    let total = sources.len() as u64;
+    let mut stored = Vec::with_capacity(sources.len());
+    for (done, (role, file)) in (1..).zip(sources) {
+        stored.push(local.store(task.job_id, role, &task.workspace.path(file)).map_err(cannot_store)?);
+        task.progress.report(done, total);
+    }
+    Ok(stored)
+}
+
+fn cannot_store(error: Error) -> StageError {
+    if error.is_disk_full() {
+        return StageError::disk_full(error);
+    }
+    StageError::retryable("STORAGE_FAILED", format!("the video cannot be stored: {error}"))
+        .suggest("check that the workers may write to MEDIA_ROOT")
+        .because(error)
+}

@@ -1,0 +1,201 @@
+//! Keeps a video within its bounds: merges small chapters, and chooses what to say when a script is
+//! longer than a video may be.
+//!
+//! Nothing is left out as long as merging suffices. Otherwise every chapter keeps its share; within one,
+//! the first sentences of paragraphs and the items of lists go before what follows them.
+
+use crate::media::scene::{Block, RichText, Span, SpanStyle};
+
+use super::pages::{MAX_LINES, paginate};
+use super::speech::speak_plain;
+use super::units::{Kind, Unit};
+
+/// A heading and what is said under it.
+#[derive(Debug, Clone)]
+pub(super) struct Chapter {
+    pub heading: String,
+    /// Whether the heading stands in the script, rather than being derived from the text.
+    pub written: bool,
+    pub units: Vec<Unit>,
+}
+
+/// Chapters that fit the given pages and lines of narration, and how many lines were left out.
+pub(super) fn fit(chapters: Vec<Chapter>, max_pages: usize, max_lines: usize) -> (Vec<Chapter>, usize) {
+    let total = lines(&chapters);
+    let preferences: Vec<Vec<usize>> = chapters.iter().map(|chapter| by_preference(&chapter.units)).collect();
+    let units = preferences.iter().map(Vec::len).sum::<usize>();
+    for quota in (1..=units.min(max_lines)).rev() {
+        let kept = select(&chapters, &preferences, quota);
+        if lines(&kept) > max_lines {
+            continue;
+        }
+        let said = lines(&kept);
+        if let Some(fitting) = merge_to_fit(kept, max_pages) {
+            return (fitting, total - said);
+        }
+    }
+    (Vec::new(), total)
+}
+
+fn lines(chapters: &[Chapter]) -> usize {
+    chapters.iter().flat_map(|chapter| &chapter.units).map(|unit| unit.steps.len()).sum()
+}
+
+fn page_count(chapters: &[Chapter]) -> usize {
+    chapters.iter().map(|chapter| paginate(&chapter.units).len()).sum()
+}
+
+/// The chapters with as little merging as fits the pages, or `None` when none does.
+fn merge_to_fit(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
+    if page_count(&chapters) <= max_pages {
+        return Some(chapters);
+    }
+    let merged = (2..=MAX_LINES).map(|limit| merged(&chapters, limit));
+    merged.into_iter().find(|chapters| page_count(chapters) <= max_pages)
+}
+
+/// Joins neighbours as long as they have at most `limit` units together and fit a page.
+fn merged(chapters: &[Chapter], limit: usize) -> Vec<Chapter> {
+    let mut merged: Vec<Chapter> = Vec::new();
+    for chapter in chapters {
+        if let Some(last) = merged.last_mut()
+            && last.units.len() + chapter.units.len() <= limit
+        {
+            let mut both = last.clone();
+            both.units.extend(run_in(chapter, &last.heading));
+            if paginate(&both.units).len() == 1 {
+                *last = both;
+                continue;
+            }
+        }
+        merged.push(chapter.clone());
+    }
+    merged
+}
+
+/// A chapter's units for another heading's page, with its own heading, if any, as a line above them.
+fn run_in(chapter: &Chapter, host: &str) -> Vec<Unit> {
+    let mut units = chapter.units.clone();
+    let Some(first) = units.first_mut().filter(|_| chapter.written && chapter.heading != host) else {
+        return units;
+    };
+    let span = Span { text: chapter.heading.clone(), style: SpanStyle::Strong };
+    let says_heading = first.kind == Kind::Bridge && first.blocks.is_empty() && first.listing.is_none();
+    first.prepend(vec![Block::Paragraph { text: RichText(vec![span]) }]);
+    if let Some(spoken) = speak_plain(&chapter.heading).filter(|_| !says_heading) {
+        let step = &mut first.steps[0];
+        step.narration = format!("{spoken} {}", step.narration);
+    }
+    units
+}
+
+/// Indices of the units, the ones to keep first in front.
+fn by_preference(units: &[Unit]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|&index| rank(&units[index]));
+    order
+}
+
+/// How far a unit is from the beginning of what it belongs to. What shows a formula or a listing, and
+/// every item, counts as a beginning.
+fn rank(unit: &Unit) -> usize {
+    let shows_more = unit.listing.is_some() || unit.blocks.len() > 1;
+    match unit.kind {
+        Kind::Item => 0,
+        Kind::Bridge | Kind::Table => unit.position,
+        Kind::Sentence | Kind::Quote if shows_more => 0,
+        Kind::Sentence | Kind::Quote => unit.position,
+    }
+}
+
+/// Keeps `quota` units, shared among the chapters by their size.
+fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec<Chapter> {
+    let sizes: Vec<usize> = preferences.iter().map(Vec::len).collect();
+    let shares = shares(&sizes, quota);
+    let kept = chapters.iter().zip(preferences).zip(shares).filter(|(_, share)| *share > 0);
+    kept.map(|((chapter, order), share)| {
+        let units =
+            chosen(&chapter.units, order, share).into_iter().map(|index| chapter.units[index].clone());
+        Chapter { heading: chapter.heading.clone(), written: chapter.written, units: units.collect() }
+    })
+    .collect()
+}
+
+/// The indices of the `share` preferred units, in reading order.
+///
+/// Where only a part of the equally ranked units fits, it is taken from all over the chapter.
+fn chosen(units: &[Unit], order: &[usize], share: usize) -> Vec<usize> {
+    if share >= order.len() {
+        return (0..units.len()).collect();
+    }
+    let cut = rank(&units[order[share]]);
+    let from = order.partition_point(|&index| rank(&units[index]) < cut);
+    let to = order.partition_point(|&index| rank(&units[index]) <= cut);
+    let wanted = share - from;
+    let spread = (0..wanted).map(|nth| order[from + nth * (to - from) / wanted]);
+    let mut chosen: Vec<usize> = order[..from].iter().copied().chain(spread).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Divides `quota` in proportion to the sizes; each gets at least 1 when there is enough for all.
+fn shares(sizes: &[usize], quota: usize) -> Vec<usize> {
+    let least = usize::from(sizes.len() <= quota);
+    let quota = quota - least * sizes.len();
+    let total: usize = sizes.iter().map(|size| size - least).sum();
+    let mut seen = 0;
+    let proportional = sizes.iter().map(|size| {
+        let before = seen * quota / total.max(1);
+        seen += size - least;
+        least + seen * quota / total.max(1) - before
+    });
+    proportional.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::planner::{markdown, units};
+
+    fn chapters(script: &str) -> Vec<Chapter> {
+        let document = markdown::read(script);
+        let chapters = document.sections.into_iter().map(|section| {
+            let heading = section.heading.unwrap_or_else(|| "Heading".into());
+            let units = units::divide(&section.elements, &heading);
+            Chapter { heading, written: true, units }
+        });
+        chapters.collect()
+    }
+
+    #[test]
+    fn what_fits_is_left_alone() {
+        let (fitting, omitted) = fit(chapters("## A\n\nOne. Two.\n\n## B\n\nThree."), 2, 160);
+        assert_eq!((fitting.len(), omitted), (2, 0));
+    }
+
+    #[test]
+    fn small_chapters_are_merged_before_anything_is_left_out() {
+        let (fitting, omitted) = fit(chapters("## A\n\nOne.\n\n## B\n\nTwo.\n\n## C\n\nThree."), 2, 160);
+        assert_eq!((fitting.len(), omitted), (2, 0));
+        assert_eq!(fitting[0].units[1].steps[0].narration, "B. Two.");
+        assert_eq!(fitting[0].units[1].blocks.len(), 2);
+    }
+
+    #[test]
+    fn first_sentences_and_items_are_kept_before_others() {
+        let script = "## A\n\nFirst one. Rest. Rest.\n\nFirst two. Rest.\n\n- item";
+        let (fitting, omitted) = fit(chapters(script), 5, 3);
+        let said: Vec<&str> = fitting[0].units.iter().map(|unit| unit.steps[0].narration.as_str()).collect();
+        assert_eq!(said, ["First one.", "First two.", "item."]);
+        assert_eq!(omitted, 3);
+    }
+
+    #[test]
+    fn shares_are_proportional_and_use_the_whole_quota() {
+        assert_eq!(shares(&[10, 10], 6), [3, 3]);
+        assert_eq!(shares(&[1, 19], 10), [1, 9]);
+        let scarce = shares(&[1; 100], 10);
+        assert_eq!(scarce.iter().sum::<usize>(), 10);
+        assert_eq!(scarce.iter().max(), Some(&1));
+    }
+}
