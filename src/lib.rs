@@ -1,5 +1,6 @@
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consumers;

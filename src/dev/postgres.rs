@@ -31,9 +31,10 @@ impl PrivatePostgres {
     /// Starts a server whose data is in `folder`; a new folder gets a new cluster. Reachable through
     /// loopback only, by the superuser `postgres` without a password.
     pub fn start(folder: &Path) -> Result<Self, Error> {
+        let account = account()?;
+        let folder = &reachable(folder, account);
         let prepare = |source| Error::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(prepare)?;
-        let account = account()?;
         if let Some(account) = account {
             chown(folder, Some(account.uid), Some(account.gid)).map_err(prepare)?;
         }
@@ -70,6 +71,18 @@ fn account() -> Result<Option<Account>, Error> {
     let ids = entry.and_then(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)));
     let (uid, gid) = ids.ok_or(Error::NotInstalled { program: "postgres".to_owned(), package: PACKAGE })?;
     Ok(Some(Account { uid, gid }))
+}
+
+/// The folder itself, or one in its stead where the account cannot reach it: a root user's home is
+/// closed to others. The stand-in is always the same for the same folder.
+fn reachable(folder: &Path, account: Option<Account>) -> PathBuf {
+    let is_open =
+        |above: &Path| std::fs::metadata(above).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0);
+    if account.is_none() || folder.ancestors().skip(1).all(|above| !above.exists() || is_open(above)) {
+        return folder.to_owned();
+    }
+    let digest = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
+    PathBuf::from(format!("/var/tmp/reelstream-postgres-{}", &digest[..16]))
 }
 
 /// The newest installed version's program, or whatever the path holds.

@@ -54,7 +54,7 @@ impl ServerProcess {
         command.stdin(Stdio::null()).stdout(output.try_clone().map_err(folder)?).stderr(output);
         // Its own process group: a Ctrl-C at the terminal is for us, who then stop it in good order.
         command.process_group(0);
-        die_with_parent(&mut command);
+        die_with_parent(&mut command, stop_signal);
         let child = command.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::NotInstalled { program: program.clone(), package },
             _ => Error::Start { program: program.clone(), source },
@@ -96,11 +96,11 @@ impl Drop for ServerProcess {
 }
 
 /// The child is killed when this thread's process dies, even by SIGKILL.
-fn die_with_parent(command: &mut Command) {
+fn die_with_parent(command: &mut Command, signal: Signal) {
     // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
     unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from)
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(signal)).map_err(io::Error::from)
         });
     }
 }

@@ -9,7 +9,7 @@
 --       then the field names of an event, then the values of each event,
 --       then for each piece of work: stage, attempt field, token, aggregate id, version, scene
 --
--- Returns {'appended', last version, last seq}, {'duplicate', last version},
+-- Returns {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
 local log, head, history, commands, attempts, done = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local expected, command, doorbell = tonumber(ARGV[1]), ARGV[2], ARGV[3]
@@ -73,4 +73,4 @@ end
 if events > 0 then
   redis.call('PUBLISH', doorbell, ARGV[11] .. ' ' .. table.concat(woken, ','))
 end
-return {'appended', version + events, seq + events}
+return {'appended', version + events}

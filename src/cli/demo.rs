@@ -1,0 +1,199 @@
+//! `reel demo` and `reel dev`: everything in one process, on servers of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{self, Client};
+use super::watch;
+use crate::app::{self, App, Role};
+use crate::config::{
+    ApiConfig, AuthConfig, Config, MediaConfig, PostgresConfig, RedisConfig, Streams, process_environment,
+};
+use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use crate::ids::JobId;
+use crate::telemetry;
+
+const SHIPPED_SCRIPT: &str = include_str!("../../examples/event-sourcing.md");
+const DEV_USER: &str = "user_dev";
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The servers of a data folder. Fields are dropped in this order.
+struct Stack {
+    config: Config,
+    issuer: Issuer,
+    _redis: PrivateRedis,
+    _postgres: PrivatePostgres,
+    /// Locked while the servers run: two of them in one folder would destroy it.
+    _lock: std::fs::File,
+}
+
+impl Stack {
+    async fn start(data: &Path, bind: SocketAddr, stop: &CancellationToken) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+        let data = data.canonicalize()?;
+        let lock = lock(&data)?;
+        let redis = PrivateRedis::start(&data.join("redis"))?;
+        let postgres = PrivatePostgres::start(&data.join("postgres"))?;
+        let issuer = Issuer::start(stop.clone()).await?;
+        let env = |name: &str| process_environment(name).filter(|_| name != "MEDIA_ROOT");
+        let media = MediaConfig { root: data.join("media"), ..MediaConfig::from_environment(&env)? };
+        let config = Config {
+            redis: RedisConfig { url: redis.url(), prefix: "reel".to_owned() },
+            postgres: PostgresConfig { url: postgres.url("postgres") },
+            api: ApiConfig { bind },
+            auth: AuthConfig {
+                jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
+                issuer: issuer.url(),
+                authorized_parties: vec![],
+            },
+            media,
+            streams: Streams::from_environment(&env)?,
+        };
+        Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })
+    }
+
+    fn token(&self) -> anyhow::Result<String> {
+        Ok(self.issuer.sign(&self.issuer.claims(DEV_USER, "user", TOKEN_LIFETIME))?)
+    }
+}
+
+fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+    let path = data.join("lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => {
+            anyhow::bail!("another reel is running on {}; stop it, or give another --data", data.display())
+        }
+    }
+}
+
+/// Runs all roles on the stack while `body` does its work, then stops everything.
+async fn with_roles<T>(
+    stack: &Stack,
+    stop: CancellationToken,
+    body: impl AsyncFnOnce(String) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let roles = [Role::Api, Role::Worker, Role::Projector];
+    let app = App::connect(stack.config.clone(), &roles, stop.clone()).await?;
+    let (tell, bound) = oneshot::channel();
+    let running = {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            let told = app
+                .run(&roles, stop.clone(), |address| {
+                    let _nobody_waits = tell.send(address);
+                })
+                .await;
+            stop.cancel();
+            told
+        })
+    };
+    let outcome = match bound.await {
+        Ok(address) => tokio::select! {
+            outcome = body(format!("http://{address}")) => outcome,
+            () = stop.cancelled() => Err(anyhow::anyhow!("stopped")),
+        },
+        // The roles ended before the API listened; why, they say themselves.
+        Err(_) => Err(anyhow::anyhow!("the API did not start")),
+    };
+    stop.cancel();
+    running.await??;
+    outcome
+}
+
+/// Makes one video and says where it is.
+pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
+    telemetry::init("error");
+    let (script, topic) = match file {
+        Some(path) => {
+            let script = client::read_script(path)?;
+            let topic = client::topic_of(&script, path);
+            (script, topic)
+        }
+        None => (SHIPPED_SCRIPT.to_owned(), client::topic_of(SHIPPED_SCRIPT, Path::new("event-sourcing.md"))),
+    };
+    let stop = app::stop_on_signals()?;
+    eprintln!("Starting a private Redis and PostgreSQL in {} …", data.display());
+    let stack = Stack::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &stop).await?;
+    let token = stack.token()?;
+    let media = stack.config.media.root.clone();
+    let (job_id, status) = with_roles(&stack, stop, async |url| {
+        eprintln!("The API listens on {url}. Asking it for a video about \"{topic}\" …");
+        let client = Client::new(&url, &token)?;
+        let job_id = client.generate(&client::request(&topic, &script, None, None)).await?;
+        Ok((job_id, watch::until_ended(&client, job_id).await?))
+    })
+    .await?;
+    print_video(&media.join(format!("videos/{job_id}/video.mp4")), job_id, &status, data);
+    Ok(())
+}
+
+fn print_video(path: &PathBuf, job_id: JobId, status: &Value, data: &Path) {
+    let video = &status["video"];
+    let number = |name: &str| video[name].as_f64().unwrap_or(0.0);
+    let seconds = status["metrics"]["processing_time_seconds"].as_f64().unwrap_or(0.0);
+    println!();
+    println!("  {}", path.display());
+    println!(
+        "  {:.1} s, {}x{}, {:.1} MB, made in {seconds:.1} s",
+        number("duration"),
+        number("width"),
+        number("height"),
+        number("file_size") / 1e6,
+    );
+    println!();
+    println!("What to try next:");
+    println!("  ffplay {}                 # watch it", path.display());
+    println!("  ./scripts/demo my-script.md        # a video of your own Markdown or text");
+    println!(
+        "  target/release/reel dev --data {}   # the same servers, kept running, with a token",
+        data.display()
+    );
+    println!("  target/release/reel events {job_id}   # then: every step of this video, as events");
+}
+
+/// Runs everything until Ctrl-C.
+pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
+    telemetry::init("info");
+    let stop = app::stop_on_signals()?;
+    let temporary = match data {
+        Some(_) => None,
+        None => Some(temporary_folder()?),
+    };
+    let folder =
+        data.or(temporary.as_ref().map(tempfile::TempDir::path)).context("there is no data folder")?;
+    let stack = Stack::start(folder, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &stop).await?;
+    let token = stack.token()?;
+    with_roles(&stack, stop.clone(), async |url| {
+        println!("Everything runs; Ctrl-C stops it. The data is in {}.", folder.display());
+        println!();
+        println!("  export REEL_API_URL={url}");
+        println!("  export REEL_TOKEN={token}");
+        println!();
+        println!("Then try, in another terminal:");
+        println!("  reel generate examples/event-sourcing.md --watch");
+        println!("  curl {url}/api/v1/system/health");
+        println!("  curl -H \"Authorization: Bearer $REEL_TOKEN\" {url}/api/v1/videos/jobs/JOB_ID/status");
+        stop.cancelled().await;
+        Ok(())
+    })
+    .await
+    // Ctrl-C is how this command ends.
+    .or_else(|error| if stop.is_cancelled() && error.to_string() == "stopped" { Ok(()) } else { Err(error) })
+}
+
+/// Open to the account that PostgreSQL runs as.
+fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder =
+        tempfile::Builder::new().prefix("reel-dev-").tempdir().context("cannot create a temporary folder")?;
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))?;
+    Ok(folder)
+}

@@ -1,0 +1,152 @@
+//! The command line: what can be asked of `reel`, and the commands that are clients of the API.
+
+mod client;
+mod demo;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{self, App, Role};
+use crate::config::{Config, process_environment};
+use crate::ids::JobId;
+use crate::telemetry;
+use client::Client;
+
+/// Turns a script into a narrated video, and keeps every step as an event.
+#[derive(Parser)]
+#[command(name = "reel", version, about, long_about = None, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a video from a script, with servers of its own, and show how it goes
+    Demo {
+        /// Markdown or plain text [default: a script about event sourcing that comes with reel]
+        file: Option<PathBuf>,
+        /// Where the servers keep their data and the video is stored
+        #[arg(long, value_name = "DIR", default_value = ".reel/demo")]
+        data: PathBuf,
+    },
+    /// Run everything for development: servers, API, workers, projector, and a token to try them
+    Dev {
+        /// Keep the data here, between runs too [default: a folder that is removed at the end]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The API's port on loopback; 0 takes a free one
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Serve the HTTP API; settings come from the environment and streams.toml
+    Serve,
+    /// Run the pipeline's stages
+    Work,
+    /// Keep the read models up to date
+    Project,
+    /// Ask for a video of a script
+    Generate {
+        /// Markdown or plain text; `-` reads standard input
+        file: PathBuf,
+        /// What the video is about [default: the file's first heading, or its name]
+        #[arg(long)]
+        topic: Option<String>,
+        /// low, medium, high or ultra
+        #[arg(long)]
+        quality: Option<String>,
+        /// low, normal, high or urgent
+        #[arg(long)]
+        priority: Option<String>,
+        /// Show the progress until the video is ready
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Show the status of a job, as JSON
+    Status {
+        job_id: JobId,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Show the events of a job, one JSON object a line
+    Events {
+        job_id: JobId,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Args)]
+struct ApiArguments {
+    /// Where the API is
+    #[arg(long = "api", value_name = "URL", env = "REEL_API_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// A session token
+    #[arg(long, env = "REEL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl ApiArguments {
+    fn client(&self) -> anyhow::Result<Client> {
+        let token = self
+            .token
+            .as_deref()
+            .context("no token: give --token or set REEL_TOKEN (`reel dev` prints one)")?;
+        Client::new(&self.url, token)
+    }
+}
+
+impl Arguments {
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Demo { file, data } => demo::demo(file.as_deref(), &data).await,
+            Command::Dev { data, port } => demo::dev(data.as_deref(), port).await,
+            Command::Serve => serve(Role::Api).await,
+            Command::Work => serve(Role::Worker).await,
+            Command::Project => serve(Role::Projector).await,
+            Command::Generate { file, topic, quality, priority, watch, api } => {
+                let client = api.client()?;
+                let script = client::read_script(&file)?;
+                let topic = topic.unwrap_or_else(|| client::topic_of(&script, &file));
+                let body = client::request(&topic, &script, quality.as_deref(), priority.as_deref());
+                let job_id = client.generate(&body).await?;
+                println!("{job_id}");
+                if watch { watch::until_ended(&client, job_id).await.map(|_status| ()) } else { Ok(()) }
+            }
+            Command::Status { job_id, api } => {
+                let status = api.client()?.status(job_id).await?;
+                println!("{}", serde_json::to_string_pretty(&status)?);
+                Ok(())
+            }
+            Command::Events { job_id, api } => {
+                for event in api.client()?.events(job_id).await? {
+                    println!("{event}");
+                }
+                Ok(())
+            }
+            Command::Openapi => {
+                println!("{}", crate::api::openapi().to_pretty_json()?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One role, as a process of its own.
+async fn serve(role: Role) -> anyhow::Result<()> {
+    telemetry::init("info");
+    let config = Config::from_environment(&process_environment)?;
+    let stop = app::stop_on_signals()?;
+    let app = App::connect(config, &[role], stop.clone()).await?;
+    tracing::info!(?role, "started");
+    app.run(&[role], stop, |address| tracing::info!(%address, "listening")).await?;
+    tracing::info!(?role, "stopped");
+    Ok(())
+}
