@@ -105,16 +105,9 @@ async fn synthesise(voice: &Voice, line: &str) -> Result<Vec<u8>, Error> {
         _ => Error::Run { program: voice.program.clone(), source },
     };
     let mut command = Command::new(&voice.program);
-    command.args([
-        "--stdin",
-        "--stdout",
-        "-b",
-        "1",
-        "-v",
-        &voice.name,
-        "-s",
-        &voice.words_per_minute.to_string(),
-    ]);
+    // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
+    command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &voice.name]);
+    command.args(["-s", &voice.words_per_minute.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);
     let mut group = Group(command.spawn().map_err(run)?);
