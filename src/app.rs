@@ -148,7 +148,7 @@ impl App {
         }
     }
 
-    async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + Send + use<>>, salvo::Service)> {
+    async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {
         let bind = self.config.api.bind;
         let acceptor = TcpListener::new(bind)
             .try_bind()

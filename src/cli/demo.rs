@@ -1,7 +1,7 @@
 //! `reel demo` and `reel dev`: everything in one process, on servers of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -135,7 +135,7 @@ pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_video(path: &PathBuf, job_id: JobId, status: &Value, data: &Path) {
+fn print_video(path: &Path, job_id: JobId, status: &Value, data: &Path) {
     let video = &status["video"];
     let number = |name: &str| video[name].as_f64().unwrap_or(0.0);
     let seconds = status["metrics"]["processing_time_seconds"].as_f64().unwrap_or(0.0);

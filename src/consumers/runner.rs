@@ -147,7 +147,7 @@ impl Worker {
             let partition = (first_partition + offset) % self.streams.partitions;
             let log = self.executor.log();
             match log.take(partition, stage, &settings.group, &self.consumer, free.len()).await {
-                Ok(work) => taken.extend(work.into_iter().zip(free.drain(..).collect::<Vec<_>>())),
+                Ok(work) => taken.extend(work.into_iter().zip(std::mem::take(&mut free))),
                 Err(error) => {
                     tracing::error!(%stage, partition, error = %chain(&error), "cannot take work");
                     tokio::time::sleep(LOG_PAUSE).await;

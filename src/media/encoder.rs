@@ -287,9 +287,9 @@ mod tests {
     fn shots_fill_the_timeline_exactly() {
         for steps in [&[90, 45][..], &[1], &[5, 1, 12], &[300]] {
             let timeline = timeline(steps);
-            let frames = shots(&timeline, 30).iter().map(|shot| match shot {
+            let frames = shots(&timeline, 30).into_iter().map(|shot| match shot {
                 Shot::Fade { .. } => 1,
-                Shot::Hold { frames, .. } => *frames,
+                Shot::Hold { frames, .. } => frames,
             });
             assert_eq!(frames.sum::<u32>(), timeline.frames, "{steps:?}");
         }

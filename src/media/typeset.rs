@@ -203,8 +203,7 @@ fn break_runs(text: &str, longest: usize) -> String {
 pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
     let document = compile(source)?;
     let pixels_a_point = (f64::from(width) / PAGE_POINTS.0).max(f64::from(height) / PAGE_POINTS.1);
-    let mut options = RenderOptions::default();
-    options.pixel_per_pt = pixels_a_point.into();
+    let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
     let pages = document.pages().iter().map(|page| {
         let pixmap = typst_render::render(page, &options);
         crop(

@@ -1,1 +1,13 @@
+//! One integration binary against real Redis, PostgreSQL, espeak-ng and FFmpeg. Every test starts its
+//! own servers on free loopback ports, and stops them.
 
+// Tests state what must hold; an unwrap that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod bad_input;
+mod cli;
+mod event_log;
+mod harness;
+mod projections;
+mod videos;

@@ -1,0 +1,172 @@
+//! Scripts and machines that nobody wishes for.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{ALL_ROLES, System, error_of, files_under};
+
+const HOSTILE: &str = r##"# Markup `#read("/etc/passwd")`
+
+Text with #read("/etc/passwd") and #import "x" and $x$ and *stars* and <script>alert(1)</script>.
+
+- "); #panic("ran")
+- \u{202e} and \" and ]]
+
+```typst
+#read("/etc/passwd")
+```
+
+$$ \input{/etc/passwd} #read("/etc/passwd") $$
+
+| a | b |
+| --- | --- |
+| #read("/etc/passwd") | <b>$ * _ |
+"##;
+
+#[tokio::test]
+async fn markup_in_a_script_is_text() {
+    let system = System::start(&ALL_ROLES).await;
+    let job_id =
+        system.generate(&json!({"topic": "<b>#read</b>", "script": HOSTILE, "quality": "low"})).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    let events = system.events(&job_id).await;
+    let codes = events.iter().filter(|event| event["type"] == "SceneCodeGenerated");
+    let codes: Vec<_> = codes.map(|event| event["data"]["code"].as_str().unwrap()).collect();
+    assert!(codes.iter().any(|code| code.contains("#read(")), "it is there, as text");
+    for code in codes {
+        check_only_literals(code);
+    }
+    system.running.stop().await;
+}
+
+/// Outside string literals, the only `#` are those of the two lines that every scene begins with.
+fn check_only_literals(code: &str) {
+    let mut outside = String::new();
+    let (mut in_literal, mut escaped) = (false, false);
+    for c in code.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_literal => escaped = true,
+            '"' => in_literal = !in_literal,
+            c if !in_literal => outside.push(c),
+            _ => {}
+        }
+    }
+    assert!(!in_literal, "{code}");
+    assert_eq!(outside.matches('#').count(), 2, "{outside}");
+    assert!(
+        !outside.contains("read") && !outside.contains("panic") && !outside.contains("passwd"),
+        "{outside}"
+    );
+}
+
+#[tokio::test]
+async fn scripts_without_text_are_refused_with_the_reason() {
+    let system = System::start(&ALL_ROLES).await;
+    let cases = [
+        ("empty", String::new(), "must have 1 to 200000"),
+        ("blank", " \n\t\r\n ".to_owned(), "must have 1 to 200000"),
+        ("200 KB", "word ".repeat(40_960), "must have 1 to 200000"),
+        ("binary", "\u{7f}ELF\u{1}\u{0}".to_owned(), "control character U+007F"),
+        ("only signs", "*** --- ***".to_owned(), "at least one letter or digit"),
+    ];
+    for (what, script, reason) in cases {
+        let answer =
+            system.post("/api/v1/videos/generate", &json!({"topic": "Ions", "script": script})).await;
+        let (status, error) = error_of(answer).await;
+        let expected_status = 422;
+        assert_eq!(status, expected_status, "{what}: {error}");
+        assert!(error["details"][0]["msg"].as_str().unwrap().contains(reason), "{what}: {error}");
+        assert_eq!(error["details"][0]["loc"], json!(["body", "script"]));
+    }
+    let invalid = system.request(reqwest::Method::POST, "/api/v1/videos/generate");
+    let invalid = invalid
+        .header("Content-Type", "application/json")
+        .body(&b"{\"topic\":\"Ions\",\"script\":\"\xff\xfe\"}"[..]);
+    let (status, error) = error_of(invalid.send().await.unwrap()).await;
+    assert_eq!(status, 400, "{error}");
+    system.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_single_long_line_becomes_a_video() {
+    let system = System::start(&ALL_ROLES).await;
+    let script = "ions move back and forth between two layers and ".repeat(12);
+    let job_id = system.generate(&json!({"topic": "Ions", "script": script, "quality": "low"})).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    system.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_missing_synthesiser_fails_the_job_with_its_cure() {
+    let system =
+        System::start_with(&ALL_ROLES, |config| config.media.espeak_program = "espeak-nowhere".into()).await;
+    let job_id = system.generate(&crate::harness::short_request()).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    let error = &last["error"];
+    assert_eq!((&last["status"], &error["error_stage"]), (&json!("failed"), &json!("scenario_creation")));
+    assert_eq!(error["error_code"], "NARRATION_FAILED");
+    assert!(error["error_message"].as_str().unwrap().contains("espeak-nowhere was not found"), "{error}");
+    assert!(files_under(system.media()).is_empty());
+    system.running.stop().await;
+}
+
+/// A file system of a fixed size, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Self {
+        let folder = crate::harness::folder();
+        let options = format!("size={megabytes}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
+        assert!(mounted.unwrap().success());
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _status = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+// 000-5.1, 004 FR-008 and FR-010
+#[tokio::test]
+async fn a_full_disk_fails_the_job_and_leaves_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: mounting a small file system takes root");
+        return;
+    }
+    // Room for the narration, not for the pictures.
+    let disk = SmallDisk::mount(6);
+    let root = disk.0.path().to_owned();
+    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root.clone()).await;
+    let script = std::fs::read_to_string("tests/fixtures/scripts/event-sourcing.md").unwrap();
+    let filler = vec![0_u8; 1 << 20];
+    let job_id = system.generate(&json!({"topic": "Full", "script": script})).await;
+    // Fill what is left once rendering begins.
+    loop {
+        let status: Value = system.status(&job_id).await;
+        if status["progress"]["percentage"].as_f64() >= Some(30.0) || status["status"] == "failed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for number in 0..16 {
+        let _full_by_then = std::fs::write(root.join(format!("filler-{number}")), &filler);
+    }
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    assert_eq!(last["status"], "failed", "{last}");
+    assert_eq!(last["error"]["error_code"], "DISK_FULL", "{last}");
+    assert!(last["error"]["recovery_suggestion"].as_str().unwrap().contains("free some space"));
+    crate::harness::eventually("the partial files are gone", async || {
+        files_under(&root).iter().all(|file| file.to_string_lossy().starts_with("filler-"))
+    })
+    .await;
+    system.running.stop().await;
+}

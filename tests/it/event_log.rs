@@ -1,0 +1,267 @@
+//! The log on a real Redis: order, atomicity, deduplication, work.
+
+use reelstream::clock::Clock;
+use reelstream::dev::PrivateRedis;
+use reelstream::domain::job::{Command, Outcome, Rejection};
+use reelstream::events::job::{JobRequested, WorkItem};
+use reelstream::events::{
+    Actor, Append, CHAIN_START, Error as LogError, EventLog, OutputFormat, Priority, Quality, Stage,
+    VideoRequest,
+};
+use reelstream::execute::{Error, Executor, Origin};
+use reelstream::ids::{CommandId, JobId};
+
+use crate::harness::{connect, folder, log};
+
+fn origin() -> Origin {
+    Origin {
+        command_id: CommandId::new(),
+        actor: Actor::User("user_1".into()),
+        correlation_id: "request".into(),
+        traceparent: String::new(),
+        causation_id: None,
+    }
+}
+
+fn request(priority: Priority) -> Command {
+    let request = VideoRequest {
+        topic: "Ions".into(),
+        context: None,
+        script: Some("Ions move.".into()),
+        quality: Quality::Low,
+        priority,
+        output_format: OutputFormat::Mp4,
+        fps: 30,
+        enable_subtitles: true,
+        enable_thumbnails: true,
+        title: None,
+        description: None,
+        tags: vec![],
+        model: None,
+        use_rag: None,
+        template_id: None,
+        style_preferences: None,
+        quality_levels: vec![],
+    };
+    Command::Request(JobRequested { user_id: "user_1".into(), request })
+}
+
+fn item(stage: Stage) -> WorkItem {
+    WorkItem { stage, scene: None, attempt: 1 }
+}
+
+async fn executor(redis: &PrivateRedis) -> Executor {
+    Executor::new(log(redis).await, Clock::system())
+}
+
+/// A job whose first stage waits for a worker, in its partition.
+async fn requested(executor: &Executor, priority: Priority) -> (JobId, u16) {
+    let job = JobId::new();
+    executor.execute(job, request(priority), &origin(), None).await.unwrap();
+    (job, executor.log().keys().partition_of(job.aggregate()))
+}
+
+async fn read_all(log: &EventLog, partition: u16) -> Vec<(u64, reelstream::events::Envelope)> {
+    log.read(partition, 0, 10_000).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_history_reads_back_chained_and_gapless() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let history = executor.log().history(job.aggregate(), 0).await.unwrap();
+    let types: Vec<_> = history.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["JobRequested", "JobQueued", "StageScheduled"]);
+    let mut previous = CHAIN_START.to_owned();
+    for (version, event) in (1..).zip(&history) {
+        assert_eq!((event.version, &event.prev_hash), (version, &previous));
+        assert_eq!(event.compute_hash(), event.hash, "what was read is what was hashed");
+        previous.clone_from(&event.hash);
+    }
+    let rest = executor.log().history(job.aggregate(), 2).await.unwrap();
+    assert_eq!(rest, history[2..]);
+    let in_partition: Vec<_> =
+        read_all(executor.log(), partition).await.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(in_partition, history);
+    assert!(executor.log().history(JobId::new().aggregate(), 0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_command_is_applied_once_however_often_it_is_sent() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, origin) = (JobId::new(), origin());
+    let first = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
+    let second = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
+    assert!(!first.replayed && second.replayed);
+    assert_eq!(first.loaded.job, second.loaded.job);
+    assert_eq!(executor.log().version(job.aggregate()).await.unwrap(), 3);
+    let other = executor.execute(job, request(Priority::Normal), &self::origin(), None).await;
+    assert!(matches!(other, Err(Error::Rejected(Rejection::AlreadyRequested))));
+}
+
+#[tokio::test]
+async fn a_wrong_expected_version_writes_nothing() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let (other, _) = requested(&executor, Priority::Normal).await;
+    let events = executor.log().history(other.aggregate(), 0).await.unwrap();
+    let head = executor.log().head(partition).await.unwrap();
+    let append = Append {
+        aggregate_id: job.aggregate(),
+        expected_version: 2,
+        command_id: CommandId::new(),
+        events: &events,
+        work: &[],
+        done: None,
+    };
+    let refused = executor.log().append(&append).await;
+    assert!(matches!(refused, Err(LogError::Conflict { expected: 2, current: 3 })), "{refused:?}");
+    assert_eq!(executor.log().version(job.aggregate()).await.unwrap(), 3);
+    assert_eq!(executor.log().head(partition).await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn many_writers_leave_no_gap_and_lose_nothing() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let jobs: Vec<JobId> = (0..5).map(|_| JobId::new()).collect();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..50 {
+        let (executor, job) = (executor.clone(), jobs[writer % jobs.len()]);
+        writers.spawn(async move {
+            executor.execute(job, request(Priority::Normal), &origin(), None).await.is_ok()
+        });
+    }
+    let accepted = writers.join_all().await.into_iter().filter(|ok| *ok).count();
+    assert_eq!(accepted, jobs.len(), "each job is requested by exactly one writer");
+    let mut events = 0;
+    for partition in executor.log().keys().partitions() {
+        let read = read_all(executor.log(), partition).await;
+        assert!(read.iter().map(|(seq, _)| *seq).eq(1..=read.len() as u64));
+        assert_eq!(executor.log().head(partition).await.unwrap(), read.len() as u64);
+        events += read.len();
+    }
+    assert_eq!(events, 3 * jobs.len());
+}
+
+#[tokio::test]
+async fn urgent_work_is_taken_first_and_no_more_than_asked() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = Executor::new(
+        EventLog::new(connect(&redis).await, reelstream::events::Keys::new("one", 1)),
+        Clock::system(),
+    );
+    let (low, _) = requested(&executor, Priority::Low).await;
+    let (normal, _) = requested(&executor, Priority::Normal).await;
+    let (urgent, _) = requested(&executor, Priority::Urgent).await;
+    let stage = Stage::Initializing;
+    let taken = executor.log().take(0, stage, "g", "c1", 2).await.unwrap();
+    let jobs: Vec<_> = taken.iter().map(|work| JobId(work.aggregate_id.0)).collect();
+    assert_eq!(jobs, [urgent, normal]);
+    let rest = executor.log().take(0, stage, "g", "c2", 5).await.unwrap();
+    assert_eq!(rest.iter().map(|work| JobId(work.aggregate_id.0)).collect::<Vec<_>>(), [low]);
+    assert!(executor.log().take(0, stage, "g", "c3", 5).await.unwrap().is_empty(), "taken work is taken");
+}
+
+#[tokio::test]
+async fn a_result_acknowledges_its_work_and_schedules_the_next() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::High).await;
+    let log = executor.log();
+    let work = log.take(partition, Stage::Initializing, "g", "c", 1).await.unwrap().remove(0);
+    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    let origin = Origin { command_id: CommandId::of_attempt(work.receipt.token, "finish"), ..origin() };
+    executor.execute(job, finish.clone(), &origin, Some(&work.receipt)).await.unwrap();
+    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 0, "acknowledged and deleted");
+    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1);
+
+    // The same append again, as after a lost answer.
+    let version = log.version(job.aggregate()).await.unwrap();
+    let again = executor.execute(job, finish, &origin, Some(&work.receipt)).await.unwrap();
+    assert!(again.replayed);
+    assert_eq!(log.version(job.aggregate()).await.unwrap(), version);
+    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1, "nothing is scheduled twice");
+}
+
+#[tokio::test]
+async fn a_result_of_an_old_attempt_is_refused() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let log = executor.log();
+    let mut work = log.take(partition, Stage::Initializing, "g", "c", 1).await.unwrap().remove(0);
+    work.receipt.token = reelstream::ids::AttemptToken(uuid::Uuid::now_v7());
+    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    let refused = executor.execute(job, finish, &origin(), Some(&work.receipt)).await;
+    assert!(matches!(refused, Err(Error::Log(LogError::StaleAttempt))), "{refused:?}");
+    assert_eq!(log.version(job.aggregate()).await.unwrap(), 3);
+    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 1, "the work is still there");
+}
+
+#[tokio::test]
+async fn work_that_is_handed_back_is_taken_again() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let log = executor.log();
+    let work = log.take(partition, Stage::Initializing, "g", "c1", 1).await.unwrap().remove(0);
+    log.hand_back(&work).await.unwrap();
+    let again = log.take(partition, Stage::Initializing, "g", "c2", 1).await.unwrap().remove(0);
+    assert_eq!(again.receipt.token, work.receipt.token);
+    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    executor.execute(job, finish, &origin(), Some(&again.receipt)).await.unwrap();
+    log.hand_back(&work).await.unwrap();
+    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 0, "finished work cannot be handed back");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (_, partition) = requested(&executor, Priority::Normal).await;
+    let stream = executor.log().keys().log(partition);
+    let _: String = redis::cmd("XADD")
+        .arg(&stream)
+        .arg("4-0")
+        .arg(&["event_id", "nonsense"])
+        .query_async(&mut connect(&redis).await)
+        .await
+        .unwrap();
+    let error = executor.log().read(partition, 0, 100).await.unwrap_err().to_string();
+    assert!(error.contains(&stream) && error.contains("4-0"), "{error}");
+
+    let _: u64 =
+        redis::cmd("XDEL").arg(&stream).arg("2-0").query_async(&mut connect(&redis).await).await.unwrap();
+    let error = executor.log().read(partition, 0, 2).await.unwrap_err().to_string();
+    assert!(error.contains("expected entry 2-0, found 3-0"), "{error}");
+}
+
+#[tokio::test]
+async fn events_survive_a_restart_of_redis() {
+    let folder = folder();
+    let (job, history) = {
+        let redis = PrivateRedis::start(folder.path()).unwrap();
+        let executor = Executor::new(
+            EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4)),
+            Clock::system(),
+        );
+        let (job, _) = requested(&executor, Priority::Normal).await;
+        (job, executor.log().history(job.aggregate(), 0).await.unwrap())
+    };
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let log = EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4));
+    assert_eq!(log.history(job.aggregate(), 0).await.unwrap(), history);
+}

@@ -1,0 +1,230 @@
+//! A whole system for one test: servers, roles, an issuer, and a client of its API.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use redis::aio::ConnectionManager;
+use reelstream::app::{App, Role};
+use reelstream::config::{ApiConfig, AuthConfig, Config, MediaConfig, PostgresConfig, RedisConfig, Streams};
+use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use reelstream::events::{EventLog, Keys, connection};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const ALL_ROLES: [Role; 3] = [Role::Api, Role::Worker, Role::Projector];
+
+/// A folder that the account of PostgreSQL can reach.
+pub fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("reel-test-").tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+pub struct Servers {
+    pub redis: PrivateRedis,
+    pub postgres: PrivatePostgres,
+    pub folder: TempDir,
+}
+
+impl Servers {
+    pub fn start() -> Self {
+        let folder = folder();
+        let redis = PrivateRedis::start(&folder.path().join("redis")).unwrap();
+        let postgres = PrivatePostgres::start(&folder.path().join("postgres")).unwrap();
+        Self { redis, postgres, folder }
+    }
+}
+
+/// A log of its own on a private Redis.
+pub async fn log(redis: &PrivateRedis) -> EventLog {
+    EventLog::new(connect(redis).await, Keys::new(format!("test-{}", uuid::Uuid::now_v7().simple()), 4))
+}
+
+pub async fn connect(redis: &PrivateRedis) -> ConnectionManager {
+    let client = redis::Client::open(redis.url()).unwrap();
+    connection::connect(&client).await.unwrap()
+}
+
+/// Roles that run until they are stopped or dropped.
+pub struct Running {
+    pub url: String,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    pub async fn start(config: Config, roles: &'static [Role]) -> Self {
+        let stop = CancellationToken::new();
+        let app = App::connect(config, roles, stop.clone()).await.unwrap();
+        let (tell, bound) = oneshot::channel();
+        let task = tokio::spawn(app.run(roles, stop.clone(), |address| {
+            let _nobody_asks = tell.send(address);
+        }));
+        let url = match roles.contains(&Role::Api) {
+            true => format!("http://{}", bound.await.unwrap()),
+            false => String::new(),
+        };
+        Self { url, stop, task }
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+pub struct System {
+    pub running: Running,
+    pub issuer: Issuer,
+    pub config: Config,
+    pub servers: Servers,
+    http: reqwest::Client,
+}
+
+impl System {
+    pub async fn start(roles: &'static [Role]) -> Self {
+        Self::start_with(roles, |_| {}).await
+    }
+
+    pub async fn start_with(roles: &'static [Role], change: impl FnOnce(&mut Config)) -> Self {
+        let servers = Servers::start();
+        let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
+        let media = MediaConfig::from_environment(&|_| None).unwrap();
+        let mut config = Config {
+            redis: RedisConfig { url: servers.redis.url(), prefix: "reel".into() },
+            postgres: PostgresConfig { url: servers.postgres.url("postgres") },
+            api: ApiConfig { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
+            auth: AuthConfig {
+                issuer: issuer.url(),
+                jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
+                authorized_parties: vec![],
+            },
+            media: MediaConfig { root: servers.folder.path().join("media"), ..media },
+            streams: Streams::from_environment(&|_| None).unwrap(),
+        };
+        change(&mut config);
+        let running = Running::start(config.clone(), roles).await;
+        Self { running, issuer, config, servers, http: reqwest::Client::new() }
+    }
+
+    pub fn media(&self) -> &Path {
+        &self.config.media.root
+    }
+
+    pub async fn log(&self) -> EventLog {
+        let keys = Keys::new(self.config.redis.prefix.clone(), self.config.streams.partitions);
+        EventLog::new(connect(&self.servers.redis).await, keys)
+    }
+
+    pub fn token(&self, user: &str, role: &str) -> String {
+        self.issuer.sign(&self.issuer.claims(user, role, Duration::from_secs(600))).unwrap()
+    }
+
+    /// A request without a token.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.running.url))
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(self.token("user_1", "user"))
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn generate(&self, body: &Value) -> String {
+        let answer = self.post("/api/v1/videos/generate", body).await;
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(status, 201, "{body}");
+        body["job_id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn status(&self, job_id: &str) -> Value {
+        let answer = self.get(&format!("/api/v1/videos/jobs/{job_id}/status")).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
+    }
+
+    /// All statuses that a polling client sees until the job has ended.
+    pub async fn statuses_until_ended(&self, job_id: &str, patience: Duration) -> Vec<Value> {
+        let deadline = Instant::now() + patience;
+        let mut seen: Vec<Value> = vec![];
+        loop {
+            assert!(Instant::now() < deadline, "the job did not end: {:?}", seen.last());
+            let version = seen.last().map_or(0, |status| status["version"].as_u64().unwrap());
+            let path = format!("/api/v1/videos/jobs/{job_id}/status?wait=5");
+            let request = self.request(Method::GET, &path).header("If-None-Match", format!("\"v{version}\""));
+            let answer = request.send().await.unwrap();
+            if answer.status() == 304 {
+                continue;
+            }
+            let status: Value = answer.json().await.unwrap();
+            let has_ended =
+                ["completed", "failed", "cancelled"].contains(&status["status"].as_str().unwrap());
+            seen.push(status);
+            if has_ended {
+                return seen;
+            }
+        }
+    }
+
+    pub async fn events(&self, job_id: &str) -> Vec<Value> {
+        let mut body: Value = self.get(&format!("/api/v1/jobs/{job_id}/events")).await.json().await.unwrap();
+        match body["events"].take() {
+            Value::Array(events) => events,
+            other => panic!("no events: {other}"),
+        }
+    }
+}
+
+/// A request for the shortest real video.
+pub fn short_request() -> Value {
+    json!({ "topic": "Ions", "script": "Ions move.", "quality": "low" })
+}
+
+pub async fn error_of(answer: Response) -> (u16, Value) {
+    let status = answer.status().as_u16();
+    let mut body: Value = answer.json().await.unwrap();
+    let error = body["error"].take();
+    for field in ["message", "error_code", "timestamp", "path", "request_id"] {
+        assert!(error[field].is_string(), "{field} is missing: {error}");
+    }
+    (status, error)
+}
+
+/// All files under a folder, relative to it.
+pub fn files_under(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => found.push(entry.path().strip_prefix(root).unwrap().to_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Polls until `condition` holds; panics with `what` when it does not in time.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
