@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, Client};
+use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
@@ -131,32 +132,31 @@ pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
         Ok((job_id, watch::until_ended(&client, job_id).await?))
     })
     .await?;
-    print_video(&media.join(format!("videos/{job_id}/video.mp4")), job_id, &status, data);
-    Ok(())
+    say(describe_video(&media.join(format!("videos/{job_id}/video.mp4")), job_id, &status, data))
 }
 
-fn print_video(path: &Path, job_id: JobId, status: &Value, data: &Path) {
+fn describe_video(path: &Path, job_id: JobId, status: &Value, data: &Path) -> String {
     let video = &status["video"];
     let number = |name: &str| video[name].as_f64().unwrap_or(0.0);
     let seconds = status["metrics"]["processing_time_seconds"].as_f64().unwrap_or(0.0);
-    println!();
-    println!("  {}", path.display());
-    println!(
-        "  {:.1} s, {}x{}, {:.1} MB, made in {seconds:.1} s",
-        number("duration"),
-        number("width"),
-        number("height"),
-        number("file_size") / 1e6,
-    );
-    println!();
-    println!("What to try next:");
-    println!("  ffplay {}                 # watch it", path.display());
-    println!("  ./scripts/demo my-script.md        # a video of your own Markdown or text");
-    println!(
-        "  target/release/reel dev --data {}   # the same servers, kept running, with a token",
-        data.display()
-    );
-    println!("  target/release/reel events {job_id}   # then: every step of this video, as events");
+    let (path, data) = (path.display(), data.display());
+    let (duration, megabytes) = (number("duration"), number("file_size") / 1e6);
+    let (width, height) = (number("width"), number("height"));
+    format!(
+        "
+  {path}
+  {duration:.1} s, {width}x{height}, {megabytes:.1} MB, made in {seconds:.1} s
+
+What to try next:
+  # watch it
+  ffplay {path}
+  # a video of your own Markdown or text
+  ./scripts/demo my-script.md
+  # the same servers, kept running; prints a token
+  target/release/reel dev --data {data}
+  # then: every step of this video, as events
+  target/release/reel events {job_id}"
+    )
 }
 
 /// Runs everything until Ctrl-C.
@@ -172,15 +172,18 @@ pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
     let stack = Stack::start(folder, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &stop).await?;
     let token = stack.token()?;
     with_roles(&stack, stop.clone(), async |url| {
-        println!("Everything runs; Ctrl-C stops it. The data is in {}.", folder.display());
-        println!();
-        println!("  export REEL_API_URL={url}");
-        println!("  export REEL_TOKEN={token}");
-        println!();
-        println!("Then try, in another terminal:");
-        println!("  reel generate examples/event-sourcing.md --watch");
-        println!("  curl {url}/api/v1/system/health");
-        println!("  curl -H \"Authorization: Bearer $REEL_TOKEN\" {url}/api/v1/videos/jobs/JOB_ID/status");
+        say(format!(
+            "Everything runs; Ctrl-C stops it. The data is in {}.
+
+  export REEL_API_URL={url}
+  export REEL_TOKEN={token}
+
+Then try, in another terminal:
+  reel generate examples/event-sourcing.md --watch
+  curl {url}/api/v1/system/health
+  curl -H \"Authorization: Bearer $REEL_TOKEN\" {url}/api/v1/videos/jobs/JOB_ID/status",
+            folder.display()
+        ))?;
         stop.cancelled().await;
         Ok(())
     })

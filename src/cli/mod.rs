@@ -117,25 +117,28 @@ impl Arguments {
                 let topic = topic.unwrap_or_else(|| client::topic_of(&script, &file));
                 let body = client::request(&topic, &script, quality.as_deref(), priority.as_deref());
                 let job_id = client.generate(&body).await?;
-                println!("{job_id}");
+                say(job_id)?;
                 if watch { watch::until_ended(&client, job_id).await.map(|_status| ()) } else { Ok(()) }
             }
             Command::Status { job_id, api } => {
                 let status = api.client()?.status(job_id).await?;
-                println!("{}", serde_json::to_string_pretty(&status)?);
-                Ok(())
+                say(serde_json::to_string_pretty(&status)?)
             }
             Command::Events { job_id, api } => {
-                for event in api.client()?.events(job_id).await? {
-                    println!("{event}");
-                }
-                Ok(())
+                api.client()?.events(job_id).await?.into_iter().try_for_each(say)
             }
-            Command::Openapi => {
-                println!("{}", crate::api::openapi().to_pretty_json()?);
-                Ok(())
-            }
+            Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
+    }
+}
+
+/// Writes a line to standard output. A reader that has seen enough (`| head`) is no failure: there is
+/// nobody left to tell, so the command ends in peace.
+fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 
