@@ -1,3 +1,15 @@
+//! Reelstream turns a script into a narrated MP4. Every step is an immutable event on Redis Streams;
+//! everything else (queues, read models, files in progress) is derived from those.
+//!
+//! The walk of one job: `api::generate` sends a command to `execute`, which loads the job's events
+//! (`events`), folds and decides (`domain`), and appends. The append schedules work, which
+//! `consumers` take and do with `media` and `storage`, and whose results are commands again.
+//! `projections` read the events into the views that `api` answers from. `ARCHITECTURE.md` tells it
+//! step by step.
+//!
+//! Imports go one way, from the bottom of this list up: ids, scene, events, domain, execute, then
+//! projections and consumers, then api; only `app` and `cli` see everything.
+
 pub mod api;
 pub mod app;
 pub mod cli;
@@ -9,6 +21,8 @@ pub mod domain;
 pub mod events;
 pub mod execute;
 pub mod ids;
+#[cfg(test)]
+mod layering_tests;
 pub mod media;
 pub mod projections;
 pub mod scene;

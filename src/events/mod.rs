@@ -11,6 +11,8 @@
 pub mod connection;
 pub mod doorbell;
 mod envelope;
+#[cfg(test)]
+mod fixture_tests;
 pub mod job;
 mod keys;
 mod log;

@@ -10,10 +10,14 @@ pub mod encoder;
 mod ffmpeg;
 pub mod narration;
 pub mod picture;
+#[cfg(test)]
+mod pipeline_tests;
 pub mod planner;
 pub mod probe;
 pub mod thumbnails;
 pub mod timeline;
 pub mod typeset;
+#[cfg(test)]
+mod typeset_tests;
 
 pub use crate::scene;

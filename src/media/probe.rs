@@ -117,7 +117,7 @@ fn read_boxes(path: &Path, file_size: u64) -> Option<VideoFacts> {
     catch_unwind(read).ok().flatten()
 }
 
-fn read_streams(path: &Path, file_size: u64) -> Result<VideoFacts, Error> {
+pub(super) fn read_streams(path: &Path, file_size: u64) -> Result<VideoFacts, Error> {
     start();
     let input =
         ffmpeg::format::input(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;

@@ -234,7 +234,7 @@ fn crop(rgba: &[u8], width: usize, height: usize, wanted_width: usize, wanted_he
     RgbaPage { width: wanted_width, height: wanted_height, rgba: out }
 }
 
-fn compile(source: &str) -> Result<PagedDocument, Error> {
+pub(super) fn compile(source: &str) -> Result<PagedDocument, Error> {
     let world = SceneWorld { main: Source::new(*MAIN, source.to_owned()) };
     typst::compile::<PagedDocument>(&world).output.map_err(|diagnostics| {
         let messages: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();

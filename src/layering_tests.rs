@@ -1,0 +1,88 @@
+//! Imports go one way. This reads the sources, because the compiler would allow any.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What each module may use of this crate; `app`, `cli` and `main` see everything.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("ids", &[]),
+    ("scene", &[]),
+    ("telemetry", &[]),
+    ("events", &["ids", "scene"]),
+    ("domain", &["events", "ids", "scene"]),
+    ("execute", &["clock", "domain", "events", "ids"]),
+    ("config", &["events"]),
+    ("media", &["media", "scene"]),
+    ("storage", &["events", "ids"]),
+    ("projections", &["events", "execute", "ids", "telemetry"]),
+    ("consumers", &["config", "domain", "events", "execute", "ids", "media", "storage", "telemetry"]),
+    // Health counts the running workers, whose heartbeats the runtime writes.
+    (
+        "api",
+        &["config", "consumers", "domain", "events", "execute", "ids", "projections", "storage", "telemetry"],
+    ),
+    ("dev", &[]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension() == Some("rs".as_ref()) {
+            found.push(path);
+        }
+    }
+}
+
+/// The first names after `crate::`, one by one or in braces.
+fn uses(source: &str) -> BTreeSet<String> {
+    let name_of =
+        |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = BTreeSet::new();
+    for rest in source.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                let list = list.split("};").next().unwrap_or_default();
+                names.extend(list.split(',').map(|item| name_of(item.trim())));
+            }
+            None => {
+                names.insert(name_of(rest));
+            }
+        }
+    }
+    names.remove("");
+    names
+}
+
+#[test]
+fn imports_go_one_way() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![];
+    sources(&root, &mut files);
+    assert!(files.len() > 50, "the sources were found");
+    let mut wrong = vec![];
+    for file in files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if ["app", "cli", "lib", "main", "layering_tests"].contains(&module) {
+            continue;
+        }
+        let (_, allowed) =
+            ALLOWED.iter().find(|(name, _)| *name == module).expect("every module has its rule");
+        for used in uses(&std::fs::read_to_string(&file).unwrap()) {
+            if used != module && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{} uses {used}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn uses_are_found_in_all_forms() {
+    let source =
+        "use crate::ids::JobId;\nuse crate::{\n    clock::Clock, events,\n};\nlet x = crate::scene::Scene;";
+    assert_eq!(uses(source).into_iter().collect::<Vec<_>>(), ["clock", "events", "ids", "scene"]);
+}

@@ -1,0 +1,241 @@
+//! From scenes to one file, with real speech and real encoders, checked by ffprobe.
+
+use std::path::Path;
+use std::process::Command;
+
+use tokio_util::sync::CancellationToken;
+
+use super::combine::{Combined, ScenePart, combine};
+use super::encoder::{EncodeSettings, encode_scene};
+use super::narration::{Pcm, Voice, speak};
+use super::picture::Picture;
+use super::{probe, thumbnails, timeline, typeset};
+use crate::scene::{Block, Layout, Reveal, RichText, Scene, SceneTimeline, Step};
+
+const SIZE: (u32, u32) = (1280, 720);
+const FPS: u32 = 30;
+
+fn scene(title: &str, lines: &[&str]) -> Scene {
+    let blocks = lines.iter().map(|line| Block::Paragraph { text: RichText::plain(*line) });
+    let steps = lines.iter().enumerate().map(|(block, line)| Step {
+        narration: (*line).to_owned(),
+        reveals: vec![Reveal { block, part: None }],
+    });
+    Scene { layout: Layout::Content, title: title.into(), blocks: blocks.collect(), steps: steps.collect() }
+}
+
+async fn spoken(scene: &Scene) -> Vec<Pcm> {
+    let mut lines = vec![];
+    for step in &scene.steps {
+        lines.push(speak(&Voice::default(), &step.narration, &CancellationToken::new()).await.unwrap());
+    }
+    lines
+}
+
+struct Rendered {
+    part: ScenePart,
+    timeline: SceneTimeline,
+}
+
+async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
+    let lines = spoken(scene).await;
+    let laid_out = timeline::lay_out(&lines, FPS);
+    let narration = timeline::mix(&laid_out, &lines);
+    let part = ScenePart {
+        video: folder.join(format!("{name}.mp4")),
+        narration: folder.join(format!("{name}.wav")),
+    };
+    timeline::write_wav(&part.narration, &narration).unwrap();
+    let pages = typeset::pages(&typeset::source(scene), SIZE.0, SIZE.1).unwrap();
+    let pictures: Vec<_> = pages.iter().map(Picture::from_rgba).collect();
+    let settings = EncodeSettings::new(SIZE.0, SIZE.1, FPS);
+    let mut reports = vec![];
+    let mut on_frame = |done, total| reports.push((done, total));
+    let cancel = CancellationToken::new();
+    let encoded =
+        encode_scene(&pictures, &laid_out, &narration, &settings, &part.video, &mut on_frame, &cancel)
+            .unwrap();
+    assert_eq!(encoded.frames, u64::from(laid_out.frames));
+    assert_eq!(reports.last(), Some(&(encoded.frames, encoded.frames)));
+    Rendered { part, timeline: laid_out }
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn ffprobe(path: &Path, entries: &str) -> serde_json::Value {
+    let path = path.to_str().unwrap();
+    let text = run("ffprobe", &["-v", "error", "-of", "json", "-show_entries", entries, path]);
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn two_scenes(folder: &Path) -> [Rendered; 2] {
+    let first = scene("One", &["Ions move back and forth.", "Nothing is burned."]);
+    let second = scene("Two", &["A second scene joins without a gap."]);
+    [render(&first, folder, "0").await, render(&second, folder, "1").await]
+}
+
+fn combined(scenes: &[Rendered], out: &Path) -> Combined {
+    let parts: Vec<_> = scenes.iter().map(|scene| scene.part.clone()).collect();
+    combine(&parts, "A title", out, &mut |_, _| {}, &CancellationToken::new()).unwrap()
+}
+
+#[tokio::test]
+async fn scenes_become_one_conformant_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    let result = combined(&scenes, &out);
+    let frames: u64 = scenes.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
+    assert_eq!(result.frames, frames);
+
+    let facts = ffprobe(
+        &out,
+        "stream=codec_name,profile,pix_fmt,color_space,color_range,avg_frame_rate,nb_frames,sample_rate,duration:format_tags=title",
+    );
+    let (video, audio) = (&facts["streams"][0], &facts["streams"][1]);
+    for (name, expected) in [
+        ("codec_name", "h264"),
+        ("profile", "High"),
+        ("pix_fmt", "yuv420p"),
+        ("color_space", "bt709"),
+        ("color_range", "tv"),
+        ("avg_frame_rate", "30/1"),
+        ("nb_frames", &frames.to_string()),
+    ] {
+        assert_eq!(video[name], expected, "{name}");
+    }
+    assert_eq!((&audio["codec_name"], &audio["sample_rate"]), (&"aac".into(), &"48000".into()));
+    assert_eq!(facts["format"]["tags"]["title"], "A title");
+    for stream in [video, audio] {
+        let duration: f64 = stream["duration"].as_str().unwrap().parse().unwrap();
+        assert!((duration - frames as f64 / 30.0).abs() <= 1.0 / 30.0, "{duration}");
+    }
+    check_packets(&out, frames);
+    let path = out.to_str().unwrap();
+    assert_eq!(
+        run("ffmpeg", &["-v", "error", "-i", path, "-f", "null", "-"]),
+        "",
+        "it decodes without a complaint"
+    );
+}
+
+/// Times rise by one frame; a key frame comes at least every two seconds.
+fn check_packets(path: &Path, frames: u64) {
+    let listed = ffprobe(path, "packet=stream_index,pts_time,flags");
+    let packets = listed["packets"].as_array().unwrap().iter().filter(|packet| packet["stream_index"] == 0);
+    let mut last_key = 0;
+    let mut count = 0;
+    for packet in packets {
+        let time: f64 = packet["pts_time"].as_str().unwrap().parse().unwrap();
+        assert!((time - count as f64 / 30.0).abs() < 0.001, "frame {count} at {time} s");
+        if packet["flags"].as_str().unwrap().starts_with('K') {
+            last_key = count;
+        }
+        assert!(count - last_key < 60, "no key frame for two seconds at frame {count}");
+        count += 1;
+    }
+    assert_eq!(count, frames);
+}
+
+#[tokio::test]
+async fn a_file_is_read_back_as_it_was_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    let result = combined(&scenes, &out);
+    let facts = probe::probe(&out).unwrap();
+    assert_eq!((facts.frames, facts.file_size), (result.frames, result.bytes));
+    let promise = probe::Promise { duration_ms: result.duration_ms, width: SIZE.0, height: SIZE.1, fps: FPS };
+    assert_eq!(probe::check(&facts, &promise), Vec::<String>::new());
+    let by_ffmpeg = probe::read_streams(&out, facts.file_size).unwrap();
+    assert!(by_ffmpeg.duration_ms.abs_diff(facts.duration_ms) < 50);
+    let same = |facts: &probe::VideoFacts| {
+        (facts.width, facts.height, facts.frames, facts.video_codec.clone(), facts.audio_codec.clone())
+    };
+    assert_eq!(same(&by_ffmpeg), same(&facts), "both readers agree");
+}
+
+#[tokio::test]
+async fn thumbnails_show_something_in_each_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    combined(&scenes, &out);
+    let sizes = [(320, 180), (640, 360), (1280, 720)];
+    let paths: Vec<_> = sizes.iter().map(|(width, _)| folder.path().join(format!("{width}.jpg"))).collect();
+    let bytes = thumbnails::extract(&out, &sizes, &paths).unwrap();
+    for ((size, path), bytes) in sizes.iter().zip(&paths).zip(bytes) {
+        let picture = image::open(path).unwrap().to_luma8();
+        assert_eq!(picture.dimensions(), *size);
+        assert_eq!(std::fs::metadata(path).unwrap().len(), bytes);
+        let (darkest, lightest) =
+            (picture.pixels().map(|p| p.0[0]).min(), picture.pixels().map(|p| p.0[0]).max());
+        assert!(
+            darkest < Some(100) && lightest > Some(200),
+            "text on a light page: {darkest:?} to {lightest:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cancelled_work_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let parts: Vec<_> = scenes.iter().map(|scene| scene.part.clone()).collect();
+    let empty = tempfile::tempdir().unwrap();
+    let cancel = CancellationToken::new();
+    let (picture, narration) = (
+        Picture::from_rgba(&typeset::RgbaPage { width: 64, height: 64, rgba: vec![255; 64 * 64 * 4] }),
+        Pcm { samples: vec![0; 48_000] },
+    );
+    let timeline = SceneTimeline {
+        fps: 30,
+        frames: 300,
+        steps: vec![crate::scene::StepTiming { start_frame: 0, frames: 300, speech_ms: 0 }],
+    };
+    let mut stop_midway = |done, _| {
+        if done == 100 {
+            cancel.cancel();
+        }
+    };
+    let out = empty.path().join("scene.mp4");
+    let pictures = [picture.clone(), picture];
+    let settings = EncodeSettings::new(64, 64, 30);
+    let encoded = encode_scene(&pictures, &timeline, &narration, &settings, &out, &mut stop_midway, &cancel);
+    assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
+    let joined = combine(&parts, "t", &empty.path().join("video.mp4"), &mut |_, _| {}, &cancel);
+    assert_eq!(joined.unwrap_err().to_string(), "cancelled");
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn scenes_of_different_settings_are_not_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two_scenes(folder.path()).await;
+    let pages = typeset::pages(&typeset::source(&scene("x", &["x"])), 640, 360).unwrap();
+    let pictures: Vec<_> = pages.iter().chain([&pages[0]]).take(2).map(Picture::from_rgba).collect();
+    let narration = timeline::read_wav(&second.part.narration).unwrap();
+    let settings = EncodeSettings::new(640, 360, FPS);
+    encode_scene(
+        &pictures,
+        &second.timeline,
+        &narration,
+        &settings,
+        &second.part.video,
+        &mut |_, _| {},
+        &CancellationToken::new(),
+    )
+    .unwrap();
+    let joined = combine(
+        &[first.part, second.part],
+        "t",
+        &folder.path().join("v.mp4"),
+        &mut |_, _| {},
+        &CancellationToken::new(),
+    );
+    assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
+}

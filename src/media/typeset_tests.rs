@@ -1,0 +1,208 @@
+//! What is drawn: all of the text and nothing but text, within the page.
+
+use typst::layout::{Frame, FrameItem};
+
+use super::typeset::{RgbaPage, compile, pages, source};
+use crate::scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
+
+fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
+    let reveal = |block| Reveal { block, part: None };
+    let steps = (0..blocks.len().max(1)).map(|block| Step {
+        narration: "x.".into(),
+        reveals: if blocks.is_empty() { vec![] } else { vec![reveal(block)] },
+    });
+    Scene { layout, title: title.into(), steps: steps.collect(), blocks }
+}
+
+fn paragraph(text: &str) -> Block {
+    Block::Paragraph { text: RichText::plain(text) }
+}
+
+fn styled(text: &str, style: SpanStyle) -> RichText {
+    RichText(vec![Span { text: text.into(), style }])
+}
+
+/// One block of every kind with the text in it.
+fn every_kind(text: &str) -> Vec<Block> {
+    let plain = || RichText::plain(text);
+    vec![
+        paragraph(text),
+        Block::Bullet { text: styled(text, SpanStyle::Strong) },
+        Block::Numbered { number: 1, text: styled(text, SpanStyle::Emphasis) },
+        Block::Quote { text: styled(text, SpanStyle::Code) },
+        Block::Code { language: Some("typst".into()), text: text.into() },
+        Block::Formula { latex: text.into() },
+        Block::Table { header: vec![plain(), RichText(vec![])], rows: vec![vec![plain(), plain()]] },
+    ]
+}
+
+fn collect_text(frame: &Frame, text: &mut String) {
+    for (_, item) in frame.items() {
+        match item {
+            FrameItem::Group(group) => collect_text(&group.frame, text),
+            FrameItem::Text(run) => text.push_str(&run.text),
+            _ => {}
+        }
+    }
+}
+
+/// The text of the last page, without blanks and break opportunities.
+fn drawn_text(scene: &Scene) -> String {
+    let document = compile(&source(scene)).unwrap();
+    assert_eq!(document.pages().len(), scene.steps.len() + 1, "one page before the steps, one for each");
+    let mut text = String::new();
+    collect_text(&document.pages().last().unwrap().frame, &mut text);
+    squeezed(&text)
+}
+
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{200b}' | '\u{ad}')).collect()
+}
+
+const HOSTILE: [&str; 8] = [
+    "#read(\"/etc/passwd\")",
+    "#import \"x\": *",
+    "a $x^2$ b *bold* _em_ `raw` = heading",
+    "<script>alert(1)</script> & <b>",
+    "\"); #panic(\"ran\"); text(\"",
+    "back\\slash \\u{202e} \\\" end",
+    "] } ) #{ ( [ @label // comment /* */",
+    "--help -- ~ ---",
+];
+
+#[test]
+fn markup_is_drawn_as_text_in_every_kind_of_block() {
+    for hostile in HOSTILE {
+        let blocks = every_kind(hostile);
+        let kinds = blocks.len();
+        for (kind, block) in blocks.into_iter().enumerate() {
+            // Typst's own quotes and dashes are typography, so they are compared as what they stand for.
+            let text = drawn_text(&scene_of(Layout::Content, "t", vec![block]));
+            let plain = |text: &str| {
+                text.replace(['“', '”'], "\"").replace(['’', '‘'], "'").replace('—', "---").replace('–', "--")
+            };
+            let found = plain(&text).contains(&plain(&squeezed(hostile)));
+            // A formula that Typst can read is drawn as mathematics, sign by sign.
+            assert!(found || kind == 5, "{hostile} in block {kind} of {kinds}: {text}");
+        }
+        for layout in [Layout::Title, Layout::Content, Layout::Closing] {
+            drawn_text(&scene_of(layout, hostile, vec![]));
+        }
+    }
+}
+
+#[test]
+fn characters_that_steer_are_shown_as_a_mark() {
+    let text =
+        drawn_text(&scene_of(Layout::Content, "t", vec![paragraph("a\u{202e}b\u{0}c\u{7}d\u{2066}e")]));
+    assert!(text.contains("a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"), "{text:?}");
+}
+
+#[test]
+fn formulas_are_mathematics_or_their_own_source() {
+    let drawn = |latex: &str| {
+        drawn_text(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: latex.into() }]))
+    };
+    assert!(!drawn("E = V \\cdot Q").contains("cdot"), "converted");
+    assert!(
+        source(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: "x_1".into() }]))
+            .contains("formula($")
+    );
+    for hostile in
+        ["\\input{/etc/passwd}", "#read(\"/etc/passwd\")", "\\def\\x{\\x\\x}\\x", "\\frac{1}{", "}{", "$", ""]
+    {
+        assert!(!drawn(hostile).contains("root:"), "{hostile}");
+    }
+    drawn(&"x + ".repeat(1250));
+}
+
+/// The darkest difference from the page's corner within a margin.
+fn margin_is_clean(page: &RgbaPage, margin: usize) -> bool {
+    let at = |x: usize, y: usize| &page.rgba[(y * page.width + x) * 4..][..3];
+    let background = at(page.width - 1, 0).to_vec();
+    let in_margin = |x: usize, y: usize| x >= page.width - margin || y < margin || y >= page.height - margin;
+    (0..page.height).all(|y| (0..page.width).all(|x| !in_margin(x, y) || at(x, y) == background))
+}
+
+#[test]
+fn a_scene_that_is_too_full_shrinks_until_it_fits() {
+    let sentence =
+        "Ions move from one layer to the other, and back again, many hundreds of times before they tire. ";
+    let long_row = || vec![RichText::plain(sentence.repeat(2)), RichText::plain(sentence)];
+    let listing = (0..40)
+        .map(|n| format!("let value_{n} = compute_something_long(argument_{n}, other_argument_{n});\n"));
+    let full = [
+        (0..12).map(|_| paragraph(&sentence.repeat(2))).collect(),
+        vec![Block::Code { language: Some("rust".into()), text: listing.collect() }],
+        vec![Block::Table {
+            header: vec![RichText::plain("a"), RichText::plain("b")],
+            rows: (0..12).map(|_| long_row()).collect(),
+        }],
+        vec![paragraph(&"w".repeat(10_000))],
+        vec![Block::Code { language: None, text: "c".repeat(3000) }],
+    ];
+    for (index, blocks) in full.into_iter().enumerate() {
+        let scene = scene_of(Layout::Content, &"A long heading that goes on ".repeat(5), blocks);
+        let pages = pages(&source(&scene), 1920, 1080).unwrap();
+        assert!(margin_is_clean(pages.last().unwrap(), 40), "scene {index} reaches into the margin");
+    }
+}
+
+#[test]
+fn every_word_of_a_full_scene_is_drawn() {
+    let words: String = (0..400).map(|n| format!("word{n} ")).collect();
+    let text = drawn_text(&scene_of(Layout::Content, "t", vec![paragraph(&words)]));
+    for n in 0..400 {
+        assert!(text.contains(&format!("word{n}")), "word{n}");
+    }
+}
+
+#[test]
+fn pages_differ_only_by_what_appears() {
+    let scene = scene_of(Layout::Content, "Heading", vec![paragraph("First."), paragraph("Second.")]);
+    let pages = pages(&source(&scene), 640, 360).unwrap();
+    let changed = |a: &RgbaPage, b: &RgbaPage| {
+        let pairs = a.rgba.chunks(4).zip(b.rgba.chunks(4)).enumerate();
+        pairs.filter(|(_, (a, b))| a != b).map(|(at, _)| at / a.width).collect::<Vec<_>>()
+    };
+    let (first, second) = (changed(&pages[0], &pages[1]), changed(&pages[1], &pages[2]));
+    assert!(!first.is_empty() && !second.is_empty());
+    assert!(first.last() < second.first(), "the second line appears below all that was there");
+    assert!(
+        pages[0].rgba.chunks(4).all(|pixel| pixel == &pages[0].rgba[..4]),
+        "nothing is there before the first step"
+    );
+}
+
+#[test]
+fn every_quality_has_its_exact_size() {
+    let scene = scene_of(Layout::Title, "Ions", vec![paragraph("They move.")]);
+    for (width, height) in [(854, 480), (1280, 720), (1920, 1080), (2560, 1440)] {
+        for page in pages(&source(&scene), width, height).unwrap() {
+            assert_eq!((page.width, page.height), (width as usize, height as usize));
+            assert_eq!(page.rgba.len(), page.width * page.height * 4);
+        }
+    }
+}
+
+#[test]
+fn a_table_shows_its_rows_one_by_one() {
+    let row = |name: &str| vec![RichText::plain(name)];
+    let table = Block::Table { header: row("head"), rows: vec![row("one"), row("two")] };
+    let step = |part| Step { narration: "x.".into(), reveals: vec![Reveal { block: 0, part: Some(part) }] };
+    let scene = Scene {
+        layout: Layout::Content,
+        title: "t".into(),
+        blocks: vec![table],
+        steps: vec![step(0), step(1)],
+    };
+    let document = compile(&source(&scene)).unwrap();
+    let text = |page: usize| {
+        let mut text = String::new();
+        collect_text(&document.pages()[page].frame, &mut text);
+        text
+    };
+    assert!(!text(0).contains("head"));
+    assert!(text(1).contains("head") && text(1).contains("one") && !text(1).contains("two"));
+    assert!(text(2).contains("one") && text(2).contains("two"));
+}
