@@ -153,7 +153,7 @@ impl App {
         let acceptor = TcpListener::new(bind)
             .try_bind()
             .await
-            .with_context(|| format!("cannot listen on {bind}: choose another address in REEL_BIND"))?;
+            .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let state = ApiState {
             executor: self.executor.clone(),
             doorbell: self.doorbell.clone(),

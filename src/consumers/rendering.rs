@@ -32,9 +32,9 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
     let (width, height) = request.quality.dimensions();
 
-    let pages = typeset::pages(code, width, height).map_err(|error| cannot_typeset(index, error))?;
-    let pictures: Vec<Picture> = pages.iter().map(Picture::from_rgba).collect();
-    drop(pages);
+    let mut pictures = vec![];
+    typeset::each_page(code, width, height, |page| pictures.push(Picture::from_rgba(&page)))
+        .map_err(|error| cannot_typeset(index, error))?;
     let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
         StageError::retryable(
             "NARRATION_LOST",

@@ -64,6 +64,31 @@ pub enum OutputFormat {
     Avi,
 }
 
+impl VideoRequest {
+    /// A request for a script, with the defaults of everything else.
+    pub fn of_script(topic: impl Into<String>, script: impl Into<String>) -> Self {
+        Self {
+            topic: topic.into(),
+            context: None,
+            script: Some(script.into()),
+            quality: Quality::default(),
+            priority: Priority::default(),
+            output_format: OutputFormat::default(),
+            fps: 30,
+            enable_subtitles: true,
+            enable_thumbnails: true,
+            title: None,
+            description: None,
+            tags: vec![],
+            model: None,
+            use_rag: None,
+            template_id: None,
+            style_preferences: None,
+            quality_levels: vec![],
+        }
+    }
+}
+
 impl Priority {
     pub const ALL: [Priority; 4] = [Priority::Urgent, Priority::High, Priority::Normal, Priority::Low];
 

@@ -198,24 +198,27 @@ fn break_runs(text: &str, longest: usize) -> String {
     broken
 }
 
-/// Compiles a scene's source and rasters its pages to `width` x `height` pixels. Any aspect ratio
-/// near 16:9 works; what is left over shows the page's background.
-pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
+/// Compiles a scene's source and rasters its pages to `width` x `height` pixels, one after the other:
+/// a page is 8 MB at 1080p, so `take` should keep less. Any aspect ratio near 16:9 works; what is left
+/// over shows the page's background.
+pub fn each_page(source: &str, width: u32, height: u32, mut take: impl FnMut(RgbaPage)) -> Result<(), Error> {
     let document = compile(source)?;
     let pixels_a_point = (f64::from(width) / PAGE_POINTS.0).max(f64::from(height) / PAGE_POINTS.1);
     let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
-    let pages = document.pages().iter().map(|page| {
+    for page in document.pages() {
         let pixmap = typst_render::render(page, &options);
-        crop(
-            pixmap.data(),
-            pixmap.width() as usize,
-            pixmap.height() as usize,
-            width as usize,
-            height as usize,
-        )
-    });
-    let pages = pages.collect();
+        let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
+        take(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize));
+    }
+    drop(document);
     comemo::evict(CACHE_AGE);
+    Ok(())
+}
+
+/// All pages of [`each_page`].
+pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
+    let mut pages = vec![];
+    each_page(source, width, height, |page| pages.push(page))?;
     Ok(pages)
 }
 

@@ -60,7 +60,11 @@ fn mistakes_get_one_clear_line() {
     );
     assert!(one_line(&message).contains("redis at redis://127.0.0.1:9 does not answer"), "{message}");
     let message = refused(reel().args(["generate", "x", "--loud"]));
-    assert!(message.contains("--loud"), "{message}");
+    assert_eq!(one_line(&message), "reel: unexpected argument '--loud' found; see reel --help");
+    let message = refused(reel().arg("generate"));
+    assert!(one_line(&message).contains("not provided: <FILE>"), "{message}");
+    let message = refused(reel().args(["status", "not-an-id"]));
+    assert!(one_line(&message).contains("invalid value 'not-an-id' for '<JOB_ID>'"), "{message}");
     let help = reel().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for command in ["demo", "dev", "serve", "work", "project", "generate", "status", "events"] {

@@ -5,8 +5,7 @@ use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Outcome, Rejection};
 use reelstream::events::job::{JobRequested, WorkItem};
 use reelstream::events::{
-    Actor, Append, CHAIN_START, Error as LogError, EventLog, OutputFormat, Priority, Quality, Stage,
-    VideoRequest,
+    Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest,
 };
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
@@ -24,25 +23,7 @@ fn origin() -> Origin {
 }
 
 fn request(priority: Priority) -> Command {
-    let request = VideoRequest {
-        topic: "Ions".into(),
-        context: None,
-        script: Some("Ions move.".into()),
-        quality: Quality::Low,
-        priority,
-        output_format: OutputFormat::Mp4,
-        fps: 30,
-        enable_subtitles: true,
-        enable_thumbnails: true,
-        title: None,
-        description: None,
-        tags: vec![],
-        model: None,
-        use_rag: None,
-        template_id: None,
-        style_preferences: None,
-        quality_levels: vec![],
-    };
+    let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
     Command::Request(JobRequested { user_id: "user_1".into(), request })
 }
 

@@ -8,7 +8,7 @@ use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StorageTarget, Thumbnail, ThumbnailSize,
     VideoFacts, WorkItem,
 };
-use crate::events::{JobEvent, OutputFormat, Priority, Quality, Stage, VideoRequest};
+use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use crate::scene::{Layout, RichText, Scene, SceneTimeline, Step};
 
 struct Given(Vec<JobEvent>);
@@ -67,28 +67,7 @@ impl Then {
 }
 
 fn requested() -> JobRequested {
-    JobRequested {
-        user_id: "user_1".into(),
-        request: VideoRequest {
-            topic: "Batteries".into(),
-            context: None,
-            script: Some("Ions move.".into()),
-            quality: Quality::High,
-            priority: Priority::Normal,
-            output_format: OutputFormat::Mp4,
-            fps: 30,
-            enable_subtitles: true,
-            enable_thumbnails: true,
-            title: None,
-            description: None,
-            tags: vec![],
-            model: None,
-            use_rag: None,
-            template_id: None,
-            style_preferences: None,
-            quality_levels: vec![],
-        },
-    }
+    JobRequested { user_id: "user_1".into(), request: VideoRequest::of_script("Batteries", "Ions move.") }
 }
 
 fn scene(title: &str) -> Scene {
