@@ -92,6 +92,10 @@ pub struct StageSettings {
     /// Pieces of work that one process runs at a time.
     pub concurrency: usize,
     pub timeout: Duration,
+    /// Work of a worker that has been silent for this long is taken over; renewed three times as often.
+    pub lease: Duration,
+    /// How often work is begun before its loss fails the job.
+    pub attempts: u32,
 }
 
 /// The environment, as a function so that tests need not change the process's own.
@@ -211,6 +215,8 @@ struct StageFile {
     group: Option<String>,
     concurrency: Option<i64>,
     timeout_seconds: Option<i64>,
+    lease_seconds: Option<i64>,
+    attempts: Option<i64>,
 }
 
 const SHIPPED_STREAMS: &str = include_str!("../streams.toml");
@@ -260,14 +266,23 @@ impl Streams {
                     expected,
                 });
             }
-            let concurrency =
-                layers().find_map(|layer| layer.concurrency).ok_or_else(|| missing(key("concurrency")))?;
-            let timeout = layers()
-                .find_map(|layer| layer.timeout_seconds)
-                .ok_or_else(|| missing(key("timeout_seconds")))?;
-            let concurrency = range(key("concurrency"), concurrency, 1, 1024, "from 1 to 1024")? as usize;
-            let timeout = range(key("timeout_seconds"), timeout, 1, 86_400, "from 1 to 86400")? as u64;
-            stages.insert(stage, StageSettings { group, concurrency, timeout: Duration::from_secs(timeout) });
+            let number = |name: &str, pick: fn(&StageFile) -> Option<i64>, low, high, expected| {
+                let value = layers().find_map(pick).ok_or_else(|| missing(key(name)))?;
+                range(key(name), value, low, high, expected)
+            };
+            let concurrency = number("concurrency", |file| file.concurrency, 1, 1024, "from 1 to 1024")?;
+            let timeout =
+                number("timeout_seconds", |file| file.timeout_seconds, 1, 86_400, "from 1 to 86400")?;
+            let lease = number("lease_seconds", |file| file.lease_seconds, 3, 3600, "from 3 to 3600")?;
+            let attempts = number("attempts", |file| file.attempts, 1, 100, "from 1 to 100")?;
+            let settings = StageSettings {
+                group,
+                concurrency: concurrency as usize,
+                timeout: Duration::from_secs(timeout as u64),
+                lease: Duration::from_secs(lease as u64),
+                attempts: attempts as u32,
+            };
+            stages.insert(stage, settings);
         }
         Ok(Self { partitions, stages })
     }

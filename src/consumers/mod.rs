@@ -8,8 +8,9 @@
 //! - A handler may run twice for the same work; its result is recorded once (the attempt token).
 //! - Files are written under temporary names and renamed, so a second run never meets half a file.
 //! - Whatever a handler returns or throws ends as an event.
+//! - Work of a worker that died is begun again when its lease has run out.
 //!
-//! Deliberately absent so far: leases and takeover of a killed worker's work, retries, dead letters.
+//! Deliberately absent so far: retries of work that failed by itself, dead letters, cancelling.
 
 mod code_generation;
 mod combining;
@@ -21,6 +22,7 @@ mod rendering;
 mod runner;
 mod scenario_creation;
 mod storage;
+mod takeover;
 mod task;
 
 pub use error::StageError;

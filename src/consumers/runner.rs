@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::StageError;
 use super::heartbeat;
+use super::takeover;
 use super::task::{Progress, StageHandler, Task};
 use crate::config::{StageSettings, Streams};
 use crate::domain::job::{Command, Outcome, Rejection, Status};
@@ -23,6 +24,9 @@ use crate::execute::{Error, Executed, Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
 use crate::storage::{LocalStorage, Workspaces};
 use crate::telemetry::chain;
+
+/// How often a lease is renewed before it would run out.
+const RENEWALS: u32 = 3;
 
 /// At most one progress event in this time for each piece of work.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -59,6 +63,7 @@ impl Worker {
         let running = TaskTracker::new();
         let abandon = CancellationToken::new();
         let loops = TaskTracker::new();
+        loops.spawn(takeover::watch(self.clone(), stop.clone()));
         let beating =
             tokio::spawn(heartbeat::beat(self.executor.log().clone(), self.consumer.clone(), stop.clone()));
         for handler in handlers {
@@ -262,11 +267,14 @@ impl Worker {
         tokio::pin!(reporting);
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
+        let mut renewals = tokio::time::interval(self.streams.stage(work.stage).lease / RENEWALS);
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut timed_out = false;
         let joined = loop {
             tokio::select! {
                 joined = &mut running => break joined,
                 () = &mut reporting => {}
+                _ = renewals.tick() => self.renew(work).await,
                 () = &mut deadline, if !timed_out => {
                     timed_out = true;
                     cancel.cancel();
@@ -283,6 +291,13 @@ impl Worker {
             Err(panic) => {
                 Err(StageError::terminal("INTERNAL_ERROR", "the stage stopped unexpectedly").because(panic))
             }
+        }
+    }
+
+    /// One missed renewal does no harm: the lease is longer than two.
+    async fn renew(&self, work: &TakenWork) {
+        if let Err(error) = self.executor.log().renew(&work.receipt, &self.consumer).await {
+            tracing::warn!(error = %chain(&error), "a lease was not renewed");
         }
     }
 
@@ -323,7 +338,8 @@ impl Worker {
     ) -> Result<(), Error> {
         let command = match outcome {
             Ok(outcome) => Command::FinishWork { item, outcome: outcome.clone() },
-            Err(error) => Command::FailWork { item, error: error.to_failure() },
+            // Trying again at once would meet the same trouble.
+            Err(error) => Command::FailWork { item, error: error.to_failure(), most_attempts: 1 },
         };
         let loaded = self.executor.load(job_id).await?;
         let origin = self.origin(&loaded, work, "finish");
@@ -339,7 +355,7 @@ impl Worker {
     }
 
     /// Files go only after the end is recorded: until then another attempt may need them.
-    fn clean_up(&self, job_id: JobId, executed: &Executed) {
+    pub(super) fn clean_up(&self, job_id: JobId, executed: &Executed) {
         let job = &executed.loaded.job;
         if !job.has_ended() {
             return;
@@ -366,7 +382,7 @@ impl Worker {
     }
 
     /// Commands of one attempt have ids derived from its token, so that each is applied once.
-    fn origin(&self, loaded: &LoadedJob, work: &TakenWork, what: &str) -> Origin {
+    pub(super) fn origin(&self, loaded: &LoadedJob, work: &TakenWork, what: &str) -> Origin {
         Origin {
             command_id: CommandId::of_attempt(work.receipt.token, what),
             actor: Actor::Worker(self.consumer.clone()),

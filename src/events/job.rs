@@ -70,6 +70,11 @@ pub enum JobEvent {
         attempt: u32,
         error: Failure,
     },
+    /// The work goes on with another attempt, `delay_ms` from now.
+    StageRetryScheduled {
+        item: WorkItem,
+        delay_ms: u64,
+    },
     JobCompleted {
         video_id: Uuid,
         video: VideoFacts,
@@ -213,6 +218,7 @@ impl JobEvent {
             JobEvent::UploadCompleted { .. } => "UploadCompleted",
             JobEvent::StageCompleted { .. } => "StageCompleted",
             JobEvent::StageFailed { .. } => "StageFailed",
+            JobEvent::StageRetryScheduled { .. } => "StageRetryScheduled",
             JobEvent::JobCompleted { .. } => "JobCompleted",
             JobEvent::JobFailed { .. } => "JobFailed",
         }

@@ -19,6 +19,9 @@ use crate::ids::{AggregateId, AttemptToken, CommandId, EventId};
 /// command id before the caller is told.
 const APPEND_TRIES: u32 = 5;
 
+/// Entries of one stream that one call takes over.
+const CLAIMED_AT_A_TIME: usize = 16;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("redis did not {attempted}")]
@@ -80,6 +83,7 @@ struct Scripts {
     history: Script,
     take: Script,
     hand_back: Script,
+    claim_idle: Script,
 }
 
 impl EventLog {
@@ -89,6 +93,7 @@ impl EventLog {
             history: Script::new(include_str!("history.lua")),
             take: Script::new(include_str!("take.lua")),
             hand_back: Script::new(include_str!("hand_back.lua")),
+            claim_idle: Script::new(include_str!("claim_idle.lua")),
         };
         Self { connection, keys: Arc::new(keys), scripts: Arc::new(scripts) }
     }
@@ -254,17 +259,54 @@ impl EventLog {
         for stream in &streams {
             call.key(stream);
         }
-        let taken: Vec<(usize, String, Vec<String>)> = call
+        let taken = call
             .arg(group)
             .arg(consumer)
             .arg(count)
             .invoke_async(&mut self.connection.clone())
             .await
             .map_err(|source| Error::Redis { attempted: "take work", source })?;
-        taken
-            .into_iter()
-            .map(|(index, entry_id, fields)| parse_work(&streams[index - 1], group, stage, entry_id, &fields))
-            .collect()
+        parse_taken(taken, &streams, group, stage)
+    }
+
+    /// Takes over work whose worker has not renewed its lease, a bounded number at a time.
+    pub async fn claim_idle(
+        &self,
+        partition: u16,
+        stage: Stage,
+        group: &str,
+        consumer: &str,
+        lease: Duration,
+    ) -> Result<Vec<TakenWork>, Error> {
+        let streams = Priority::ALL.map(|priority| self.keys.work(partition, stage, priority));
+        let mut call = self.scripts.claim_idle.prepare_invoke();
+        for stream in &streams {
+            call.key(stream);
+        }
+        let claimed = call
+            .arg(group)
+            .arg(consumer)
+            .arg(lease.as_millis() as u64)
+            .arg(CLAIMED_AT_A_TIME)
+            .invoke_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "take over work", source })?;
+        parse_taken(claimed, &streams, group, stage)
+    }
+
+    /// Says that the work is still being done. Work that ended meanwhile is left alone.
+    pub async fn renew(&self, receipt: &Receipt, consumer: &str) -> Result<(), Error> {
+        let _claimed: Value = redis::cmd("XCLAIM")
+            .arg(&receipt.stream)
+            .arg(&receipt.group)
+            .arg(consumer)
+            .arg(0)
+            .arg(&receipt.entry_id)
+            .arg("JUSTID")
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "renew a lease", source })?;
+        Ok(())
     }
 
     /// Puts taken work back on its stream for somebody else, if its attempt is still the current one.
@@ -344,6 +386,21 @@ fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
         hash: field("hash")?.to_owned(),
         data: field("data")?.to_owned(),
     })
+}
+
+/// Index of the stream (from 1), entry id, fields.
+type TakenEntry = (usize, String, Vec<String>);
+
+fn parse_taken(
+    taken: Vec<TakenEntry>,
+    streams: &[String],
+    group: &str,
+    stage: Stage,
+) -> Result<Vec<TakenWork>, Error> {
+    taken
+        .into_iter()
+        .map(|(index, entry_id, fields)| parse_work(&streams[index - 1], group, stage, entry_id, &fields))
+        .collect()
 }
 
 fn parse_work(

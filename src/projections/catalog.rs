@@ -64,6 +64,10 @@ impl CatalogJob {
                 row.started_at.get_or_insert(recorded.recorded_at);
                 row.attempts = row.attempts.max(*attempt as i32);
             }
+            JobEvent::StageRetryScheduled { item, .. } => {
+                let row = job.stage(item.stage.name());
+                row.attempts = row.attempts.max(item.attempt as i32);
+            }
             JobEvent::StageCompleted { stage, .. } => {
                 job.stage(stage.name()).completed_at = Some(recorded.recorded_at);
             }

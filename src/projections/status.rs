@@ -151,6 +151,7 @@ impl StatusView {
             }
             JobEvent::SceneCodeGenerated { .. } | JobEvent::SceneRendered { .. } => self.scenes_done += 1,
             JobEvent::StageCompleted { stage, .. } => self.stages_completed.push(*stage),
+            JobEvent::StageRetryScheduled { .. } => self.retry_count += 1,
             JobEvent::JobCompleted { video_id, video } => {
                 self.end(JobStatus::Completed, at);
                 self.video_id = Some(*video_id);

@@ -10,4 +10,5 @@ mod cli;
 mod event_log;
 mod harness;
 mod projections;
+mod takeover;
 mod videos;

@@ -21,9 +21,12 @@ pub enum Command {
         item: WorkItem,
         outcome: Outcome,
     },
+    /// An attempt failed. Work is tried again while it has had fewer than `most_attempts`, if the error
+    /// is retryable.
     FailWork {
         item: WorkItem,
         error: Failure,
+        most_attempts: u32,
     },
 }
 

@@ -29,7 +29,9 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).map(|()| progress(job, item, done, total))
         }
         Command::FinishWork { item, outcome } => open(job, item).and_then(|()| finish(job, item, outcome)),
-        Command::FailWork { item, error } => open(job, item).map(|()| fail(item, error)),
+        Command::FailWork { item, error, most_attempts } => {
+            open(job, item).map(|()| fail(item, error, most_attempts))
+        }
     }
 }
 
@@ -105,12 +107,15 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
     })]
 }
 
-fn fail(item: WorkItem, error: Failure) -> Vec<JobEvent> {
+fn fail(item: WorkItem, error: Failure, most_attempts: u32) -> Vec<JobEvent> {
     let WorkItem { stage, scene, attempt } = item;
-    vec![
-        JobEvent::StageFailed { stage, scene, attempt, error: error.clone() },
-        JobEvent::JobFailed { stage, error },
-    ]
+    let failed = JobEvent::StageFailed { stage, scene, attempt, error: error.clone() };
+    let next = if error.retryable && attempt < most_attempts {
+        JobEvent::StageRetryScheduled { item: WorkItem { attempt: attempt + 1, ..item }, delay_ms: 0 }
+    } else {
+        JobEvent::JobFailed { stage, error }
+    };
+    vec![failed, next]
 }
 
 fn finish(job: &Job, item: WorkItem, outcome: Outcome) -> Result<Vec<JobEvent>, Rejection> {

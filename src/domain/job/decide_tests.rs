@@ -280,16 +280,60 @@ fn progress_beyond_the_end_stays_within_the_stage() {
 // 000-2.5, 000-5.2
 #[test]
 fn a_failed_stage_fails_the_job() {
-    rendering_job().when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure() }).then([
-        JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: failure() },
-        JobEvent::JobFailed { stage: Stage::Rendering, error: failure() },
+    rendering_job()
+        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure(), most_attempts: 3 })
+        .then([
+            JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: failure() },
+            JobEvent::JobFailed { stage: Stage::Rendering, error: failure() },
+        ]);
+}
+
+fn lost() -> Failure {
+    Failure {
+        code: "WORKER_LOST".into(),
+        message: "a worker stopped".into(),
+        retryable: true,
+        suggestion: None,
+    }
+}
+
+fn lose(attempt: u32) -> Command {
+    let item = WorkItem { attempt, ..of_scene(Stage::Rendering, 1) };
+    Command::FailWork { item, error: lost(), most_attempts: 2 }
+}
+
+// 001-4.4
+#[test]
+fn a_retryable_failure_is_tried_again() {
+    let again = WorkItem { attempt: 2, ..of_scene(Stage::Rendering, 1) };
+    rendering_job().when(lose(1)).then([
+        JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: lost() },
+        JobEvent::StageRetryScheduled { item: again, delay_ms: 0 },
     ]);
+}
+
+// 001-4.5
+#[test]
+fn the_last_attempt_fails_the_job() {
+    rendering_job().when(lose(1)).and().when(lose(2)).then([
+        JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 2, error: lost() },
+        JobEvent::JobFailed { stage: Stage::Rendering, error: lost() },
+    ]);
+}
+
+#[test]
+fn a_result_of_an_attempt_that_was_given_up_is_refused() {
+    rendering_job()
+        .when(lose(1))
+        .and()
+        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
 }
 
 #[test]
 fn a_result_after_the_end_is_refused() {
     rendering_job()
-        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure() })
+        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure(), most_attempts: 3 })
         .and()
         .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
         .then_rejected(Rejection::AlreadyEnded);

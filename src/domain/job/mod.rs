@@ -16,7 +16,7 @@ use crate::events::job::WorkItem;
 /// The work that an event puts on a stage's stream.
 pub fn scheduled_work(event: &JobEvent) -> Option<WorkItem> {
     match event {
-        JobEvent::StageScheduled(item) => Some(*item),
+        JobEvent::StageScheduled(item) | JobEvent::StageRetryScheduled { item, .. } => Some(*item),
         _ => None,
     }
 }

@@ -97,6 +97,11 @@ impl Job {
             JobEvent::StageScheduled(item) => {
                 self.open_work.insert(*item);
             }
+            JobEvent::StageRetryScheduled { item, .. } => {
+                self.open_work.insert(*item);
+                let progress = self.stages.entry(item.stage).or_default();
+                progress.attempts = progress.attempts.max(item.attempt);
+            }
             JobEvent::StageStarted { stage, attempt, .. } => {
                 self.status = Status::Processing;
                 let progress = self.stages.entry(*stage).or_default();
