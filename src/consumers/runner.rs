@@ -104,10 +104,13 @@ impl Worker {
         while !stop.is_cancelled() {
             // Seen before looking, so that a ring while looking is not missed.
             bell.borrow_and_update();
-            let taken = tokio::select! {
+            let free = tokio::select! {
                 () = stop.cancelled() => break,
-                taken = self.take(stage, &settings, &slots, first_partition) => taken,
+                slot = slots.clone().acquire_owned() => slot,
             };
+            let Ok(first) = free else { break };
+            // Not part of the choice above: a call that is dropped may have taken work all the same.
+            let taken = self.take(stage, &settings, &slots, first, first_partition).await;
             first_partition = (first_partition + 1) % self.streams.partitions;
             let found = !taken.is_empty();
             for (work, slot) in taken {
@@ -127,20 +130,17 @@ impl Worker {
         }
     }
 
-    /// Takes work for the free slots; waits for one when all are busy. Each call begins with another
-    /// partition, so that none is served last for ever.
+    /// Takes work for the free slots, `first` and all others. Each call begins with another partition, so
+    /// that none is served last for ever.
     async fn take(
         &self,
         stage: Stage,
         settings: &StageSettings,
         slots: &Arc<Semaphore>,
+        first: OwnedSemaphorePermit,
         first_partition: u16,
     ) -> Vec<(TakenWork, OwnedSemaphorePermit)> {
-        let mut free = Vec::new();
-        match slots.clone().acquire_owned().await {
-            Ok(slot) => free.push(slot),
-            Err(_closed) => return vec![],
-        }
+        let mut free = vec![first];
         while let Ok(slot) = slots.clone().try_acquire_owned() {
             free.push(slot);
         }
