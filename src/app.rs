@@ -163,6 +163,7 @@ impl App {
             pool: self.pool()?.clone(),
             storage: LocalStorage::new(&self.config.media.root),
             media: self.config.media.clone(),
+            streams: self.config.streams.clone(),
             durability: self.durability.clone(),
         };
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;

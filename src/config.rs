@@ -94,7 +94,7 @@ pub struct StageSettings {
     pub timeout: Duration,
     /// Work of a worker that has been silent for this long is taken over; renewed three times as often.
     pub lease: Duration,
-    /// How often work is begun before its loss fails the job.
+    /// How often work is begun before its failure fails the job.
     pub attempts: u32,
 }
 

@@ -255,9 +255,9 @@ impl Executor {
 fn scheduled(job: &Job, envelopes: &[Envelope], events: &[JobEvent]) -> Vec<ScheduledWork> {
     let priority = job.request.as_ref().map(|request| request.priority).unwrap_or_default();
     let work = |(envelope, event): (&Envelope, &JobEvent)| {
-        let item = job::scheduled_work(event)?;
+        let (item, delay_ms) = job::scheduled_work(event)?;
         let token = AttemptToken::of_event(envelope.event_id);
-        Some(ScheduledWork { item, priority, token, version: envelope.version })
+        Some(ScheduledWork { item, priority, token, version: envelope.version, delay_ms })
     };
     envelopes.iter().zip(events).filter_map(work).collect()
 }

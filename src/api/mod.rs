@@ -25,7 +25,7 @@ use salvo::prelude::*;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::config::MediaConfig;
+use crate::config::{MediaConfig, Streams};
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
 use crate::execute::Executor;
@@ -49,6 +49,7 @@ pub struct ApiState {
     pub pool: PgPool,
     pub storage: LocalStorage,
     pub media: MediaConfig,
+    pub streams: Streams,
     pub durability: Durability,
 }
 

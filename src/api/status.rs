@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::problem::{FieldError, Problem};
 use super::{ApiState, visible_job};
+use crate::config::Streams;
 use crate::events::Stage;
 use crate::events::job::Failure;
 use crate::projections::status::{JobStatus, StatusView};
@@ -120,7 +121,7 @@ impl JobSummary {
 }
 
 impl JobStatusAnswer {
-    fn of(view: &StatusView) -> Self {
+    fn of(view: &StatusView, streams: &Streams) -> Self {
         let is_completed = view.status == JobStatus::Completed;
         Self {
             summary: JobSummary::of(view),
@@ -132,7 +133,10 @@ impl JobStatusAnswer {
             completed_at: view.ended_at.filter(|_| is_completed),
             video_id: view.video_id,
             download_url: is_completed.then(|| format!("/api/v1/videos/jobs/{}/download", view.job_id)),
-            error: view.failure.as_ref().map(|(stage, failure)| JobErrorAnswer::of(*stage, failure, view)),
+            error: view.failure.as_ref().map(|(stage, failure)| {
+                let max_retries = streams.stage(*stage).attempts - 1;
+                JobErrorAnswer::of(*stage, failure, view.retry_count, max_retries)
+            }),
             metrics: MetricsAnswer {
                 queue_time_seconds: view.started_at.map(|at| seconds_between(view.created_at, at)),
                 processing_time_seconds: processing_seconds(view),
@@ -151,15 +155,15 @@ impl JobStatusAnswer {
 }
 
 impl JobErrorAnswer {
-    fn of(stage: Stage, failure: &Failure, view: &StatusView) -> Self {
+    fn of(stage: Stage, failure: &Failure, retry_count: u32, max_retries: u32) -> Self {
         Self {
             error_code: failure.code.clone(),
             error_message: failure.message.clone(),
             error_stage: stage.name().to_owned(),
             error_details: None,
             recovery_suggestion: failure.suggestion.clone(),
-            retry_count: view.retry_count,
-            max_retries: 0,
+            retry_count,
+            max_retries,
         }
     }
 }
@@ -213,7 +217,7 @@ pub async fn get_job_status(req: &mut Request, depot: &mut Depot, res: &mut Resp
     if is_known(&view) {
         res.status_code(StatusCode::NOT_MODIFIED);
     } else {
-        res.render(Json(JobStatusAnswer::of(&view)));
+        res.render(Json(JobStatusAnswer::of(&view, &state.streams)));
     }
     Ok(())
 }

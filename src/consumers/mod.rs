@@ -9,8 +9,9 @@
 //! - Files are written under temporary names and renamed, so a second run never meets half a file.
 //! - Whatever a handler returns or throws ends as an event.
 //! - Work of a worker that died is begun again when its lease has run out.
+//! - Retryable failures are tried again, later each time, a bounded number of times.
 //!
-//! Deliberately absent so far: retries of work that failed by itself, dead letters, cancelling.
+//! Deliberately absent so far: dead letters, cancelling.
 
 mod code_generation;
 mod combining;
@@ -19,6 +20,7 @@ mod heartbeat;
 mod initializing;
 mod planning;
 mod rendering;
+mod retry;
 mod runner;
 mod scenario_creation;
 mod storage;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::StageError;
 use super::heartbeat;
+use super::retry;
 use super::takeover;
 use super::task::{Progress, StageHandler, Task};
 use crate::config::{StageSettings, Streams};
@@ -64,6 +65,7 @@ impl Worker {
         let abandon = CancellationToken::new();
         let loops = TaskTracker::new();
         loops.spawn(takeover::watch(self.clone(), stop.clone()));
+        loops.spawn(retry::release(self.executor.log().clone(), stop.clone()));
         let beating =
             tokio::spawn(heartbeat::beat(self.executor.log().clone(), self.consumer.clone(), stop.clone()));
         for handler in handlers {
@@ -338,8 +340,12 @@ impl Worker {
     ) -> Result<(), Error> {
         let command = match outcome {
             Ok(outcome) => Command::FinishWork { item, outcome: outcome.clone() },
-            // Trying again at once would meet the same trouble.
-            Err(error) => Command::FailWork { item, error: error.to_failure(), most_attempts: 1 },
+            Err(error) => Command::FailWork {
+                item,
+                error: error.to_failure(),
+                most_attempts: self.streams.stage(work.stage).attempts,
+                delay_ms: retry::delay_ms(item.attempt),
+            },
         };
         let loaded = self.executor.load(job_id).await?;
         let origin = self.origin(&loaded, work, "finish");

@@ -60,7 +60,7 @@ async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -
     let error = StageError::retryable("WORKER_LOST", "the worker stopped in the middle of its work")
         .suggest("generate the video again; if it is lost again, its script may be too much for the workers")
         .to_failure();
-    let command = Command::FailWork { item, error, most_attempts };
+    let command = Command::FailWork { item, error, most_attempts, delay_ms: 0 };
     match worker.executor.execute_on(job_id, loaded, command, &origin, Some(&work.receipt)).await {
         Ok(executed) => worker.clean_up(job_id, &executed),
         // The work ended meanwhile.

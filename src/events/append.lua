@@ -1,13 +1,13 @@
 -- One atomic append. Everything is checked before the first write.
 --
 -- KEYS  1 log  2 head  3 history  4 commands  5 attempts  6 stream of the acknowledged work (the log when there is none)
---       7.. streams of the scheduled work, one for each piece
+--       7 delayed work  8.. streams of the scheduled work, one for each piece
 -- ARGV  1 expected version  2 command id  3 doorbell channel
 --       4 number of events  5 number of values of an event  6 number of pieces of work
 --       7 group  8 entry id  9 attempt field  10 attempt token   (of the acknowledged work, or '')
 --       11 partition
 --       then the field names of an event, then the values of each event,
---       then for each piece of work: stage, attempt field, token, aggregate id, version, scene
+--       then for each piece of work: stage, attempt field, token, aggregate id, version, scene, delay in ms
 --
 -- Returns {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
@@ -63,12 +63,20 @@ end
 
 local woken = {}
 for piece = 1, pieces do
-  local at = values + 6 * (piece - 1)
-  local stage, field, token = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  redis.call('XADD', KEYS[6 + piece], '*', 'aggregate_id', ARGV[at + 4], 'version', ARGV[at + 5],
-    'stage', stage, 'scene', ARGV[at + 6], 'token', token)
+  local at = values + 7 * (piece - 1)
+  local stream, stage, field, token, delay = KEYS[7 + piece], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 7]
+  local pointer = {'aggregate_id', ARGV[at + 4], 'version', ARGV[at + 5], 'stage', stage,
+    'scene', ARGV[at + 6], 'token', token}
+  if delay == '0' then
+    redis.call('XADD', stream, '*', unpack(pointer))
+    woken[#woken + 1] = stage
+  else
+    -- The server's clock, which is also what says when it is due.
+    local now = redis.call('TIME')
+    local due = now[1] * 1000 + math.floor(now[2] / 1000) + delay
+    redis.call('ZADD', KEYS[7], due, cjson.encode({stage, stream, pointer}))
+  end
   redis.call('HSET', attempts, field, token)
-  woken[piece] = stage
 end
 if events > 0 then
   redis.call('PUBLISH', doorbell, ARGV[11] .. ' ' .. table.concat(woken, ','))

@@ -58,6 +58,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:work:{stage}:{}", self.prefix, priority.name())
     }
 
+    /// Sorted set of work that is not due yet; score = time in ms, by the server's clock.
+    pub fn delayed(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:delayed", self.prefix)
+    }
+
     /// Channel on which every append rings: `<partition> <stage>,<stage>…`.
     pub fn doorbell(&self) -> String {
         format!("{}:doorbell", self.prefix)
@@ -102,6 +107,7 @@ mod tests {
             keys.commands(id),
             keys.attempts(id),
             keys.work(partition, Stage::Rendering, Priority::Urgent),
+            keys.delayed(partition),
             keys.status_view(job),
             keys.checkpoint("status", partition),
         ] {

@@ -22,6 +22,9 @@ const APPEND_TRIES: u32 = 5;
 /// Entries of one stream that one call takes over.
 const CLAIMED_AT_A_TIME: usize = 16;
 
+/// Pieces of delayed work that one call releases.
+const RELEASED_AT_A_TIME: usize = 100;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("redis did not {attempted}")]
@@ -84,6 +87,7 @@ struct Scripts {
     take: Script,
     hand_back: Script,
     claim_idle: Script,
+    release_due: Script,
 }
 
 impl EventLog {
@@ -94,6 +98,7 @@ impl EventLog {
             take: Script::new(include_str!("take.lua")),
             hand_back: Script::new(include_str!("hand_back.lua")),
             claim_idle: Script::new(include_str!("claim_idle.lua")),
+            release_due: Script::new(include_str!("release_due.lua")),
         };
         Self { connection, keys: Arc::new(keys), scripts: Arc::new(scripts) }
     }
@@ -130,6 +135,7 @@ impl EventLog {
         call.key(self.keys.log(partition)).key(self.keys.head(partition)).key(self.keys.history(id));
         call.key(self.keys.commands(id)).key(self.keys.attempts(id));
         call.key(append.done.map_or_else(|| self.keys.log(partition), |done| done.stream.clone()));
+        call.key(self.keys.delayed(partition));
         for work in append.work {
             call.key(self.keys.work(partition, work.item.stage, work.priority));
         }
@@ -148,7 +154,11 @@ impl EventLog {
         for work in append.work {
             let scene = work.item.scene.map(|scene| scene.to_string()).unwrap_or_default();
             call.arg(work.item.stage.name()).arg(attempt_field(work.item.stage, work.item.scene));
-            call.arg(work.token.to_string()).arg(id.to_string()).arg(work.version).arg(scene);
+            call.arg(work.token.to_string())
+                .arg(id.to_string())
+                .arg(work.version)
+                .arg(scene)
+                .arg(work.delay_ms);
         }
         let mut connection = self.connection.clone();
         let reply: (String, u64) = call
@@ -307,6 +317,19 @@ impl EventLog {
             .await
             .map_err(|source| Error::Redis { attempted: "renew a lease", source })?;
         Ok(())
+    }
+
+    /// Puts delayed work that is due on its stage's stream, a bounded number at a time.
+    pub async fn release_due(&self, partition: u16) -> Result<u64, Error> {
+        self.scripts
+            .release_due
+            .key(self.keys.delayed(partition))
+            .arg(self.keys.doorbell())
+            .arg(partition)
+            .arg(RELEASED_AT_A_TIME)
+            .invoke_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "release delayed work", source })
     }
 
     /// Puts taken work back on its stream for somebody else, if its attempt is still the current one.

@@ -13,6 +13,8 @@ pub struct ScheduledWork {
     pub token: AttemptToken,
     /// Version of the scheduling event.
     pub version: u64,
+    /// 0 for work that may begin at once.
+    pub delay_ms: u64,
 }
 
 /// Work taken from a stage's stream.

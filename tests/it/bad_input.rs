@@ -111,7 +111,36 @@ async fn a_missing_synthesiser_fails_the_job_with_its_cure() {
     assert_eq!((&last["status"], &error["error_stage"]), (&json!("failed"), &json!("scenario_creation")));
     assert_eq!(error["error_code"], "NARRATION_FAILED");
     assert!(error["error_message"].as_str().unwrap().contains("espeak-nowhere was not found"), "{error}");
+    assert_eq!((&error["retry_count"], &error["max_retries"]), (&json!(2), &json!(2)));
     assert!(files_under(system.media()).is_empty());
+    system.running.stop().await;
+}
+
+// 001-4.4, 001-4.5
+#[tokio::test]
+async fn a_passing_failure_is_tried_again_later() {
+    let folder = crate::harness::folder();
+    let (program, mark) = (folder.path().join("espeak"), folder.path().join("failed-once"));
+    let mark = mark.display();
+    let script =
+        format!("#!/bin/sh\nif [ -e {mark} ]; then exec espeak-ng \"$@\"; fi\ntouch {mark}\nexit 7\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let system = System::start_with(&ALL_ROLES, |config| config.media.espeak_program = program.clone()).await;
+    let job_id = system.generate(&crate::harness::short_request()).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    let events = system.events(&job_id).await;
+    let find = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
+    assert_eq!(find("StageFailed")["data"]["error"]["code"], "NARRATION_FAILED");
+    let retry = &find("StageRetryScheduled");
+    assert_eq!(retry["data"]["item"], json!({"stage": "scenario_creation", "scene": null, "attempt": 2}));
+    let delay_ms = retry["data"]["delay_ms"].as_i64().unwrap();
+    let at = |event: &Value| {
+        event["recorded_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    };
+    assert!((500..=1000).contains(&delay_ms));
+    assert!((at(find("ScenarioCreated")) - at(retry)).num_milliseconds() >= delay_ms, "not before its time");
     system.running.stop().await;
 }
 

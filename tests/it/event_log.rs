@@ -3,7 +3,7 @@
 use reelstream::clock::Clock;
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Outcome, Rejection};
-use reelstream::events::job::{JobRequested, WorkItem};
+use reelstream::events::job::{Failure, JobRequested, WorkItem};
 use reelstream::events::{
     Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest,
 };
@@ -205,6 +205,32 @@ async fn work_that_is_handed_back_is_taken_again() {
     executor.execute(job, finish, &origin(), Some(&again.receipt)).await.unwrap();
     log.hand_back(&work).await.unwrap();
     assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 0, "finished work cannot be handed back");
+}
+
+#[tokio::test]
+async fn delayed_work_is_there_when_it_is_due_and_once() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let log = executor.log();
+    let take = async || log.take(partition, Stage::Initializing, "g", "c", 5).await.unwrap();
+    let work = take().await.remove(0);
+    let error = Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None };
+    let item = item(Stage::Initializing);
+    let fail = Command::FailWork { item, error, most_attempts: 2, delay_ms: 300 };
+    executor.execute(job, fail, &origin(), Some(&work.receipt)).await.unwrap();
+    let failed_at = std::time::Instant::now();
+    assert!(take().await.is_empty(), "not yet");
+    crate::harness::eventually("it is released", async || log.release_due(partition).await.unwrap() == 1)
+        .await;
+    assert!(failed_at.elapsed().as_millis() >= 250, "not before its time");
+    assert_eq!(log.release_due(partition).await.unwrap(), 0, "released once");
+    let again = take().await.remove(0);
+    assert_ne!(again.receipt.token, work.receipt.token, "an attempt of its own");
+    let finish = Command::FinishWork { item: WorkItem { attempt: 2, ..item }, outcome: Outcome::Initialized };
+    executor.execute(job, finish, &origin(), Some(&again.receipt)).await.unwrap();
+    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -21,12 +21,13 @@ pub enum Command {
         item: WorkItem,
         outcome: Outcome,
     },
-    /// An attempt failed. Work is tried again while it has had fewer than `most_attempts`, if the error
-    /// is retryable.
+    /// An attempt failed. Work is tried again after `delay_ms` while it has had fewer than
+    /// `most_attempts`, if the error is retryable.
     FailWork {
         item: WorkItem,
         error: Failure,
         most_attempts: u32,
+        delay_ms: u64,
     },
 }
 

@@ -29,8 +29,8 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).map(|()| progress(job, item, done, total))
         }
         Command::FinishWork { item, outcome } => open(job, item).and_then(|()| finish(job, item, outcome)),
-        Command::FailWork { item, error, most_attempts } => {
-            open(job, item).map(|()| fail(item, error, most_attempts))
+        Command::FailWork { item, error, most_attempts, delay_ms } => {
+            open(job, item).map(|()| fail(item, error, most_attempts, delay_ms))
         }
     }
 }
@@ -107,11 +107,11 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
     })]
 }
 
-fn fail(item: WorkItem, error: Failure, most_attempts: u32) -> Vec<JobEvent> {
+fn fail(item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
     let WorkItem { stage, scene, attempt } = item;
     let failed = JobEvent::StageFailed { stage, scene, attempt, error: error.clone() };
     let next = if error.retryable && attempt < most_attempts {
-        JobEvent::StageRetryScheduled { item: WorkItem { attempt: attempt + 1, ..item }, delay_ms: 0 }
+        JobEvent::StageRetryScheduled { item: WorkItem { attempt: attempt + 1, ..item }, delay_ms }
     } else {
         JobEvent::JobFailed { stage, error }
     };

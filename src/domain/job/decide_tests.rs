@@ -281,7 +281,12 @@ fn progress_beyond_the_end_stays_within_the_stage() {
 #[test]
 fn a_failed_stage_fails_the_job() {
     rendering_job()
-        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure(), most_attempts: 3 })
+        .when(Command::FailWork {
+            item: of_scene(Stage::Rendering, 1),
+            error: failure(),
+            most_attempts: 3,
+            delay_ms: 700,
+        })
         .then([
             JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: failure() },
             JobEvent::JobFailed { stage: Stage::Rendering, error: failure() },
@@ -299,7 +304,7 @@ fn lost() -> Failure {
 
 fn lose(attempt: u32) -> Command {
     let item = WorkItem { attempt, ..of_scene(Stage::Rendering, 1) };
-    Command::FailWork { item, error: lost(), most_attempts: 2 }
+    Command::FailWork { item, error: lost(), most_attempts: 2, delay_ms: 700 }
 }
 
 // 001-4.4
@@ -308,7 +313,7 @@ fn a_retryable_failure_is_tried_again() {
     let again = WorkItem { attempt: 2, ..of_scene(Stage::Rendering, 1) };
     rendering_job().when(lose(1)).then([
         JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: lost() },
-        JobEvent::StageRetryScheduled { item: again, delay_ms: 0 },
+        JobEvent::StageRetryScheduled { item: again, delay_ms: 700 },
     ]);
 }
 
@@ -333,7 +338,12 @@ fn a_result_of_an_attempt_that_was_given_up_is_refused() {
 #[test]
 fn a_result_after_the_end_is_refused() {
     rendering_job()
-        .when(Command::FailWork { item: of_scene(Stage::Rendering, 1), error: failure(), most_attempts: 3 })
+        .when(Command::FailWork {
+            item: of_scene(Stage::Rendering, 1),
+            error: failure(),
+            most_attempts: 3,
+            delay_ms: 700,
+        })
         .and()
         .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
         .then_rejected(Rejection::AlreadyEnded);

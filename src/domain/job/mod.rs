@@ -13,10 +13,11 @@ pub use state::{Job, SceneProgress, StageProgress, Status};
 use crate::events::JobEvent;
 use crate::events::job::WorkItem;
 
-/// The work that an event puts on a stage's stream.
-pub fn scheduled_work(event: &JobEvent) -> Option<WorkItem> {
+/// The work that an event puts on a stage's stream, and after how many ms.
+pub fn scheduled_work(event: &JobEvent) -> Option<(WorkItem, u64)> {
     match event {
-        JobEvent::StageScheduled(item) | JobEvent::StageRetryScheduled { item, .. } => Some(*item),
+        JobEvent::StageScheduled(item) => Some((*item, 0)),
+        JobEvent::StageRetryScheduled { item, delay_ms } => Some((*item, *delay_ms)),
         _ => None,
     }
 }

@@ -1,0 +1,56 @@
+//! Trying again what failed: how long to wait, and releasing what has waited long enough.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::events::EventLog;
+use crate::telemetry::chain;
+
+const FIRST_DELAY_MS: u64 = 1000;
+const LONGEST_DELAY_MS: u64 = 60_000;
+/// How late released work may be.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long to wait after the attempt failed: twice as long each time, and between a half and all of it,
+/// so that what failed together does not come back together.
+pub fn delay_ms(attempt: u32) -> u64 {
+    delay_with(attempt, Uuid::new_v4().as_u128())
+}
+
+fn delay_with(attempt: u32, random: u128) -> u64 {
+    let doubled = FIRST_DELAY_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    let most = doubled.min(LONGEST_DELAY_MS);
+    most / 2 + (random % u128::from(most / 2 + 1)) as u64
+}
+
+/// Releases delayed work when it is due, until `stop`.
+pub async fn release(log: EventLog, stop: CancellationToken) {
+    loop {
+        for partition in log.keys().partitions() {
+            if let Err(error) = log.release_due(partition).await {
+                tracing::debug!(partition, error = %chain(&error), "delayed work was not released");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_bound_and_vary_by_half() {
+        let range = |attempt| (delay_with(attempt, 0), delay_with(attempt, 500), delay_with(attempt, 30_000));
+        assert_eq!(range(1), (500, 1000, 941));
+        assert_eq!(delay_with(2, 0), 1000);
+        assert_eq!(delay_with(3, 0), 2000);
+        assert_eq!(delay_with(30, 0), 30_000);
+        assert_eq!(delay_with(30, 30_000), 60_000);
+    }
+}
