@@ -251,7 +251,7 @@ async fn a_video_is_downloaded_whole_in_ranges_or_not_again() {
     for field in ["status", "progress", "current_stage"] {
         assert!(!error["details"][field].is_null(), "{field}: {error}");
     }
-    system.statuses_until_ended(&job_id, Duration::from_secs(60)).await;
+    system.statuses_until_ended(&job_id, Duration::from_secs(180)).await;
 
     let whole = system.get(&path).await;
     assert_eq!(whole.headers()["content-type"], "video/mp4");

@@ -30,7 +30,7 @@ async fn markup_in_a_script_is_text() {
     let system = System::start(&ALL_ROLES).await;
     let job_id =
         system.generate(&json!({"topic": "<b>#read</b>", "script": HOSTILE, "quality": "low"})).await;
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(240)).await.pop().unwrap();
     assert_eq!(last["status"], "completed", "{last}");
     let events = system.events(&job_id).await;
     let codes = events.iter().filter(|event| event["type"] == "SceneCodeGenerated");
@@ -96,7 +96,7 @@ async fn a_single_long_line_becomes_a_video() {
     let system = System::start(&ALL_ROLES).await;
     let script = "ions move back and forth between two layers and ".repeat(12);
     let job_id = system.generate(&json!({"topic": "Ions", "script": script, "quality": "low"})).await;
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(240)).await.pop().unwrap();
     assert_eq!(last["status"], "completed", "{last}");
     system.running.stop().await;
 }
@@ -106,7 +106,7 @@ async fn a_missing_synthesiser_fails_the_job_with_its_cure() {
     let system =
         System::start_with(&ALL_ROLES, |config| config.media.espeak_program = "espeak-nowhere".into()).await;
     let job_id = system.generate(&crate::harness::short_request()).await;
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(180)).await.pop().unwrap();
     let error = &last["error"];
     assert_eq!((&last["status"], &error["error_stage"]), (&json!("failed"), &json!("scenario_creation")));
     assert_eq!(error["error_code"], "NARRATION_FAILED");
@@ -128,7 +128,7 @@ async fn a_passing_failure_is_tried_again_later() {
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let system = System::start_with(&ALL_ROLES, |config| config.media.espeak_program = program.clone()).await;
     let job_id = system.generate(&crate::harness::short_request()).await;
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(180)).await.pop().unwrap();
     assert_eq!(last["status"], "completed", "{last}");
     let events = system.events(&job_id).await;
     let find = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
@@ -189,7 +189,7 @@ async fn a_full_disk_fails_the_job_and_leaves_nothing() {
     for number in 0..16 {
         let _full_by_then = std::fs::write(root.join(format!("filler-{number}")), &filler);
     }
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(240)).await.pop().unwrap();
     assert_eq!(last["status"], "failed", "{last}");
     assert_eq!(last["error"]["error_code"], "DISK_FULL", "{last}");
     assert!(last["error"]["recovery_suggestion"].as_str().unwrap().contains("free some space"));

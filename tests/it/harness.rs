@@ -222,7 +222,7 @@ pub fn files_under(root: &Path) -> Vec<PathBuf> {
 
 /// Polls until `condition` holds; panics with `what` when it does not in time.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -33,7 +33,7 @@ async fn rows(pool: &PgPool) -> Vec<Value> {
 async fn both_views_reach_the_head_and_hold_what_the_log_says() {
     let system = System::start(&ALL_ROLES).await;
     let job_id = system.generate(&short_request()).await;
-    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(60)).await;
+    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(180)).await;
     let (status, catalog, pool) = read_models(&system).await;
     let log = system.log().await;
     for projection in [&status, &catalog] {
@@ -73,7 +73,7 @@ async fn whole_partition(system: &System, partition: u16) -> Option<Batch> {
 async fn events_that_are_read_twice_change_nothing() {
     let system = System::start(&ALL_ROLES).await;
     let job_id = system.generate(&short_request()).await;
-    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(60)).await;
+    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(180)).await;
     let (status, catalog, pool) = read_models(&system).await;
     let log = system.log().await;
     eventually("the catalog is at the head", async || lag(&log, catalog.as_ref()).await.unwrap() == 0).await;

@@ -59,7 +59,7 @@ async fn rendering_job(system: &System) -> String {
 }
 
 async fn completes(system: &System, job_id: &str) -> Vec<Value> {
-    let statuses = system.statuses_until_ended(job_id, Duration::from_secs(120)).await;
+    let statuses = system.statuses_until_ended(job_id, Duration::from_secs(240)).await;
     let last = statuses.last().unwrap();
     assert_eq!(last["status"], "completed", "{last}");
     system.events(job_id).await
