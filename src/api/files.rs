@@ -14,7 +14,7 @@ use salvo::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 use super::status::matches_etag;
 use super::visible_job;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
@@ -75,13 +75,10 @@ pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
 )]
 pub async fn get_thumbnail(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let name = req.query::<String>("size").unwrap_or_else(|| "medium".to_owned());
-    let size = ThumbnailSize::ALL.into_iter().find(|size| size.name() == name).ok_or_else(|| {
-        Problem::validation(vec![FieldError {
-            loc: vec!["query".into(), "size".into()],
-            msg: format!("is {name:?}, but must be one of small, medium, large"),
-            r#type: "not_allowed".into(),
-        }])
-    })?;
+    let size = ThumbnailSize::ALL
+        .into_iter()
+        .find(|size| size.name() == name)
+        .ok_or_else(|| Problem::query("size", &name, "one of small, medium, large"))?;
     let (view, path, file) = stored(req, depot, size.file_role()).await?;
     let disposition = format!("inline; filename=\"{}-{name}.jpg\"", file_name(&view.topic));
     let served = Served {

@@ -5,7 +5,7 @@ use salvo::prelude::*;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 use super::visible_job;
 use crate::projections;
 
@@ -28,13 +28,11 @@ pub struct EventsAnswer {
 )]
 pub async fn list_job_events(req: &mut Request, depot: &mut Depot) -> Result<Json<EventsAnswer>, Problem> {
     let text = req.query::<String>("from_version").unwrap_or_else(|| "1".to_owned());
-    let from_version: u64 = text.parse().ok().filter(|version| *version >= 1).ok_or_else(|| {
-        Problem::validation(vec![FieldError {
-            loc: vec!["query".into(), "from_version".into()],
-            msg: format!("is {text:?}, but must be a whole number from 1"),
-            r#type: "not_allowed".into(),
-        }])
-    })?;
+    let from_version: u64 = text
+        .parse()
+        .ok()
+        .filter(|version| *version >= 1)
+        .ok_or_else(|| Problem::query("from_version", &text, "a whole number from 1"))?;
     let (state, view) = visible_job(req, depot).await?;
     let log = state.executor.log();
     let history =

@@ -90,6 +90,15 @@ impl Problem {
         }
     }
 
+    /// A query parameter that is not what it must be.
+    pub fn query(name: &str, given: &str, expected: &str) -> Self {
+        Self::validation(vec![FieldError {
+            loc: vec!["query".to_owned(), name.to_owned()],
+            msg: format!("is {given:?}, but must be {expected}"),
+            r#type: "not_allowed".to_owned(),
+        }])
+    }
+
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message)
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))

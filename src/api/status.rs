@@ -10,7 +10,7 @@ use salvo::prelude::*;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 use super::{ApiState, visible_job};
 use crate::config::Streams;
 use crate::events::Stage;
@@ -224,16 +224,9 @@ pub async fn get_job_status(req: &mut Request, depot: &mut Depot, res: &mut Resp
 
 fn wait_seconds(req: &Request) -> Result<u64, Problem> {
     let Some(text) = req.query::<String>("wait") else { return Ok(0) };
-    match text.parse() {
-        Ok(seconds @ 0..=LONGEST_WAIT_SECONDS) => Ok(seconds),
-        _ => Err(Problem::validation(vec![FieldError {
-            loc: vec!["query".into(), "wait".into()],
-            msg: format!(
-                "is {text:?}, but must be a whole number of seconds from 0 to {LONGEST_WAIT_SECONDS}"
-            ),
-            r#type: "not_allowed".into(),
-        }])),
-    }
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS);
+    let expected = format!("a whole number of seconds from 0 to {LONGEST_WAIT_SECONDS}");
+    seconds.ok_or_else(|| Problem::query("wait", &text, &expected))
 }
 
 /// The view once its version has moved, or as it is after `wait`. An ended job never moves.

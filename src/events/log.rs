@@ -264,19 +264,8 @@ impl EventLog {
         consumer: &str,
         count: usize,
     ) -> Result<Vec<TakenWork>, Error> {
-        let streams = Priority::ALL.map(|priority| self.keys.work(partition, stage, priority));
-        let mut call = self.scripts.take.prepare_invoke();
-        for stream in &streams {
-            call.key(stream);
-        }
-        let taken = call
-            .arg(group)
-            .arg(consumer)
-            .arg(count)
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "take work", source })?;
-        parse_taken(taken, &streams, group, stage)
+        let arguments = [group.to_owned(), consumer.to_owned(), count.to_string()];
+        self.entries_of_stage(&self.scripts.take, "hand out work", partition, stage, &arguments).await
     }
 
     /// Takes over work whose worker has not renewed its lease, a bounded number at a time.
@@ -288,20 +277,38 @@ impl EventLog {
         consumer: &str,
         lease: Duration,
     ) -> Result<Vec<TakenWork>, Error> {
+        let (lease, most) = (lease.as_millis().to_string(), CLAIMED_AT_A_TIME.to_string());
+        let arguments = [group.to_owned(), consumer.to_owned(), lease, most];
+        self.entries_of_stage(&self.scripts.claim_idle, "hand over lost work", partition, stage, &arguments)
+            .await
+    }
+
+    /// Work entries that a script gives this consumer. Its keys are the stage's streams, most urgent
+    /// first; its first argument is the group.
+    async fn entries_of_stage(
+        &self,
+        script: &Script,
+        attempted: &'static str,
+        partition: u16,
+        stage: Stage,
+        arguments: &[String],
+    ) -> Result<Vec<TakenWork>, Error> {
         let streams = Priority::ALL.map(|priority| self.keys.work(partition, stage, priority));
-        let mut call = self.scripts.claim_idle.prepare_invoke();
+        let mut call = script.prepare_invoke();
         for stream in &streams {
             call.key(stream);
         }
-        let claimed = call
-            .arg(group)
-            .arg(consumer)
-            .arg(lease.as_millis() as u64)
-            .arg(CLAIMED_AT_A_TIME)
+        let entries: Vec<TakenEntry> = call
+            .arg(arguments)
             .invoke_async(&mut self.connection.clone())
             .await
-            .map_err(|source| Error::Redis { attempted: "take over work", source })?;
-        parse_taken(claimed, &streams, group, stage)
+            .map_err(|source| Error::Redis { attempted, source })?;
+        entries
+            .into_iter()
+            .map(|(index, entry_id, fields)| {
+                parse_work(&streams[index - 1], &arguments[0], stage, entry_id, &fields)
+            })
+            .collect()
     }
 
     /// Says that the work is still being done. Work that ended meanwhile is left alone.
@@ -413,18 +420,6 @@ fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
 
 /// Index of the stream (from 1), entry id, fields.
 type TakenEntry = (usize, String, Vec<String>);
-
-fn parse_taken(
-    taken: Vec<TakenEntry>,
-    streams: &[String],
-    group: &str,
-    stage: Stage,
-) -> Result<Vec<TakenWork>, Error> {
-    taken
-        .into_iter()
-        .map(|(index, entry_id, fields)| parse_work(&streams[index - 1], group, stage, entry_id, &fields))
-        .collect()
-}
 
 fn parse_work(
     stream: &str,
