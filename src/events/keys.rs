@@ -43,7 +43,7 @@ impl Keys {
         format!("{}:{{p{}}}:history:{id}", self.prefix, self.partition_of(id))
     }
 
-    /// Hash: command id -> first and last version that the command appended.
+    /// Hash: command id -> version of the last event that the command appended.
     pub fn commands(&self, id: AggregateId) -> String {
         format!("{}:{{p{}}}:commands:{id}", self.prefix, self.partition_of(id))
     }
