@@ -15,11 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState, Verifier};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::consumers::{self, Worker};
-use crate::events::connection::{self, Durability};
+use crate::config::{Config, RedisConfig, Streams};
+use crate::consumers::{self, Held, StageHandler, Worker};
+use crate::events::connection::{Address, Connection, Durability};
 use crate::events::doorbell::Doorbell;
-use crate::events::{EventLog, Keys};
+use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::projections::catalog::{self, Catalog};
 use crate::projections::status::StatusViews;
@@ -47,6 +47,7 @@ pub struct App {
     doorbell: Doorbell,
     durability: Durability,
     statuses: StatusViews,
+    handlers: Vec<Arc<dyn StageHandler>>,
     /// Listens until the process ends, whatever stops before.
     pool: Option<PgPool>,
 }
@@ -54,24 +55,10 @@ pub struct App {
 impl App {
     /// Connects to the servers and checks that they can hold what is entrusted to them.
     pub async fn connect(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<Self> {
-        let client = redis::Client::open(config.redis.url.as_str())
-            .with_context(|| format!("REDIS_URL `{}` is not a redis address", config.redis.url))?;
-        let mut connection = connection::connect(&client)
-            .await
-            .with_context(|| format!("redis at {} does not answer", config.redis.url))?;
-        let durability = Durability::read(&mut connection).await?;
-        if durability.evicts() {
-            bail!(
-                "redis may evict events: maxmemory-policy is {}, but must be noeviction",
-                durability.maxmemory_policy
-            );
-        }
-        if let Some(warning) = durability.warning() {
-            tracing::warn!("{warning}");
-        }
-        let keys = Keys::new(config.redis.prefix.clone(), config.streams.partitions);
-        let doorbell = Doorbell::listen(client, &keys, stop);
-        let log = EventLog::new(connection, keys);
+        let address = address(&config.redis)?;
+        let log = connect(&address, &config.redis, &config.streams).await?;
+        let durability = durability(&address).await?;
+        let doorbell = Doorbell::listen(address, log.keys(), stop);
         let needs_postgres = roles.iter().any(|role| *role != Role::Worker);
         let pool = if needs_postgres { Some(postgres(&config.postgres.url).await?) } else { None };
         std::fs::create_dir_all(&config.media.root)
@@ -80,10 +67,16 @@ impl App {
             executor: Executor::new(log.clone(), Clock::system()),
             doorbell,
             durability,
-            statuses: StatusViews::new(log),
+            statuses: StatusViews::new(log, config.streams.retention.status_view),
+            handlers: consumers::handlers(&config.media),
             pool,
             config,
         })
+    }
+
+    /// Other handlers than those that make videos.
+    pub fn with_handlers(self, handlers: Vec<Arc<dyn StageHandler>>) -> Self {
+        Self { handlers, ..self }
     }
 
     fn log(&self) -> &EventLog {
@@ -117,7 +110,7 @@ impl App {
             ));
         }
         if roles.contains(&Role::Worker) {
-            running.spawn(self.worker().run(consumers::handlers(&self.config.media), stop.clone()));
+            running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
         }
         if roles.contains(&Role::Api) {
             let (server, service) = self.api().await?;
@@ -139,6 +132,9 @@ impl App {
     fn worker(&self) -> Worker {
         Worker {
             executor: self.executor.clone(),
+            queue: WorkQueue::new(self.log()),
+            held: Held::default(),
+            scene_limit: self.config.media.max_scene_concurrency,
             doorbell: self.doorbell.clone(),
             streams: Arc::new(self.config.streams.clone()),
             workspaces: Workspaces::new(&self.config.media.root),
@@ -156,6 +152,8 @@ impl App {
             .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let state = ApiState {
             executor: self.executor.clone(),
+            queue: WorkQueue::new(self.log()),
+            workspaces: Workspaces::new(&self.config.media.root),
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
             catalog: Catalog::new(self.pool()?.clone(), self.log().clone()),
@@ -169,6 +167,78 @@ impl App {
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
         Ok((Server::new(acceptor), api::service(Arc::new(state), verifier)))
     }
+}
+
+fn address(config: &RedisConfig) -> anyhow::Result<Address> {
+    Address::parse(&config.url).with_context(|| {
+        format!("REDIS_URL `{}` is no redis address; redis://127.0.0.1:6379 is one", config.url)
+    })
+}
+
+/// The log, if it may be used with these settings.
+async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> anyhow::Result<EventLog> {
+    let connection =
+        address.connect().await.with_context(|| format!("redis at {} does not answer", redis.url))?;
+    let keys = Keys::new(redis.prefix.clone(), streams.partitions);
+    check_partitions(connection.clone(), &keys, streams.partitions).await?;
+    Ok(EventLog::new(connection, keys))
+}
+
+/// The log and the queues beside it, for a command of an operator.
+pub async fn connect_log(redis: &RedisConfig, streams: &Streams) -> anyhow::Result<(EventLog, WorkQueue)> {
+    let log = connect(&address(redis)?, redis, streams).await?;
+    let queue = WorkQueue::new(&log);
+    Ok((log, queue))
+}
+
+/// Where an aggregate is follows from the number of partitions, so a log keeps the number it began with.
+async fn check_partitions(mut connection: Connection, keys: &Keys, wanted: u16) -> anyhow::Result<()> {
+    let place = keys.partition_count();
+    let _first: Option<String> = redis::cmd("SET")
+        .arg(&place)
+        .arg(wanted)
+        .arg("NX")
+        .query_async(&mut connection)
+        .await
+        .context("redis did not tell how many partitions the log has")?;
+    let begun_with: u16 = redis::cmd("GET").arg(&place).query_async(&mut connection).await?;
+    if begun_with == wanted {
+        return Ok(());
+    }
+    let begun = Keys::new(keys.prefix(), begun_with);
+    for partition in begun.partitions() {
+        let has_data: bool =
+            redis::cmd("EXISTS").arg(begun.head(partition)).query_async(&mut connection).await?;
+        if has_data {
+            bail!(
+                "streams.toml: partitions is {wanted}, but the log under the prefix `{}` was begun with {begun_with} and has data: \
+                 a job's partition follows from their number, so its history would not be found. Set partitions to {begun_with}, \
+                 or begin a new log with another REEL_PREFIX",
+                keys.prefix()
+            );
+        }
+    }
+    let _set: String = redis::cmd("SET").arg(&place).arg(wanted).query_async(&mut connection).await?;
+    Ok(())
+}
+
+/// What all servers promise at least. Refuses those that may throw events away.
+async fn durability(address: &Address) -> anyhow::Result<Durability> {
+    let servers = address.durability().await?;
+    for server in &servers {
+        if server.evicts() {
+            bail!(
+                "redis may evict events: maxmemory-policy is {}, but must be noeviction",
+                server.maxmemory_policy
+            );
+        }
+    }
+    let weakest = servers.iter().find(|server| server.warning().is_some()).or(servers.first());
+    let weakest = weakest.context("no redis server tells its settings")?.clone();
+    if let Some(warning) = weakest.warning() {
+        tracing::warn!("{warning}");
+    }
+    Ok(weakest)
 }
 
 async fn postgres(url: &str) -> anyhow::Result<PgPool> {

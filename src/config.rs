@@ -37,7 +37,8 @@ pub struct Config {
 
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// `REDIS_URL`, such as `redis://127.0.0.1:6379`.
+    /// `REDIS_URL`: `redis://host:port`, `redis://host:port,host:port` for servers of which one is the
+    /// primary, or `redis+cluster://host:port,host:port`.
     pub url: String,
     /// `REEL_PREFIX`: what all keys begin with, `reel` by default.
     pub prefix: String,
@@ -74,6 +75,8 @@ pub struct MediaConfig {
     pub default_quality: Quality,
     /// `MAX_CONCURRENT_RENDERS`: scenes that one worker process renders at a time (001-6.4).
     pub max_concurrent_renders: usize,
+    /// `MAX_SCENE_CONCURRENCY`: scenes of one job that are worked on at a time, 16 by default (001-6.3).
+    pub max_scene_concurrency: u32,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
 }
@@ -82,7 +85,24 @@ pub struct MediaConfig {
 #[derive(Debug, Clone)]
 pub struct Streams {
     pub partitions: u16,
+    pub limits: Limits,
+    pub retention: Retention,
     pub stages: BTreeMap<Stage, StageSettings>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Jobs that have not ended; past it, new ones are refused for the moment.
+    pub open_jobs: u64,
+}
+
+/// How long what follows from the log is kept. The log itself is never cut.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// How long an `Idempotency-Key` stands for its job.
+    pub idempotency_key: Duration,
+    /// How long the status view of a job that has ended stays in Redis; later it is folded when asked for.
+    pub status_view: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -124,7 +144,7 @@ fn required(env: Environment, name: &'static str, what: &'static str) -> Result<
 }
 
 impl RedisConfig {
-    fn from_environment(env: Environment) -> Result<Self, Error> {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let url = required(env, "REDIS_URL", "where the event log is, such as redis://127.0.0.1:6379")?;
         let prefix = env("REEL_PREFIX").unwrap_or_else(|| "reel".to_owned());
         // Braces would make another hash tag of the keys.
@@ -181,23 +201,26 @@ impl MediaConfig {
         Ok(Self {
             root: env("MEDIA_ROOT").unwrap_or_else(|| "media".to_owned()).into(),
             default_quality,
-            max_concurrent_renders: renders(env)?,
+            max_concurrent_renders: count(env, "MAX_CONCURRENT_RENDERS", 256)?.unwrap_or_else(processors),
+            max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
         })
     }
 }
 
-fn renders(env: Environment) -> Result<usize, Error> {
-    let Some(value) = env("MAX_CONCURRENT_RENDERS") else {
-        return Ok(std::thread::available_parallelism().map_or(1, usize::from));
-    };
-    match value.parse() {
-        Ok(count @ 1..=256) => Ok(count),
-        _ => Err(Error::Invalid {
-            name: "MAX_CONCURRENT_RENDERS",
-            value,
-            expected: "a whole number from 1 to 256",
-        }),
+const SCENES_AT_A_TIME: u32 = 16;
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A whole number from 1 to `most`; `None` when the variable is not set.
+fn count<T: TryFrom<u32>>(env: Environment, name: &'static str, most: u32) -> Result<Option<T>, Error> {
+    let Some(value) = env(name) else { return Ok(None) };
+    let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+    match number.and_then(|number| T::try_from(number).ok()) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::Invalid { name, value, expected: "a whole number from 1 to 256" }),
     }
 }
 
@@ -206,7 +229,24 @@ fn renders(env: Environment) -> Result<usize, Error> {
 struct StreamsFile {
     partitions: Option<i64>,
     #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    retention: RetentionFile,
+    #[serde(default)]
     stages: BTreeMap<Stage, StageFile>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LimitsFile {
+    open_jobs: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RetentionFile {
+    idempotency_key_hours: Option<i64>,
+    status_view_hours: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -251,6 +291,27 @@ impl Streams {
             |key: String| Error::Toml { origin: origin.to_owned(), message: format!("{key} is missing") };
         let partitions = own.partitions.or(shipped.partitions).ok_or_else(|| missing("partitions".into()))?;
         let partitions = range("partitions".into(), partitions, 1, 256, "from 1 to 256")? as u16;
+        let whole = |key: &str, pick: fn(&StreamsFile) -> Option<i64>, high, expected| {
+            let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
+            range(key.to_owned(), value, 1, high, expected)
+        };
+        let limits = Limits {
+            open_jobs: whole(
+                "limits.open_jobs",
+                |file| file.limits.open_jobs,
+                10_000_000,
+                "from 1 to 10000000",
+            )? as u64,
+        };
+        let hours = |key, pick| whole(key, pick, 8760, "from 1 to 8760").map(|hours| hours as u64 * 3600);
+        let retention = Retention {
+            idempotency_key: Duration::from_secs(hours("retention.idempotency_key_hours", |file| {
+                file.retention.idempotency_key_hours
+            })?),
+            status_view: Duration::from_secs(hours("retention.status_view_hours", |file| {
+                file.retention.status_view_hours
+            })?),
+        };
         let mut stages = BTreeMap::new();
         for stage in Stage::ALL {
             let layers = || [own, shipped].into_iter().filter_map(|file| file.stages.get(&stage));
@@ -273,7 +334,7 @@ impl Streams {
             let concurrency = number("concurrency", |file| file.concurrency, 1, 1024, "from 1 to 1024")?;
             let timeout =
                 number("timeout_seconds", |file| file.timeout_seconds, 1, 86_400, "from 1 to 86400")?;
-            let lease = number("lease_seconds", |file| file.lease_seconds, 3, 3600, "from 3 to 3600")?;
+            let lease = number("lease_seconds", |file| file.lease_seconds, 2, 3600, "from 2 to 3600")?;
             let attempts = number("attempts", |file| file.attempts, 1, 100, "from 1 to 100")?;
             let settings = StageSettings {
                 group,
@@ -284,7 +345,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, stages })
+        Ok(Self { partitions, limits, retention, stages })
     }
 }
 

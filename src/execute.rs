@@ -1,9 +1,14 @@
 //! Load, fold, decide, append: the one way in which a command changes a job.
 
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
 use crate::clock::Clock;
 use crate::domain::job::{self, Command, Job, Rejection};
-use crate::events::job::RecordedJobEvent;
-use crate::events::work::{Receipt, ScheduledWork};
+use crate::events::job::{RecordedJobEvent, WorkItem};
+use crate::events::work::{Receipt, ScheduledWork, requester};
 use crate::events::{
     Actor, AggregateKind, Append, Appended, CHAIN_START, Envelope, Error as LogError, EventLog, JobEvent,
     upcast,
@@ -13,6 +18,9 @@ use crate::ids::{AttemptToken, CommandId, EventId, JobId};
 /// How often a decision is made again because somebody else appended first. Each round one writer
 /// gets through, so this bounds the writers that may meet at one job.
 const CONFLICT_TRIES: u32 = 32;
+
+/// Jobs that a process keeps folded. What is kept may be out of date, which costs a load, never a wrong event.
+const JOBS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -31,19 +39,57 @@ pub enum Error {
 pub struct Origin {
     pub command_id: CommandId,
     pub actor: Actor,
-    pub correlation_id: String,
-    pub traceparent: String,
+    /// `None` goes on with what the job's last event says.
+    pub trace: Option<Trace>,
+    /// `None` means the job's last event.
     pub causation_id: Option<EventId>,
+}
+
+/// What ties events to the request that led to them.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    pub correlation_id: String,
+    /// W3C trace context.
+    pub traceparent: String,
 }
 
 /// A job with what an append needs to know of its history.
 #[derive(Debug, Clone)]
 pub struct LoadedJob {
-    pub job: Job,
+    pub job: Arc<Job>,
     pub last_hash: String,
     pub correlation_id: String,
     pub traceparent: String,
     pub last_event_id: Option<EventId>,
+}
+
+impl Default for LoadedJob {
+    fn default() -> Self {
+        Self {
+            job: Arc::default(),
+            last_hash: CHAIN_START.to_owned(),
+            correlation_id: String::new(),
+            traceparent: String::new(),
+            last_event_id: None,
+        }
+    }
+}
+
+impl LoadedJob {
+    pub fn into_job(self) -> Job {
+        Arc::unwrap_or_clone(self.job)
+    }
+
+    fn after(mut self, envelope: &Envelope, event: JobEvent) -> Self {
+        let recorded =
+            RecordedJobEvent { version: envelope.version, recorded_at: envelope.recorded_at, event };
+        self.job = Arc::new(Arc::unwrap_or_clone(self.job).evolve(&recorded));
+        self.last_hash.clone_from(&envelope.hash);
+        self.correlation_id.clone_from(&envelope.correlation_id);
+        self.traceparent.clone_from(&envelope.traceparent);
+        self.last_event_id = Some(envelope.event_id);
+        self
+    }
 }
 
 #[derive(Debug)]
@@ -53,11 +99,12 @@ pub struct Executed {
     pub replayed: bool,
 }
 
-/// Cheap to clone.
+/// Cheap to clone; clones share the jobs that they keep.
 #[derive(Clone)]
 pub struct Executor {
     log: EventLog,
     clock: Clock,
+    kept: Arc<Mutex<LruCache<JobId, LoadedJob>>>,
 }
 
 /// Decodes an envelope of a job, any schema.
@@ -68,7 +115,7 @@ pub fn decode(envelope: &Envelope) -> Result<RecordedJobEvent, upcast::Error> {
 
 impl Executor {
     pub fn new(log: EventLog, clock: Clock) -> Self {
-        Self { log, clock }
+        Self { log, clock, kept: Arc::new(Mutex::new(LruCache::new(JOBS_KEPT))) }
     }
 
     pub fn log(&self) -> &EventLog {
@@ -79,37 +126,33 @@ impl Executor {
         &self.clock
     }
 
+    /// The job as the log has it now.
     pub async fn load(&self, id: JobId) -> Result<LoadedJob, Error> {
-        let unknown = LoadedJob {
-            job: Job::default(),
-            last_hash: CHAIN_START.to_owned(),
-            correlation_id: String::new(),
-            traceparent: String::new(),
-            last_event_id: None,
-        };
-        self.log
-            .history(id.aggregate(), 0)
-            .await?
-            .iter()
-            .try_fold(unknown, |loaded, envelope| self.fold(loaded, envelope))
+        let mut loaded = LoadedJob::default();
+        for envelope in self.log.history(id.aggregate(), 0).await? {
+            let recorded = decode(&envelope).map_err(|source| LogError::Upcast {
+                stream: self.log.keys().history(envelope.aggregate_id),
+                version: envelope.version,
+                source,
+            })?;
+            loaded = loaded.after(&envelope, recorded.event);
+        }
+        Ok(loaded)
     }
 
-    fn fold(&self, loaded: LoadedJob, envelope: &Envelope) -> Result<LoadedJob, Error> {
-        let recorded = decode(envelope).map_err(|source| {
-            let stream = self.log.keys().history(envelope.aggregate_id);
-            LogError::Upcast { stream, source }
-        })?;
-        Ok(LoadedJob {
-            job: loaded.job.evolve(&recorded),
-            last_hash: envelope.hash.clone(),
-            correlation_id: envelope.correlation_id.clone(),
-            traceparent: envelope.traceparent.clone(),
-            last_event_id: Some(envelope.event_id),
-        })
+    /// Takes out what is kept of the job: while it is being changed there is one copy of it.
+    fn take_kept(&self, id: JobId) -> Option<LoadedJob> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop(&id)
+    }
+
+    fn keep(&self, id: JobId, loaded: &LoadedJob) {
+        if !loaded.job.has_ended() {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(id, loaded.clone());
+        }
     }
 
     /// Decides and appends, again and again when another writer was faster. `done` is acknowledged
-    /// with the append. A rejection leaves everything as it was.
+    /// with the append. A command id that was applied before changes nothing and is reported as such.
     pub async fn execute(
         &self,
         id: JobId,
@@ -117,23 +160,32 @@ impl Executor {
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
-        let loaded = self.load(id).await?;
-        self.execute_on(id, loaded, command, origin, done).await
+        self.execute_since(id, 0, command, origin, done).await
     }
 
-    /// Like [`Self::execute`], for a caller that has loaded the job already: `loaded` may be out of
-    /// date, which shows as a conflict and costs one more load.
-    pub async fn execute_on(
+    /// Like [`Self::execute`], on a job that is known to have reached `version`: an older copy will not do.
+    pub async fn execute_since(
         &self,
         id: JobId,
-        mut loaded: LoadedJob,
+        version: u64,
         command: Command,
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
+        let kept = self.take_kept(id).filter(|loaded| loaded.job.version >= version.max(1));
+        let mut is_current = kept.is_none();
+        let mut loaded = match kept {
+            Some(loaded) => loaded,
+            None => self.load(id).await?,
+        };
         for _ in 0..CONFLICT_TRIES {
             let decided = match job::decide(&loaded.job, command.clone()) {
                 Ok(events) => events,
+                Err(_) if !is_current => {
+                    loaded = self.load(id).await?;
+                    is_current = true;
+                    continue;
+                }
                 // An applied command is rejected when it is decided again, but it was not refused.
                 Err(rejection) => match self.earlier_result(id, origin, done, &loaded).await? {
                     Some(executed) => return Ok(executed),
@@ -141,11 +193,18 @@ impl Executor {
                 },
             };
             if decided.is_empty() && done.is_none() {
+                self.keep(id, &loaded);
                 return Ok(Executed { loaded, replayed: false });
             }
             match self.append(id, &loaded, decided, origin, done).await {
-                Ok(executed) => return Ok(executed),
-                Err(Error::Log(LogError::Conflict { .. })) => loaded = self.load(id).await?,
+                Ok(executed) => {
+                    self.keep(id, &executed.loaded);
+                    return Ok(executed);
+                }
+                Err(Error::Log(LogError::Conflict { .. })) => {
+                    loaded = self.load(id).await?;
+                    is_current = true;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -154,18 +213,18 @@ impl Executor {
 
     /// Acknowledges work that has nothing to do any more.
     pub async fn dismiss(&self, id: JobId, done: &Receipt) -> Result<(), Error> {
-        let version = self.log.version(id.aggregate()).await?;
         let append = Append {
             aggregate_id: id.aggregate(),
-            expected_version: version,
+            expected_version: 0,
             command_id: CommandId::of_attempt(done.token, "dismiss"),
             events: &[],
             work: &[],
+            mark: None,
             done: Some(done),
         };
         match self.log.append(&append).await {
-            // The work was taken over or the job went on: what is left of it is somebody else's.
-            Ok(_) | Err(LogError::StaleAttempt | LogError::Conflict { .. }) => Ok(()),
+            // The work was taken over: what is left of it is somebody else's.
+            Ok(_) | Err(LogError::StaleAttempt) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -180,8 +239,10 @@ impl Executor {
         if !self.log.was_applied(id.aggregate(), origin.command_id).await? {
             return Ok(None);
         }
-        let executed = self.append(id, loaded, vec![], origin, done).await?;
-        Ok(Some(executed))
+        if let Some(done) = done {
+            self.dismiss(id, done).await?;
+        }
+        Ok(Some(Executed { loaded: loaded.clone(), replayed: true }))
     }
 
     async fn append(
@@ -193,11 +254,14 @@ impl Executor {
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
         let envelopes = self.seal(id, loaded, &decided, origin)?;
+        let mark = job::mark(&decided);
         let mut after = loaded.clone();
-        for envelope in &envelopes {
-            after = self.fold(after, envelope)?;
+        let mut work = vec![];
+        for (envelope, event) in envelopes.iter().zip(decided) {
+            let scheduled = job::scheduled_work(&event);
+            after = after.after(envelope, event);
+            work.extend(scheduled.map(|scheduled| scheduled_by(envelope, &after.job, scheduled)));
         }
-        let work = scheduled(&after.job, &envelopes, &decided);
         let appended = self
             .log
             .append(&Append {
@@ -206,6 +270,7 @@ impl Executor {
                 command_id: origin.command_id,
                 events: &envelopes,
                 work: &work,
+                mark,
                 done,
             })
             .await?;
@@ -224,6 +289,11 @@ impl Executor {
         origin: &Origin,
     ) -> Result<Vec<Envelope>, Error> {
         let now = self.clock.now();
+        let going_on = || Trace {
+            correlation_id: loaded.correlation_id.clone(),
+            traceparent: loaded.traceparent.clone(),
+        };
+        let trace = origin.trace.clone().unwrap_or_else(going_on);
         let mut prev_hash = loaded.last_hash.clone();
         let mut envelopes = Vec::with_capacity(events.len());
         for (version, event) in (loaded.job.version + 1..).zip(events) {
@@ -237,9 +307,9 @@ impl Executor {
                 recorded_at: now,
                 command_id: origin.command_id,
                 causation_id: origin.causation_id.or(loaded.last_event_id),
-                correlation_id: origin.correlation_id.clone(),
+                correlation_id: trace.correlation_id.clone(),
                 actor: origin.actor.clone(),
-                traceparent: origin.traceparent.clone(),
+                traceparent: trace.traceparent.clone(),
                 prev_hash,
                 hash: String::new(),
                 data: upcast::encode(event)?,
@@ -252,12 +322,14 @@ impl Executor {
     }
 }
 
-fn scheduled(job: &Job, envelopes: &[Envelope], events: &[JobEvent]) -> Vec<ScheduledWork> {
-    let priority = job.request.as_ref().map(|request| request.priority).unwrap_or_default();
-    let work = |(envelope, event): (&Envelope, &JobEvent)| {
-        let (item, delay_ms) = job::scheduled_work(event)?;
-        let token = AttemptToken::of_event(envelope.event_id);
-        Some(ScheduledWork { item, priority, token, version: envelope.version, delay_ms })
-    };
-    envelopes.iter().zip(events).filter_map(work).collect()
+/// The work that a job's event schedules, and after how many ms.
+pub fn scheduled_by(envelope: &Envelope, job: &Job, (item, delay_ms): (WorkItem, u64)) -> ScheduledWork {
+    ScheduledWork {
+        item,
+        priority: job.request.as_ref().map(|request| request.priority).unwrap_or_default(),
+        token: AttemptToken::of_event(envelope.event_id),
+        version: envelope.version,
+        delay_ms,
+        requester: requester(&job.user_id),
+    }
 }

@@ -6,21 +6,36 @@ use std::path::{Path, PathBuf};
 /// What each module may use of this crate; `app`, `cli` and `main` see everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("crash", &[]),
     ("ids", &[]),
     ("scene", &[]),
     ("telemetry", &[]),
-    ("events", &["ids", "scene"]),
+    ("events", &["crash", "ids", "scene"]),
     ("domain", &["events", "ids", "scene"]),
     ("execute", &["clock", "domain", "events", "ids"]),
     ("config", &["events"]),
     ("media", &["media", "scene"]),
     ("storage", &["events", "ids"]),
-    ("projections", &["events", "execute", "ids", "telemetry"]),
-    ("consumers", &["config", "domain", "events", "execute", "ids", "media", "storage", "telemetry"]),
+    ("projections", &["crash", "events", "execute", "ids", "telemetry"]),
+    (
+        "consumers",
+        &["config", "crash", "domain", "events", "execute", "ids", "media", "scene", "storage", "telemetry"],
+    ),
     // Health counts the running workers, whose heartbeats the runtime writes.
     (
         "api",
-        &["config", "consumers", "domain", "events", "execute", "ids", "projections", "storage", "telemetry"],
+        &[
+            "config",
+            "consumers",
+            "crash",
+            "domain",
+            "events",
+            "execute",
+            "ids",
+            "projections",
+            "storage",
+            "telemetry",
+        ],
     ),
     ("dev", &[]),
 ];

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consumers;
+pub mod crash;
 pub mod dev;
 pub mod domain;
 pub mod events;

@@ -1,7 +1,5 @@
 //! `POST /videos/generate`.
 
-use std::time::Duration;
-
 use salvo::http::StatusCode;
 use salvo::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use salvo::oapi::endpoint;
@@ -13,15 +11,15 @@ use super::generate_request;
 use super::problem::Problem;
 use super::status::JobSummary;
 use super::{ApiState, User, request_id, state, user};
+use crate::crash;
 use crate::domain::job::{Command, Rejection};
 use crate::events::job::JobRequested;
 use crate::events::{Actor, VideoRequest};
-use crate::execute::{Error, Origin};
+use crate::execute::{Error, Origin, Trace};
 use crate::ids::{CommandId, JobId};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_BYTES: usize = 255;
-const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What an idempotency key stands for.
 #[derive(Serialize, Deserialize)]
@@ -57,7 +55,9 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
         Some(key) => reserve(&state, &user, &key, &body).await?,
         None => (JobId::new(), true),
     };
+    check_room(&state, job_id).await?;
     let replayed = submit(&state, &user, job_id, request, request_id(depot), traceparent).await?;
+    crash::point("generate.accepted");
     // The answer as it was first given: the job as it was when it was requested.
     let view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
     res.status_code(StatusCode::CREATED);
@@ -69,6 +69,18 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     }
     res.render(Json(JobSummary::of(&view)));
     Ok(())
+}
+
+/// Refuses new jobs while as many as may be are open; one that was accepted before is no new job.
+async fn check_room(state: &ApiState, job_id: JobId) -> Result<(), Problem> {
+    let most = state.streams.limits.open_jobs;
+    let open = state.queue.open().await.map_err(Error::from)?;
+    if open < most || state.executor.log().version(job_id.aggregate()).await.map_err(Error::from)? > 0 {
+        return Ok(());
+    }
+    Err(Problem::overloaded(format!(
+        "{open} jobs are waiting or running, and {most} may be; try again later"
+    )))
 }
 
 /// Appends the request. `true` when it had been appended before.
@@ -84,8 +96,7 @@ async fn submit(
         // The job's id names the intention: however often it is sent, the job is requested once.
         command_id: CommandId(job_id.0),
         actor: Actor::User(user.id.clone()),
-        correlation_id,
-        traceparent,
+        trace: Some(Trace { correlation_id, traceparent }),
         causation_id: None,
     };
     let command = Command::Request(JobRequested { user_id: user.id.clone(), request });
@@ -110,7 +121,7 @@ async fn reserve(state: &ApiState, user: &User, key: &str, body: &[u8]) -> Resul
         .arg("NX")
         .arg("GET")
         .arg("EX")
-        .arg(IDEMPOTENCY_KEPT.as_secs())
+        .arg(state.streams.retention.idempotency_key.as_secs())
         .query_async(&mut log.connection())
         .await?;
     let Some(earlier) = earlier else {

@@ -157,14 +157,22 @@ async fn storage(state: &ApiState) -> Finding {
 }
 
 async fn queue(state: &ApiState) -> Finding {
-    let mut total = 0;
+    let (mut waiting, mut taken) = (0, 0);
     for stage in Stage::ALL {
-        match state.executor.log().queued(stage).await {
-            Ok(count) => total += count,
+        match state.queue.depth(stage).await {
+            Ok(depth) => {
+                waiting += depth.waiting;
+                taken += depth.taken;
+            }
             Err(error) => return away("the queue", &error),
         }
     }
-    (Level::Healthy, format!("{total} pieces of work queued or running"))
+    let (open, most) = match state.queue.open().await {
+        Ok(open) => (open, state.streams.limits.open_jobs),
+        Err(error) => return away("the queue", &error),
+    };
+    let level = if open >= most { Level::Degraded } else { Level::Healthy };
+    (level, format!("{open} of at most {most} jobs open, {waiting} pieces of work waiting, {taken} running"))
 }
 
 async fn workers(state: &ApiState) -> Finding {

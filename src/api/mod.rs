@@ -4,6 +4,7 @@
 //! the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
 mod auth;
+mod cancel;
 mod files;
 mod generate;
 mod generate_request;
@@ -11,6 +12,7 @@ mod health;
 mod jobs;
 mod metadata;
 mod problem;
+mod reprocess;
 mod status;
 
 pub use auth::{Role, User, Verifier};
@@ -26,6 +28,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::config::{MediaConfig, Streams};
+use crate::events::WorkQueue;
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
 use crate::execute::Executor;
@@ -33,7 +36,7 @@ use crate::ids::JobId;
 use crate::projections::Projection;
 use crate::projections::catalog::Catalog;
 use crate::projections::status::{StatusView, StatusViews};
-use crate::storage::LocalStorage;
+use crate::storage::{LocalStorage, Workspaces};
 
 /// More than the longest script in JSON's longest form.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -41,6 +44,8 @@ const BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Everything the endpoints use.
 pub struct ApiState {
     pub executor: Executor,
+    pub queue: WorkQueue,
+    pub workspaces: Workspaces,
     pub doorbell: Doorbell,
     pub statuses: StatusViews,
     pub catalog: Catalog,
@@ -70,6 +75,9 @@ fn protected() -> Router {
                 .head(files::get_thumbnail),
         )
         .push(Router::with_path("jobs/{job_id}/events").get(jobs::list_job_events))
+        .push(Router::with_path("jobs/{job_id}/cancel").post(cancel::cancel_job))
+        .push(Router::with_path("system/jobs/{job_id}/cancel").post(cancel::cancel_job_in_system))
+        .push(Router::with_path("system/jobs/{job_id}/reprocess").post(reprocess::reprocess_job))
 }
 
 fn open() -> Router {

@@ -104,6 +104,16 @@ impl Problem {
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
     }
 
+    /// There is as much work as may wait.
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
+            .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("30"))
+    }
+
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+    }
+
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "something went wrong on our side")
     }

@@ -46,6 +46,10 @@ impl Client {
         if answer.status() == StatusCode::NOT_MODIFIED { Ok(None) } else { read(answer).await.map(Some) }
     }
 
+    pub async fn cancel(&self, job_id: JobId) -> anyhow::Result<Value> {
+        self.ask(Method::POST, &format!("/jobs/{job_id}/cancel"), None).await
+    }
+
     pub async fn events(&self, job_id: JobId) -> anyhow::Result<Vec<Value>> {
         let mut answer = self.ask(Method::GET, &format!("/jobs/{job_id}/events"), None).await?;
         match answer["events"].take() {

@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod operator;
 mod watch;
 
 use std::path::PathBuf;
@@ -79,6 +80,22 @@ enum Command {
         #[command(flatten)]
         api: ApiArguments,
     },
+    /// Cancel a job
+    Cancel {
+        job_id: JobId,
+        #[command(flatten)]
+        api: ApiArguments,
+    },
+    /// Jobs that failed and wait for an operator; reads REDIS_URL, not the API
+    DeadLetters {
+        #[command(subcommand)]
+        command: operator::DeadLetters,
+    },
+    /// The queues of work beside the log; reads REDIS_URL, not the API
+    Queues {
+        #[command(subcommand)]
+        command: operator::Queues,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -127,6 +144,12 @@ impl Arguments {
             Command::Events { job_id, api } => {
                 api.client()?.events(job_id).await?.into_iter().try_for_each(say)
             }
+            Command::Cancel { job_id, api } => {
+                let answer = api.client()?.cancel(job_id).await?;
+                say(serde_json::to_string_pretty(&answer)?)
+            }
+            Command::DeadLetters { command } => operator::dead_letters(command).await,
+            Command::Queues { command } => operator::queues(command).await,
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }
@@ -142,12 +165,29 @@ fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
+/// `REEL_REHEARSAL=scenes,longest_ms,fails_one_in` replaces the stages by those that only pretend.
+#[cfg(feature = "chaos")]
+fn rehearsal() -> Option<crate::consumers::rehearsal::Rehearsal> {
+    let text = process_environment("REEL_REHEARSAL")?;
+    let mut numbers = text.split(',').map_while(|number| number.parse().ok());
+    Some(crate::consumers::rehearsal::Rehearsal {
+        scenes: numbers.next()?,
+        longest: std::time::Duration::from_millis(numbers.next()?.into()),
+        fails_one_in: numbers.next()?.into(),
+    })
+}
+
 /// One role, as a process of its own.
 async fn serve(role: Role) -> anyhow::Result<()> {
     telemetry::init("info");
     let config = Config::from_environment(&process_environment)?;
     let stop = app::stop_on_signals()?;
     let app = App::connect(config, &[role], stop.clone()).await?;
+    #[cfg(feature = "chaos")]
+    let app = match rehearsal() {
+        Some(rehearsal) => app.with_handlers(crate::consumers::rehearsal::handlers(rehearsal)),
+        None => app,
+    };
     tracing::info!(?role, "started");
     app.run(&[role], stop, |address| tracing::info!(%address, "listening")).await?;
     tracing::info!(?role, "stopped");

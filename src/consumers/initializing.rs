@@ -23,7 +23,7 @@ impl StageHandler for Initializing {
     }
 }
 
-fn cannot_create(error: std::io::Error) -> StageError {
+pub(super) fn cannot_create(error: std::io::Error) -> StageError {
     if error.kind() == std::io::ErrorKind::StorageFull {
         return StageError::disk_full(error);
     }

@@ -9,16 +9,23 @@
 //! - Files are written under temporary names and renamed, so a second run never meets half a file.
 //! - Whatever a handler returns or throws ends as an event.
 //! - Work of a worker that died is begun again when its lease has run out.
-//! - Retryable failures are tried again, later each time, a bounded number of times.
+//! - Retryable failures are tried again, later each time, a bounded number of times. What fails for good is
+//!   listed as a dead letter until an operator replays or discards it.
+//! - An attempt that is not wanted any more (cancelled, or taken over) stops within a second.
 //!
-//! Deliberately absent so far: dead letters, cancelling.
+//! Deliberately absent: any decision about what comes next (see `domain`).
 
+mod attempt;
 mod code_generation;
 mod combining;
 mod error;
 mod heartbeat;
 mod initializing;
+mod intake;
 mod planning;
+mod rebuild;
+#[cfg(feature = "chaos")]
+pub mod rehearsal;
 mod rendering;
 mod retry;
 mod runner;
@@ -29,6 +36,8 @@ mod task;
 
 pub use error::StageError;
 pub use heartbeat::running_workers;
+pub use intake::Held;
+pub use rebuild::{Rebuilt, rebuild};
 pub use runner::{Worker, consumer_name};
 pub use task::{Progress, StageHandler, Task};
 

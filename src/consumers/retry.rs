@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::events::EventLog;
+use crate::events::WorkQueue;
 use crate::telemetry::chain;
 
 const FIRST_DELAY_MS: u64 = 1000;
@@ -26,10 +26,10 @@ fn delay_with(attempt: u32, random: u128) -> u64 {
 }
 
 /// Releases delayed work when it is due, until `stop`.
-pub async fn release(log: EventLog, stop: CancellationToken) {
+pub async fn release(queue: WorkQueue, stop: CancellationToken) {
     loop {
-        for partition in log.keys().partitions() {
-            if let Err(error) = log.release_due(partition).await {
+        for partition in queue.keys().partitions() {
+            if let Err(error) = queue.release_due(partition).await {
                 tracing::debug!(partition, error = %chain(&error), "delayed work was not released");
             }
         }

@@ -27,6 +27,9 @@ impl StageHandler for ScenarioCreation {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let fps = task.request()?.fps;
+        // A job that begins again begins here, and its folder went when it ended.
+        let workspace = task.workspace.clone();
+        blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
         let total = task.job.scenes.iter().map(|scene| scene.description.steps.len() as u64).sum();
         let mut narrated = Vec::with_capacity(task.job.scenes.len());
         let mut done = 0;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::StageError;
 use super::runner::Worker;
+use crate::crash;
 use crate::domain::job::Command;
 use crate::events::work::TakenWork;
 use crate::events::{Error as LogError, Stage};
@@ -16,21 +17,16 @@ use crate::execute::Error;
 use crate::ids::JobId;
 use crate::telemetry::chain;
 
-/// Looks at every stage's pending work until `stop`, twice in the shortest lease.
+/// A consumer that was silent for this long and holds nothing belongs to a process that ended.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// Looks at every stage's taken work until `stop`, twice in the shortest lease.
 pub async fn watch(worker: Worker, stop: CancellationToken) {
     let shortest = worker.streams.stages.values().map(|settings| settings.lease).min();
     let pause = shortest.unwrap_or(Duration::from_secs(30)) / 2;
-    loop {
-        for stage in Stage::ALL {
-            for partition in 0..worker.streams.partitions {
-                if stop.is_cancelled() {
-                    return;
-                }
-                if let Err(error) = take_over(&worker, stage, partition).await {
-                    tracing::warn!(%stage, partition, error = %chain(&error), "cannot look for lost work");
-                }
-            }
-        }
+    each_queue(&worker, &stop, "forget old consumers", forget_consumers).await;
+    while !stop.is_cancelled() {
+        each_queue(&worker, &stop, "look for lost work", take_over).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -38,34 +34,64 @@ pub async fn watch(worker: Worker, stop: CancellationToken) {
     }
 }
 
+async fn each_queue(
+    worker: &Worker,
+    stop: &CancellationToken,
+    what: &str,
+    act: impl AsyncFn(&Worker, Stage, u16) -> Result<(), Error>,
+) {
+    for stage in Stage::ALL {
+        for partition in 0..worker.streams.partitions {
+            if stop.is_cancelled() {
+                return;
+            }
+            if let Err(error) = act(worker, stage, partition).await {
+                tracing::warn!(%stage, partition, error = %chain(&error), "cannot {what}");
+            }
+        }
+    }
+}
+
+async fn forget_consumers(worker: &Worker, stage: Stage, partition: u16) -> Result<(), Error> {
+    Ok(worker.queue.forget_consumers(partition, &worker.consumer_of(stage), FORGET_AFTER).await?)
+}
+
 async fn take_over(worker: &Worker, stage: Stage, partition: u16) -> Result<(), Error> {
     let settings = worker.streams.stage(stage);
-    let log = worker.executor.log();
-    let lost = log.claim_idle(partition, stage, &settings.group, &worker.consumer, settings.lease).await?;
-    for work in lost {
-        schedule_again(worker, &work, settings.attempts).await?;
+    let consumer = worker.consumer_of(stage);
+    let mut from = "0-0".to_owned();
+    loop {
+        let (next, lost) = worker.queue.claim_idle(partition, &consumer, settings.lease, &from).await?;
+        if !lost.is_empty() {
+            crash::point("takeover.claimed");
+        }
+        for work in lost {
+            schedule_again(worker, &work, settings.attempts).await?;
+        }
+        if next == "0-0" {
+            return Ok(());
+        }
+        from = next;
     }
-    Ok(())
 }
 
 async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -> Result<(), Error> {
-    let job_id = JobId(work.aggregate_id.0);
-    let loaded = worker.executor.load(job_id).await?;
-    let open = loaded.job.open_work.iter().find(|item| (item.stage, item.scene) == (work.stage, work.scene));
-    let Some(item) = open.copied() else {
-        return worker.executor.dismiss(job_id, &work.receipt).await;
-    };
-    tracing::warn!(%job_id, stage = %work.stage, scene = work.scene, attempt = item.attempt, "a worker is lost");
-    let origin = worker.origin(&loaded, work, "lost");
+    let (job_id, item) = (JobId(work.aggregate_id.0), work.item);
+    let origin = worker.origin(work, "lost");
     let error = StageError::retryable("WORKER_LOST", "the worker stopped in the middle of its work")
         .suggest("generate the video again; if it is lost again, its script may be too much for the workers")
         .to_failure();
     let command = Command::FailWork { item, error, most_attempts, delay_ms: 0 };
-    match worker.executor.execute_on(job_id, loaded, command, &origin, Some(&work.receipt)).await {
-        Ok(executed) => worker.clean_up(job_id, &executed),
+    let done = Some(&work.receipt);
+    match worker.executor.execute_since(job_id, work.version, command, &origin, done).await {
+        Ok(executed) => {
+            tracing::warn!(%job_id, stage = %item.stage, scene = item.scene, attempt = item.attempt, "a worker is lost");
+            worker.clean_up(job_id, &executed.loaded);
+            Ok(())
+        }
         // The work ended meanwhile.
-        Err(Error::Rejected(_) | Error::Log(LogError::StaleAttempt)) => {}
-        Err(error) => return Err(error),
+        Err(Error::Rejected(_)) => worker.executor.dismiss(job_id, &work.receipt).await,
+        Err(Error::Log(LogError::StaleAttempt)) => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
 }

@@ -16,13 +16,19 @@ pub struct PrivateRedis {
 impl PrivateRedis {
     /// Starts a server whose data is in `folder`; what was there is served again.
     pub fn start(folder: &Path) -> Result<Self, Error> {
+        let port = free_port().map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
+        Self::start_on(folder, port, &[])
+    }
+
+    /// Starts a server on a given port, with more settings, such as `["--replicaof", "127.0.0.1 6379"]`.
+    pub fn start_on(folder: &Path, port: u16, settings: &[&str]) -> Result<Self, Error> {
         let prepare = |source| Error::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(prepare)?;
-        let port = free_port().map_err(prepare)?;
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]);
         command.args(["--maxmemory-policy", "noeviction"]).arg("--dir").arg(folder);
+        command.args(settings);
         let is_ready = || is_loaded(port);
         let server =
             ServerProcess::start(command, "redis-server", Signal::TERM, &folder.join("redis.log"), is_ready)?;
@@ -31,6 +37,10 @@ impl PrivateRedis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn pid(&self) -> u32 {

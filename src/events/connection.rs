@@ -1,27 +1,228 @@
-//! Connecting to Redis, and reading how durable it is.
+//! Connecting to Redis, in whatever form it runs: one server, several of which one is the primary, or a
+//! cluster. Connections come back by themselves after an outage (000-5.5).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
+use tokio::sync::{Notify, watch};
 
 use super::log::Error;
 
 /// Longer than any script may take, shorter than a caller would wait.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+const FIRST_RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+const RECONNECT_TRIES: usize = 2;
+/// How often the servers are asked which of them is the primary, while none says that it is.
+const ELECTION_PAUSE: Duration = Duration::from_millis(200);
 
-/// Connects, and reconnects by itself ever after (000-5.5).
-pub async fn connect(client: &redis::Client) -> Result<ConnectionManager, Error> {
+const ONE_SERVER: &str = "redis://";
+const CLUSTER: &str = "redis+cluster://";
+
+/// Where Redis is, as `REDIS_URL` says it:
+///
+/// - `redis://host:port` one server
+/// - `redis://host:port,host:port` servers of which one is the primary, found by asking each for its `ROLE`
+/// - `redis+cluster://host:port,host:port` some nodes of a cluster
+#[derive(Debug, Clone)]
+pub struct Address {
+    clients: Vec<Client>,
+    is_cluster: bool,
+}
+
+impl Address {
+    /// Fails on an address that is none; connects to nothing.
+    pub fn parse(url: &str) -> RedisResult<Self> {
+        let is_cluster = url.starts_with(CLUSTER);
+        let scheme = if is_cluster { CLUSTER } else { ONE_SERVER };
+        let Some(hosts) = url.strip_prefix(scheme) else {
+            return Ok(Self { clients: vec![Client::open(url)?], is_cluster: false });
+        };
+        let clients: RedisResult<Vec<Client>> =
+            hosts.split(',').map(|host| Client::open(format!("{ONE_SERVER}{host}"))).collect();
+        Ok(Self { clients: clients?, is_cluster })
+    }
+
+    /// Connects; every call opens connections of its own.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let refused = |source| Error::Redis { attempted: "accept a connection", source };
+        if self.is_cluster {
+            let nodes: Vec<_> =
+                self.clients.iter().map(|client| client.get_connection_info().clone()).collect();
+            let client = ClusterClientBuilder::new(nodes)
+                .connection_timeout(CONNECTION_TIMEOUT)
+                .response_timeout(RESPONSE_TIMEOUT)
+                .build()
+                .map_err(refused)?;
+            return client.get_async_connection().await.map(Connection::Cluster).map_err(refused);
+        }
+        if let [client] = &self.clients[..] {
+            return managed(client).await.map(Connection::Server).map_err(refused);
+        }
+        Primary::find(&self.clients).await.map(Connection::Primary).map_err(refused)
+    }
+
+    /// A connection for subscriptions. A cluster passes messages on between its nodes, and a primary to
+    /// its replicas, so whichever server answers will do.
+    pub async fn subscriber(&self) -> RedisResult<PubSub> {
+        let mut refused = None;
+        for client in &self.clients {
+            match tokio::time::timeout(CONNECTION_TIMEOUT, client.get_async_pubsub()).await {
+                Ok(Ok(subscriber)) => return Ok(subscriber),
+                Ok(Err(error)) => refused = Some(error),
+                Err(_) => refused = Some(timed_out()),
+            }
+        }
+        Err(refused.unwrap_or_else(timed_out))
+    }
+
+    /// What the settings of every server that answers promise; the weakest of each.
+    pub async fn durability(&self) -> Result<Vec<Durability>, Error> {
+        let mut found = vec![];
+        for client in &self.clients {
+            if let Ok(mut connection) = managed(client).await {
+                found.push(Durability::read(&mut connection).await?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+async fn managed(client: &Client) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_min_delay(FIRST_RECONNECT_PAUSE)
         .set_max_delay(LONGEST_RECONNECT_PAUSE)
-        .set_number_of_retries(3);
-    client
-        .get_connection_manager_with_config(config)
-        .await
-        .map_err(|source| Error::Redis { attempted: "accept a connection", source })
+        .set_number_of_retries(RECONNECT_TRIES);
+    client.get_connection_manager_with_config(config).await
+}
+
+/// A multiplexed connection. Cheap to clone.
+#[derive(Clone)]
+pub enum Connection {
+    Server(ConnectionManager),
+    Primary(Primary),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Connection::Server(server) => server.req_packed_command(cmd),
+            Connection::Primary(primary) => {
+                Box::pin(async move { primary.watch(primary.current().req_packed_command(cmd).await) })
+            }
+            Connection::Cluster(cluster) => cluster.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Connection::Server(server) => server.req_packed_commands(pipeline, offset, count),
+            Connection::Primary(primary) => Box::pin(async move {
+                primary.watch(primary.current().req_packed_commands(pipeline, offset, count).await)
+            }),
+            Connection::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+/// A connection to whichever of several servers is the primary. When that one is gone, or says that it has
+/// become a replica, the servers are asked again until one says that it is the primary.
+#[derive(Clone)]
+pub struct Primary {
+    current: watch::Receiver<ConnectionManager>,
+    lost: Arc<Notify>,
+}
+
+impl Primary {
+    async fn find(clients: &[Client]) -> RedisResult<Self> {
+        let first = elect(clients).await?;
+        let (sender, current) = watch::channel(first);
+        let lost = Arc::new(Notify::new());
+        let (clients, noticed) = (clients.to_vec(), lost.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = noticed.notified() => {}
+                    () = sender.closed() => return,
+                }
+                match elect(&clients).await {
+                    Ok(connection) => drop(sender.send_replace(connection)),
+                    Err(error) => {
+                        tracing::warn!(%error, "no redis server says that it is the primary");
+                        tokio::time::sleep(ELECTION_PAUSE).await;
+                        noticed.notify_one();
+                    }
+                }
+            }
+        });
+        Ok(Self { current, lost })
+    }
+
+    fn current(&self) -> ConnectionManager {
+        self.current.borrow().clone()
+    }
+
+    fn watch<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
+        if let Err(error) = &result
+            && (is_outcome_unknown(error) || is_read_only(error))
+        {
+            self.lost.notify_one();
+        }
+        result
+    }
+}
+
+async fn elect(clients: &[Client]) -> RedisResult<ConnectionManager> {
+    let mut refused = None;
+    for client in clients {
+        let asked = async {
+            let mut connection = managed(client).await?;
+            let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
+            let name: String =
+                role.into_iter().next().map(redis::from_redis_value).transpose()?.unwrap_or_default();
+            RedisResult::Ok((connection, name))
+        };
+        match asked.await {
+            Ok((connection, role)) if role == "master" => return Ok(connection),
+            Ok(_replica) => {}
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| (ErrorKind::Client, "no server is the primary").into()))
+}
+
+/// Whether the server may have applied the command although no answer came.
+pub fn is_outcome_unknown(error: &RedisError) -> bool {
+    error.is_timeout()
+        || error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_connection_refusal()
+}
+
+/// Whether the server refused because it may not or cannot write at present; nothing was applied.
+pub fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 /// What the server's settings promise about the events it holds.
@@ -33,7 +234,7 @@ pub struct Durability {
 }
 
 impl Durability {
-    pub async fn read(connection: &mut ConnectionManager) -> Result<Self, Error> {
+    async fn read(connection: &mut ConnectionManager) -> Result<Self, Error> {
         let mut setting =
             async |name: &'static str| {
                 let pair: Vec<String> =
@@ -68,5 +269,20 @@ impl Durability {
                 "appendfsync is {other}: up to a second of events can be lost when the machine stops"
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_one_server_several_or_a_cluster() {
+        let count = |url| Address::parse(url).map(|address| (address.clients.len(), address.is_cluster)).ok();
+        assert_eq!(count("redis://127.0.0.1:6379"), Some((1, false)));
+        assert_eq!(count("redis://127.0.0.1:1,127.0.0.1:2"), Some((2, false)));
+        assert_eq!(count("redis+cluster://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"), Some((3, true)));
+        assert_eq!(count("http://127.0.0.1"), None);
+        assert_eq!(count("redis://127.0.0.1:1,:nonsense:"), None);
     }
 }

@@ -1,17 +1,20 @@
-//! Wakes readers when something was appended.
+//! Wakes readers when something was appended, and tells workers where work waits.
 //!
 //! Every append rings a Redis channel. The bell only saves waiting: it may be missed (pub/sub keeps
 //! nothing), so whoever listens also looks by itself every [`LOOK_ANYWAY`]. Blocking reads would do
 //! the same with a connection for each reader, and would take entries beyond a worker's free slots.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Stage;
+use super::connection::Address;
 use super::keys::Keys;
+use super::{Priority, Stage};
 
 /// The longest that a missed ring can delay anyone.
 pub const LOOK_ANYWAY: Duration = Duration::from_secs(1);
@@ -23,26 +26,75 @@ const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Doorbell {
     partitions: Vec<watch::Receiver<()>>,
-    stages: Vec<watch::Receiver<()>>,
+    stages: Vec<StageBell>,
+}
+
+/// Says in which partitions, and of which priorities, work of one stage may wait. For one reader.
+#[derive(Clone)]
+pub struct StageBell {
+    /// A bit for each priority, for each partition.
+    waiting: Arc<[AtomicU8]>,
+    rung: watch::Receiver<()>,
 }
 
 struct Bells {
     partitions: Vec<watch::Sender<()>>,
-    stages: Vec<watch::Sender<()>>,
+    stages: Vec<(Arc<[AtomicU8]>, watch::Sender<()>)>,
+}
+
+impl StageBell {
+    /// The partitions where work of the priority may wait, beginning with `first`.
+    pub fn waiting(&self, priority: Priority, first: u16) -> Option<u16> {
+        let count = self.waiting.len() as u16;
+        (0..count).map(|offset| (first + offset) % count).find(|partition| {
+            self.waiting[usize::from(*partition)].load(Ordering::Acquire) & bit(priority) != 0
+        })
+    }
+
+    /// Notes whether work waits. Before asking the server it is noted that none does: a ring that comes
+    /// while the answer is on its way then counts.
+    pub fn note(&self, partition: u16, priority: Priority, waits: bool) {
+        let mask = &self.waiting[usize::from(partition)];
+        match waits {
+            true => mask.fetch_or(bit(priority), Ordering::AcqRel),
+            false => mask.fetch_and(!bit(priority), Ordering::AcqRel),
+        };
+    }
+
+    /// Forgets that it has rung; to be called before looking.
+    pub fn reset(&mut self) {
+        self.rung.borrow_and_update();
+    }
+
+    /// Waits for a ring. `false` when it is time to look anyway.
+    pub async fn rung(&mut self) -> bool {
+        rung(&mut self.rung).await
+    }
+}
+
+fn bit(priority: Priority) -> u8 {
+    1 << priority as u8
 }
 
 impl Doorbell {
     /// Subscribes, and stays subscribed until `stop`.
-    pub fn listen(client: redis::Client, keys: &Keys, stop: CancellationToken) -> Self {
+    pub fn listen(address: Address, keys: &Keys, stop: CancellationToken) -> Self {
         let (partition_bells, partitions) = keys.partitions().map(|_| watch::channel(())).unzip();
-        let (stage_bells, stages) = Stage::ALL.iter().map(|_| watch::channel(())).unzip();
+        let nothing = || keys.partitions().map(|_| AtomicU8::new(0)).collect::<Arc<[AtomicU8]>>();
+        let (stage_bells, stages) = Stage::ALL
+            .iter()
+            .map(|_| {
+                let (waiting, (sender, rung)) = (nothing(), watch::channel(()));
+                ((waiting.clone(), sender), StageBell { waiting, rung })
+            })
+            .unzip();
         let bells = Bells { partitions: partition_bells, stages: stage_bells };
         let channel = keys.doorbell();
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    outcome = forward(&client, &channel, &bells) => {
+                    outcome = forward(&address, &channel, &bells) => {
                         if let Err(error) = outcome {
                             tracing::warn!(%error, "lost the doorbell, subscribing again");
                         }
@@ -59,22 +111,27 @@ impl Doorbell {
         self.partitions[usize::from(partition)].clone()
     }
 
-    /// Rings when work of the stage was scheduled.
-    pub fn stage(&self, stage: Stage) -> watch::Receiver<()> {
+    /// Rings when work of the stage was queued.
+    pub fn stage(&self, stage: Stage) -> StageBell {
         self.stages[stage as usize].clone()
     }
 }
 
-/// Waits for a ring, or for as long as a missed ring may take.
-pub async fn rung(bell: &mut watch::Receiver<()>) {
-    // A closed bell means that the process is stopping; the timeout then paces the last looks.
-    if let Ok(Err(_closed)) = tokio::time::timeout(LOOK_ANYWAY, bell.changed()).await {
-        tokio::time::sleep(LOOK_ANYWAY).await;
+/// Waits for a ring, or for as long as a missed ring may take; `false` in that case.
+pub async fn rung(bell: &mut watch::Receiver<()>) -> bool {
+    match tokio::time::timeout(LOOK_ANYWAY, bell.changed()).await {
+        Ok(Ok(())) => true,
+        // The process is stopping; this paces the last looks.
+        Ok(Err(_closed)) => {
+            tokio::time::sleep(LOOK_ANYWAY).await;
+            false
+        }
+        Err(_late) => false,
     }
 }
 
-async fn forward(client: &redis::Client, channel: &str, bells: &Bells) -> redis::RedisResult<()> {
-    let mut subscription = client.get_async_pubsub().await?;
+async fn forward(address: &Address, channel: &str, bells: &Bells) -> redis::RedisResult<()> {
+    let mut subscription = address.subscriber().await?;
     subscription.subscribe(channel).await?;
     // Whatever was appended while nobody listened.
     bells.ring_all();
@@ -87,19 +144,33 @@ async fn forward(client: &redis::Client, channel: &str, bells: &Bells) -> redis:
 }
 
 impl Bells {
-    /// `<partition> <stage>,<stage>…`, where the stages may be missing.
+    /// `<partition> <stage>:<priority>,…`, where there may be no stages.
     fn ring(&self, message: &str) {
-        let (partition, stages) = message.split_once(' ').unwrap_or((message, ""));
-        if let Some(bell) = partition.parse().ok().and_then(|index: usize| self.partitions.get(index)) {
+        let (partition, work) = message.split_once(' ').unwrap_or((message, ""));
+        let Some(partition) = partition.parse().ok().filter(|index: &usize| *index < self.partitions.len())
+        else {
+            return;
+        };
+        self.partitions[partition].send_replace(());
+        for piece in work.split(',') {
+            let Some((stage, priority)) = piece.split_once(':') else { continue };
+            let Some((stage, priority)) = Stage::parse(stage).zip(Priority::parse(priority)) else {
+                continue;
+            };
+            let (waiting, bell) = &self.stages[stage as usize];
+            waiting[partition].fetch_or(bit(priority), Ordering::AcqRel);
             bell.send_replace(());
-        }
-        for stage in stages.split(',').filter_map(Stage::parse) {
-            self.stages[stage as usize].send_replace(());
         }
     }
 
     fn ring_all(&self) {
-        for bell in self.partitions.iter().chain(&self.stages) {
+        for bell in &self.partitions {
+            bell.send_replace(());
+        }
+        for (waiting, bell) in &self.stages {
+            for mask in waiting.iter() {
+                mask.store(u8::MAX, Ordering::Release);
+            }
             bell.send_replace(());
         }
     }

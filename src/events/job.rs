@@ -83,6 +83,23 @@ pub enum JobEvent {
         stage: Stage,
         error: Failure,
     },
+    /// Somebody (the envelope says who) wants the job to stop.
+    CancelRequested {
+        reason: Option<String>,
+    },
+    /// The job has ended without a video; whatever still runs for it is stopped, and its result refused.
+    JobCancelled {
+        /// The stage it was in; `None` when none had begun.
+        stage: Option<Stage>,
+    },
+    /// A failed or cancelled job begins again at a stage; the results of that and of later stages are void.
+    JobReprocessRequested {
+        from: Stage,
+    },
+    /// An operator has seen the failure and wants nothing more done about it.
+    DeadLetterDiscarded {
+        reason: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,6 +238,10 @@ impl JobEvent {
             JobEvent::StageRetryScheduled { .. } => "StageRetryScheduled",
             JobEvent::JobCompleted { .. } => "JobCompleted",
             JobEvent::JobFailed { .. } => "JobFailed",
+            JobEvent::CancelRequested { .. } => "CancelRequested",
+            JobEvent::JobCancelled { .. } => "JobCancelled",
+            JobEvent::JobReprocessRequested { .. } => "JobReprocessRequested",
+            JobEvent::DeadLetterDiscarded { .. } => "DeadLetterDiscarded",
         }
     }
 

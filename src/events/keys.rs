@@ -18,6 +18,10 @@ impl Keys {
         Self { prefix: prefix.into(), partitions }
     }
 
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
         0..self.partitions
     }
@@ -53,9 +57,20 @@ impl Keys {
         format!("{}:{{p{}}}:attempts:{id}", self.prefix, self.partition_of(id))
     }
 
-    /// Stream of work pointers, read by the stage's consumer group.
-    pub fn work(&self, partition: u16, stage: Stage, priority: Priority) -> String {
-        format!("{}:{{p{partition}}}:work:{stage}:{}", self.prefix, priority.name())
+    /// Sorted set of a stage's work that waits for a worker; score = its turn (see `enqueue.lua`).
+    pub fn waiting(&self, partition: u16, stage: Stage, priority: Priority) -> String {
+        format!("{}:{{p{partition}}}:waiting:{stage}:{}", self.prefix, priority.name())
+    }
+
+    /// Hash beside [`Self::waiting`], while that is not empty: requester -> their next turn, and under
+    /// the empty name the turn that is being served.
+    pub fn turns(&self, partition: u16, stage: Stage, priority: Priority) -> String {
+        format!("{}:{{p{partition}}}:turns:{stage}:{}", self.prefix, priority.name())
+    }
+
+    /// Stream of work that workers have taken and not ended yet; the stage's consumer group reads it.
+    pub fn work(&self, partition: u16, stage: Stage) -> String {
+        format!("{}:{{p{partition}}}:work:{stage}", self.prefix)
     }
 
     /// Sorted set of work that is not due yet; score = time in ms, by the server's clock.
@@ -63,7 +78,27 @@ impl Keys {
         format!("{}:{{p{partition}}}:delayed", self.prefix)
     }
 
-    /// Channel on which every append rings: `<partition> <stage>,<stage>…`.
+    /// Set of the aggregates that have not ended.
+    pub fn open(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:open", self.prefix)
+    }
+
+    /// Sorted set of the aggregates that failed and wait for an operator; score = time in ms.
+    pub fn dead_letters(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:dead-letters", self.prefix)
+    }
+
+    /// There while a partition's queues are known to hold all open work.
+    pub fn queues_complete(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:queues-complete", self.prefix)
+    }
+
+    /// How many partitions the log was begun with.
+    pub fn partition_count(&self) -> String {
+        format!("{}:partitions", self.prefix)
+    }
+
+    /// Channel on which every append rings: `<partition> <stage>:<priority>,<stage>:<priority>…`.
     pub fn doorbell(&self) -> String {
         format!("{}:doorbell", self.prefix)
     }
@@ -106,8 +141,13 @@ mod tests {
             keys.history(id),
             keys.commands(id),
             keys.attempts(id),
-            keys.work(partition, Stage::Rendering, Priority::Urgent),
+            keys.waiting(partition, Stage::Rendering, Priority::Urgent),
+            keys.turns(partition, Stage::Rendering, Priority::Urgent),
+            keys.work(partition, Stage::Rendering),
             keys.delayed(partition),
+            keys.open(partition),
+            keys.dead_letters(partition),
+            keys.queues_complete(partition),
             keys.status_view(job),
             keys.checkpoint("status", partition),
         ] {

@@ -1,29 +1,18 @@
-//! The event log on Redis Streams: append, read one aggregate, read one partition, take work.
+//! The event log on Redis Streams: append, read one aggregate, read one partition.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::DateTime;
-use redis::aio::ConnectionManager;
 use redis::{Script, Value};
 use uuid::Uuid;
 
+use super::committer::{Committer, Prepared};
+use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
 use super::keys::Keys;
 use super::upcast;
-use super::work::{Receipt, ScheduledWork, TakenWork, attempt_field};
-use super::{Priority, Stage};
-use crate::ids::{AggregateId, AttemptToken, CommandId, EventId};
-
-/// How often an append with an unknown outcome (a lost connection, a timeout) is repeated under its
-/// command id before the caller is told.
-const APPEND_TRIES: u32 = 5;
-
-/// Entries of one stream that one call takes over.
-const CLAIMED_AT_A_TIME: usize = 16;
-
-/// Pieces of delayed work that one call releases.
-const RELEASED_AT_A_TIME: usize = 100;
+use super::work::{Receipt, ScheduledWork};
+use crate::ids::{AggregateId, CommandId, EventId};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,12 +22,14 @@ pub enum Error {
     Conflict { expected: u64, current: u64 },
     #[error("the attempt is no longer the current one, so its result is refused")]
     StaleAttempt,
+    #[error("the process is stopping, so nothing is appended any more")]
+    Stopping,
     #[error("entry {id} of {stream} cannot be read: {reason}")]
     Undecodable { stream: String, id: String, reason: String },
     #[error("gap in {stream}: expected entry {expected}-0, found {found}")]
     Gap { stream: String, expected: u64, found: String },
-    #[error("cannot decode an event of {stream}")]
-    Upcast { stream: String, source: upcast::Error },
+    #[error("cannot decode event {version} of {stream}")]
+    Upcast { stream: String, version: u64, source: upcast::Error },
 }
 
 /// One atomic append. `events` may be empty, which only acknowledges.
@@ -49,8 +40,38 @@ pub struct Append<'a> {
     pub command_id: CommandId,
     pub events: &'a [Envelope],
     pub work: &'a [ScheduledWork],
+    /// What the events make of the aggregate; `None` when they change nothing about that.
+    pub mark: Option<Mark>,
     /// The work that led to this append; acknowledged if its attempt is still the current one.
     pub done: Option<&'a Receipt>,
+}
+
+/// Where an aggregate is on its way through life, as queues and operators need to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// There is, or will be, work to do for it.
+    Open,
+    /// It has ended: no attempt at its work is current any more.
+    Closed,
+    /// It has ended in a failure that waits for an operator.
+    Dead,
+}
+
+impl Error {
+    /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Error::Redis { .. })
+    }
+}
+
+impl Mark {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Mark::Open => "open",
+            Mark::Closed => "closed",
+            Mark::Dead => "dead",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,102 +94,46 @@ impl Appended {
     }
 }
 
-/// A cheap handle; clones share one multiplexed connection.
+/// A cheap handle; clones share one multiplexed connection, and one committer for each partition.
 #[derive(Clone)]
 pub struct EventLog {
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Arc<Keys>,
-    scripts: Arc<Scripts>,
-}
-
-struct Scripts {
-    append: Script,
-    history: Script,
-    take: Script,
-    hand_back: Script,
-    claim_idle: Script,
-    release_due: Script,
+    history: Arc<Script>,
+    committers: Arc<[Committer]>,
 }
 
 impl EventLog {
-    pub fn new(connection: ConnectionManager, keys: Keys) -> Self {
-        let scripts = Scripts {
-            append: Script::new(include_str!("append.lua")),
-            history: Script::new(include_str!("history.lua")),
-            take: Script::new(include_str!("take.lua")),
-            hand_back: Script::new(include_str!("hand_back.lua")),
-            claim_idle: Script::new(include_str!("claim_idle.lua")),
-            release_due: Script::new(include_str!("release_due.lua")),
-        };
-        Self { connection, keys: Arc::new(keys), scripts: Arc::new(scripts) }
+    /// Must be called inside a Tokio runtime: appends of each partition are committed by a task of their own.
+    pub fn new(connection: Connection, keys: Keys) -> Self {
+        let keys = Arc::new(keys);
+        let committers =
+            keys.partitions().map(|partition| Committer::start(connection.clone(), keys.clone(), partition));
+        let history = Arc::new(Script::new(include_str!("lua/history.lua")));
+        Self { committers: committers.collect(), connection, history, keys }
     }
 
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// The shared connection, for the views that live beside the log.
-    pub fn connection(&self) -> ConnectionManager {
+    /// The shared connection, for the views and queues that live beside the log.
+    pub fn connection(&self) -> Connection {
         self.connection.clone()
     }
 
     /// Appends all events or none. An unknown outcome is settled by repeating under the same command
     /// id; a second call with an applied command id writes nothing and says so.
+    ///
+    /// Appends to one partition that come at the same time travel together, in one round trip.
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, Error> {
-        let mut tried = 1;
-        loop {
-            match self.append_once(append).await {
-                Err(Error::Redis { source, .. }) if tried < APPEND_TRIES && is_outcome_unknown(&source) => {
-                    tracing::warn!(error = %source, command_id = %append.command_id, "append has an unknown outcome, repeating it");
-                    tokio::time::sleep(Duration::from_millis(50 << tried)).await;
-                    tried += 1;
-                }
-                settled => return settled,
-            }
-        }
-    }
-
-    async fn append_once(&self, append: &Append<'_>) -> Result<Appended, Error> {
-        let id = append.aggregate_id;
-        let partition = self.keys.partition_of(id);
-        let mut call = self.scripts.append.prepare_invoke();
-        call.key(self.keys.log(partition)).key(self.keys.head(partition)).key(self.keys.history(id));
-        call.key(self.keys.commands(id)).key(self.keys.attempts(id));
-        call.key(append.done.map_or_else(|| self.keys.log(partition), |done| done.stream.clone()));
-        call.key(self.keys.delayed(partition));
-        for work in append.work {
-            call.key(self.keys.work(partition, work.item.stage, work.priority));
-        }
-        call.arg(append.expected_version).arg(append.command_id.to_string()).arg(self.keys.doorbell());
-        call.arg(append.events.len()).arg(Envelope::FIELDS.len()).arg(append.work.len());
-        match append.done {
-            Some(done) => {
-                call.arg(&done.group).arg(&done.entry_id).arg(&done.attempt_field).arg(done.token.to_string())
-            }
-            None => call.arg("").arg("").arg("").arg(""),
-        };
-        call.arg(partition).arg(&Envelope::FIELDS[..]);
-        for event in append.events {
-            call.arg(&event.field_values()[..]);
-        }
-        for work in append.work {
-            let scene = work.item.scene.map(|scene| scene.to_string()).unwrap_or_default();
-            call.arg(work.item.stage.name()).arg(attempt_field(work.item.stage, work.item.scene));
-            call.arg(work.token.to_string())
-                .arg(id.to_string())
-                .arg(work.version)
-                .arg(scene)
-                .arg(work.delay_ms);
-        }
-        let mut connection = self.connection.clone();
-        let reply: (String, u64) = call
-            .invoke_async(&mut connection)
-            .await
-            .map_err(|source| Error::Redis { attempted: "append events", source })?;
-        match (reply.0.as_str(), reply.1) {
-            ("appended", version) => Ok(Appended::Now { version }),
-            ("duplicate", version) => Ok(Appended::Earlier { version }),
-            ("conflict", current) => Err(Error::Conflict { expected: append.expected_version, current }),
+        let partition = self.keys.partition_of(append.aggregate_id);
+        let prepared = Prepared::new(&self.keys, partition, append);
+        let (outcome, version) = self.committers[usize::from(partition)].commit(prepared).await?;
+        match outcome.as_str() {
+            "appended" => Ok(Appended::Now { version }),
+            "duplicate" => Ok(Appended::Earlier { version }),
+            "conflict" => Err(Error::Conflict { expected: append.expected_version, current: version }),
             _ => Err(Error::StaleAttempt),
         }
     }
@@ -178,7 +143,7 @@ impl EventLog {
         let partition = self.keys.partition_of(id);
         let stream = self.keys.log(partition);
         let mut connection = self.connection.clone();
-        let mut call = self.scripts.history.key(&stream);
+        let mut call = self.history.key(&stream);
         let entries: Vec<Value> = call
             .key(self.keys.history(id))
             .arg(after_version)
@@ -253,127 +218,6 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a partition's head", source })?;
         Ok(head.unwrap_or(0))
     }
-
-    /// Takes up to `count` pieces of a stage's work in one partition, the most urgent first. They
-    /// stay in the group's pending list until an append acknowledges them.
-    pub async fn take(
-        &self,
-        partition: u16,
-        stage: Stage,
-        group: &str,
-        consumer: &str,
-        count: usize,
-    ) -> Result<Vec<TakenWork>, Error> {
-        let arguments = [group.to_owned(), consumer.to_owned(), count.to_string()];
-        self.entries_of_stage(&self.scripts.take, "hand out work", partition, stage, &arguments).await
-    }
-
-    /// Takes over work whose worker has not renewed its lease, a bounded number at a time.
-    pub async fn claim_idle(
-        &self,
-        partition: u16,
-        stage: Stage,
-        group: &str,
-        consumer: &str,
-        lease: Duration,
-    ) -> Result<Vec<TakenWork>, Error> {
-        let (lease, most) = (lease.as_millis().to_string(), CLAIMED_AT_A_TIME.to_string());
-        let arguments = [group.to_owned(), consumer.to_owned(), lease, most];
-        self.entries_of_stage(&self.scripts.claim_idle, "hand over lost work", partition, stage, &arguments)
-            .await
-    }
-
-    /// Work entries that a script gives this consumer. Its keys are the stage's streams, most urgent
-    /// first; its first argument is the group.
-    async fn entries_of_stage(
-        &self,
-        script: &Script,
-        attempted: &'static str,
-        partition: u16,
-        stage: Stage,
-        arguments: &[String],
-    ) -> Result<Vec<TakenWork>, Error> {
-        let streams = Priority::ALL.map(|priority| self.keys.work(partition, stage, priority));
-        let mut call = script.prepare_invoke();
-        for stream in &streams {
-            call.key(stream);
-        }
-        let entries: Vec<TakenEntry> = call
-            .arg(arguments)
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted, source })?;
-        entries
-            .into_iter()
-            .map(|(index, entry_id, fields)| {
-                parse_work(&streams[index - 1], &arguments[0], stage, entry_id, &fields)
-            })
-            .collect()
-    }
-
-    /// Says that the work is still being done. Work that ended meanwhile is left alone.
-    pub async fn renew(&self, receipt: &Receipt, consumer: &str) -> Result<(), Error> {
-        let _claimed: Value = redis::cmd("XCLAIM")
-            .arg(&receipt.stream)
-            .arg(&receipt.group)
-            .arg(consumer)
-            .arg(0)
-            .arg(&receipt.entry_id)
-            .arg("JUSTID")
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "renew a lease", source })?;
-        Ok(())
-    }
-
-    /// Puts delayed work that is due on its stage's stream, a bounded number at a time.
-    pub async fn release_due(&self, partition: u16) -> Result<u64, Error> {
-        self.scripts
-            .release_due
-            .key(self.keys.delayed(partition))
-            .arg(self.keys.doorbell())
-            .arg(partition)
-            .arg(RELEASED_AT_A_TIME)
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "release delayed work", source })
-    }
-
-    /// Puts taken work back on its stream for somebody else, if its attempt is still the current one.
-    pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
-        let mut call = self.scripts.hand_back.key(&work.receipt.stream);
-        call.key(self.keys.attempts(work.aggregate_id));
-        call.arg(&work.receipt.group).arg(&work.receipt.entry_id);
-        call.arg(&work.receipt.attempt_field).arg(work.receipt.token.to_string());
-        call.invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "take work back", source })
-    }
-
-    /// Pieces of a stage's work that nobody has finished, over all partitions and priorities.
-    pub async fn queued(&self, stage: Stage) -> Result<u64, Error> {
-        let mut total = 0;
-        for partition in self.keys.partitions() {
-            let mut pipeline = redis::pipe();
-            for priority in Priority::ALL {
-                pipeline.cmd("XLEN").arg(self.keys.work(partition, stage, priority));
-            }
-            let lengths: Vec<u64> = pipeline
-                .query_async(&mut self.connection.clone())
-                .await
-                .map_err(|source| Error::Redis { attempted: "count queued work", source })?;
-            total += lengths.iter().sum::<u64>();
-        }
-        Ok(total)
-    }
-}
-
-/// Whether the server may have applied the command although no answer came.
-fn is_outcome_unknown(error: &redis::RedisError) -> bool {
-    error.is_timeout()
-        || error.is_io_error()
-        || error.is_connection_dropped()
-        || error.is_connection_refusal()
 }
 
 fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> {
@@ -416,39 +260,4 @@ fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
         hash: field("hash")?.to_owned(),
         data: field("data")?.to_owned(),
     })
-}
-
-/// Index of the stream (from 1), entry id, fields.
-type TakenEntry = (usize, String, Vec<String>);
-
-fn parse_work(
-    stream: &str,
-    group: &str,
-    stage: Stage,
-    entry_id: String,
-    fields: &[String],
-) -> Result<TakenWork, Error> {
-    let field = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_str());
-    let parsed = (|| {
-        let aggregate_id = AggregateId(Uuid::parse_str(field("aggregate_id")?).ok()?);
-        let token = AttemptToken(Uuid::parse_str(field("token")?).ok()?);
-        let version = field("version")?.parse().ok()?;
-        let scene = match field("scene")? {
-            "" => None,
-            number => Some(number.parse().ok()?),
-        };
-        Some((aggregate_id, token, version, scene))
-    })();
-    let Some((aggregate_id, token, version, scene)) = parsed else {
-        let reason = format!("not a work pointer: {fields:?}");
-        return Err(Error::Undecodable { stream: stream.to_owned(), id: entry_id, reason });
-    };
-    let receipt = Receipt {
-        stream: stream.to_owned(),
-        group: group.to_owned(),
-        entry_id,
-        attempt_field: attempt_field(stage, scene),
-        token,
-    };
-    Ok(TakenWork { aggregate_id, stage, scene, version, receipt })
 }

@@ -3,11 +3,13 @@
 //! Invariants:
 //! - A partition's entries are numbered 1, 2, 3… without a gap; so are an aggregate's versions.
 //! - An append writes all of its events, its work pointers and its acknowledgement, or nothing.
+//! - What is queued follows from the log: queues may be dropped and built again.
 //! - A command id is applied at most once to an aggregate.
 //! - What is recorded is never edited; old shapes are upcast when they are read.
 //!
 //! Deliberately absent: deciding anything (see `domain`), and blocking reads (see `doorbell`).
 
+mod committer;
 pub mod connection;
 pub mod doorbell;
 mod envelope;
@@ -16,6 +18,7 @@ mod fixture_tests;
 pub mod job;
 mod keys;
 mod log;
+pub mod queue;
 mod request;
 mod stage;
 pub mod upcast;
@@ -24,6 +27,7 @@ pub mod work;
 pub use envelope::{Actor, AggregateKind, CHAIN_START, Envelope, time_field};
 pub use job::JobEvent;
 pub use keys::Keys;
-pub use log::{Append, Appended, Error, EventLog};
+pub use log::{Append, Appended, Error, EventLog, Mark};
+pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, VideoRequest};
 pub use stage::Stage;

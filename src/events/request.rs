@@ -100,6 +100,10 @@ impl Priority {
             Priority::Low => "low",
         }
     }
+
+    pub fn parse(name: &str) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|priority| priority.name() == name)
+    }
 }
 
 impl Quality {

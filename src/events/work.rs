@@ -1,11 +1,13 @@
-//! Pointers to work on the stage streams. A pointer says where the work is described (an aggregate
-//! and a version) and carries the token of its current attempt; the log alone says what is to be done.
+//! Pointers to work. A pointer says where the work is described (an aggregate and a version), for whom it
+//! is, and the token of its current attempt; the log alone says what is to be done.
+
+use uuid::Uuid;
 
 use super::job::WorkItem;
 use super::{Priority, Stage};
 use crate::ids::{AggregateId, AttemptToken};
 
-/// Work to be put on a stage's stream by the append that records its scheduling event.
+/// Work to be queued by the append that records its scheduling event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledWork {
     pub item: WorkItem,
@@ -15,14 +17,17 @@ pub struct ScheduledWork {
     pub version: u64,
     /// 0 for work that may begin at once.
     pub delay_ms: u64,
+    /// Whose work it is, for taking turns; see [`requester`].
+    pub requester: String,
 }
 
-/// Work taken from a stage's stream.
-#[derive(Debug, Clone)]
+/// Work taken from a stage's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenWork {
     pub aggregate_id: AggregateId,
-    pub stage: Stage,
-    pub scene: Option<u32>,
+    pub item: WorkItem,
+    pub priority: Priority,
+    /// Version of the scheduling event: whoever does the work must know the aggregate up to here.
     pub version: u64,
     pub receipt: Receipt,
 }
@@ -43,5 +48,71 @@ pub fn attempt_field(stage: Stage, scene: Option<u32>) -> String {
     match scene {
         Some(scene) => format!("{stage}:{scene}"),
         None => stage.to_string(),
+    }
+}
+
+/// A short name for a user, of which queues hold one for each piece of work.
+pub fn requester(user_id: &str) -> String {
+    blake3::hash(user_id.as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// The text of a pointer: `stage priority aggregate version scene attempt token requester`, where the
+/// scene of a whole stage is `-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pointer {
+    pub aggregate_id: AggregateId,
+    pub work: ScheduledWork,
+}
+
+impl Pointer {
+    pub fn to_text(&self) -> String {
+        let ScheduledWork { item, priority, token, version, requester, .. } = &self.work;
+        let (stage, attempt, id) = (item.stage, item.attempt, self.aggregate_id);
+        let scene = item.scene.map_or_else(|| "-".to_owned(), |scene| scene.to_string());
+        format!("{stage} {} {id} {version} {scene} {attempt} {token} {requester}", priority.name())
+    }
+
+    /// `None` for a text that is no pointer.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let stage = Stage::parse(parts.next()?)?;
+        let priority = Priority::parse(parts.next()?)?;
+        let aggregate_id = AggregateId(Uuid::parse_str(parts.next()?).ok()?);
+        let version = parts.next()?.parse().ok()?;
+        let scene = match parts.next()? {
+            "-" => None,
+            number => Some(number.parse().ok()?),
+        };
+        let attempt = parts.next()?.parse().ok()?;
+        let token = AttemptToken(Uuid::parse_str(parts.next()?).ok()?);
+        let requester = parts.next()?.to_owned();
+        let item = WorkItem { stage, scene, attempt };
+        let work = ScheduledWork { item, priority, token, version, delay_ms: 0, requester };
+        parts.next().is_none().then_some(Self { aggregate_id, work })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_reads_back_as_it_was_written() {
+        for scene in [None, Some(7)] {
+            let pointer = Pointer {
+                aggregate_id: AggregateId(Uuid::now_v7()),
+                work: ScheduledWork {
+                    item: WorkItem { stage: Stage::Rendering, scene, attempt: 2 },
+                    priority: Priority::Urgent,
+                    token: AttemptToken(Uuid::now_v7()),
+                    version: 31,
+                    delay_ms: 0,
+                    requester: requester("user 1"),
+                },
+            };
+            assert_eq!(Pointer::parse(&pointer.to_text()), Some(pointer));
+        }
+        assert_eq!(Pointer::parse("rendering normal nonsense"), None);
+        assert_eq!(Pointer::parse(""), None);
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::status::StatusView;
 use super::{Batch, Error, Projection};
 use crate::events::job::{RecordedJobEvent, StoredFile, VideoFacts};
-use crate::events::{EventLog, JobEvent};
+use crate::events::{EventLog, JobEvent, Stage};
 use crate::execute;
 use crate::ids::JobId;
 
@@ -70,6 +70,11 @@ impl CatalogJob {
             }
             JobEvent::StageCompleted { stage, .. } => {
                 job.stage(stage.name()).completed_at = Some(recorded.recorded_at);
+            }
+            JobEvent::JobReprocessRequested { from } => {
+                for stage in Stage::ALL.into_iter().filter(|stage| stage >= from) {
+                    job.stages.retain(|row| row.stage != stage.name());
+                }
             }
             JobEvent::UploadCompleted { files, .. } => job.files.clone_from(files),
             _ => {}

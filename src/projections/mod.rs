@@ -44,7 +44,8 @@ impl Error {
     /// Whether reading the same events again may work: a server was away, nothing is damaged.
     pub fn is_passing(&self) -> bool {
         match self {
-            Error::Redis(_) | Error::Log(events::Error::Redis { .. }) => true,
+            Error::Redis(_) => true,
+            Error::Log(error) => error.is_passing(),
             Error::Postgres(error) => {
                 !matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
             }

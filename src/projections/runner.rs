@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Batch, Error, Projection};
+use crate::crash;
 use crate::events::EventLog;
 use crate::events::doorbell::{self, Doorbell};
 use crate::execute;
@@ -76,7 +77,9 @@ async fn read_on(
         for (_, envelope) in &read {
             events.push((JobId(envelope.aggregate_id.0), execute::decode(envelope)?));
         }
+        crash::point("projection.before");
         projection.apply(&Batch { partition, last_seq, events }).await?;
+        crash::point("projection.after");
         checkpoint = last_seq;
     }
 }

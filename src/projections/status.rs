@@ -4,6 +4,7 @@
 //! together with its checkpoint, so reading events twice changes nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -161,7 +162,11 @@ impl StatusView {
                 self.end(JobStatus::Failed, at);
                 self.failure = Some((*stage, error.clone()));
             }
-            JobEvent::JobRequested(_)
+            JobEvent::JobCancelled { .. } => self.end(JobStatus::Cancelled, at),
+            JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
+            JobEvent::CancelRequested { .. }
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
             | JobEvent::VideoCombined { .. }
@@ -170,6 +175,17 @@ impl StatusView {
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StageFailed { .. } => {}
         }
+    }
+
+    fn begin_again(&mut self, from: Stage) {
+        self.status = JobStatus::Queued;
+        self.ended_at = None;
+        self.failure = None;
+        self.stages_completed.retain(|stage| *stage < from);
+        if from <= Stage::Planning {
+            self.scenes_total = 0;
+        }
+        self.scenes_done = 0;
     }
 
     fn end(&mut self, status: JobStatus, at: DateTime<Utc>) {
@@ -189,11 +205,13 @@ fn estimate(from: DateTime<Utc>, video_seconds: f64) -> DateTime<Utc> {
 pub struct StatusViews {
     log: EventLog,
     write: std::sync::Arc<Script>,
+    kept_after_end: Duration,
 }
 
 impl StatusViews {
-    pub fn new(log: EventLog) -> Self {
-        Self { log, write: std::sync::Arc::new(Script::new(include_str!("status.lua"))) }
+    /// Views of jobs that have ended go after `kept_after_end`.
+    pub fn new(log: EventLog, kept_after_end: Duration) -> Self {
+        Self { log, kept_after_end, write: std::sync::Arc::new(Script::new(include_str!("status.lua"))) }
     }
 
     /// The job as of its last event, whether the projection has got there or not: a client that has
@@ -257,7 +275,9 @@ impl Projection for StatusViews {
         let mut call = self.write.key(keys.checkpoint(NAME, batch.partition));
         call.arg(batch.last_seq);
         for view in views.values().flatten() {
-            call.key(keys.status_view(view.job_id)).arg(view.version).arg(serde_json::to_string(view)?);
+            let seconds = if view.ended_at.is_some() { self.kept_after_end.as_secs() } else { 0 };
+            call.key(keys.status_view(view.job_id));
+            call.arg(view.version).arg(serde_json::to_string(view)?).arg(seconds);
         }
         Ok(call.invoke_async(&mut self.log.connection()).await?)
     }

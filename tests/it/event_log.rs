@@ -4,8 +4,10 @@ use reelstream::clock::Clock;
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Outcome, Rejection};
 use reelstream::events::job::{Failure, JobRequested, WorkItem};
+use reelstream::events::queue::Consumer;
+use reelstream::events::work::TakenWork;
 use reelstream::events::{
-    Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest,
+    Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
@@ -16,8 +18,7 @@ fn origin() -> Origin {
     Origin {
         command_id: CommandId::new(),
         actor: Actor::User("user_1".into()),
-        correlation_id: "request".into(),
-        traceparent: String::new(),
+        trace: None,
         causation_id: None,
     }
 }
@@ -33,6 +34,26 @@ fn item(stage: Stage) -> WorkItem {
 
 async fn executor(redis: &PrivateRedis) -> Executor {
     Executor::new(log(redis).await, Clock::system())
+}
+
+fn consumer(name: &str) -> Consumer {
+    Consumer { stage: Stage::Initializing, group: "g".into(), name: name.into() }
+}
+
+/// Takes work of the first stage, whatever its priority.
+async fn take(log: &EventLog, partition: u16, name: &str, count: usize) -> Vec<TakenWork> {
+    let queue = WorkQueue::new(log);
+    let mut taken = vec![];
+    for priority in Priority::ALL {
+        let found = queue.take(partition, priority, &consumer(name), count - taken.len()).await.unwrap();
+        taken.extend(found.work);
+    }
+    taken
+}
+
+async fn unfinished(log: &EventLog, stage: Stage) -> u64 {
+    let depth = WorkQueue::new(log).depth(stage).await.unwrap();
+    depth.waiting + depth.taken
 }
 
 /// A job whose first stage waits for a worker, in its partition.
@@ -99,6 +120,7 @@ async fn a_wrong_expected_version_writes_nothing() {
         command_id: CommandId::new(),
         events: &events,
         work: &[],
+        mark: None,
         done: None,
     };
     let refused = executor.log().append(&append).await;
@@ -143,13 +165,12 @@ async fn urgent_work_is_taken_first_and_no_more_than_asked() {
     let (low, _) = requested(&executor, Priority::Low).await;
     let (normal, _) = requested(&executor, Priority::Normal).await;
     let (urgent, _) = requested(&executor, Priority::Urgent).await;
-    let stage = Stage::Initializing;
-    let taken = executor.log().take(0, stage, "g", "c1", 2).await.unwrap();
+    let taken = take(executor.log(), 0, "c1", 2).await;
     let jobs: Vec<_> = taken.iter().map(|work| JobId(work.aggregate_id.0)).collect();
     assert_eq!(jobs, [urgent, normal]);
-    let rest = executor.log().take(0, stage, "g", "c2", 5).await.unwrap();
+    let rest = take(executor.log(), 0, "c2", 5).await;
     assert_eq!(rest.iter().map(|work| JobId(work.aggregate_id.0)).collect::<Vec<_>>(), [low]);
-    assert!(executor.log().take(0, stage, "g", "c3", 5).await.unwrap().is_empty(), "taken work is taken");
+    assert!(take(executor.log(), 0, "c3", 5).await.is_empty(), "taken work is taken");
 }
 
 #[tokio::test]
@@ -159,19 +180,23 @@ async fn a_result_acknowledges_its_work_and_schedules_the_next() {
     let executor = executor(&redis).await;
     let (job, partition) = requested(&executor, Priority::High).await;
     let log = executor.log();
-    let work = log.take(partition, Stage::Initializing, "g", "c", 1).await.unwrap().remove(0);
-    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    let work = take(log, partition, "c", 1).await.remove(0);
+    let finish = Command::FinishWork {
+        item: item(Stage::Initializing),
+        outcome: Outcome::Initialized,
+        scene_limit: 16,
+    };
     let origin = Origin { command_id: CommandId::of_attempt(work.receipt.token, "finish"), ..origin() };
     executor.execute(job, finish.clone(), &origin, Some(&work.receipt)).await.unwrap();
-    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 0, "acknowledged and deleted");
-    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1);
+    assert_eq!(unfinished(log, Stage::Initializing).await, 0, "acknowledged and deleted");
+    assert_eq!(unfinished(log, Stage::Planning).await, 1);
 
     // The same append again, as after a lost answer.
     let version = log.version(job.aggregate()).await.unwrap();
     let again = executor.execute(job, finish, &origin, Some(&work.receipt)).await.unwrap();
     assert!(again.replayed);
     assert_eq!(log.version(job.aggregate()).await.unwrap(), version);
-    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1, "nothing is scheduled twice");
+    assert_eq!(unfinished(log, Stage::Planning).await, 1, "nothing is scheduled twice");
 }
 
 #[tokio::test]
@@ -181,13 +206,17 @@ async fn a_result_of_an_old_attempt_is_refused() {
     let executor = executor(&redis).await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
-    let mut work = log.take(partition, Stage::Initializing, "g", "c", 1).await.unwrap().remove(0);
+    let mut work = take(log, partition, "c", 1).await.remove(0);
     work.receipt.token = reelstream::ids::AttemptToken(uuid::Uuid::now_v7());
-    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    let finish = Command::FinishWork {
+        item: item(Stage::Initializing),
+        outcome: Outcome::Initialized,
+        scene_limit: 16,
+    };
     let refused = executor.execute(job, finish, &origin(), Some(&work.receipt)).await;
     assert!(matches!(refused, Err(Error::Log(LogError::StaleAttempt))), "{refused:?}");
     assert_eq!(log.version(job.aggregate()).await.unwrap(), 3);
-    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 1, "the work is still there");
+    assert_eq!(unfinished(log, Stage::Planning).await, 0, "and leads to nothing");
 }
 
 #[tokio::test]
@@ -197,14 +226,18 @@ async fn work_that_is_handed_back_is_taken_again() {
     let executor = executor(&redis).await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
-    let work = log.take(partition, Stage::Initializing, "g", "c1", 1).await.unwrap().remove(0);
-    log.hand_back(&work).await.unwrap();
-    let again = log.take(partition, Stage::Initializing, "g", "c2", 1).await.unwrap().remove(0);
+    let work = take(log, partition, "c1", 1).await.remove(0);
+    WorkQueue::new(log).hand_back(&work).await.unwrap();
+    let again = take(log, partition, "c2", 1).await.remove(0);
     assert_eq!(again.receipt.token, work.receipt.token);
-    let finish = Command::FinishWork { item: item(Stage::Initializing), outcome: Outcome::Initialized };
+    let finish = Command::FinishWork {
+        item: item(Stage::Initializing),
+        outcome: Outcome::Initialized,
+        scene_limit: 16,
+    };
     executor.execute(job, finish, &origin(), Some(&again.receipt)).await.unwrap();
-    log.hand_back(&work).await.unwrap();
-    assert_eq!(log.queued(Stage::Initializing).await.unwrap(), 0, "finished work cannot be handed back");
+    WorkQueue::new(log).hand_back(&work).await.unwrap();
+    assert_eq!(unfinished(log, Stage::Initializing).await, 0, "finished work cannot be handed back");
 }
 
 #[tokio::test]
@@ -214,7 +247,7 @@ async fn delayed_work_is_there_when_it_is_due_and_once() {
     let executor = executor(&redis).await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
-    let take = async || log.take(partition, Stage::Initializing, "g", "c", 5).await.unwrap();
+    let take = async || take(log, partition, "c", 5).await;
     let work = take().await.remove(0);
     let error = Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None };
     let item = item(Stage::Initializing);
@@ -222,15 +255,21 @@ async fn delayed_work_is_there_when_it_is_due_and_once() {
     executor.execute(job, fail, &origin(), Some(&work.receipt)).await.unwrap();
     let failed_at = std::time::Instant::now();
     assert!(take().await.is_empty(), "not yet");
-    crate::harness::eventually("it is released", async || log.release_due(partition).await.unwrap() == 1)
-        .await;
+    crate::harness::eventually("it is released", async || {
+        WorkQueue::new(log).release_due(partition).await.unwrap() == 1
+    })
+    .await;
     assert!(failed_at.elapsed().as_millis() >= 250, "not before its time");
-    assert_eq!(log.release_due(partition).await.unwrap(), 0, "released once");
+    assert_eq!(WorkQueue::new(log).release_due(partition).await.unwrap(), 0, "released once");
     let again = take().await.remove(0);
     assert_ne!(again.receipt.token, work.receipt.token, "an attempt of its own");
-    let finish = Command::FinishWork { item: WorkItem { attempt: 2, ..item }, outcome: Outcome::Initialized };
+    let finish = Command::FinishWork {
+        item: WorkItem { attempt: 2, ..item },
+        outcome: Outcome::Initialized,
+        scene_limit: 16,
+    };
     executor.execute(job, finish, &origin(), Some(&again.receipt)).await.unwrap();
-    assert_eq!(log.queued(Stage::Planning).await.unwrap(), 1);
+    assert_eq!(unfinished(log, Stage::Planning).await, 1);
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use redis::aio::ConnectionManager;
 use reelstream::app::{App, Role};
 use reelstream::config::{ApiConfig, AuthConfig, Config, MediaConfig, PostgresConfig, RedisConfig, Streams};
 use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis};
-use reelstream::events::{EventLog, Keys, connection};
+use reelstream::events::connection::{Address, Connection};
+use reelstream::events::{EventLog, Keys};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,9 +46,8 @@ pub async fn log(redis: &PrivateRedis) -> EventLog {
     EventLog::new(connect(redis).await, Keys::new(format!("test-{}", uuid::Uuid::now_v7().simple()), 4))
 }
 
-pub async fn connect(redis: &PrivateRedis) -> ConnectionManager {
-    let client = redis::Client::open(redis.url()).unwrap();
-    connection::connect(&client).await.unwrap()
+pub async fn connect(redis: &PrivateRedis) -> Connection {
+    Address::parse(&redis.url()).unwrap().connect().await.unwrap()
 }
 
 /// Roles that run until they are stopped or dropped.

@@ -10,5 +10,6 @@ mod cli;
 mod event_log;
 mod harness;
 mod projections;
+mod runtime;
 mod takeover;
 mod videos;

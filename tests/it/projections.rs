@@ -13,10 +13,12 @@ use sqlx::PgPool;
 
 use crate::harness::{ALL_ROLES, Running, System, eventually, short_request};
 
+const KEPT: std::time::Duration = std::time::Duration::from_secs(3600);
+
 async fn read_models(system: &System) -> (Arc<dyn Projection>, Arc<dyn Projection>, PgPool) {
     let pool = PgPool::connect(&system.config.postgres.url).await.unwrap();
     let log = system.log().await;
-    (Arc::new(StatusViews::new(log.clone())), Arc::new(Catalog::new(pool.clone(), log)), pool)
+    (Arc::new(StatusViews::new(log.clone(), KEPT)), Arc::new(Catalog::new(pool.clone(), log)), pool)
 }
 
 async fn rows(pool: &PgPool) -> Vec<Value> {
@@ -43,7 +45,7 @@ async fn both_views_reach_the_head_and_hold_what_the_log_says() {
         .await;
     }
     let id: JobId = job_id.parse().unwrap();
-    let views = StatusViews::new(log.clone());
+    let views = StatusViews::new(log.clone(), KEPT);
     let folded = views.folded(id, u64::MAX).await.unwrap().unwrap();
     let stored: String = redis::cmd("HGET")
         .arg(log.keys().status_view(id))

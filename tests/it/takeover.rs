@@ -126,10 +126,11 @@ async fn a_worker_that_was_asleep_finds_its_results_refused() {
 
     let said = BufReader::new(sleeper.0.stderr.take().unwrap());
     sleeper.signal(Signal::CONT);
-    let refused = said
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.contains("a newer attempt has taken over") || line.contains("nothing to do"));
+    let refused = said.lines().map_while(Result::ok).find(|line| {
+        ["a newer attempt has taken over", "nothing to do", "stopped: cancelled, or taken over"]
+            .iter()
+            .any(|words| line.contains(words))
+    });
     assert!(refused.is_some(), "the sleeper noticed");
     assert_eq!(system.events(&job_id).await, events, "and recorded nothing");
     other.stop().await;

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::events::Stage;
 use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
@@ -20,6 +21,8 @@ pub enum Command {
     FinishWork {
         item: WorkItem,
         outcome: Outcome,
+        /// Scenes of the job that may be worked on at a time, from 1.
+        scene_limit: u32,
     },
     /// An attempt failed. Work is tried again after `delay_ms` while it has had fewer than
     /// `most_attempts`, if the error is retryable.
@@ -28,6 +31,18 @@ pub enum Command {
         error: Failure,
         most_attempts: u32,
         delay_ms: u64,
+    },
+    /// Stop the job, whatever it is doing.
+    Cancel {
+        reason: Option<String>,
+    },
+    /// Begin a failed or cancelled job again, at a stage or, with `None`, as late as its files allow.
+    Reprocess {
+        from: Option<Stage>,
+    },
+    /// Put a failed job aside for good.
+    Discard {
+        reason: Option<String>,
     },
 }
 

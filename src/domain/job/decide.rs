@@ -16,6 +16,14 @@ pub enum Rejection {
     AlreadyEnded,
     #[error("{0} is not open: it was never scheduled, or its result is recorded already")]
     WorkNotOpen(String),
+    #[error("the job is {0}, and only a failed or cancelled one can begin again")]
+    NotReprocessable(&'static str),
+    #[error(
+        "the job cannot begin again at {from}: the files of earlier stages are gone, {latest} is the latest"
+    )]
+    TooLate { from: Stage, latest: Stage },
+    #[error("the job has no failure that waits for an operator")]
+    NoDeadLetter,
     #[error("a result of {stage} does not fit: {reason}")]
     WrongOutcome { stage: Stage, reason: &'static str },
 }
@@ -28,10 +36,15 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::ReportProgress { item, done, total } => {
             open(job, item).map(|()| progress(job, item, done, total))
         }
-        Command::FinishWork { item, outcome } => open(job, item).and_then(|()| finish(job, item, outcome)),
+        Command::FinishWork { item, outcome, scene_limit } => {
+            open(job, item).and_then(|()| finish(job, item, outcome, scene_limit))
+        }
         Command::FailWork { item, error, most_attempts, delay_ms } => {
             open(job, item).map(|()| fail(item, error, most_attempts, delay_ms))
         }
+        Command::Cancel { reason } => cancel(job, reason),
+        Command::Reprocess { from } => reprocess(job, from),
+        Command::Discard { reason } => discard(job, reason),
     }
 }
 
@@ -118,44 +131,88 @@ fn fail(item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Ve
     vec![failed, next]
 }
 
-fn finish(job: &Job, item: WorkItem, outcome: Outcome) -> Result<Vec<JobEvent>, Rejection> {
+fn cancel(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Queued | Status::Processing => {
+            let cancelled = JobEvent::JobCancelled { stage: job.current_stage() };
+            Ok(vec![JobEvent::CancelRequested { reason }, cancelled])
+        }
+        Status::Completed | Status::Failed | Status::Cancelled => Err(Rejection::AlreadyEnded),
+    }
+}
+
+/// The latest stage whose input is in the events alone: the files of later ones went when the job ended.
+const LATEST_WITHOUT_FILES: Stage = Stage::ScenarioCreation;
+
+fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => return Err(Rejection::Unknown),
+        Status::Queued | Status::Processing => return Err(Rejection::NotReprocessable("still going on")),
+        Status::Completed => return Err(Rejection::NotReprocessable("completed")),
+        Status::Failed | Status::Cancelled => {}
+    }
+    let unfinished = Stage::ALL.into_iter().find(|stage| !job.has_completed(*stage));
+    let latest = unfinished.unwrap_or(LATEST_WITHOUT_FILES).min(LATEST_WITHOUT_FILES);
+    let from = from.unwrap_or(latest);
+    if from > latest {
+        return Err(Rejection::TooLate { from, latest });
+    }
+    Ok(vec![JobEvent::JobReprocessRequested { from }, schedule(from, None)])
+}
+
+fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Failed if !job.is_discarded => Ok(vec![JobEvent::DeadLetterDiscarded { reason }]),
+        _ => Err(Rejection::NoDeadLetter),
+    }
+}
+
+fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Result<Vec<JobEvent>, Rejection> {
     let stage = item.stage;
     let wrong = |reason| Err(Rejection::WrongOutcome { stage, reason });
     match (stage, outcome) {
-        (Stage::Initializing, Outcome::Initialized) => Ok(then(job, stage, vec![])),
+        (Stage::Initializing, Outcome::Initialized) => Ok(then(job, stage, scene_limit, vec![])),
         (Stage::Planning, Outcome::Planned { scenes }) => {
             if scenes.is_empty() {
                 return wrong("a plan has at least one scene");
             }
             let planned =
                 (0..).zip(scenes).map(|(scene, description)| JobEvent::ScenePlanned { scene, description });
-            Ok(then(job, stage, planned.collect()))
+            Ok(then(job, stage, scene_limit, planned.collect()))
         }
         (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes }) => {
             if scenes.len() != job.scenes.len() {
                 return wrong("it must narrate every scene");
             }
-            Ok(then(job, stage, vec![JobEvent::ScenarioCreated { voice, scenes }]))
+            Ok(then(job, stage, scene_limit, vec![JobEvent::ScenarioCreated { voice, scenes }]))
         }
         (Stage::CodeGeneration, Outcome::CodeGenerated { language, code }) => {
             let scene = scene_of(item)?;
             let percentage = percent_within(job, item, 1, 1);
-            Ok(fan_in(job, item, JobEvent::SceneCodeGenerated { scene, language, code, percentage }))
+            Ok(fan_in(
+                job,
+                item,
+                scene_limit,
+                JobEvent::SceneCodeGenerated { scene, language, code, percentage },
+            ))
         }
         (Stage::Rendering, Outcome::Rendered { clip }) => {
             let scene = scene_of(item)?;
             let percentage = percent_within(job, item, 1, 1);
-            Ok(fan_in(job, item, JobEvent::SceneRendered { scene, clip, percentage }))
+            Ok(fan_in(job, item, scene_limit, JobEvent::SceneRendered { scene, clip, percentage }))
         }
         (Stage::Combining, Outcome::Combined { clip, thumbnails }) => {
             let mut results = vec![JobEvent::VideoCombined { clip }];
             results.extend(thumbnails.into_iter().map(JobEvent::ThumbnailCreated));
-            Ok(then(job, stage, results))
+            Ok(then(job, stage, scene_limit, results))
         }
         (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
             let bytes = files.iter().map(|file| file.bytes).sum();
             let started = JobEvent::UploadStarted { target, files: files.len() as u32, bytes };
-            let mut events = then(job, stage, vec![started, JobEvent::UploadCompleted { target, files }]);
+            let mut events =
+                then(job, stage, scene_limit, vec![started, JobEvent::UploadCompleted { target, files }]);
             events.push(JobEvent::JobCompleted { video_id, video });
             Ok(events)
         }
@@ -167,21 +224,29 @@ fn scene_of(item: WorkItem) -> Result<u32, Rejection> {
     item.scene.ok_or(Rejection::WrongOutcome { stage: item.stage, reason: "it names no scene" })
 }
 
-/// A scene is done; when it was the last one, the stage is.
-fn fan_in(job: &Job, item: WorkItem, scene_done: JobEvent) -> Vec<JobEvent> {
-    let is_last = job.scenes_done(item.stage) + 1 == job.scenes.len();
-    if is_last { then(job, item.stage, vec![scene_done]) } else { vec![scene_done] }
+/// A scene is done: the next takes its place. When it was the last one, the stage is done.
+fn fan_in(job: &Job, item: WorkItem, scene_limit: u32, scene_done: JobEvent) -> Vec<JobEvent> {
+    if job.scenes_done(item.stage) + 1 == job.scenes.len() {
+        return then(job, item.stage, scene_limit, vec![scene_done]);
+    }
+    let scheduled = job.scheduled_scenes.get(&item.stage).copied().unwrap_or(0);
+    // The limit may have changed since the stage was scheduled: so many places are free now.
+    let under_way = job.open_work.iter().filter(|open| open.stage == item.stage).count() as u32 - 1;
+    let places = scene_limit.saturating_sub(under_way);
+    let next = (scheduled..job.scenes.len() as u32).take(places as usize);
+    std::iter::once(scene_done).chain(next.map(|scene| schedule(item.stage, Some(scene)))).collect()
 }
 
 /// The results of a stage, its completion, and the work of the stage after it: one piece, or one for
-/// each scene.
-fn then(job: &Job, stage: Stage, results: Vec<JobEvent>) -> Vec<JobEvent> {
+/// each of the first scenes.
+fn then(job: &Job, stage: Stage, scene_limit: u32, results: Vec<JobEvent>) -> Vec<JobEvent> {
     let mut events = results;
     let percentage = rounded(job.percentage.max(stage.percent_at(1.0)));
     events.push(JobEvent::StageCompleted { stage, percentage });
     match stage.next() {
         Some(next) if next.is_per_scene() => {
-            events.extend((0..job.scenes.len() as u32).map(|scene| schedule(next, Some(scene))));
+            let first = 0..scene_limit.max(1).min(job.scenes.len() as u32);
+            events.extend(first.map(|scene| schedule(next, Some(scene))));
         }
         Some(next) => events.push(schedule(next, None)),
         None => {}

@@ -92,7 +92,7 @@ fn of_scene(stage: Stage, scene: u32) -> WorkItem {
 }
 
 fn finish(item: WorkItem, outcome: Outcome) -> Command {
-    Command::FinishWork { item, outcome }
+    Command::FinishWork { item, outcome, scene_limit: 16 }
 }
 
 fn narrated(scene: u32) -> NarratedScene {
@@ -386,4 +386,120 @@ fn a_stored_video_completes_the_job() {
     assert_eq!(job.thumbnails, [thumbnail]);
     assert!(job.open_work.is_empty());
     assert!(Stage::ALL.iter().all(|stage| job.stages[stage].completed_at.is_some()));
+}
+
+fn cancel() -> Command {
+    Command::Cancel { reason: None }
+}
+
+fn cancelled(stage: Option<Stage>) -> [JobEvent; 2] {
+    [JobEvent::CancelRequested { reason: None }, JobEvent::JobCancelled { stage }]
+}
+
+#[test]
+fn a_queued_running_or_retrying_job_is_cancelled() {
+    given([]).when(Command::Request(requested())).and().when(cancel()).then(cancelled(None));
+    let started = rendering_job().when(Command::StartWork(of_scene(Stage::Rendering, 0))).and();
+    started.when(cancel()).then(cancelled(Some(Stage::Rendering)));
+    let job = rendering_job().when(lose(1)).and().when(cancel()).and().job();
+    assert_eq!(job.status, Status::Cancelled);
+    assert!(job.open_work.is_empty(), "nothing is tried again");
+}
+
+#[test]
+fn a_result_that_comes_after_cancelling_is_refused() {
+    rendering_job()
+        .when(cancel())
+        .and()
+        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .then_rejected(Rejection::AlreadyEnded);
+}
+
+#[test]
+fn what_has_ended_cannot_be_cancelled() {
+    rendering_job().when(cancel()).and().when(cancel()).then_rejected(Rejection::AlreadyEnded);
+    given([]).when(cancel()).then_rejected(Rejection::Unknown);
+}
+
+fn failed_job() -> Given {
+    rendering_job().when(lose(1)).and().when(lose(2)).and()
+}
+
+#[test]
+fn a_failed_job_begins_again_where_its_events_suffice() {
+    let from = Stage::ScenarioCreation;
+    let again = failed_job().when(Command::Reprocess { from: None }).and();
+    assert_eq!(
+        again.0[again.0.len() - 2..],
+        [JobEvent::JobReprocessRequested { from }, JobEvent::StageScheduled(whole(from)),]
+    );
+    let job = again.job();
+    assert_eq!((job.status, &job.failure), (Status::Queued, &None));
+    assert_eq!(job.scenes.len(), 2, "the plan stands");
+    assert!(job.scenes.iter().all(|scene| scene.narrated.is_none() && scene.code.is_none()));
+    assert!(!job.has_started(from) && job.has_completed(Stage::Planning));
+    assert_eq!(job.percentage, 80.0, "the bar never falls");
+}
+
+#[test]
+fn a_job_cannot_begin_again_where_files_are_missing() {
+    let latest = Stage::ScenarioCreation;
+    failed_job()
+        .when(Command::Reprocess { from: Some(Stage::Rendering) })
+        .then_rejected(Rejection::TooLate { from: Stage::Rendering, latest });
+    rendering_job()
+        .when(Command::Reprocess { from: None })
+        .then_rejected(Rejection::NotReprocessable("still going on"));
+}
+
+#[test]
+fn a_failure_is_put_aside_once() {
+    let discard = || Command::Discard { reason: Some("a test".into()) };
+    let discarded = failed_job().when(discard()).and();
+    assert!(discarded.job().is_discarded);
+    discarded.when(discard()).then_rejected(Rejection::NoDeadLetter);
+    rendering_job().when(discard()).then_rejected(Rejection::NoDeadLetter);
+}
+
+fn plan_of(scenes: usize, scene_limit: u32) -> Given {
+    let finish = |item, outcome| Command::FinishWork { item, outcome, scene_limit };
+    let scenes: Vec<_> = (0..scenes).map(|_| scene("s")).collect();
+    let narrated = (0..).zip(&scenes).map(|(index, _)| narrated(index)).collect();
+    given([])
+        .when(Command::Request(requested()))
+        .and()
+        .when(finish(whole(Stage::Initializing), Outcome::Initialized))
+        .and()
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes }))
+        .and()
+        .when(finish(
+            whole(Stage::ScenarioCreation),
+            Outcome::Narrated { voice: "v".into(), scenes: narrated },
+        ))
+        .and()
+}
+
+// 001-6.3
+#[test]
+fn no_more_scenes_than_the_limit_are_open_at_a_time() {
+    let mut given = plan_of(5, 2);
+    let mut done = vec![];
+    while !given.job().has_started(Stage::Rendering) && !given.job().has_completed(Stage::CodeGeneration) {
+        let open: Vec<_> = given.job().open_work.iter().copied().collect();
+        assert!(open.len() <= 2, "{open:?}");
+        // The later one first: order does not matter.
+        let item = *open.last().unwrap();
+        done.push(item.scene.unwrap());
+        given = given.when(Command::FinishWork { item, outcome: code(), scene_limit: 2 }).and();
+    }
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 2, 3, 4], "every scene, once");
+    assert_eq!(given.job().open_work.len(), 2, "rendering begins with as many");
+}
+
+#[test]
+fn a_higher_limit_takes_effect_with_the_next_result() {
+    let item = of_scene(Stage::CodeGeneration, 0);
+    let job = plan_of(5, 1).when(Command::FinishWork { item, outcome: code(), scene_limit: 3 }).and().job();
+    assert_eq!(job.open_work.len(), 3);
 }

@@ -19,6 +19,7 @@ pub enum Status {
     Processing,
     Completed,
     Failed,
+    Cancelled,
 }
 
 /// Everything that deciding, and the stages, need to know of a job.
@@ -30,16 +31,21 @@ pub struct Job {
     pub user_id: String,
     pub request: Option<VideoRequest>,
     pub requested_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
     pub percentage: f64,
     pub stages: BTreeMap<Stage, StageProgress>,
     /// Work that is scheduled and has not ended.
     pub open_work: BTreeSet<WorkItem>,
     pub scenes: Vec<SceneProgress>,
+    /// How many scenes of a stage have been scheduled; they are scheduled in order.
+    pub scheduled_scenes: BTreeMap<Stage, u32>,
     pub combined: Option<Clip>,
     pub thumbnails: Vec<Thumbnail>,
     pub stored: Vec<StoredFile>,
     pub video: Option<VideoFacts>,
     pub failure: Option<(Stage, Failure)>,
+    /// Whether an operator has put the failure aside.
+    pub is_discarded: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,11 +69,20 @@ impl Job {
     }
 
     pub fn has_ended(&self) -> bool {
-        matches!(self.status, Status::Completed | Status::Failed)
+        matches!(self.status, Status::Completed | Status::Failed | Status::Cancelled)
     }
 
     pub fn has_started(&self, stage: Stage) -> bool {
         self.stages.get(&stage).is_some_and(|progress| progress.started_at.is_some())
+    }
+
+    pub fn has_completed(&self, stage: Stage) -> bool {
+        self.stages.get(&stage).is_some_and(|progress| progress.completed_at.is_some())
+    }
+
+    /// The latest stage that has begun.
+    pub fn current_stage(&self) -> Option<Stage> {
+        Stage::ALL.into_iter().rev().find(|stage| self.has_started(*stage))
     }
 
     /// Scenes of a per-scene stage that are done.
@@ -96,6 +111,9 @@ impl Job {
             JobEvent::JobQueued { .. } => self.status = Status::Queued,
             JobEvent::StageScheduled(item) => {
                 self.open_work.insert(*item);
+                if let Some(scene) = item.scene {
+                    self.scheduled_scenes.insert(item.stage, scene + 1);
+                }
             }
             JobEvent::StageRetryScheduled { item, .. } => {
                 self.open_work.insert(*item);
@@ -138,15 +156,48 @@ impl Job {
             JobEvent::StageFailed { stage, scene, .. } => self.close_work(*stage, *scene),
             JobEvent::JobCompleted { video, .. } => {
                 self.status = Status::Completed;
+                self.ended_at = Some(at);
                 self.video = Some(video.clone());
             }
             JobEvent::JobFailed { stage, error } => {
                 self.status = Status::Failed;
+                self.ended_at = Some(at);
                 self.failure = Some((*stage, error.clone()));
                 self.open_work.clear();
             }
+            JobEvent::CancelRequested { .. } => {}
+            JobEvent::JobCancelled { .. } => {
+                self.status = Status::Cancelled;
+                self.ended_at = Some(at);
+                self.open_work.clear();
+            }
+            JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
+            JobEvent::DeadLetterDiscarded { .. } => self.is_discarded = true,
         }
         self
+    }
+
+    /// Forgets what `from` and the stages after it had led to.
+    fn begin_again(&mut self, from: Stage) {
+        self.status = Status::Queued;
+        self.ended_at = None;
+        self.failure = None;
+        self.is_discarded = false;
+        self.stages.retain(|stage, _| *stage < from);
+        self.scheduled_scenes.retain(|stage, _| *stage < from);
+        if from <= Stage::Planning {
+            self.scenes.clear();
+        }
+        for scene in &mut self.scenes {
+            scene.narrated.take_if(|_| from <= Stage::ScenarioCreation);
+            scene.code.take_if(|_| from <= Stage::CodeGeneration);
+            scene.clip.take_if(|_| from <= Stage::Rendering);
+        }
+        if from <= Stage::Combining {
+            self.combined = None;
+            self.thumbnails.clear();
+        }
+        self.stored.clear();
     }
 
     fn on_scene(&mut self, index: u32, change: impl FnOnce(&mut SceneProgress)) {

@@ -1,0 +1,174 @@
+//! What an operator does by hand: look at what failed or is stuck, and decide what becomes of it.
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::say;
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{RedisConfig, Streams, process_environment};
+use crate::consumers::rebuild;
+use crate::domain::job::{self, Status};
+use crate::events::{Actor, EventLog, Stage, WorkQueue};
+use crate::execute::{self, Executor, Origin};
+use crate::ids::{CommandId, JobId};
+use crate::telemetry;
+
+#[derive(Subcommand)]
+pub enum DeadLetters {
+    /// One line for each: when it failed, the job, the stage, the error, the user
+    List,
+    /// Everything about one, as JSON: the failure, the attempts, the events that led to it
+    Show { job_id: JobId },
+    /// Let the job begin again, at a stage or as late as its files allow
+    Replay {
+        job_id: JobId,
+        /// initializing, planning or scenario_creation
+        #[arg(long, value_name = "STAGE")]
+        from: Option<String>,
+    },
+    /// Put the failure aside: the job stays failed and leaves this list
+    Discard {
+        job_id: JobId,
+        /// Why; it is recorded
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Queues {
+    /// How much work waits, is taken and is delayed, for each stage
+    Show,
+    /// Throw the queues away and build them again from the log; safe while workers run
+    Rebuild,
+}
+
+struct Operator {
+    executor: Executor,
+    queue: WorkQueue,
+}
+
+impl Operator {
+    async fn connect() -> anyhow::Result<Self> {
+        telemetry::init("warn");
+        let redis = RedisConfig::from_environment(&process_environment)?;
+        let streams = Streams::from_environment(&process_environment)?;
+        let (log, queue) = app::connect_log(&redis, &streams).await?;
+        Ok(Self { executor: Executor::new(log, Clock::system()), queue })
+    }
+
+    fn log(&self) -> &EventLog {
+        self.executor.log()
+    }
+
+    async fn order(&self, job_id: JobId, command: job::Command) -> anyhow::Result<job::Job> {
+        let user = process_environment("USER").unwrap_or_else(|| "operator".to_owned());
+        let origin = Origin {
+            command_id: CommandId::new(),
+            actor: Actor::User(format!("operator {user}")),
+            trace: None,
+            causation_id: None,
+        };
+        match self.executor.execute(job_id, command, &origin, None).await {
+            Ok(executed) => Ok(executed.loaded.into_job()),
+            Err(execute::Error::Rejected(rejection)) => bail!("job {job_id}: {rejection}"),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+pub async fn dead_letters(command: DeadLetters) -> anyhow::Result<()> {
+    let operator = Operator::connect().await?;
+    match command {
+        DeadLetters::List => list(&operator).await,
+        DeadLetters::Show { job_id } => show(&operator, job_id).await,
+        DeadLetters::Replay { job_id, from } => {
+            let from = from.as_deref().map(stage).transpose()?;
+            let job = operator.order(job_id, job::Command::Reprocess { from }).await?;
+            let stage = job.open_work.first().map(|item| item.stage).context("nothing was scheduled")?;
+            say(format!("job {job_id} begins again at {stage}"))
+        }
+        DeadLetters::Discard { job_id, reason } => {
+            operator.order(job_id, job::Command::Discard { reason }).await?;
+            say(format!("job {job_id} stays failed, and is no dead letter any more"))
+        }
+    }
+}
+
+fn stage(name: &str) -> anyhow::Result<Stage> {
+    let names = Stage::ALL.map(Stage::name).join(", ");
+    Stage::parse(name).with_context(|| format!("there is no stage `{name}`; the stages are {names}"))
+}
+
+async fn list(operator: &Operator) -> anyhow::Result<()> {
+    for (id, at_ms) in operator.queue.dead_letters().await? {
+        let job_id = JobId(id.0);
+        let loaded = operator.executor.load(job_id).await?;
+        let at = DateTime::<Utc>::from_timestamp_millis(at_ms as i64).unwrap_or_default();
+        let Some((stage, failure)) = &loaded.job.failure else { continue };
+        say(format!(
+            "{}  {job_id}  {stage}  {}  {}  {}",
+            at.format("%Y-%m-%dT%H:%M:%SZ"),
+            failure.code,
+            loaded.job.user_id,
+            failure.message
+        ))?;
+    }
+    Ok(())
+}
+
+async fn show(operator: &Operator, job_id: JobId) -> anyhow::Result<()> {
+    let job = operator.executor.load(job_id).await?.into_job();
+    if job.status == Status::Unknown {
+        bail!("there is no job {job_id}");
+    }
+    let Some((stage, failure)) = &job.failure else { bail!("job {job_id} has not failed") };
+    let attempts: Vec<_> = job
+        .stages
+        .iter()
+        .map(|(stage, progress)| json!({ "stage": stage, "attempts": progress.attempts }))
+        .collect();
+    let events = operator.log().history(job_id.aggregate(), 0).await?;
+    let letter = json!({
+        "job_id": job_id,
+        "user_id": job.user_id,
+        "topic": job.request.as_ref().map(|request| &request.topic),
+        "requested_at": job.requested_at,
+        "failed_at": job.ended_at,
+        "stage": stage,
+        "error": failure,
+        "is_discarded": job.is_discarded,
+        "attempts": attempts,
+        "events": events,
+    });
+    say(serde_json::to_string_pretty(&letter)?)
+}
+
+pub async fn queues(command: Queues) -> anyhow::Result<()> {
+    let operator = Operator::connect().await?;
+    match command {
+        Queues::Show => {
+            say(format!("{:<20}{:>10}{:>10}", "stage", "waiting", "taken"))?;
+            for stage in Stage::ALL {
+                let depth = operator.queue.depth(stage).await?;
+                say(format!("{:<20}{:>10}{:>10}", stage.name(), depth.waiting, depth.taken))?;
+            }
+            say(format!("delayed: {}", operator.queue.delayed().await?))?;
+            say(format!("open jobs: {}", operator.queue.open().await?))?;
+            say(format!("dead letters: {}", operator.queue.dead_letters().await?.len()))
+        }
+        Queues::Rebuild => {
+            for partition in operator.queue.keys().partitions() {
+                let found = rebuild(&operator.executor, &operator.queue, partition).await?;
+                say(format!(
+                    "partition {partition}: {} open jobs, {} pieces of work, {} dead letters",
+                    found.open_jobs, found.pieces, found.dead_letters
+                ))?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One attempt at one piece of work: recorded as begun, run, watched over, and recorded as it ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::error::StageError;
+use super::retry;
+use super::runner::{LOG_PAUSE, Worker};
+use super::task::{Progress, StageHandler, Task};
+use crate::crash;
+use crate::domain::job::{Command, Outcome, Rejection};
+use crate::events::Error as LogError;
+use crate::events::work::TakenWork;
+use crate::execute::{Error, Executed, LoadedJob};
+use crate::ids::JobId;
+use crate::telemetry::chain;
+
+/// How often the log is asked whether the attempt is still wanted, which also renews the lease. What is
+/// cancelled, or has been taken over, stops this soon.
+const STILL_WANTED_EVERY: Duration = Duration::from_millis(250);
+
+/// At most one progress event in this time for each piece of work.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// An attempt, and what it needs.
+pub struct Attempt {
+    pub worker: Worker,
+    pub handler: Arc<dyn StageHandler>,
+    pub work: TakenWork,
+    pub timeout: Duration,
+    /// Cancelled when the process cannot wait any longer.
+    pub abandon: CancellationToken,
+}
+
+/// How a handler ended.
+enum Ending {
+    Returned(Result<Outcome, StageError>),
+    /// The attempt is not the current one any more.
+    Superseded,
+}
+
+impl Attempt {
+    fn job_id(&self) -> JobId {
+        JobId(self.work.aggregate_id.0)
+    }
+
+    /// Runs to the end. Every way out leaves the work acknowledged, handed back, or to a later takeover.
+    pub async fn run(self) {
+        let (job_id, item) = (self.job_id(), self.work.item);
+        let span = tracing::info_span!("stage", stage = %item.stage, %job_id, scene = item.scene);
+        async {
+            if let Some(loaded) = self.until_settled(|| self.start()).await.flatten() {
+                crash::point("attempt.started");
+                self.do_work(loaded).await;
+            }
+        }
+        .instrument(span)
+        .await;
+        self.worker.held.remove(&self.work);
+    }
+
+    async fn do_work(&self, loaded: LoadedJob) {
+        tracing::info!(user_id = %loaded.job.user_id, attempt = self.work.item.attempt, "stage started");
+        let began = Instant::now();
+        let outcome = match self.run_handler(loaded).await {
+            Ending::Superseded => {
+                tracing::info!("stopped: cancelled, or taken over by another worker");
+                self.until_settled(|| self.leave()).await;
+                return;
+            }
+            Ending::Returned(Err(_)) if self.abandon.is_cancelled() => {
+                self.hand_back().await;
+                return;
+            }
+            Ending::Returned(outcome) => outcome,
+        };
+        let duration_ms = began.elapsed().as_millis() as u64;
+        match &outcome {
+            Ok(_) => tracing::info!(duration_ms, "stage finished"),
+            Err(error) => {
+                tracing::error!(duration_ms, code = error.code, error = %chain(error), "stage failed")
+            }
+        }
+        crash::point("attempt.done");
+        self.until_settled(|| self.record(&outcome)).await;
+        crash::point("attempt.recorded");
+    }
+
+    /// Repeats a step that the log failed, until it works or the process gives up.
+    async fn until_settled<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        step: impl Fn() -> F,
+    ) -> Option<T> {
+        loop {
+            match step().await {
+                Ok(value) => return Some(value),
+                Err(Error::Log(error)) if error.is_passing() && !self.abandon.is_cancelled() => {
+                    tracing::error!(error = %chain(&error), "the event log failed, trying again");
+                    tokio::time::sleep(LOG_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "work is left to a later attempt");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Records that the work began. `None` when there is nothing to do any more.
+    async fn start(&self) -> Result<Option<LoadedJob>, Error> {
+        let origin = self.worker.origin(&self.work, "start");
+        let command = Command::StartWork(self.work.item);
+        let executor = &self.worker.executor;
+        match executor.execute_since(self.job_id(), self.work.version, command, &origin, None).await {
+            Ok(executed) => Ok(Some(executed.loaded)),
+            Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await.map(|()| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn run_handler(&self, loaded: LoadedJob) -> Ending {
+        let (work, item) = (&self.work, self.work.item);
+        let (progress, reports) = Progress::channel();
+        let cancel = self.abandon.child_token();
+        let task = Task {
+            job_id: self.job_id(),
+            job: loaded.job,
+            scene: item.scene,
+            token: work.receipt.token,
+            workspace: self.worker.workspaces.of(self.job_id()),
+            progress,
+            cancel: cancel.clone(),
+        };
+        let handler = self.handler.clone();
+        // A task of its own, so that a panic in a handler is an error like any other.
+        let mut running = tokio::spawn(async move { handler.run(&task).await }.in_current_span());
+        let reporting = self.report_progress(reports);
+        tokio::pin!(reporting);
+        let deadline = tokio::time::sleep(self.timeout);
+        tokio::pin!(deadline);
+        let first_look = tokio::time::Instant::now() + STILL_WANTED_EVERY;
+        let mut looks = tokio::time::interval_at(first_look, STILL_WANTED_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut timed_out, mut superseded) = (false, false);
+        let joined = loop {
+            tokio::select! {
+                joined = &mut running => break joined,
+                () = &mut reporting => {}
+                _ = looks.tick(), if !superseded => {
+                    if !self.is_still_wanted().await {
+                        superseded = true;
+                        cancel.cancel();
+                    }
+                }
+                () = &mut deadline, if !timed_out => {
+                    timed_out = true;
+                    cancel.cancel();
+                }
+            }
+        };
+        match joined {
+            _ if superseded => Ending::Superseded,
+            _ if timed_out => {
+                let message = format!("{} took longer than {} s", item.stage, self.timeout.as_secs());
+                let error = StageError::retryable("STAGE_TIMEOUT", message)
+                    .suggest("use a shorter script or a lower quality");
+                Ending::Returned(Err(error))
+            }
+            Ok(outcome) => Ending::Returned(outcome),
+            Err(panic) => {
+                let error = StageError::terminal("INTERNAL_ERROR", "the stage stopped unexpectedly");
+                Ending::Returned(Err(error.because(panic)))
+            }
+        }
+    }
+
+    /// Renews the lease on the way. While the log is away nobody can say, so the work goes on.
+    async fn is_still_wanted(&self) -> bool {
+        let (receipt, id) = (&self.work.receipt, self.work.aggregate_id);
+        match self.worker.queue.renew(receipt, id, &self.worker.consumer).await {
+            Ok(is_current) => is_current,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "a lease was not renewed");
+                true
+            }
+        }
+    }
+
+    /// Records progress as the handler reports it, at a bounded rate. Never returns.
+    async fn report_progress(&self, mut reports: watch::Receiver<(u64, u64)>) {
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        for number in 1_u64.. {
+            ticks.tick().await;
+            if reports.changed().await.is_err() {
+                break;
+            }
+            let (done, total) = *reports.borrow_and_update();
+            let origin = self.worker.origin(&self.work, &format!("progress:{number}"));
+            let command = Command::ReportProgress { item: self.work.item, done, total };
+            // Progress is worth one try: the next report says more.
+            if let Err(error) = self.worker.executor.execute(self.job_id(), command, &origin, None).await {
+                tracing::debug!(error = %chain(&error), "progress was not recorded");
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn record(&self, outcome: &Result<Outcome, StageError>) -> Result<(), Error> {
+        let item = self.work.item;
+        let command = match outcome {
+            Ok(outcome) => {
+                let scene_limit = self.worker.scene_limit;
+                Command::FinishWork { item, outcome: outcome.clone(), scene_limit }
+            }
+            Err(error) => self.failed(error),
+        };
+        match self.finish(command).await {
+            Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded),
+            Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
+                let message = format!("the result of the stage does not fit: {reason}");
+                let executed =
+                    self.finish(self.failed(&StageError::terminal("INTERNAL_ERROR", message))).await?;
+                self.worker.clean_up(self.job_id(), &executed.loaded);
+            }
+            Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await?,
+            Err(Error::Log(LogError::StaleAttempt)) => {
+                tracing::warn!("a newer attempt has taken over; this result is dropped");
+                self.leave().await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &StageError) -> Command {
+        let item = self.work.item;
+        let most_attempts = self.worker.streams.stage(item.stage).attempts;
+        let delay_ms = retry::delay_ms(item.attempt);
+        Command::FailWork { item, error: error.to_failure(), most_attempts, delay_ms }
+    }
+
+    async fn finish(&self, command: Command) -> Result<Executed, Error> {
+        let origin = self.worker.origin(&self.work, "finish");
+        let (executor, done) = (&self.worker.executor, Some(&self.work.receipt));
+        executor.execute_since(self.job_id(), self.work.version, command, &origin, done).await
+    }
+
+    async fn dismiss(&self, rejection: &Rejection) -> Result<(), Error> {
+        tracing::info!(reason = %rejection, "nothing to do");
+        self.leave().await
+    }
+
+    /// Lets go of work that is not wanted any more. If its job has ended, what this attempt wrote goes too.
+    async fn leave(&self) -> Result<(), Error> {
+        self.worker.executor.dismiss(self.job_id(), &self.work.receipt).await?;
+        let loaded = self.worker.executor.load(self.job_id()).await?;
+        self.worker.clean_up(self.job_id(), &loaded);
+        Ok(())
+    }
+
+    async fn hand_back(&self) {
+        if let Err(error) = self.worker.queue.hand_back(&self.work).await {
+            tracing::error!(error = %chain(&error), "cannot hand work back");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which work a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::events::doorbell::StageBell;
+use crate::events::queue::Consumer;
+use crate::events::work::TakenWork;
+use crate::events::{Error, Priority, WorkQueue};
+
+/// One piece in so many goes to a lower priority first, each of them in turn. So while urgent work never ends,
+/// every other priority still gets one piece in three times as many.
+const LIFT_EVERY: usize = 8;
+const LIFTED: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
+
+/// Entries that this process holds: what it is working on at the moment.
+#[derive(Clone, Default)]
+pub struct Held(Arc<Mutex<HashSet<(String, String)>>>);
+
+impl Held {
+    fn insert(&self, work: &TakenWork) -> bool {
+        let entry = (work.receipt.stream.clone(), work.receipt.entry_id.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(entry)
+    }
+
+    pub fn remove(&self, work: &TakenWork) {
+        let entry = (work.receipt.stream.clone(), work.receipt.entry_id.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
+    }
+}
+
+/// The entrance of one stage in one process.
+pub struct Intake {
+    queue: WorkQueue,
+    consumer: Consumer,
+    bell: StageBell,
+    held: Held,
+    /// Pieces taken so far.
+    turn: usize,
+    /// Where to look first, so that no partition is served last for ever.
+    first_partition: u16,
+    /// Partitions where a call for work was lost on its way: it may have taken some.
+    uncertain: BTreeSet<u16>,
+}
+
+impl Intake {
+    pub fn new(queue: WorkQueue, consumer: Consumer, bell: StageBell, held: Held) -> Self {
+        Self { queue, consumer, bell, held, turn: 0, first_partition: 0, uncertain: BTreeSet::new() }
+    }
+
+    /// Takes up to `free` pieces from where work is known to wait. Empty when nothing waits anywhere.
+    pub async fn take(&mut self, free: usize) -> Result<Vec<TakenWork>, Error> {
+        self.bell.reset();
+        let mut taken = self.find_lost(free).await?;
+        while taken.len() < free {
+            let Some((partition, priority, most)) = self.next(free - taken.len()) else { break };
+            self.bell.note(partition, priority, false);
+            match self.queue.take(partition, priority, &self.consumer, most).await {
+                Ok(found) => {
+                    if found.left > 0 {
+                        self.bell.note(partition, priority, true);
+                    }
+                    self.first_partition = partition + 1;
+                    self.turn += found.work.len();
+                    taken.extend(found.work.into_iter().filter(|work| self.held.insert(work)));
+                }
+                Err(error) => {
+                    self.bell.note(partition, priority, true);
+                    self.uncertain.insert(partition);
+                    // What was taken before must be done all the same.
+                    return if taken.is_empty() { Err(error) } else { Ok(taken) };
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Waits until there may be work. Looks by itself when nothing has rung for a while.
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        if self.bell.rung().await {
+            return Ok(());
+        }
+        for partition in self.queue.keys().partitions() {
+            if self.queue.anything_waits(partition, self.consumer.stage).await? {
+                for priority in Priority::ALL {
+                    self.bell.note(partition, priority, true);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Work that a lost call may have taken is in this consumer's pending list.
+    async fn find_lost(&mut self, free: usize) -> Result<Vec<TakenWork>, Error> {
+        let mut found = vec![];
+        while let Some(partition) = self.uncertain.first().copied() {
+            let pending = self.queue.pending_of(partition, &self.consumer).await?;
+            let mut lost = pending.into_iter().filter(|work| self.held.insert(work));
+            found.extend(lost.by_ref().take(free - found.len()));
+            // Those that have no place yet are let go of, and found again.
+            let rest: Vec<TakenWork> = lost.collect();
+            for work in &rest {
+                self.held.remove(work);
+            }
+            if !rest.is_empty() || found.len() == free {
+                break;
+            }
+            self.uncertain.remove(&partition);
+        }
+        Ok(found)
+    }
+
+    /// Where to take next, and how many at most.
+    fn next(&self, free: usize) -> Option<(u16, Priority, usize)> {
+        let waiting = |priority| self.bell.waiting(priority, self.first_partition);
+        let classes = Priority::ALL.into_iter().filter(|priority| waiting(*priority).is_some()).count();
+        let (order, until_lift) = order(self.turn);
+        let most = if classes == 1 { free } else { free.min(until_lift) };
+        order.into_iter().find_map(|priority| Some((waiting(priority)?, priority, most)))
+    }
+}
+
+/// The priorities in the order in which the piece number `turn` is looked for, and how many pieces may be taken
+/// in that order.
+fn order(turn: usize) -> ([Priority; 4], usize) {
+    let until_lift = LIFT_EVERY - 1 - turn % LIFT_EVERY;
+    if until_lift > 0 {
+        return (Priority::ALL, until_lift);
+    }
+    let lifted = LIFTED[turn / LIFT_EVERY % LIFTED.len()];
+    let mut order = Priority::ALL;
+    order.sort_by_key(|priority| (*priority != lifted, *priority));
+    (order, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_urgent_goes_first_and_every_priority_gets_its_share() {
+        let first: Vec<Priority> = (0..24).map(|turn| order(turn).0[0]).collect();
+        let count = |wanted| first.iter().filter(|priority| **priority == wanted).count();
+        assert_eq!(count(Priority::Urgent), 21);
+        for other in LIFTED {
+            assert_eq!(count(other), 1, "{other:?}");
+        }
+        assert_eq!(order(0), (Priority::ALL, 7));
+        assert_eq!(order(6).1, 1);
+        assert_eq!(order(7), ([Priority::Low, Priority::Urgent, Priority::High, Priority::Normal], 1));
+    }
+}

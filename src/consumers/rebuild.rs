@@ -1,0 +1,135 @@
+//! Queues from the log: when they are gone (a restore of the log alone, an operator's `DEL`), every piece of
+//! open work is queued again, delayed work with what is left of its delay.
+//!
+//! Safe while workers run: attempts keep their tokens, so work that is under way may be done twice, but its
+//! result is recorded once.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::runner::LOG_PAUSE;
+use crate::domain::job::{Job, Status, scheduled_work};
+use crate::events::job::WorkItem;
+use crate::events::work::ScheduledWork;
+use crate::events::{Envelope, Error as LogError, WorkQueue};
+use crate::execute::{self, Error, Executor};
+use crate::ids::JobId;
+use crate::telemetry::chain;
+
+/// Events read at a time.
+const BATCH: usize = 500;
+
+/// What was found in one partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub open_jobs: u64,
+    pub pieces: u64,
+    pub dead_letters: u64,
+}
+
+#[derive(Default)]
+struct Seen {
+    job: Job,
+    last: Option<DateTime<Utc>>,
+    scheduled: BTreeMap<WorkItem, (ScheduledWork, DateTime<Utc>)>,
+}
+
+/// Builds the queues of those partitions that are not known to be complete. Tries until it works or `stop`.
+pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, stop: &CancellationToken) {
+    for partition in queue.keys().partitions() {
+        loop {
+            match rebuild_if_incomplete(executor, queue, partition).await {
+                Ok(Some(Rebuilt { open_jobs, pieces, dead_letters })) if pieces + dead_letters > 0 => {
+                    tracing::warn!(
+                        partition,
+                        open_jobs,
+                        pieces,
+                        dead_letters,
+                        "queues were built again from the log"
+                    );
+                }
+                Ok(_) => {}
+                Err(Error::Log(error)) if error.is_passing() && !stop.is_cancelled() => {
+                    tracing::warn!(partition, error = %chain(&error), "cannot look at the queues, trying again");
+                    tokio::time::sleep(LOG_PAUSE).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(partition, error = %chain(&error), "queues cannot be built from the log");
+                }
+            }
+            break;
+        }
+    }
+}
+
+async fn rebuild_if_incomplete(
+    executor: &Executor,
+    queue: &WorkQueue,
+    partition: u16,
+) -> Result<Option<Rebuilt>, Error> {
+    if queue.is_complete(partition).await? {
+        return Ok(None);
+    }
+    rebuild(executor, queue, partition).await.map(Some)
+}
+
+/// Throws the queues of a partition away and builds them again from its log.
+pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> Result<Rebuilt, Error> {
+    // What is appended from here on queues its own work.
+    queue.drop_queues(partition).await?;
+    let mut seen: BTreeMap<JobId, Seen> = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let events = executor.log().read(partition, after, BATCH).await?;
+        let Some((last, _)) = events.last() else { break };
+        after = *last;
+        for (_, envelope) in &events {
+            see(executor, &mut seen, envelope)?;
+        }
+        // Jobs that have ended are most of a log; only what says so of them is needed.
+        seen.retain(|_, seen| !matches!(seen.job.status, Status::Completed));
+    }
+    let now = executor.clock().now();
+    let mut rebuilt = Rebuilt::default();
+    for (job_id, Seen { job, last, scheduled }) in seen {
+        let id = job_id.aggregate();
+        if job.status == Status::Failed && !job.is_discarded {
+            queue.mark_again(id, Some(last.unwrap_or(now).timestamp_millis())).await?;
+            rebuilt.dead_letters += 1;
+        }
+        if job.has_ended() {
+            continue;
+        }
+        queue.mark_again(id, None).await?;
+        rebuilt.open_jobs += 1;
+        for (item, (mut work, due)) in scheduled {
+            if job.open_work.contains(&item) {
+                work.delay_ms = (due - now).num_milliseconds().max(0) as u64;
+                queue.queue_again(id, &work, work.version).await?;
+                rebuilt.pieces += 1;
+            }
+        }
+    }
+    queue.set_complete(partition).await?;
+    Ok(rebuilt)
+}
+
+fn see(executor: &Executor, seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
+    let recorded = execute::decode(envelope).map_err(|source| LogError::Upcast {
+        stream: executor.log().keys().history(envelope.aggregate_id),
+        version: envelope.version,
+        source,
+    })?;
+    let scheduled = scheduled_work(&recorded.event);
+    let of_job = seen.entry(JobId(envelope.aggregate_id.0)).or_default();
+    of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
+    of_job.last = Some(recorded.recorded_at);
+    if let Some((item, delay_ms)) = scheduled {
+        let due = recorded.recorded_at + TimeDelta::milliseconds(delay_ms as i64);
+        of_job.scheduled.insert(item, (execute::scheduled_by(envelope, &of_job.job, (item, delay_ms)), due));
+    }
+    Ok(())
+}

@@ -1,0 +1,378 @@
+//! The queues of work beside the log: what waits, what is delayed, what has been taken and by whom.
+//!
+//! A piece of work waits in a sorted set for each partition, stage and priority, in which requesters take
+//! turns. Taking it moves it to the stage's stream, where the consumer group's pending list is its lease.
+//! Everything here follows from the log, and can be built again from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, Value};
+
+use super::connection::Connection;
+use super::keys::Keys;
+use super::log::{Error, EventLog};
+use super::work::{Pointer, Receipt, ScheduledWork, TakenWork, attempt_field};
+use super::{Priority, Stage};
+use crate::crash;
+use crate::ids::AggregateId;
+
+/// Pieces that one call hands out, at most.
+const TAKEN_AT_A_TIME: usize = 256;
+/// Entries of one stream that one call takes over.
+const CLAIMED_AT_A_TIME: usize = 16;
+/// Pieces of delayed work that one call releases.
+const RELEASED_AT_A_TIME: usize = 100;
+
+/// A cheap handle, on the connection of a log.
+#[derive(Clone)]
+pub struct WorkQueue {
+    connection: Connection,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+}
+
+struct Scripts {
+    take: Script,
+    due: Script,
+    release: Script,
+    hand_back: Script,
+    renew: Script,
+    queue_again: Script,
+}
+
+/// A consumer of a stage's group.
+#[derive(Debug, Clone)]
+pub struct Consumer {
+    pub stage: Stage,
+    pub group: String,
+    /// Unique to this start of the process.
+    pub name: String,
+}
+
+/// What [`WorkQueue::take`] found.
+#[derive(Debug)]
+pub struct Taken {
+    pub work: Vec<TakenWork>,
+    /// Pieces that still wait.
+    pub left: usize,
+}
+
+/// The queue of one stage, over all partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub waiting: u64,
+    /// Taken, and not ended yet.
+    pub taken: u64,
+}
+
+impl WorkQueue {
+    pub fn new(log: &EventLog) -> Self {
+        let with_enqueue = |script: &str| Script::new(&[include_str!("lua/enqueue.lua"), script].concat());
+        let scripts = Scripts {
+            take: Script::new(include_str!("lua/take.lua")),
+            due: Script::new(include_str!("lua/due.lua")),
+            release: with_enqueue(include_str!("lua/release.lua")),
+            hand_back: with_enqueue(include_str!("lua/hand_back.lua")),
+            renew: Script::new(include_str!("lua/renew.lua")),
+            queue_again: with_enqueue(include_str!("lua/queue_again.lua")),
+        };
+        Self { connection: log.connection(), keys: Arc::new(log.keys().clone()), scripts: Arc::new(scripts) }
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    async fn call<T: FromRedisValue>(
+        &self,
+        attempted: &'static str,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, Error> {
+        let reply = call.invoke_async(&mut self.connection.clone()).await;
+        reply.map_err(|source| Error::Redis { attempted, source })
+    }
+
+    async fn ask<T: FromRedisValue>(&self, attempted: &'static str, cmd: &redis::Cmd) -> Result<T, Error> {
+        let reply = cmd.query_async(&mut self.connection.clone()).await;
+        reply.map_err(|source| Error::Redis { attempted, source })
+    }
+
+    /// Takes up to `count` pieces of work in the order of their turns. They stay with the consumer until
+    /// an append acknowledges them. A count of 0 only looks.
+    pub async fn take(
+        &self,
+        partition: u16,
+        priority: Priority,
+        consumer: &Consumer,
+        count: usize,
+    ) -> Result<Taken, Error> {
+        let stream = self.keys.work(partition, consumer.stage);
+        let mut call = self.scripts.take.key(self.keys.waiting(partition, consumer.stage, priority));
+        call.key(self.keys.turns(partition, consumer.stage, priority)).key(&stream);
+        call.arg(&consumer.group).arg(&consumer.name).arg(count.min(TAKEN_AT_A_TIME));
+        crash::point("take.before");
+        let (left, entries): (usize, Vec<Value>) = self.call("hand out work", &call).await?;
+        if !entries.is_empty() {
+            crash::point("take.after");
+        }
+        Ok(Taken { work: self.read_entries(&stream, &consumer.group, entries), left })
+    }
+
+    /// Takes over work whose worker has not renewed its lease, a bounded number at a time. Gives the place
+    /// to go on from with it; `0-0` when the end was reached.
+    pub async fn claim_idle(
+        &self,
+        partition: u16,
+        consumer: &Consumer,
+        lease: Duration,
+        from: &str,
+    ) -> Result<(String, Vec<TakenWork>), Error> {
+        let stream = self.keys.work(partition, consumer.stage);
+        let mut command = redis::cmd("XAUTOCLAIM");
+        command.arg(&stream).arg(&consumer.group).arg(&consumer.name).arg(lease.as_millis() as u64);
+        command.arg(from).arg("COUNT").arg(CLAIMED_AT_A_TIME);
+        let reply: RedisResult<(String, Vec<Value>, Value)> =
+            command.query_async(&mut self.connection.clone()).await;
+        match reply {
+            Ok((next, entries, _deleted)) => Ok((next, self.read_entries(&stream, &consumer.group, entries))),
+            // Nothing was ever taken here.
+            Err(error) if error.code() == Some("NOGROUP") => Ok(("0-0".to_owned(), vec![])),
+            Err(source) => Err(Error::Redis { attempted: "hand over lost work", source }),
+        }
+    }
+
+    /// What this consumer has taken and not ended.
+    pub async fn pending_of(&self, partition: u16, consumer: &Consumer) -> Result<Vec<TakenWork>, Error> {
+        let stream = self.keys.work(partition, consumer.stage);
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(&consumer.group).arg(&consumer.name).arg("STREAMS").arg(&stream).arg(0);
+        let reply: RedisResult<Vec<(String, Vec<Value>)>> =
+            command.query_async(&mut self.connection.clone()).await;
+        match reply {
+            Ok(streams) => {
+                let entries = streams.into_iter().flat_map(|(_, entries)| entries).collect();
+                Ok(self.read_entries(&stream, &consumer.group, entries))
+            }
+            Err(error) if error.code() == Some("NOGROUP") => Ok(vec![]),
+            Err(source) => Err(Error::Redis { attempted: "list taken work", source }),
+        }
+    }
+
+    /// Whether any work of the stage waits in the partition.
+    pub async fn anything_waits(&self, partition: u16, stage: Stage) -> Result<bool, Error> {
+        let mut command = redis::cmd("EXISTS");
+        for priority in Priority::ALL {
+            command.arg(self.keys.waiting(partition, stage, priority));
+        }
+        Ok(self.ask::<u64>("look for work", &command).await? > 0)
+    }
+
+    /// What cannot be read stays where it is, for an operator to look at.
+    fn read_entries(&self, stream: &str, group: &str, entries: Vec<Value>) -> Vec<TakenWork> {
+        let read = |entry: Value| {
+            let work = taken(stream, group, &entry);
+            if work.is_none() {
+                tracing::error!(stream, ?entry, "not a pointer to work");
+            }
+            work
+        };
+        entries.into_iter().filter_map(read).collect()
+    }
+
+    /// Says that the work is still being done. `false` when it is not this consumer's any more: it was
+    /// cancelled, or taken over.
+    pub async fn renew(&self, receipt: &Receipt, id: AggregateId, consumer: &str) -> Result<bool, Error> {
+        let mut call = self.scripts.renew.key(&receipt.stream);
+        call.key(self.keys.attempts(id)).arg(&receipt.group).arg(consumer).arg(&receipt.entry_id);
+        call.arg(&receipt.attempt_field).arg(receipt.token.to_string());
+        self.call("renew a lease", &call).await
+    }
+
+    /// Puts taken work in front of all that waits, for somebody else, if its attempt is still the current one.
+    pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
+        let (partition, priority) = (self.keys.partition_of(work.aggregate_id), work.priority);
+        let mut call = self.scripts.hand_back.key(&work.receipt.stream);
+        call.key(self.keys.attempts(work.aggregate_id));
+        call.key(self.keys.waiting(partition, work.item.stage, priority));
+        call.arg(&work.receipt.group).arg(&work.receipt.entry_id);
+        call.arg(&work.receipt.attempt_field).arg(work.receipt.token.to_string());
+        call.arg(self.keys.doorbell());
+        call.arg(format!("{partition} {}:{}", work.item.stage, priority.name()));
+        self.call("take work back", &call).await
+    }
+
+    /// Queues delayed work that is due, a bounded number of pieces at a time; gives how many.
+    pub async fn release_due(&self, partition: u16) -> Result<u64, Error> {
+        let delayed = self.keys.delayed(partition);
+        let mut due = self.scripts.due.key(&delayed);
+        let due: Vec<String> = self.call("tell what is due", due.arg(RELEASED_AT_A_TIME)).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        crash::point("release.found");
+        let mut call = self.scripts.release.key(&delayed);
+        call.key(self.keys.head(partition)).arg(self.keys.doorbell()).arg(partition);
+        for text in due {
+            let Some(Pointer { work, .. }) = Pointer::parse(&text) else {
+                tracing::error!(delayed, text, "not a pointer to work");
+                continue;
+            };
+            let (stage, priority) = (work.item.stage, work.priority);
+            call.key(self.keys.waiting(partition, stage, priority));
+            call.key(self.keys.turns(partition, stage, priority));
+            call.arg(format!("{stage}:{}", priority.name())).arg(work.requester).arg(text);
+        }
+        self.call("release delayed work", &call).await
+    }
+
+    /// How long the queue of a stage is.
+    pub async fn depth(&self, stage: Stage) -> Result<Depth, Error> {
+        let mut depth = Depth::default();
+        for partition in self.keys.partitions() {
+            for priority in Priority::ALL {
+                let mut command = redis::cmd("ZCARD");
+                command.arg(self.keys.waiting(partition, stage, priority));
+                depth.waiting += self.ask::<u64>("count waiting work", &command).await?;
+            }
+            let mut command = redis::cmd("XLEN");
+            command.arg(self.keys.work(partition, stage));
+            depth.taken += self.ask::<u64>("count taken work", &command).await?;
+        }
+        Ok(depth)
+    }
+
+    /// Pieces of work that wait for their time, over all partitions.
+    pub async fn delayed(&self) -> Result<u64, Error> {
+        self.sum("count delayed work", "ZCARD", |partition| self.keys.delayed(partition)).await
+    }
+
+    /// Aggregates that have not ended.
+    pub async fn open(&self) -> Result<u64, Error> {
+        self.sum("count open jobs", "SCARD", |partition| self.keys.open(partition)).await
+    }
+
+    async fn sum(
+        &self,
+        attempted: &'static str,
+        command: &str,
+        key: impl Fn(u16) -> String,
+    ) -> Result<u64, Error> {
+        let counts = self.keys.partitions().map(|partition| {
+            let mut count = redis::cmd(command);
+            count.arg(key(partition));
+            async move { self.ask::<u64>(attempted, &count).await }
+        });
+        Ok(futures_util::future::try_join_all(counts).await?.into_iter().sum())
+    }
+
+    /// Aggregates that failed and wait for an operator, with when (ms since 1970), the oldest first.
+    pub async fn dead_letters(&self) -> Result<Vec<(AggregateId, u64)>, Error> {
+        let mut letters = vec![];
+        for partition in self.keys.partitions() {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(self.keys.dead_letters(partition)).arg(0).arg(-1).arg("WITHSCORES");
+            letters.extend(self.ask::<Vec<(String, u64)>>("list dead letters", &command).await?);
+        }
+        letters.sort_by_key(|(_, at)| *at);
+        let id = |(id, at): (String, u64)| Some((AggregateId(id.parse().ok()?), at));
+        Ok(letters.into_iter().filter_map(id).collect())
+    }
+
+    /// Forgets consumers of processes that ended long ago and left nothing behind.
+    pub async fn forget_consumers(
+        &self,
+        partition: u16,
+        consumer: &Consumer,
+        silent_for: Duration,
+    ) -> Result<(), Error> {
+        let stream = self.keys.work(partition, consumer.stage);
+        let listed: RedisResult<Vec<redis::streams::StreamInfoConsumer>> = async {
+            let mut command = redis::cmd("XINFO");
+            command.arg("CONSUMERS").arg(&stream).arg(&consumer.group);
+            let reply: Value = command.query_async(&mut self.connection.clone()).await?;
+            Ok(redis::streams::StreamInfoConsumersReply::from_redis_value(reply)?.consumers)
+        }
+        .await;
+        // No stream or no group: nobody to forget.
+        for other in listed.unwrap_or_default() {
+            if other.pending == 0 && other.idle > silent_for.as_millis() as usize {
+                let mut command = redis::cmd("XGROUP");
+                command.arg("DELCONSUMER").arg(&stream).arg(&consumer.group).arg(other.name);
+                self.ask::<u64>("forget a consumer", &command).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the partition's queues are known to hold all open work.
+    pub async fn is_complete(&self, partition: u16) -> Result<bool, Error> {
+        let mut command = redis::cmd("EXISTS");
+        self.ask("look at its queues", command.arg(self.keys.queues_complete(partition))).await
+    }
+
+    /// Throws a partition's queues away. Work that is under way goes on: its attempt stays the current one.
+    pub async fn drop_queues(&self, partition: u16) -> Result<(), Error> {
+        let mut command = redis::cmd("DEL");
+        command.arg(self.keys.queues_complete(partition)).arg(self.keys.delayed(partition));
+        command.arg(self.keys.open(partition)).arg(self.keys.dead_letters(partition));
+        for stage in Stage::ALL {
+            for priority in Priority::ALL {
+                command.arg(self.keys.waiting(partition, stage, priority));
+                command.arg(self.keys.turns(partition, stage, priority));
+            }
+            command.arg(self.keys.work(partition, stage));
+        }
+        self.ask::<u64>("drop queues", &command).await?;
+        Ok(())
+    }
+
+    /// Puts a piece of open work back into the queues.
+    pub async fn queue_again(&self, id: AggregateId, work: &ScheduledWork, order: u64) -> Result<(), Error> {
+        let partition = self.keys.partition_of(id);
+        let (stage, priority) = (work.item.stage, work.priority);
+        let mut call = self.scripts.queue_again.key(self.keys.delayed(partition));
+        call.key(self.keys.attempts(id)).key(self.keys.waiting(partition, stage, priority));
+        call.key(self.keys.turns(partition, stage, priority)).arg(format!("{order:020}"));
+        call.arg(attempt_field(stage, work.item.scene)).arg(work.token.to_string()).arg(&work.requester);
+        call.arg(work.delay_ms).arg(Pointer { aggregate_id: id, work: work.clone() }.to_text());
+        self.call("queue work again", &call).await
+    }
+
+    /// Lists an aggregate among the open ones, or among the dead letters since `at_ms`.
+    pub async fn mark_again(&self, id: AggregateId, dead_since_ms: Option<i64>) -> Result<(), Error> {
+        let partition = self.keys.partition_of(id);
+        let mut command = redis::Cmd::new();
+        match dead_since_ms {
+            Some(at) => {
+                command.arg("ZADD").arg(self.keys.dead_letters(partition)).arg(at).arg(id.to_string())
+            }
+            None => command.arg("SADD").arg(self.keys.open(partition)).arg(id.to_string()),
+        };
+        self.ask::<u64>("list a job again", &command).await?;
+        Ok(())
+    }
+
+    /// Says that the partition's queues hold all open work.
+    pub async fn set_complete(&self, partition: u16) -> Result<(), Error> {
+        let mut command = redis::cmd("SET");
+        self.ask::<()>(
+            "note that its queues are complete",
+            command.arg(self.keys.queues_complete(partition)).arg(1),
+        )
+        .await
+    }
+}
+
+fn taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
+    let (entry_id, fields): (String, Vec<String>) = redis::from_redis_value_ref(entry).ok()?;
+    let Pointer { aggregate_id, work } = Pointer::parse(fields.get(1)?)?;
+    let receipt = Receipt {
+        stream: stream.to_owned(),
+        group: group.to_owned(),
+        entry_id,
+        attempt_field: attempt_field(work.item.stage, work.item.scene),
+        token: work.token,
+    };
+    Some(TakenWork { aggregate_id, item: work.item, priority: work.priority, version: work.version, receipt })
+}
