@@ -173,8 +173,11 @@ impl Executor {
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
         let kept = self.take_kept(id).filter(|loaded| loaded.job.version >= version.max(1));
-        let mut is_current = kept.is_none();
-        let mut loaded = match kept {
+        // A request is for a job that nobody knows, or the append says so.
+        let new = || matches!(command, Command::Request(_)).then(LoadedJob::default);
+        let guess = kept.or_else(new);
+        let mut is_current = guess.is_none();
+        let mut loaded = match guess {
             Some(loaded) => loaded,
             None => self.load(id).await?,
         };
@@ -196,7 +199,7 @@ impl Executor {
                 self.keep(id, &loaded);
                 return Ok(Executed { loaded, replayed: false });
             }
-            match self.append(id, &loaded, decided, origin, done).await {
+            match self.append(id, loaded, decided, origin, done).await {
                 Ok(executed) => {
                     self.keep(id, &executed.loaded);
                     return Ok(executed);
@@ -248,14 +251,14 @@ impl Executor {
     async fn append(
         &self,
         id: JobId,
-        loaded: &LoadedJob,
+        loaded: LoadedJob,
         decided: Vec<JobEvent>,
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
-        let envelopes = self.seal(id, loaded, &decided, origin)?;
-        let mark = job::mark(&decided);
-        let mut after = loaded.clone();
+        let envelopes = self.seal(id, &loaded, &decided, origin)?;
+        let (mark, expected_version) = (job::mark(&decided), loaded.job.version);
+        let mut after = loaded;
         let mut work = vec![];
         for (envelope, event) in envelopes.iter().zip(decided) {
             let scheduled = job::scheduled_work(&event);
@@ -266,7 +269,7 @@ impl Executor {
             .log
             .append(&Append {
                 aggregate_id: id.aggregate(),
-                expected_version: loaded.job.version,
+                expected_version,
                 command_id: origin.command_id,
                 events: &envelopes,
                 work: &work,

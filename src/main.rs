@@ -7,6 +7,9 @@ use clap::error::ErrorKind;
 use reelstream::cli::Arguments;
 use reelstream::telemetry::chain;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -1,8 +1,7 @@
 //! Queues from the log: when they are gone (a restore of the log alone, an operator's `DEL`), every piece of
 //! open work is queued again, delayed work with what is left of its delay.
 //!
-//! Safe while workers run: attempts keep their tokens, so work that is under way may be done twice, but its
-//! result is recorded once.
+//! Safe while workers run: what is under way is refused when it ends, because its entry is gone, and is done again.
 
 use std::collections::BTreeMap;
 

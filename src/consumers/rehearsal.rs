@@ -54,7 +54,7 @@ impl StageHandler for Pretend {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        if self.rehearsal.fails_one_in > 0 && chance % self.rehearsal.fails_one_in == 0 {
+        if self.rehearsal.fails_one_in > 0 && chance.is_multiple_of(self.rehearsal.fails_one_in) {
             return Err(StageError::retryable("REHEARSED_FAILURE", "this attempt was to fail"));
         }
         Ok(self.outcome(task))

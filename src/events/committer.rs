@@ -5,14 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{RedisError, Script};
+use redis::{Cmd, ErrorKind, RedisError, Script, ServerErrorKind};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Connection, is_outcome_unknown};
-use super::envelope::Envelope;
 use super::keys::Keys;
-use super::log::{Append, Error};
-use super::work::{Pointer, attempt_field};
+use super::log::{Append, Error, Mark};
+use super::work::Pointer;
 use crate::crash;
 
 /// How often a call with an unknown outcome (a lost connection, a timeout) is repeated under its
@@ -32,55 +31,65 @@ pub type Outcome = (String, u64);
 /// An append in the form that the script takes it.
 pub struct Prepared {
     keys: Vec<String>,
-    arguments: Vec<String>,
-    bytes: usize,
+    arguments: Packed,
+}
+
+/// Many short texts, one after the other.
+#[derive(Default)]
+struct Packed {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Packed {
+    fn push(&mut self, text: impl AsRef<[u8]>) {
+        self.bytes.extend_from_slice(text.as_ref());
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
 }
 
 impl Prepared {
     pub fn new(keys: &Keys, partition: u16, append: &Append<'_>) -> Self {
         let id = append.aggregate_id;
-        let mut named = vec![keys.history(id), keys.commands(id), keys.attempts(id)];
-        let mark = append.mark.map(super::log::Mark::name).unwrap_or_default();
-        let mut arguments = vec![
-            append.expected_version.to_string(),
-            append.command_id.to_string(),
-            id.to_string(),
-            mark.to_owned(),
-            append.events.len().to_string(),
-            append.work.len().to_string(),
-        ];
+        let mut named = vec![keys.history(id), keys.commands(id)];
+        let mut arguments = Packed::default();
+        arguments.push(append.expected_version.to_string());
+        arguments.push(append.command_id.to_string());
+        arguments.push(id.to_string());
+        arguments.push(append.mark.map(Mark::name).unwrap_or_default());
+        arguments.push(append.events.len().to_string());
+        arguments.push(append.work.len().to_string());
         match append.done {
             Some(done) => {
                 named.push(done.stream.clone());
-                let token = done.token.to_string();
-                arguments.extend([
-                    done.group.clone(),
-                    done.entry_id.clone(),
-                    done.attempt_field.clone(),
-                    token,
-                ]);
+                arguments.push(&done.group);
+                arguments.push(&done.entry_id);
             }
-            None => arguments.extend([const { String::new() }; 4]),
+            None => (0..2).for_each(|_| arguments.push("")),
         }
         for event in append.events {
-            arguments.extend(event.field_values());
+            event.each_stored(|value| arguments.push(value));
         }
         for work in append.work {
             let (stage, priority) = (work.item.stage, work.priority);
             named.push(keys.waiting(partition, stage, priority));
             named.push(keys.turns(partition, stage, priority));
-            arguments.extend([
-                stage.to_string(),
-                priority.name().to_owned(),
-                attempt_field(stage, work.item.scene),
-                work.token.to_string(),
-                work.requester.clone(),
-                work.delay_ms.to_string(),
-                Pointer { aggregate_id: id, work: work.clone() }.to_text(),
-            ]);
+            arguments.push(stage.name());
+            arguments.push(priority.name());
+            arguments.push(&work.requester);
+            arguments.push(work.delay_ms.to_string());
+            arguments.push(Pointer::text(id, work));
         }
-        let bytes = arguments.iter().map(String::len).sum();
-        Self { keys: named, arguments, bytes }
+        Self { keys: named, arguments }
+    }
+
+    fn bytes(&self) -> usize {
+        self.arguments.bytes.len()
     }
 }
 
@@ -120,11 +129,11 @@ struct Partition {
 
 async fn commit_all(mut partition: Partition, mut queue: mpsc::Receiver<Waiting>) {
     while let Some(first) = queue.recv().await {
-        let mut bytes = first.prepared.bytes;
+        let mut bytes = first.prepared.bytes();
         let mut batch = vec![first];
         while batch.len() < MOST_APPENDS && bytes < MOST_BYTES {
             let Ok(next) = queue.try_recv() else { break };
-            bytes += next.prepared.bytes;
+            bytes += next.prepared.bytes();
             batch.push(next);
         }
         let result = partition.commit(&batch).await;
@@ -164,19 +173,54 @@ impl Partition {
     }
 
     async fn call(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, RedisError> {
-        let keys = &self.keys;
-        let mut call = self.script.key(keys.log(self.number));
-        call.key(keys.head(self.number)).key(keys.open(self.number));
-        call.key(keys.dead_letters(self.number)).key(keys.delayed(self.number));
-        call.key(keys.queues_complete(self.number));
-        call.arg(keys.doorbell()).arg(self.number).arg(batch.len());
-        call.arg(Envelope::FIELDS.len()).arg(&Envelope::FIELDS[..]);
-        for waiting in batch {
-            call.key(&waiting.prepared.keys).arg(&waiting.prepared.arguments);
-        }
         crash::point("append.before");
-        let outcomes = call.invoke_async(&mut self.connection).await;
+        let call = self.encode(batch);
+        let mut outcomes = call.query_async(&mut self.connection).await;
+        if let Err(error) = &outcomes
+            && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        {
+            self.script.load_async(&mut self.connection).await?;
+            outcomes = call.query_async(&mut self.connection).await;
+        }
         crash::point("append.after");
         outcomes
+    }
+
+    /// Written straight into the command: a call has thousands of short arguments.
+    fn encode(&self, batch: &[Waiting]) -> Cmd {
+        let keys = &self.keys;
+        let of_partition = [
+            keys.log(self.number),
+            keys.head(self.number),
+            keys.open(self.number),
+            keys.dead_letters(self.number),
+            keys.delayed(self.number),
+            keys.queues_complete(self.number),
+        ];
+        let of_appends: usize = batch.iter().map(|waiting| waiting.prepared.keys.len()).sum();
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(self.script.get_hash()).arg(of_partition.len() + of_appends).arg(&of_partition);
+        for waiting in batch {
+            call.arg(&waiting.prepared.keys);
+        }
+        call.arg(keys.doorbell()).arg(self.number).arg(batch.len());
+        for argument in batch.iter().flat_map(|waiting| waiting.prepared.arguments.iter()) {
+            call.arg(argument);
+        }
+        call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::events::Envelope;
+
+    #[test]
+    fn the_script_names_the_fields_in_their_order() {
+        let script = include_str!("lua/append.lua");
+        let call = script.split("'XADD', log").nth(1).unwrap().split("first_event = ").next().unwrap();
+        let named: Vec<&str> = call.split('\'').skip(1).step_by(2).filter(|text| *text != "-0").collect();
+        assert_eq!(named, Envelope::STORED);
+        assert!(script.contains(&format!("local width = {}", Envelope::STORED.len())));
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::ids::{AggregateId, CommandId, EventId};
 
@@ -94,8 +95,7 @@ pub fn time_field(time: DateTime<Utc>) -> String {
 }
 
 impl Envelope {
-    /// Names of the stream fields, in the order in which they are written. The order never changes
-    /// from event to event: Redis then stores the names once for a whole stream node.
+    /// Names of the envelope's fields, in the order in which they are hashed and shown.
     pub const FIELDS: [&'static str; 15] = [
         "event_id",
         "aggregate",
@@ -114,37 +114,84 @@ impl Envelope {
         "data",
     ];
 
-    /// The values of [`Self::FIELDS`], in their order.
-    pub fn field_values(&self) -> [String; 15] {
-        [
-            self.event_id.to_string(),
-            self.aggregate.name().to_owned(),
-            self.aggregate_id.to_string(),
-            self.version.to_string(),
-            self.event_type.clone(),
-            self.schema.to_string(),
-            time_field(self.recorded_at),
-            self.command_id.to_string(),
-            self.causation_id.map(|id| id.to_string()).unwrap_or_default(),
-            self.correlation_id.clone(),
-            self.actor.to_field(),
-            self.traceparent.clone(),
-            self.prev_hash.clone(),
-            self.hash.clone(),
-            self.data.clone(),
-        ]
+    /// Names of the fields of a stream entry. What a reader needs in order to choose is a field of its own; the
+    /// rest is [`Self::META`], because every field more costs the server as much as the event itself.
+    /// The order never changes: Redis then stores the names once for a whole stream node.
+    pub const STORED: [&'static str; 7] =
+        ["event_id", "aggregate_id", "version", "type", "schema", "meta", "data"];
+
+    /// What the field `meta` holds: a JSON array of texts, in this order.
+    pub const META: [&'static str; 9] = [
+        "aggregate",
+        "recorded_at",
+        "command_id",
+        "causation_id",
+        "correlation_id",
+        "actor",
+        "traceparent",
+        "prev_hash",
+        "hash",
+    ];
+
+    /// Hands out the values of [`Self::STORED`], in their order.
+    pub fn each_stored(&self, mut take: impl FnMut(&[u8])) {
+        let mut meta = Vec::with_capacity(480);
+        self.each_value(|name, value| {
+            if Self::META.contains(&name) {
+                meta.push(if meta.is_empty() { b'[' } else { b',' });
+                let text = std::str::from_utf8(value).expect("all values are text");
+                serde_json::to_writer(&mut meta, text).expect("a text is written to memory");
+            }
+        });
+        meta.push(b']');
+        self.each_value(|name, value| {
+            if name == "data" {
+                take(&meta);
+                take(value);
+            } else if Self::STORED.contains(&name) {
+                take(value);
+            }
+        });
+    }
+
+    /// Hands out the values of [`Self::FIELDS`], in their order. They are made on the stack: this runs for
+    /// every event that is appended, and twice.
+    pub fn each_value(&self, mut take: impl FnMut(&'static str, &[u8])) {
+        let mut buffer = Uuid::encode_buffer();
+        let mut id = |id: Uuid| -> [u8; 36] {
+            *id.hyphenated().encode_lower(&mut buffer).as_bytes().first_chunk().expect("36 characters")
+        };
+        let mut number = itoa::Buffer::new();
+        take("event_id", &id(self.event_id.0));
+        take("aggregate", self.aggregate.name().as_bytes());
+        take("aggregate_id", &id(self.aggregate_id.0));
+        take("version", number.format(self.version).as_bytes());
+        take("type", self.event_type.as_bytes());
+        take("schema", number.format(self.schema).as_bytes());
+        take("recorded_at", time_field(self.recorded_at).as_bytes());
+        take("command_id", &id(self.command_id.0));
+        match self.causation_id {
+            Some(causation) => take("causation_id", &id(causation.0)),
+            None => take("causation_id", b""),
+        }
+        take("correlation_id", self.correlation_id.as_bytes());
+        take("actor", self.actor.to_field().as_bytes());
+        take("traceparent", self.traceparent.as_bytes());
+        take("prev_hash", self.prev_hash.as_bytes());
+        take("hash", self.hash.as_bytes());
+        take("data", self.data.as_bytes());
     }
 
     /// What `hash` must be. Every field goes in with its length before it, so that no two different
     /// envelopes give the same input.
     pub fn compute_hash(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for (name, value) in Self::FIELDS.iter().zip(self.field_values()) {
-            if *name != "hash" {
+        self.each_value(|name, value| {
+            if name != "hash" {
                 hasher.update(&(value.len() as u64).to_le_bytes());
-                hasher.update(value.as_bytes());
+                hasher.update(value);
             }
-        }
+        });
         hasher.finalize().to_hex().to_string()
     }
 }
@@ -221,6 +268,26 @@ mod tests {
         let mut sealed = original.clone();
         sealed.hash = hash.clone();
         assert_eq!(sealed.compute_hash(), hash, "the hash does not cover itself");
+    }
+
+    #[test]
+    fn values_are_handed_out_in_the_order_of_their_names() {
+        let mut names = vec![];
+        envelope().each_value(|name, _| names.push(name));
+        assert_eq!(names, Envelope::FIELDS);
+    }
+
+    #[test]
+    fn a_stored_entry_has_the_named_fields() {
+        let envelope = envelope();
+        let mut stored = vec![];
+        envelope.each_stored(|value| stored.push(String::from_utf8(value.to_vec()).unwrap()));
+        assert_eq!(stored.len(), Envelope::STORED.len());
+        assert_eq!(stored[3..5], ["JobQueued", "1"]);
+        let meta: Vec<String> = serde_json::from_str(&stored[5]).unwrap();
+        assert_eq!(meta.len(), Envelope::META.len());
+        assert_eq!((meta[0].as_str(), meta[5].as_str()), ("job", "user:u"));
+        assert_eq!(stored[6], envelope.data);
     }
 
     #[test]

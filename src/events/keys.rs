@@ -52,11 +52,6 @@ impl Keys {
         format!("{}:{{p{}}}:commands:{id}", self.prefix, self.partition_of(id))
     }
 
-    /// Hash: piece of work -> token of its current attempt. A field goes when its work is done.
-    pub fn attempts(&self, id: AggregateId) -> String {
-        format!("{}:{{p{}}}:attempts:{id}", self.prefix, self.partition_of(id))
-    }
-
     /// Sorted set of a stage's work that waits for a worker; score = its turn (see `enqueue.lua`).
     pub fn waiting(&self, partition: u16, stage: Stage, priority: Priority) -> String {
         format!("{}:{{p{partition}}}:waiting:{stage}:{}", self.prefix, priority.name())
@@ -140,7 +135,6 @@ mod tests {
             keys.head(partition),
             keys.history(id),
             keys.commands(id),
-            keys.attempts(id),
             keys.waiting(partition, Stage::Rendering, Priority::Urgent),
             keys.turns(partition, Stage::Rendering, Priority::Urgent),
             keys.work(partition, Stage::Rendering),

@@ -232,12 +232,20 @@ fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> 
     Ok((id, envelope))
 }
 
-/// Reads `name, value, name, value…`; unknown names are skipped, so that a newer writer may add some.
+/// Reads `name, value, name, value…`; unknown names are skipped, so that a newer writer may add some. In the
+/// first logs, what `meta` holds now were fields of their own.
 fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
-    let field = |name: &str| {
-        let pair = fields.chunks_exact(2).find(|pair| pair[0] == name);
-        pair.map(|pair| pair[1].as_str()).ok_or_else(|| format!("field {name} is missing"))
+    let own = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_str());
+    let meta: Vec<String> = match own("meta") {
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("field meta: {error}"))?,
+        None => vec![],
     };
+    let in_meta = |name: &str| {
+        let at = Envelope::META.iter().position(|known| *known == name)?;
+        meta.get(at).map(String::as_str)
+    };
+    let field =
+        |name: &str| own(name).or_else(|| in_meta(name)).ok_or_else(|| format!("field {name} is missing"));
     let uuid = |name: &str| Uuid::parse_str(field(name)?).map_err(|error| format!("field {name}: {error}"));
     let number = |name: &str| field(name)?.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
     let causation = field("causation_id")?;
@@ -260,4 +268,46 @@ fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
         hash: field("hash")?.to_owned(),
         data: field("data")?.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::JobId;
+
+    #[test]
+    fn an_entry_of_the_first_logs_reads_like_one_of_today() {
+        let mut envelope = Envelope {
+            event_id: EventId::new(),
+            aggregate: AggregateKind::Job,
+            aggregate_id: JobId::new().aggregate(),
+            version: 3,
+            event_type: "JobQueued".into(),
+            schema: 1,
+            recorded_at: DateTime::from_timestamp_micros(1_763_000_000_123_456).unwrap(),
+            command_id: CommandId::new(),
+            causation_id: None,
+            correlation_id: "with \"quotes\"".into(),
+            actor: Actor::Worker("w".into()),
+            traceparent: String::new(),
+            prev_hash: "0".repeat(64),
+            hash: String::new(),
+            data: r#"{"priority":"high"}"#.into(),
+        };
+        envelope.hash = envelope.compute_hash();
+        let mut first = vec![];
+        envelope.each_value(|name, value| {
+            first.extend([name.to_owned(), String::from_utf8(value.to_vec()).unwrap()]);
+        });
+        let mut values = vec![];
+        envelope.each_stored(|value| values.push(String::from_utf8(value.to_vec()).unwrap()));
+        let today: Vec<String> = Envelope::STORED
+            .iter()
+            .zip(values)
+            .flat_map(|(name, value)| [(*name).to_owned(), value])
+            .collect();
+        assert_eq!(parse_envelope(&first).as_ref(), Ok(&envelope));
+        assert_eq!(parse_envelope(&today).as_ref(), Ok(&envelope));
+        assert_eq!(parse_envelope(&today[2..]), Err("field event_id is missing".to_owned()));
+    }
 }

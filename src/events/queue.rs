@@ -12,7 +12,7 @@ use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, Value};
 use super::connection::Connection;
 use super::keys::Keys;
 use super::log::{Error, EventLog};
-use super::work::{Pointer, Receipt, ScheduledWork, TakenWork, attempt_field};
+use super::work::{Pointer, Receipt, ScheduledWork, TakenWork};
 use super::{Priority, Stage};
 use crate::crash;
 use crate::ids::AggregateId;
@@ -184,19 +184,17 @@ impl WorkQueue {
     /// cancelled, or taken over.
     pub async fn renew(&self, receipt: &Receipt, id: AggregateId, consumer: &str) -> Result<bool, Error> {
         let mut call = self.scripts.renew.key(&receipt.stream);
-        call.key(self.keys.attempts(id)).arg(&receipt.group).arg(consumer).arg(&receipt.entry_id);
-        call.arg(&receipt.attempt_field).arg(receipt.token.to_string());
+        call.key(self.keys.open(self.keys.partition_of(id))).arg(&receipt.group).arg(consumer);
+        call.arg(&receipt.entry_id).arg(id.to_string());
         self.call("renew a lease", &call).await
     }
 
-    /// Puts taken work in front of all that waits, for somebody else, if its attempt is still the current one.
+    /// Puts taken work in front of all that waits, for somebody else, if it is still this attempt's.
     pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
         let (partition, priority) = (self.keys.partition_of(work.aggregate_id), work.priority);
         let mut call = self.scripts.hand_back.key(&work.receipt.stream);
-        call.key(self.keys.attempts(work.aggregate_id));
         call.key(self.keys.waiting(partition, work.item.stage, priority));
         call.arg(&work.receipt.group).arg(&work.receipt.entry_id);
-        call.arg(&work.receipt.attempt_field).arg(work.receipt.token.to_string());
         call.arg(self.keys.doorbell());
         call.arg(format!("{partition} {}:{}", work.item.stage, priority.name()));
         self.call("take work back", &call).await
@@ -311,7 +309,7 @@ impl WorkQueue {
         self.ask("look at its queues", command.arg(self.keys.queues_complete(partition))).await
     }
 
-    /// Throws a partition's queues away. Work that is under way goes on: its attempt stays the current one.
+    /// Throws a partition's queues away. Work that is under way is refused when it ends, and done again.
     pub async fn drop_queues(&self, partition: u16) -> Result<(), Error> {
         let mut command = redis::cmd("DEL");
         command.arg(self.keys.queues_complete(partition)).arg(self.keys.delayed(partition));
@@ -332,10 +330,9 @@ impl WorkQueue {
         let partition = self.keys.partition_of(id);
         let (stage, priority) = (work.item.stage, work.priority);
         let mut call = self.scripts.queue_again.key(self.keys.delayed(partition));
-        call.key(self.keys.attempts(id)).key(self.keys.waiting(partition, stage, priority));
+        call.key(self.keys.waiting(partition, stage, priority));
         call.key(self.keys.turns(partition, stage, priority)).arg(format!("{order:020}"));
-        call.arg(attempt_field(stage, work.item.scene)).arg(work.token.to_string()).arg(&work.requester);
-        call.arg(work.delay_ms).arg(Pointer { aggregate_id: id, work: work.clone() }.to_text());
+        call.arg(&work.requester).arg(work.delay_ms).arg(Pointer::text(id, work));
         self.call("queue work again", &call).await
     }
 
@@ -367,12 +364,6 @@ impl WorkQueue {
 fn taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
     let (entry_id, fields): (String, Vec<String>) = redis::from_redis_value_ref(entry).ok()?;
     let Pointer { aggregate_id, work } = Pointer::parse(fields.get(1)?)?;
-    let receipt = Receipt {
-        stream: stream.to_owned(),
-        group: group.to_owned(),
-        entry_id,
-        attempt_field: attempt_field(work.item.stage, work.item.scene),
-        token: work.token,
-    };
+    let receipt = Receipt { stream: stream.to_owned(), group: group.to_owned(), entry_id, token: work.token };
     Some(TakenWork { aggregate_id, item: work.item, priority: work.priority, version: work.version, receipt })
 }

@@ -32,23 +32,14 @@ pub struct TakenWork {
     pub receipt: Receipt,
 }
 
-/// What acknowledges a piece of work, inside the append of its result.
+/// What acknowledges a piece of work, inside the append of its result. It does so once: when the work was taken
+/// over meanwhile, its entry is gone, and the result is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub stream: String,
     pub group: String,
     pub entry_id: String,
-    /// Field of the work in the aggregate's attempts hash.
-    pub attempt_field: String,
     pub token: AttemptToken,
-}
-
-/// Names a piece of work within its aggregate: `rendering:3`, or `planning` for a whole stage.
-pub fn attempt_field(stage: Stage, scene: Option<u32>) -> String {
-    match scene {
-        Some(scene) => format!("{stage}:{scene}"),
-        None => stage.to_string(),
-    }
 }
 
 /// A short name for a user, of which queues hold one for each piece of work.
@@ -65,9 +56,9 @@ pub(super) struct Pointer {
 }
 
 impl Pointer {
-    pub fn to_text(&self) -> String {
-        let ScheduledWork { item, priority, token, version, requester, .. } = &self.work;
-        let (stage, attempt, id) = (item.stage, item.attempt, self.aggregate_id);
+    pub fn text(id: AggregateId, work: &ScheduledWork) -> String {
+        let ScheduledWork { item, priority, token, version, requester, .. } = work;
+        let (stage, attempt) = (item.stage, item.attempt);
         let scene = item.scene.map_or_else(|| "-".to_owned(), |scene| scene.to_string());
         format!("{stage} {} {id} {version} {scene} {attempt} {token} {requester}", priority.name())
     }
@@ -110,7 +101,7 @@ mod tests {
                     requester: requester("user 1"),
                 },
             };
-            assert_eq!(Pointer::parse(&pointer.to_text()), Some(pointer));
+            assert_eq!(Pointer::parse(&Pointer::text(pointer.aggregate_id, &pointer.work)), Some(pointer));
         }
         assert_eq!(Pointer::parse("rendering normal nonsense"), None);
         assert_eq!(Pointer::parse(""), None);

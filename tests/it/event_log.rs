@@ -206,16 +206,28 @@ async fn a_result_of_an_old_attempt_is_refused() {
     let executor = executor(&redis).await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
-    let mut work = take(log, partition, "c", 1).await.remove(0);
-    work.receipt.token = reelstream::ids::AttemptToken(uuid::Uuid::now_v7());
+    let work = take(log, partition, "c", 1).await.remove(0);
+    // Another worker takes it over; it has not decided anything yet.
+    let queue = WorkQueue::new(log);
+    let lease = std::time::Duration::ZERO;
+    let (_, claimed) = queue.claim_idle(partition, &consumer("other"), lease, "0-0").await.unwrap();
+    assert_eq!(claimed, std::slice::from_ref(&work));
+    let error = Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None };
+    let first = item(Stage::Initializing);
+    let fail = Command::FailWork { item: first, error, most_attempts: 2, delay_ms: 0 };
+    executor.execute(job, fail, &origin(), Some(&claimed[0].receipt)).await.unwrap();
+    let version = log.version(job.aggregate()).await.unwrap();
+    let again = || Command::Cancel { reason: None };
+    let refused = executor.execute(job, again(), &origin(), Some(&work.receipt)).await;
+    assert!(matches!(refused, Err(Error::Log(LogError::StaleAttempt))), "{refused:?}");
     let finish = Command::FinishWork {
         item: item(Stage::Initializing),
         outcome: Outcome::Initialized,
         scene_limit: 16,
     };
     let refused = executor.execute(job, finish, &origin(), Some(&work.receipt)).await;
-    assert!(matches!(refused, Err(Error::Log(LogError::StaleAttempt))), "{refused:?}");
-    assert_eq!(log.version(job.aggregate()).await.unwrap(), 3);
+    assert!(matches!(refused, Err(Error::Rejected(Rejection::WorkNotOpen(_)))), "{refused:?}");
+    assert_eq!(log.version(job.aggregate()).await.unwrap(), version);
     assert_eq!(unfinished(log, Stage::Planning).await, 0, "and leads to nothing");
 }
 

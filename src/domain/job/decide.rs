@@ -56,7 +56,8 @@ fn open(job: &Job, item: WorkItem) -> Result<(), Rejection> {
         return Err(Rejection::AlreadyEnded);
     }
     if !job.open_work.contains(&item) {
-        return Err(Rejection::WorkNotOpen(crate::events::work::attempt_field(item.stage, item.scene)));
+        let scene = item.scene.map(|scene| format!(":{scene}")).unwrap_or_default();
+        return Err(Rejection::WorkNotOpen(format!("{}{scene}", item.stage)));
     }
     Ok(())
 }

@@ -2,15 +2,13 @@
 -- write, and the first write of the call is the only one that the server may refuse.
 --
 -- KEYS  1 log  2 head  3 open  4 dead letters  5 delayed  6 queues complete
---       then for each append: history, commands, attempts, the stream of the acknowledged work if there is
---       one, and for each piece of work: waiting, turns
--- ARGV  doorbell channel, partition, number of appends, number of fields of an event, their names,
---       then for each append:
+--       then for each append: history, commands, the stream of the acknowledged work if there is one, and
+--       for each piece of work: waiting, turns
+-- ARGV  doorbell channel, partition, number of appends, then for each append:
 --         expected version, command id, aggregate id, mark ('', 'open', 'closed' or 'dead'),
---         number of events, number of pieces of work,
---         group ('' acknowledges nothing), entry id, attempt field, attempt token,
---         the values of each event,
---         for each piece: stage, priority, attempt field, token, requester, delay in ms, pointer
+--         number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
+--         the values of each event's fields (Envelope::STORED),
+--         for each piece: stage, priority, requester, delay in ms, pointer
 --
 -- Returns for each append {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
@@ -25,9 +23,8 @@ local function next_arg()
   return ARGV[at]
 end
 
-local doorbell, partition, appends, width = next_arg(), next_arg(), tonumber(next_arg()), tonumber(next_arg())
-local fields = {}
-for i = 1, width do fields[2 * i - 1] = next_arg() end
+local doorbell, partition, appends = next_arg(), next_arg(), tonumber(next_arg())
+local width = 7
 
 local seq = tonumber(redis.call('GET', head) or '0')
 local before, rung, bells = seq, {}, {}
@@ -38,45 +35,43 @@ local function now_ms()
 end
 
 local function one()
-  local history, commands, attempts = next_key(), next_key(), next_key()
+  local history, commands = next_key(), next_key()
   local expected, command, aggregate, mark = tonumber(next_arg()), next_arg(), next_arg(), next_arg()
-  local events, pieces = tonumber(next_arg()), tonumber(next_arg())
-  local group, entry, done_field, done_token = next_arg(), next_arg(), next_arg(), next_arg()
+  local events, pieces, group, entry = tonumber(next_arg()), tonumber(next_arg()), next_arg(), next_arg()
   local done = group ~= '' and next_key()
   local first_event, first_piece, first_key = at, at + events * width, key
-  at, key = first_piece + 7 * pieces, key + 2 * pieces
+  at, key = first_piece + 5 * pieces, key + 2 * pieces
 
-  -- An entry that is not acknowledged here is one that nobody needs any more.
+  -- Whether the entry was still pending: else the work was taken over, and this is a result of an old attempt.
   local function acknowledge()
-    if done then
-      redis.call('XACK', done, group, entry)
-      redis.call('XDEL', done, entry)
-    end
+    local was_pending = redis.call('XACK', done, group, entry) == 1
+    if was_pending then redis.call('XDEL', done, entry) end
+    return was_pending
   end
 
   if events > 0 then
     local earlier = redis.call('HGET', commands, command)
     if earlier then
-      acknowledge()
+      if done then acknowledge() end
       return {'duplicate', tonumber(earlier)}
     end
   end
   local version = redis.call('LLEN', history)
-  if done and redis.call('HGET', attempts, done_field) ~= done_token then
-    acknowledge()
-    return {'stale', version}
-  end
   if events > 0 and version ~= expected then
     return {'conflict', version}
+  end
+  if done and not acknowledge() then
+    return {'stale', version}
   end
 
   if events > 0 then
     local numbers = {}
     for event = 1, events do
-      for i = 1, width do fields[2 * i] = ARGV[first_event + i] end
+      -- Fails before anything is appended when the log is ahead of its head.
+      redis.call('XADD', log, (seq + event) .. '-0', 'event_id', ARGV[first_event + 1],
+        'aggregate_id', ARGV[first_event + 2], 'version', ARGV[first_event + 3], 'type', ARGV[first_event + 4],
+        'schema', ARGV[first_event + 5], 'meta', ARGV[first_event + 6], 'data', ARGV[first_event + 7])
       first_event = first_event + width
-      -- Fails before anything is written when the log is ahead of its head.
-      redis.call('XADD', log, (seq + event) .. '-0', unpack(fields))
       numbers[event] = seq + event
     end
     redis.call('RPUSH', history, unpack(numbers))
@@ -84,14 +79,11 @@ local function one()
     seq = seq + events
   end
 
-  acknowledge()
-  if mark == 'closed' or mark == 'dead' then
+  if mark == 'open' then
+    redis.call('SADD', open, aggregate)
+  elseif mark ~= '' then
     redis.call('SREM', open, aggregate)
-    redis.call('DEL', attempts)
-  elseif done then
-    redis.call('HDEL', attempts, done_field)
   end
-  if mark == 'open' then redis.call('SADD', open, aggregate) end
   if mark == 'dead' then
     redis.call('ZADD', dead, now_ms(), aggregate)
   elseif mark ~= '' and version > 0 then
@@ -99,12 +91,11 @@ local function one()
   end
 
   for piece = 1, pieces do
-    local from = first_piece + 7 * (piece - 1)
-    local stage, priority, field, token = ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4]
-    local requester, delay, pointer = ARGV[from + 5], ARGV[from + 6], ARGV[from + 7]
+    local from = first_piece + 5 * (piece - 1)
+    local requester, delay, pointer = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5]
     if delay == '0' then
       enqueue(KEYS[first_key + 2 * piece - 1], KEYS[first_key + 2 * piece], order_of(seq, piece), pointer, requester)
-      local bell = stage .. ':' .. priority
+      local bell = ARGV[from + 1] .. ':' .. ARGV[from + 2]
       if not rung[bell] then
         rung[bell] = true
         bells[#bells + 1] = bell
@@ -113,7 +104,6 @@ local function one()
       -- The server's clock, which is also what says when it is due.
       redis.call('ZADD', delayed, now_ms() + delay, pointer)
     end
-    redis.call('HSET', attempts, field, token)
   end
   return {'appended', version + events}
 end
