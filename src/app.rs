@@ -10,6 +10,7 @@ use salvo::conn::TcpListener;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,7 @@ use crate::config::{Config, RedisConfig, Streams};
 use crate::consumers::{self, Held, StageHandler, Worker};
 use crate::events::connection::{Address, Connection, Durability};
 use crate::events::doorbell::Doorbell;
+use crate::events::guard;
 use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::projections::catalog::{self, Catalog};
@@ -43,6 +45,7 @@ pub enum Role {
 /// The parts that the roles share.
 pub struct App {
     config: Config,
+    address: Address,
     executor: Executor,
     doorbell: Doorbell,
     durability: Durability,
@@ -58,12 +61,13 @@ impl App {
         let address = address(&config.redis)?;
         let log = connect(&address, &config.redis, &config.streams).await?;
         let durability = durability(&address).await?;
-        let doorbell = Doorbell::listen(address, log.keys(), stop);
+        let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
         let needs_postgres = roles.iter().any(|role| *role != Role::Worker);
         let pool = if needs_postgres { Some(postgres(&config.postgres.url).await?) } else { None };
         std::fs::create_dir_all(&config.media.root)
             .with_context(|| format!("MEDIA_ROOT {} cannot be created", config.media.root.display()))?;
         Ok(Self {
+            address,
             executor: Executor::new(log.clone(), Clock::system()),
             doorbell,
             durability,
@@ -92,7 +96,8 @@ impl App {
         Ok(vec![Arc::new(self.statuses.clone()), Arc::new(catalog)])
     }
 
-    /// Runs the roles until `stop`, then drains them. `bound` is told the API's address.
+    /// Runs the roles until `stop`, then drains them. `bound` is told the API's address. Stops by itself, with
+    /// an error, when the server has lost events or may lose them.
     pub async fn run(
         self,
         roles: &[Role],
@@ -100,14 +105,28 @@ impl App {
         bound: impl FnOnce(SocketAddr),
     ) -> anyhow::Result<()> {
         let running = TaskTracker::new();
+        let (fail, mut failed) = mpsc::channel::<anyhow::Error>(2);
+        let (guarded, guarding, ended) = (
+            guard::watch(self.log().clone(), self.address.clone(), stop.clone()),
+            fail.clone(),
+            stop.clone(),
+        );
+        running.spawn(async move {
+            if let Some(untrusted) = guarded.await {
+                let _told_already = guarding.try_send(untrusted.into());
+                ended.cancel();
+            }
+        });
         if roles.contains(&Role::Projector) {
             let projections = self.projections()?;
-            running.spawn(projections::run(
-                self.log().clone(),
-                self.doorbell.clone(),
-                projections,
-                stop.clone(),
-            ));
+            let (log, doorbell) = (self.log().clone(), self.doorbell.clone());
+            let ended = stop.clone();
+            running.spawn(async move {
+                if let Err(error) = projections::run(log, doorbell, projections, ended.clone()).await {
+                    let _told_already = fail.try_send(error.into());
+                    ended.cancel();
+                }
+            });
         }
         if roles.contains(&Role::Worker) {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
@@ -126,7 +145,10 @@ impl App {
         }
         running.close();
         running.wait().await;
-        Ok(())
+        match failed.try_recv() {
+            Ok(error) => Err(error.context("this process stopped because the event log cannot be trusted")),
+            Err(_none) => Ok(()),
+        }
     }
 
     fn worker(&self) -> Worker {

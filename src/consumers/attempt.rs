@@ -117,6 +117,10 @@ impl Attempt {
         let command = Command::StartWork(self.work.item);
         let executor = &self.worker.executor;
         match executor.execute_since(self.job_id(), self.work.version, command, &origin, None).await {
+            // Work that is delivered again was begun before, and may have ended since.
+            Ok(executed) if !executed.loaded.job.open_work.contains(&self.work.item) => {
+                self.leave().await.map(|()| None)
+            }
             Ok(executed) => Ok(Some(executed.loaded)),
             Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await.map(|()| None),
             Err(error) => Err(error),

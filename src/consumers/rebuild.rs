@@ -69,6 +69,11 @@ async fn rebuild_if_incomplete(
     queue: &WorkQueue,
     partition: u16,
 ) -> Result<Option<Rebuilt>, Error> {
+    // In this order: the first append to a log says that its queues are complete.
+    if executor.log().head(partition).await? == 0 {
+        queue.set_complete(partition).await?;
+        return Ok(None);
+    }
     if queue.is_complete(partition).await? {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ pub mod doorbell;
 mod envelope;
 #[cfg(test)]
 mod fixture_tests;
+pub mod guard;
 pub mod job;
 mod keys;
 mod log;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,19 +21,20 @@ const BATCH: usize = 500;
 /// Pause before a server that was away is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs until `stop`, or until a projection meets something that trying again does not mend. That
-/// halts this reader only; it is logged, and shows as lag.
+/// Runs until `stop`. What trying again does not mend halts the reader that met it; it is logged, and shows as
+/// lag. Only a log that has lost what was read before ends the run, with an error.
 pub async fn run(
     log: EventLog,
     doorbell: Doorbell,
     projections: Vec<Arc<dyn Projection>>,
     stop: CancellationToken,
-) {
+) -> Result<(), Error> {
     let readers = TaskTracker::new();
+    let (lost, mut was_lost) = mpsc::channel(1);
     for projection in projections {
         for partition in log.keys().partitions() {
             let (log, projection, stop) = (log.clone(), projection.clone(), stop.clone());
-            let mut bell = doorbell.partition(partition);
+            let (mut bell, lost) = (doorbell.partition(partition), lost.clone());
             readers.spawn(async move {
                 loop {
                     let reading = read_on(&log, projection.as_ref(), partition, &mut bell);
@@ -42,6 +44,10 @@ pub async fn run(
                     };
                     if !error.is_passing() {
                         tracing::error!(projection = projection.name(), partition, error = %chain(&error), "projection halted");
+                        if matches!(error, Error::AheadOfLog { .. }) {
+                            // One is enough; the others find the place taken.
+                            let _told_already = lost.try_send(error);
+                        }
                         return;
                     }
                     tracing::warn!(projection = projection.name(), partition, error = %chain(&error), "projection is waiting for a server");
@@ -51,7 +57,11 @@ pub async fn run(
         }
     }
     readers.close();
-    readers.wait().await;
+    drop(lost);
+    tokio::select! {
+        Some(error) = was_lost.recv() => Err(error),
+        () = readers.wait() => Ok(()),
+    }
 }
 
 /// Applies events as they come. Returns only with an error.

@@ -72,6 +72,11 @@ impl Running {
         Self { url, stop, task }
     }
 
+    /// How the roles ended, by themselves.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        self.task.await.unwrap()
+    }
+
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();

@@ -6,9 +6,14 @@
 
 mod api;
 mod bad_input;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod cli;
+mod cluster;
 mod event_log;
 mod harness;
+mod model;
+mod outages;
 mod projections;
 mod runtime;
 mod takeover;

@@ -176,9 +176,12 @@ impl Runtime {
         history.into_iter().map(|event| event.event_type).collect()
     }
 
+    /// `false` also while the server cannot be asked.
     async fn nothing_is_queued(&self) -> bool {
-        let depth = self.queue.depth(Stage::Initializing).await.unwrap();
-        depth.waiting + depth.taken + self.queue.delayed().await.unwrap() == 0
+        match (self.queue.depth(Stage::Initializing).await, self.queue.delayed().await) {
+            (Ok(depth), Ok(delayed)) => depth.waiting + depth.taken + delayed == 0,
+            _ => false,
+        }
     }
 
     fn files(&self) -> Vec<std::path::PathBuf> {

@@ -1,0 +1,55 @@
+//! Watches that the server still is what a source of truth must be, and says so as soon as it is not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Address;
+use super::log::{Error, EventLog};
+
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why a process must not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    #[error("redis may evict events: maxmemory-policy is {policy}, but must be noeviction")]
+    Evicting { policy: String },
+    #[error(
+        "partition {partition} of the log ended at {seen}, and now ends at {head}: the log was lost or restored from an older copy"
+    )]
+    Lost { partition: u16, seen: u64, head: u64 },
+}
+
+/// Returns when the server cannot be trusted any more; `None` when `stop` comes first.
+pub async fn watch(log: EventLog, address: Address, stop: CancellationToken) -> Option<Untrusted> {
+    let mut seen = BTreeMap::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        match look(&log, &address, &mut seen).await {
+            Ok(None) => {}
+            Ok(Some(untrusted)) => return Some(untrusted),
+            // It is away; others say so.
+            Err(error) => tracing::debug!(%error, "the server's settings cannot be read"),
+        }
+    }
+}
+
+async fn look(
+    log: &EventLog,
+    address: &Address,
+    seen: &mut BTreeMap<u16, u64>,
+) -> Result<Option<Untrusted>, Error> {
+    for partition in log.keys().partitions() {
+        let head = log.head(partition).await?;
+        let before = seen.insert(partition, head).unwrap_or(0);
+        if head < before {
+            return Ok(Some(Untrusted::Lost { partition, seen: before, head }));
+        }
+    }
+    let evicting = address.durability().await?.into_iter().find(|server| server.evicts());
+    Ok(evicting.map(|server| Untrusted::Evicting { policy: server.maxmemory_policy }))
+}
