@@ -5,6 +5,7 @@
 
 #[path = "../tests/it/harness.rs"]
 mod harness;
+mod report;
 
 use std::fmt::Write;
 use std::process::{Child, Command};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use harness::{ALL_ROLES, System, short_request};
+use report::{median, memory_of};
 use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("../tests/fixtures/scripts/event-sourcing.md");
@@ -21,8 +23,7 @@ const PICK_UPS: usize = 20;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(measure());
-    println!("{report}");
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"), report).unwrap();
+    report::write_section("pipeline", &report);
 }
 
 async fn measure() -> String {
@@ -112,31 +113,12 @@ fn own_memory(what: &str) -> f64 {
     memory_of(std::process::id(), what)
 }
 
-/// Megabytes, from /proc.
-fn memory_of(pid: u32, what: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn report(runs: &[Run], peak_mb: f64, idle_api_mb: f64, pick_ups: &[f64]) -> String {
     let mut text = String::new();
     let cores = std::thread::available_parallelism().unwrap();
     let seconds = median(runs.iter().map(|run| run.seconds).collect());
     let video_seconds = runs[0].video_seconds;
-    writeln!(text, "# Benchmarks\n\nMeasured by `./scripts/bench`, which writes this file. All figures of a table are of one session; absolute\nfigures depend on the machine, so compare only what was measured side by side.\n").unwrap();
-    writeln!(
-        text,
-        "Measured on {} with {cores} cores; release build; Redis with `appendfsync always`.\n",
-        Utc::now().format("%Y-%m-%d")
-    )
-    .unwrap();
-    writeln!(text, "## A script to a video\n\n`tests/fixtures/scripts/event-sourcing.md` at 1080p30 through the HTTP API, all roles in one process; medians of {RUNS} runs.\n").unwrap();
+    writeln!(text, "## A script to a video\n\n`tests/fixtures/scripts/event-sourcing.md` at 1080p30 through the HTTP API, all roles in one process; medians of {RUNS} runs. Measured on {} with {cores} cores;\nrelease build; Redis with `appendfsync always`.\n", Utc::now().format("%Y-%m-%d")).unwrap();
     writeln!(text, "| stage | seconds |\n| --- | ---: |").unwrap();
     for (index, (name, _)) in runs[0].stages.iter().enumerate() {
         let of_stage = median(runs.iter().map(|run| run.stages[index].1).collect());

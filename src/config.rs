@@ -388,6 +388,15 @@ mod tests {
             message("[stages.storage]\ntimeout_seconds = -1"),
             "streams.toml: stages.storage.timeout_seconds is -1, but must be from 1 to 86400"
         );
+        assert_eq!(
+            message("[limits]\nopen_jobs = 0"),
+            "streams.toml: limits.open_jobs is 0, but must be from 1 to 10000000"
+        );
+        assert_eq!(
+            message("[retention]\nstatus_view_hours = 9000"),
+            "streams.toml: retention.status_view_hours is 9000, but must be from 1 to 8760"
+        );
+        assert!(message("[retention]\nlog_days = 3").contains("unknown field `log_days`"));
         assert!(message("[stages.painting]\nconcurrency = 1").contains("painting"));
         assert!(message("partition = 8").contains("unknown field `partition`"));
     }

@@ -4,6 +4,8 @@
 //! a file in `tests/fixtures/events/`, named `<Type>.<schema>.json`; a test decodes them all, and
 //! another fails when a type's current shape has no file.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::job::JobEvent;
@@ -37,21 +39,29 @@ pub fn decode(event_type: &str, schema: u32, data: &str) -> Result<JobEvent, Err
     if schema == 0 || schema > current {
         return Err(Error::UnknownSchema { event_type: event_type.to_owned(), found: schema, current });
     }
-    let upcast = if schema < current { Some(upcast(event_type, schema, current, data)?) } else { None };
+    let upcast =
+        if schema < current { Some(upcast(STEPS, event_type, schema..current, data)?) } else { None };
     let data = upcast.as_deref().unwrap_or(data);
     let name = serde_json::Value::from(event_type);
     // The tag comes first, so that the data is read in one pass, without a copy in between.
     serde_json::from_str(&format!(r#"{{"type":{name},"data":{data}}}"#)).map_err(data_error)
 }
 
-fn upcast(event_type: &str, schema: u32, current: u32, data: &str) -> Result<String, Error> {
+/// One step for each schema in `from`, in their order.
+fn upcast(
+    steps: &[(&str, u32, Step)],
+    event_type: &str,
+    from: Range<u32>,
+    data: &str,
+) -> Result<String, Error> {
+    let schema = from.start;
     let mut value: Value = serde_json::from_str(data).map_err(|source| Error::Data {
         event_type: event_type.to_owned(),
         schema,
         source,
     })?;
-    for from in schema..current {
-        let (_, _, step) = STEPS
+    for from in from {
+        let (_, _, step) = steps
             .iter()
             .find(|(name, at, _)| *name == event_type && *at == from)
             .ok_or_else(|| Error::MissingStep { event_type: event_type.to_owned(), from })?;
@@ -83,6 +93,23 @@ mod tests {
         };
         let data = encode(&event).unwrap();
         assert_eq!(decode("StageStarted", 1, &data).unwrap(), event);
+    }
+
+    #[test]
+    fn steps_are_taken_one_by_one_and_a_missing_one_is_named() {
+        let rename: Step = |mut value| {
+            value["stage"] = value["phase"].take();
+            value
+        };
+        let attempt: Step = |mut value| {
+            value["attempt"] = 1.into();
+            value
+        };
+        let steps = [("StageFailed", 2, attempt), ("StageFailed", 1, rename), ("Other", 1, attempt)];
+        let read = |from| upcast(&steps, "StageFailed", from, r#"{"phase":"planning"}"#);
+        let value: Value = serde_json::from_str(&read(1..3).unwrap()).unwrap();
+        assert_eq!((&value["stage"], &value["attempt"]), (&"planning".into(), &1.into()));
+        assert_eq!(read(1..4).unwrap_err().to_string(), "event type StageFailed has no step from schema 3");
     }
 
     #[test]

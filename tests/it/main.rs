@@ -6,6 +6,7 @@
 
 mod api;
 mod bad_input;
+mod cancelling;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod cli;

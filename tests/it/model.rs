@@ -186,7 +186,7 @@ impl Writer {
 
     /// Reads the whole log, and finds in it what the model says, and nothing else.
     async fn compare(&self) {
-        let model = self.model.lock().unwrap();
+        let model = std::mem::take(&mut *self.model.lock().unwrap());
         let mut found: BTreeMap<JobId, BTreeMap<u64, EventId>> = BTreeMap::new();
         for partition in self.log.keys().partitions() {
             let mut after = 0;
