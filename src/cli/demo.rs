@@ -170,16 +170,18 @@ pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
     let folder =
         data.or(temporary.as_ref().map(tempfile::TempDir::path)).context("there is no data folder")?;
     let stack = Stack::start(folder, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &stop).await?;
-    let token = stack.token()?;
+    let (token, redis) = (stack.token()?, stack.config.redis.url.clone());
     with_roles(&stack, stop.clone(), async |url| {
         say(format!(
             "Everything runs; Ctrl-C stops it. The data is in {}.
 
   export REEL_API_URL={url}
   export REEL_TOKEN={token}
+  export REDIS_URL={redis}
 
 Then try, in another terminal:
   reel generate examples/event-sourcing.md --watch
+  reel queues show
   curl {url}/api/v1/system/health
   curl -H \"Authorization: Bearer $REEL_TOKEN\" {url}/api/v1/videos/jobs/JOB_ID/status",
             folder.display()

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -28,9 +29,23 @@ pub enum Error {
     Folder { path: PathBuf, source: io::Error },
 }
 
+/// Below the ports that the system gives to outgoing connections (32768 and up): a server that is started again
+/// on its port must not find it taken by somebody's connection.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+const PORT_TRIES: usize = 100;
+
 /// A port that was free a moment ago. Somebody else may take it first; starting then fails and says so.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..PORT_TRIES {
+        let chance = Uuid::new_v4().as_u128() % PORTS.len() as u128;
+        let port = PORTS.start + chance as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
 }
 
 /// Stopped when dropped: asked first, killed after a while.

@@ -33,7 +33,7 @@ const PARTITIONS: u16 = 8;
 /// Scenes of every pretended plan.
 const SCENES: usize = 2;
 const CLIENTS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn count_from(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -46,7 +46,8 @@ async fn nothing_is_lost_and_nothing_is_done_twice() {
     let (jobs, kills) = (count_from("REEL_CHAOS_JOBS", 200), count_from("REEL_CHAOS_KILLS", 50));
     let mut stage = Theatre::start(seed).await;
     let clients = stage.clients(jobs);
-    let patience = PATIENCE + Duration::from_millis(400 * (jobs + 5 * kills) as u64);
+    let patience =
+        PATIENCE + Duration::from_millis(400 * (jobs - jobs.min(200) + 5 * (kills - kills.min(50))) as u64);
     stage.torment(kills, patience, || clients.are_done()).await;
     let accepted = clients.accepted();
     assert_eq!(accepted.len(), jobs);
@@ -280,9 +281,11 @@ impl Theatre {
             let _status = self.actors[index].child.wait();
             self.actors[index] = self.spawn(role, None);
         }
-        while TcpStream::connect(("127.0.0.1", self.api_port)).is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let port = self.api_port;
+        crate::harness::eventually("the API listens", async || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        })
+        .await;
     }
 
     async fn log(&self) -> EventLog {

@@ -40,7 +40,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).and_then(|()| finish(job, item, outcome, scene_limit))
         }
         Command::FailWork { item, error, most_attempts, delay_ms } => {
-            open(job, item).map(|()| fail(item, error, most_attempts, delay_ms))
+            open(job, item).map(|()| fail(job, item, error, most_attempts, delay_ms))
         }
         Command::Cancel { reason } => cancel(job, reason),
         Command::Reprocess { from } => reprocess(job, from),
@@ -70,12 +70,12 @@ fn request(job: &Job, requested: JobRequested) -> Result<Vec<JobEvent>, Rejectio
     Ok(vec![
         JobEvent::JobRequested(requested),
         JobEvent::JobQueued { priority },
-        schedule(Stage::Initializing, None),
+        schedule(job, Stage::Initializing, None),
     ])
 }
 
-fn schedule(stage: Stage, scene: Option<u32>) -> JobEvent {
-    JobEvent::StageScheduled(WorkItem { stage, scene, attempt: 1 })
+fn schedule(job: &Job, stage: Stage, scene: Option<u32>) -> JobEvent {
+    JobEvent::StageScheduled(WorkItem { stage, scene, attempt: job.retired(stage, scene) + 1 })
 }
 
 fn start(job: &Job, item: WorkItem) -> Vec<JobEvent> {
@@ -121,10 +121,10 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
     })]
 }
 
-fn fail(item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
+fn fail(job: &Job, item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
     let WorkItem { stage, scene, attempt } = item;
     let failed = JobEvent::StageFailed { stage, scene, attempt, error: error.clone() };
-    let next = if error.retryable && attempt < most_attempts {
+    let next = if error.retryable && attempt - job.retired(stage, scene) < most_attempts {
         JobEvent::StageRetryScheduled { item: WorkItem { attempt: attempt + 1, ..item }, delay_ms }
     } else {
         JobEvent::JobFailed { stage, error }
@@ -159,7 +159,10 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
     if from > latest {
         return Err(Rejection::TooLate { from, latest });
     }
-    Ok(vec![JobEvent::JobReprocessRequested { from }, schedule(from, None)])
+    // All attempts so far are retired by the first of these events.
+    let attempt = job.last_attempts.get(&(from, None)).copied().unwrap_or(0) + 1;
+    let first = JobEvent::StageScheduled(WorkItem { stage: from, scene: None, attempt });
+    Ok(vec![JobEvent::JobReprocessRequested { from }, first])
 }
 
 fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
@@ -235,7 +238,7 @@ fn fan_in(job: &Job, item: WorkItem, scene_limit: u32, scene_done: JobEvent) -> 
     let under_way = job.open_work.iter().filter(|open| open.stage == item.stage).count() as u32 - 1;
     let places = scene_limit.saturating_sub(under_way);
     let next = (scheduled..job.scenes.len() as u32).take(places as usize);
-    std::iter::once(scene_done).chain(next.map(|scene| schedule(item.stage, Some(scene)))).collect()
+    std::iter::once(scene_done).chain(next.map(|scene| schedule(job, item.stage, Some(scene)))).collect()
 }
 
 /// The results of a stage, its completion, and the work of the stage after it: one piece, or one for
@@ -247,9 +250,9 @@ fn then(job: &Job, stage: Stage, scene_limit: u32, results: Vec<JobEvent>) -> Ve
     match stage.next() {
         Some(next) if next.is_per_scene() => {
             let first = 0..scene_limit.max(1).min(job.scenes.len() as u32);
-            events.extend(first.map(|scene| schedule(next, Some(scene))));
+            events.extend(first.map(|scene| schedule(job, next, Some(scene))));
         }
-        Some(next) => events.push(schedule(next, None)),
+        Some(next) => events.push(schedule(job, next, None)),
         None => {}
     }
     events

@@ -431,7 +431,10 @@ fn a_failed_job_begins_again_where_its_events_suffice() {
     let again = failed_job().when(Command::Reprocess { from: None }).and();
     assert_eq!(
         again.0[again.0.len() - 2..],
-        [JobEvent::JobReprocessRequested { from }, JobEvent::StageScheduled(whole(from)),]
+        [
+            JobEvent::JobReprocessRequested { from },
+            JobEvent::StageScheduled(WorkItem { attempt: 2, ..whole(from) }),
+        ]
     );
     let job = again.job();
     assert_eq!((job.status, &job.failure), (Status::Queued, &None));
@@ -439,6 +442,41 @@ fn a_failed_job_begins_again_where_its_events_suffice() {
     assert!(job.scenes.iter().all(|scene| scene.narrated.is_none() && scene.code.is_none()));
     assert!(!job.has_started(from) && job.has_completed(Stage::Planning));
     assert_eq!(job.percentage, 80.0, "the bar never falls");
+}
+
+#[test]
+fn an_attempt_from_before_the_job_began_again_is_refused() {
+    let narrated_again = failed_job()
+        .when(Command::Reprocess { from: None })
+        .and()
+        .when(finish(
+            WorkItem { attempt: 2, ..whole(Stage::ScenarioCreation) },
+            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)] },
+        ))
+        .and();
+    let again = |scene| WorkItem { attempt: 2, ..of_scene(Stage::CodeGeneration, scene) };
+    assert!(narrated_again.job().open_work.iter().copied().eq([again(0), again(1)]));
+    narrated_again
+        .when(finish(of_scene(Stage::CodeGeneration, 0), code()))
+        .then_rejected(Rejection::WorkNotOpen("code_generation:0".into()));
+}
+
+#[test]
+fn a_job_that_began_again_has_all_its_attempts_again() {
+    let item = WorkItem { attempt: 2, ..whole(Stage::ScenarioCreation) };
+    let again = failed_job().when(Command::Reprocess { from: None }).and();
+    let fail = |attempt| Command::FailWork {
+        item: WorkItem { attempt, ..item },
+        error: lost(),
+        most_attempts: 2,
+        delay_ms: 0,
+    };
+    let retried = again.when(fail(2)).and();
+    assert_eq!(
+        retried.0.last(),
+        Some(&JobEvent::StageRetryScheduled { item: WorkItem { attempt: 3, ..item }, delay_ms: 0 })
+    );
+    assert_eq!(retried.when(fail(3)).and().job().status, Status::Failed);
 }
 
 #[test]

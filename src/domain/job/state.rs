@@ -36,6 +36,11 @@ pub struct Job {
     pub stages: BTreeMap<Stage, StageProgress>,
     /// Work that is scheduled and has not ended.
     pub open_work: BTreeSet<WorkItem>,
+    /// The last attempt that was scheduled at each piece of work. Numbers never repeat, so that an attempt from
+    /// before the job was begun again is not taken for one of today.
+    pub last_attempts: BTreeMap<(Stage, Option<u32>), u32>,
+    /// As they were when the job was begun again: those before do not count.
+    pub retired_attempts: BTreeMap<(Stage, Option<u32>), u32>,
     pub scenes: Vec<SceneProgress>,
     /// How many scenes of a stage have been scheduled; they are scheduled in order.
     pub scheduled_scenes: BTreeMap<Stage, u32>,
@@ -110,13 +115,13 @@ impl Job {
             }
             JobEvent::JobQueued { .. } => self.status = Status::Queued,
             JobEvent::StageScheduled(item) => {
-                self.open_work.insert(*item);
+                self.open(*item);
                 if let Some(scene) = item.scene {
                     self.scheduled_scenes.insert(item.stage, scene + 1);
                 }
             }
             JobEvent::StageRetryScheduled { item, .. } => {
-                self.open_work.insert(*item);
+                self.open(*item);
                 let progress = self.stages.entry(item.stage).or_default();
                 progress.attempts = progress.attempts.max(item.attempt);
             }
@@ -183,6 +188,7 @@ impl Job {
         self.ended_at = None;
         self.failure = None;
         self.is_discarded = false;
+        self.retired_attempts.clone_from(&self.last_attempts);
         self.stages.retain(|stage, _| *stage < from);
         self.scheduled_scenes.retain(|stage, _| *stage < from);
         if from <= Stage::Planning {
@@ -198,6 +204,16 @@ impl Job {
             self.thumbnails.clear();
         }
         self.stored.clear();
+    }
+
+    fn open(&mut self, item: WorkItem) {
+        self.open_work.insert(item);
+        self.last_attempts.insert((item.stage, item.scene), item.attempt);
+    }
+
+    /// Attempts at a piece of work that do not count any more.
+    pub fn retired(&self, stage: Stage, scene: Option<u32>) -> u32 {
+        self.retired_attempts.get(&(stage, scene)).copied().unwrap_or(0)
     }
 
     fn on_scene(&mut self, index: u32, change: impl FnOnce(&mut SceneProgress)) {
