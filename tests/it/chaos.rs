@@ -45,12 +45,12 @@ async fn nothing_is_lost_and_nothing_is_done_twice() {
     println!("REEL_SEED={seed}");
     let (jobs, kills) = (count_from("REEL_CHAOS_JOBS", 200), count_from("REEL_CHAOS_KILLS", 50));
     let mut stage = Theatre::start(seed).await;
-    let clients = stage.clients(jobs);
-    let patience =
-        PATIENCE + Duration::from_millis(400 * (jobs - jobs.min(200) + 5 * (kills - kills.min(50))) as u64);
-    stage.torment(kills, patience, || clients.are_done()).await;
-    let accepted = clients.accepted();
-    assert_eq!(accepted.len(), jobs);
+    let clients = stage.clients();
+    let extra = jobs.saturating_sub(200) + 5 * kills.saturating_sub(50);
+    let patience = PATIENCE + Duration::from_millis(400 * extra as u64);
+    stage.torment(kills, patience, || clients.accepted.lock().unwrap().len() >= jobs).await;
+    let accepted = clients.stop(|| stage.revive()).await;
+    assert!(accepted.len() >= jobs);
     stage.calm_down().await;
     stage.wait_until_all_ended(&accepted).await;
     println!("{} kills and freezes, points hit: {:?}", stage.kills, stage.points_hit());
@@ -190,16 +190,16 @@ impl Theatre {
         said.lines().filter_map(|line| line.strip_prefix("crash point ")).map(str::to_owned).collect()
     }
 
-    /// Kills and freezes until there were enough of both, and the clients are done.
-    async fn torment(&mut self, kills: usize, patience: Duration, are_done: impl Fn() -> bool) {
+    /// Kills and freezes until there was enough of it: jobs, kills, and every named point. Clients go on all the while.
+    async fn torment(&mut self, kills: usize, patience: Duration, are_enough: impl Fn() -> bool) {
         let deadline = Instant::now() + patience;
-        while !are_done() || self.kills < kills || !self.points_left.is_empty() {
+        while !are_enough() || self.kills < kills || !self.points_left.is_empty() {
             assert!(
                 Instant::now() < deadline,
-                "not in time: {} kills, points left {:?}, clients done: {}",
+                "not in time: {} kills, points left {:?}, enough jobs: {}",
                 self.kills,
                 self.points_left,
-                are_done()
+                are_enough()
             );
             self.revive();
             match self.random.below(16) {
@@ -306,10 +306,10 @@ impl Theatre {
         }
     }
 
-    fn clients(&self, jobs: usize) -> Clients {
+    fn clients(&self) -> Clients {
         let token =
             self.issuer.sign(&self.issuer.claims("user_1", "user", Duration::from_secs(3600))).unwrap();
-        Clients::start(format!("http://127.0.0.1:{}", self.api_port), token, jobs)
+        Clients::start(format!("http://127.0.0.1:{}", self.api_port), token)
     }
 
     async fn check(&self, accepted: &BTreeSet<JobId>) {
@@ -450,22 +450,25 @@ fn check_history(job_id: JobId, history: &[Envelope]) -> String {
     format!("{:?}", job.status)
 }
 
-/// Clients who ask for jobs, each under an idempotency key, until they get an answer.
+/// Clients who ask for jobs, each under an idempotency key, until they get an answer; and again, until they are
+/// stopped.
 struct Clients {
     accepted: Arc<Mutex<BTreeSet<JobId>>>,
-    jobs: usize,
-    _running: JoinSet<()>,
+    enough: CancellationToken,
+    running: JoinSet<()>,
 }
 
 impl Clients {
-    fn start(url: String, token: String, jobs: usize) -> Self {
+    fn start(url: String, token: String) -> Self {
         let accepted = Arc::<Mutex<BTreeSet<JobId>>>::default();
+        let enough = CancellationToken::new();
         let mut running = JoinSet::new();
         for client in 0..CLIENTS {
-            let (url, token, accepted) = (url.clone(), token.clone(), accepted.clone());
+            let (url, token, accepted, enough) =
+                (url.clone(), token.clone(), accepted.clone(), enough.clone());
             running.spawn(async move {
                 let http = reqwest::Client::builder().timeout(Duration::from_secs(8)).build().unwrap();
-                for number in (client..jobs).step_by(CLIENTS) {
+                for number in (client..).step_by(CLIENTS).take_while(|_| !enough.is_cancelled()) {
                     let job_id = ask(&http, &url, &token, &format!("key-{number}")).await;
                     if number % 10 == 0 {
                         cancel(&http, &url, &token, job_id).await;
@@ -475,15 +478,22 @@ impl Clients {
                 }
             });
         }
-        Self { accepted, jobs, _running: running }
+        Self { accepted, enough, running }
     }
 
-    fn accepted(&self) -> BTreeSet<JobId> {
+    /// Lets every client get its last answer. `meanwhile` keeps alive who must answer.
+    async fn stop(mut self, mut meanwhile: impl FnMut()) -> BTreeSet<JobId> {
+        self.enough.cancel();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.running.is_empty() {
+            assert!(Instant::now() < deadline, "{} clients got no answer", self.running.len());
+            meanwhile();
+            tokio::select! {
+                ended = self.running.join_next() => ended.into_iter().for_each(|ended| ended.unwrap()),
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
         self.accepted.lock().unwrap().clone()
-    }
-
-    fn are_done(&self) -> bool {
-        self.accepted.lock().unwrap().len() == self.jobs
     }
 }
 
