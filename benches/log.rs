@@ -6,7 +6,6 @@
 mod report;
 
 use std::fmt::Write;
-use std::path::Path;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +16,7 @@ use chrono::Utc;
 use reelstream::clock::Clock;
 use reelstream::config::{MediaConfig, Streams};
 use reelstream::consumers::rehearsal::{Rehearsal, handlers};
-use reelstream::consumers::{Held, StageError, StageHandler, Task, Worker, consumer_name};
+use reelstream::consumers::{StageError, StageHandler, Task, Worker};
 use reelstream::dev::{PrivateRedis, free_port};
 use reelstream::domain::job::{Command, Outcome};
 use reelstream::events::connection::Address;
@@ -31,7 +30,6 @@ use reelstream::events::{
 };
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{AttemptToken, CommandId, EventId, JobId};
-use reelstream::storage::{LocalStorage, Workspaces};
 use report::{median, memory_of, quantile};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -338,19 +336,10 @@ fn worker(server: &Server, log: &EventLog, slots: usize, stop: &CancellationToke
     streams.stages.values_mut().for_each(|stage| stage.concurrency = slots);
     let media = MediaConfig::from_environment(&|_| None).unwrap();
     let executor = Executor::new(log.clone(), Clock::system());
-    let folder: &Path = server.folder.path();
-    let worker = Worker {
-        executor: executor.clone(),
-        queue: WorkQueue::new(log),
-        doorbell: Doorbell::listen(server.address(), log.keys(), stop.clone()),
-        streams: Arc::new(streams),
-        workspaces: Workspaces::new(folder),
-        storage: LocalStorage::new(folder),
-        max_concurrent_renders: slots,
-        scene_limit: media.max_scene_concurrency,
-        consumer: consumer_name(),
-        held: Held::default(),
-    };
+    let root = server.folder.path().to_owned();
+    let media = MediaConfig { root, max_concurrent_renders: slots, ..media };
+    let doorbell = Doorbell::listen(server.address(), log.keys(), stop.clone());
+    let worker = Worker::new(executor.clone(), doorbell, streams, &media);
     (worker, executor)
 }
 
@@ -366,6 +355,20 @@ async fn request(executor: &Executor, job: JobId, priority: Priority) {
     executor.execute(job, command, &origin, None).await.unwrap();
 }
 
+/// So many jobs, requested by all clients together.
+async fn request_many(executor: &Executor, count: usize) {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let executor = executor.clone();
+        clients.spawn(async move {
+            for _ in 0..count / CLIENTS {
+                request(&executor, JobId::new(), Priority::Normal).await;
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
 struct WholeJobs {
     rate: f64,
     bytes_per_job: f64,
@@ -378,20 +381,11 @@ async fn whole_jobs(count: usize) -> WholeJobs {
     let log = server.log().await;
     let stop = CancellationToken::new();
     let (worker, executor) = worker(&server, &log, 64, &stop);
-    let queue = worker.queue.clone();
+    let queue = WorkQueue::new(&log);
     let before = used_memory(&server).await;
     let working = tokio::spawn(worker.run(handlers(Rehearsal::default()), stop.clone()));
     let began = Instant::now();
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let executor = executor.clone();
-        clients.spawn(async move {
-            for _ in 0..count / CLIENTS {
-                request(&executor, JobId::new(), Priority::Normal).await;
-            }
-        });
-    }
-    clients.join_all().await;
+    request_many(&executor, count).await;
     while queue.open().await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -445,16 +439,7 @@ async fn pick_ups(backlog: usize, count: usize) -> PickUps {
     let log = server.log().await;
     let stop = CancellationToken::new();
     let (worker, executor) = worker(&server, &log, 8, &stop);
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let executor = executor.clone();
-        clients.spawn(async move {
-            for _ in 0..backlog / CLIENTS {
-                request(&executor, JobId::new(), Priority::Normal).await;
-            }
-        });
-    }
-    clients.join_all().await;
+    request_many(&executor, backlog).await;
     let memory_before = memory_of(std::process::id(), "VmRSS");
     let (tell, mut begun) = mpsc::unbounded_channel();
     let takes = if backlog > 0 { Duration::from_millis(5) } else { Duration::ZERO };

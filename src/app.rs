@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, ApiState, Verifier};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig, Streams};
-use crate::consumers::{self, Held, StageHandler, Worker};
+use crate::consumers::{self, StageHandler, Worker};
 use crate::events::connection::{Address, Connection, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
@@ -152,18 +152,8 @@ impl App {
     }
 
     fn worker(&self) -> Worker {
-        Worker {
-            executor: self.executor.clone(),
-            queue: WorkQueue::new(self.log()),
-            held: Held::default(),
-            scene_limit: self.config.media.max_scene_concurrency,
-            doorbell: self.doorbell.clone(),
-            streams: Arc::new(self.config.streams.clone()),
-            workspaces: Workspaces::new(&self.config.media.root),
-            storage: LocalStorage::new(&self.config.media.root),
-            max_concurrent_renders: self.config.media.max_concurrent_renders,
-            consumer: consumers::consumer_name(),
-        }
+        let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
+        Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
     }
 
     async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {

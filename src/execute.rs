@@ -130,14 +130,19 @@ impl Executor {
     pub async fn load(&self, id: JobId) -> Result<LoadedJob, Error> {
         let mut loaded = LoadedJob::default();
         for envelope in self.log.history(id.aggregate(), 0).await? {
-            let recorded = decode(&envelope).map_err(|source| LogError::Upcast {
-                stream: self.log.keys().history(envelope.aggregate_id),
-                version: envelope.version,
-                source,
-            })?;
+            let recorded = self.decode(&envelope)?;
             loaded = loaded.after(&envelope, recorded.event);
         }
         Ok(loaded)
+    }
+
+    /// Decodes an envelope of this log; the error names the history and the version.
+    pub fn decode(&self, envelope: &Envelope) -> Result<RecordedJobEvent, LogError> {
+        decode(envelope).map_err(|source| LogError::Upcast {
+            stream: self.log.keys().history(envelope.aggregate_id),
+            version: envelope.version,
+            source,
+        })
     }
 
     /// Takes out what is kept of the job: while it is being changed there is one copy of it.
@@ -172,7 +177,7 @@ impl Executor {
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
-        let kept = self.take_kept(id).filter(|loaded| loaded.job.version >= version.max(1));
+        let kept = self.take_kept(id).filter(|loaded| loaded.job.version >= version);
         // A request is for a job that nobody knows, or the append says so.
         let new = || matches!(command, Command::Request(_)).then(LoadedJob::default);
         let guess = kept.or_else(new);

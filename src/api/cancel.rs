@@ -6,12 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::{ApiState, User, user, visible_job};
+use super::{user, visible_job};
 use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
 use crate::ids::CommandId;
-use crate::projections::status::StatusView;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelAnswer {
@@ -37,9 +36,7 @@ pub struct CancelAnswer {
               (status_code = 409, description = "The job has ended already", body = super::problem::ErrorBody))
 )]
 pub async fn cancel_job(req: &mut Request, depot: &mut Depot) -> Result<Json<CancelAnswer>, Problem> {
-    let user = user(depot)?;
-    let (state, view) = visible_job(req, depot).await?;
-    cancel(&state, &user, view).await.map(Json)
+    cancel(req, depot).await.map(Json)
 }
 
 /// Cancel a job
@@ -57,18 +54,14 @@ pub async fn cancel_job_in_system(
     req: &mut Request,
     depot: &mut Depot,
 ) -> Result<Json<CancelAnswer>, Problem> {
-    let user = user(depot)?;
-    let (state, view) = visible_job(req, depot).await?;
-    cancel(&state, &user, view).await.map(Json)
+    cancel(req, depot).await.map(Json)
 }
 
-async fn cancel(state: &ApiState, user: &User, view: StatusView) -> Result<CancelAnswer, Problem> {
-    let origin = Origin {
-        command_id: CommandId::new(),
-        actor: Actor::User(user.id.clone()),
-        trace: None,
-        causation_id: None,
-    };
+async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
+    let user = user(depot)?;
+    let (state, view) = visible_job(req, depot).await?;
+    let origin =
+        Origin { command_id: CommandId::new(), actor: Actor::User(user.id), trace: None, causation_id: None };
     let command = Command::Cancel { reason: None };
     let executed = match state.executor.execute(view.job_id, command, &origin, None).await {
         Ok(executed) => executed,

@@ -1,7 +1,7 @@
 //! Which work a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::events::doorbell::StageBell;
 use crate::events::queue::Consumer;
@@ -18,15 +18,25 @@ const LIFTED: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
 pub struct Held(Arc<Mutex<HashSet<(String, String)>>>);
 
 impl Held {
+    fn entries(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contains(&self, work: &TakenWork) -> bool {
+        self.entries().contains(&entry(work))
+    }
+
     fn insert(&self, work: &TakenWork) -> bool {
-        let entry = (work.receipt.stream.clone(), work.receipt.entry_id.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(entry)
+        self.entries().insert(entry(work))
     }
 
     pub fn remove(&self, work: &TakenWork) {
-        let entry = (work.receipt.stream.clone(), work.receipt.entry_id.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
+        self.entries().remove(&entry(work));
     }
+}
+
+fn entry(work: &TakenWork) -> (String, String) {
+    (work.receipt.stream.clone(), work.receipt.entry_id.clone())
 }
 
 /// The entrance of one stage in one process.
@@ -92,22 +102,23 @@ impl Intake {
 
     /// Work that a lost call may have taken is in this consumer's pending list.
     async fn find_lost(&mut self, free: usize) -> Result<Vec<TakenWork>, Error> {
-        let mut found = vec![];
         while let Some(partition) = self.uncertain.first().copied() {
             let pending = self.queue.pending_of(partition, &self.consumer).await?;
-            let mut lost = pending.into_iter().filter(|work| self.held.insert(work));
-            found.extend(lost.by_ref().take(free - found.len()));
-            // Those that have no place yet are let go of, and found again.
-            let rest: Vec<TakenWork> = lost.collect();
-            for work in &rest {
-                self.held.remove(work);
+            let mut lost: Vec<TakenWork> =
+                pending.into_iter().filter(|work| !self.held.contains(work)).collect();
+            // Those that have no place yet are found again.
+            if lost.len() < free {
+                self.uncertain.remove(&partition);
             }
-            if !rest.is_empty() || found.len() == free {
-                break;
+            lost.truncate(free);
+            if !lost.is_empty() {
+                for work in &lost {
+                    self.held.insert(work);
+                }
+                return Ok(lost);
             }
-            self.uncertain.remove(&partition);
         }
-        Ok(found)
+        Ok(vec![])
     }
 
     /// Where to take next, and how many at most.

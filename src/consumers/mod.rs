@@ -36,9 +36,8 @@ mod task;
 
 pub use error::StageError;
 pub use heartbeat::running_workers;
-pub use intake::Held;
 pub use rebuild::{Rebuilt, rebuild};
-pub use runner::{Worker, consumer_name};
+pub use runner::Worker;
 pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;

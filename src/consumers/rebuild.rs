@@ -12,7 +12,7 @@ use super::runner::LOG_PAUSE;
 use crate::domain::job::{Job, Status, scheduled_work};
 use crate::events::job::WorkItem;
 use crate::events::work::ScheduledWork;
-use crate::events::{Envelope, Error as LogError, WorkQueue};
+use crate::events::{Envelope, WorkQueue};
 use crate::execute::{self, Error, Executor};
 use crate::ids::JobId;
 use crate::telemetry::chain;
@@ -31,7 +31,6 @@ pub struct Rebuilt {
 #[derive(Default)]
 struct Seen {
     job: Job,
-    last: Option<DateTime<Utc>>,
     scheduled: BTreeMap<WorkItem, (ScheduledWork, DateTime<Utc>)>,
 }
 
@@ -94,14 +93,14 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
             see(executor, &mut seen, envelope)?;
         }
         // Jobs that have ended are most of a log; only what says so of them is needed.
-        seen.retain(|_, seen| !matches!(seen.job.status, Status::Completed));
+        seen.retain(|_, seen| seen.job.status != Status::Completed);
     }
     let now = executor.clock().now();
     let mut rebuilt = Rebuilt::default();
-    for (job_id, Seen { job, last, scheduled }) in seen {
+    for (job_id, Seen { job, scheduled }) in seen {
         let id = job_id.aggregate();
         if job.status == Status::Failed && !job.is_discarded {
-            queue.mark_again(id, Some(last.unwrap_or(now).timestamp_millis())).await?;
+            queue.mark_again(id, Some(job.ended_at.unwrap_or(now).timestamp_millis())).await?;
             rebuilt.dead_letters += 1;
         }
         if job.has_ended() {
@@ -122,15 +121,10 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
 }
 
 fn see(executor: &Executor, seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
-    let recorded = execute::decode(envelope).map_err(|source| LogError::Upcast {
-        stream: executor.log().keys().history(envelope.aggregate_id),
-        version: envelope.version,
-        source,
-    })?;
+    let recorded = executor.decode(envelope)?;
     let scheduled = scheduled_work(&recorded.event);
     let of_job = seen.entry(JobId(envelope.aggregate_id.0)).or_default();
     of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
-    of_job.last = Some(recorded.recorded_at);
     if let Some((item, delay_ms)) = scheduled {
         let due = recorded.recorded_at + TimeDelta::milliseconds(delay_ms as i64);
         of_job.scheduled.insert(item, (execute::scheduled_by(envelope, &of_job.job, (item, delay_ms)), due));

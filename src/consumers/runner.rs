@@ -12,7 +12,7 @@ use super::attempt::Attempt;
 use super::intake::{Held, Intake};
 use super::task::StageHandler;
 use super::{heartbeat, rebuild, retry, takeover};
-use crate::config::{StageSettings, Streams};
+use crate::config::{MediaConfig, StageSettings, Streams};
 use crate::domain::job::Status;
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
@@ -33,27 +33,43 @@ const DRAIN: Duration = Duration::from_millis(1500);
 /// Runs the stages of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
-    pub executor: Executor,
-    pub queue: WorkQueue,
-    pub doorbell: Doorbell,
-    pub streams: Arc<Streams>,
-    pub workspaces: Workspaces,
-    pub storage: LocalStorage,
-    pub max_concurrent_renders: usize,
+    pub(super) executor: Executor,
+    pub(super) queue: WorkQueue,
+    doorbell: Doorbell,
+    pub(super) streams: Arc<Streams>,
+    pub(super) workspaces: Workspaces,
+    storage: LocalStorage,
+    max_concurrent_renders: usize,
     /// Scenes of one job that are worked on at a time.
-    pub scene_limit: u32,
+    pub(super) scene_limit: u32,
     /// Unique to this start of the process.
-    pub consumer: String,
-    pub held: Held,
+    pub(super) consumer: String,
+    pub(super) held: Held,
 }
 
 /// A consumer name that no other process start has.
-pub fn consumer_name() -> String {
+fn consumer_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}-{}-{}", std::process::id(), Uuid::now_v7().simple())
 }
 
 impl Worker {
+    /// A worker under a consumer name of its own; its stages' files are under `media.root`.
+    pub fn new(executor: Executor, doorbell: Doorbell, streams: Streams, media: &MediaConfig) -> Self {
+        Self {
+            queue: WorkQueue::new(executor.log()),
+            executor,
+            doorbell,
+            streams: Arc::new(streams),
+            workspaces: Workspaces::new(&media.root),
+            storage: LocalStorage::new(&media.root),
+            max_concurrent_renders: media.max_concurrent_renders,
+            scene_limit: media.max_scene_concurrency,
+            consumer: consumer_name(),
+            held: Held::default(),
+        }
+    }
+
     /// Runs until `stop`; then finishes what is running, or hands it back.
     pub async fn run(self, handlers: Vec<Arc<dyn StageHandler>>, stop: CancellationToken) {
         rebuild::where_incomplete(&self.executor, &self.queue, &stop).await;

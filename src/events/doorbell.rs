@@ -43,7 +43,7 @@ struct Bells {
 }
 
 impl StageBell {
-    /// The partitions where work of the priority may wait, beginning with `first`.
+    /// A partition where work of the priority may wait; the first one from `first` on, round in a circle.
     pub fn waiting(&self, priority: Priority, first: u16) -> Option<u16> {
         let count = self.waiting.len() as u16;
         (0..count).map(|offset| (first + offset) % count).find(|partition| {

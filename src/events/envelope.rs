@@ -141,16 +141,14 @@ impl Envelope {
                 meta.push(if meta.is_empty() { b'[' } else { b',' });
                 let text = std::str::from_utf8(value).expect("all values are text");
                 serde_json::to_writer(&mut meta, text).expect("a text is written to memory");
+                return;
             }
-        });
-        meta.push(b']');
-        self.each_value(|name, value| {
+            // The last of all fields, so `meta` is whole by now.
             if name == "data" {
+                meta.push(b']');
                 take(&meta);
-                take(value);
-            } else if Self::STORED.contains(&name) {
-                take(value);
             }
+            take(value);
         });
     }
 

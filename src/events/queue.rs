@@ -99,7 +99,7 @@ impl WorkQueue {
     }
 
     /// Takes up to `count` pieces of work in the order of their turns. They stay with the consumer until
-    /// an append acknowledges them. A count of 0 only looks.
+    /// an append acknowledges them.
     pub async fn take(
         &self,
         partition: u16,
@@ -226,39 +226,38 @@ impl WorkQueue {
 
     /// How long the queue of a stage is.
     pub async fn depth(&self, stage: Stage) -> Result<Depth, Error> {
-        let mut depth = Depth::default();
-        for partition in self.keys.partitions() {
-            for priority in Priority::ALL {
-                let mut command = redis::cmd("ZCARD");
-                command.arg(self.keys.waiting(partition, stage, priority));
-                depth.waiting += self.ask::<u64>("count waiting work", &command).await?;
-            }
-            let mut command = redis::cmd("XLEN");
-            command.arg(self.keys.work(partition, stage));
-            depth.taken += self.ask::<u64>("count taken work", &command).await?;
-        }
-        Ok(depth)
+        let (keys, partitions) = (&self.keys, || self.keys.partitions());
+        let waiting = partitions()
+            .flat_map(|partition| Priority::ALL.map(|priority| keys.waiting(partition, stage, priority)));
+        let taken = partitions().map(|partition| keys.work(partition, stage));
+        Ok(Depth {
+            waiting: self.sum("count waiting work", "ZCARD", waiting).await?,
+            taken: self.sum("count taken work", "XLEN", taken).await?,
+        })
     }
 
     /// Pieces of work that wait for their time, over all partitions.
     pub async fn delayed(&self) -> Result<u64, Error> {
-        self.sum("count delayed work", "ZCARD", |partition| self.keys.delayed(partition)).await
+        let delayed = self.keys.partitions().map(|partition| self.keys.delayed(partition));
+        self.sum("count delayed work", "ZCARD", delayed).await
     }
 
     /// Aggregates that have not ended.
     pub async fn open(&self) -> Result<u64, Error> {
-        self.sum("count open jobs", "SCARD", |partition| self.keys.open(partition)).await
+        let open = self.keys.partitions().map(|partition| self.keys.open(partition));
+        self.sum("count open jobs", "SCARD", open).await
     }
 
+    /// The sizes of all keys together, asked for at once.
     async fn sum(
         &self,
         attempted: &'static str,
         command: &str,
-        key: impl Fn(u16) -> String,
+        keys: impl Iterator<Item = String>,
     ) -> Result<u64, Error> {
-        let counts = self.keys.partitions().map(|partition| {
+        let counts = keys.map(|key| {
             let mut count = redis::cmd(command);
-            count.arg(key(partition));
+            count.arg(key);
             async move { self.ask::<u64>(attempted, &count).await }
         });
         Ok(futures_util::future::try_join_all(counts).await?.into_iter().sum())

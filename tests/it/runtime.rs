@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use reelstream::clock::Clock;
 use reelstream::config::{MediaConfig, Streams};
-use reelstream::consumers::{Held, StageError, StageHandler, Task, Worker, consumer_name, rebuild};
+use reelstream::consumers::{StageError, StageHandler, Task, Worker, rebuild};
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Job, Outcome, Status};
 use reelstream::events::connection::Address;
@@ -16,7 +16,6 @@ use reelstream::events::job::JobRequested;
 use reelstream::events::{Actor, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue};
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
-use reelstream::storage::{LocalStorage, Workspaces};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -118,18 +117,9 @@ impl Runtime {
     fn work(&mut self, slots: usize, plans: &[Plan]) {
         self.streams.stages.get_mut(&Stage::Initializing).unwrap().concurrency = slots;
         let media = MediaConfig::from_environment(&|_| None).unwrap();
-        let worker = Worker {
-            executor: self.executor.clone(),
-            queue: self.queue.clone(),
-            doorbell: Doorbell::listen(self.address.clone(), self.queue.keys(), self.stop.clone()),
-            streams: Arc::new(self.streams.clone()),
-            workspaces: Workspaces::new(self.folder.path()),
-            storage: LocalStorage::new(self.folder.path()),
-            max_concurrent_renders: media.max_concurrent_renders,
-            scene_limit: media.max_scene_concurrency,
-            consumer: consumer_name(),
-            held: Held::default(),
-        };
+        let media = MediaConfig { root: self.folder.path().to_owned(), ..media };
+        let doorbell = Doorbell::listen(self.address.clone(), self.queue.keys(), self.stop.clone());
+        let worker = Worker::new(self.executor.clone(), doorbell, self.streams.clone(), &media);
         let handler = Controlled {
             gate: self.gate.clone(),
             plans: Mutex::new(plans.iter().copied().collect()),

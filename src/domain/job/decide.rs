@@ -233,7 +233,7 @@ fn fan_in(job: &Job, item: WorkItem, scene_limit: u32, scene_done: JobEvent) -> 
     if job.scenes_done(item.stage) + 1 == job.scenes.len() {
         return then(job, item.stage, scene_limit, vec![scene_done]);
     }
-    let scheduled = job.scheduled_scenes.get(&item.stage).copied().unwrap_or(0);
+    let scheduled = job.scheduled_scenes(item.stage);
     // The limit may have changed since the stage was scheduled: so many places are free now.
     let under_way = job.open_work.iter().filter(|open| open.stage == item.stage).count() as u32 - 1;
     let places = scene_limit.saturating_sub(under_way);

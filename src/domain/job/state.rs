@@ -42,8 +42,6 @@ pub struct Job {
     /// As they were when the job was begun again: those before do not count.
     pub retired_attempts: BTreeMap<(Stage, Option<u32>), u32>,
     pub scenes: Vec<SceneProgress>,
-    /// How many scenes of a stage have been scheduled; they are scheduled in order.
-    pub scheduled_scenes: BTreeMap<Stage, u32>,
     pub combined: Option<Clip>,
     pub thumbnails: Vec<Thumbnail>,
     pub stored: Vec<StoredFile>,
@@ -116,9 +114,6 @@ impl Job {
             JobEvent::JobQueued { .. } => self.status = Status::Queued,
             JobEvent::StageScheduled(item) => {
                 self.open(*item);
-                if let Some(scene) = item.scene {
-                    self.scheduled_scenes.insert(item.stage, scene + 1);
-                }
             }
             JobEvent::StageRetryScheduled { item, .. } => {
                 self.open(*item);
@@ -190,7 +185,6 @@ impl Job {
         self.is_discarded = false;
         self.retired_attempts.clone_from(&self.last_attempts);
         self.stages.retain(|stage, _| *stage < from);
-        self.scheduled_scenes.retain(|stage, _| *stage < from);
         if from <= Stage::Planning {
             self.scenes.clear();
         }
@@ -209,6 +203,14 @@ impl Job {
     fn open(&mut self, item: WorkItem) {
         self.open_work.insert(item);
         self.last_attempts.insert((item.stage, item.scene), item.attempt);
+    }
+
+    /// How many scenes of a stage have been scheduled; they are scheduled in order.
+    pub fn scheduled_scenes(&self, stage: Stage) -> u32 {
+        let is_scheduled = |scene: &u32| {
+            self.last_attempts.get(&(stage, Some(*scene))) > self.retired_attempts.get(&(stage, Some(*scene)))
+        };
+        (0..self.scenes.len() as u32).take_while(is_scheduled).count() as u32
     }
 
     /// Attempts at a piece of work that do not count any more.

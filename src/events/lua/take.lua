@@ -1,9 +1,9 @@
 -- Hands out up to COUNT pieces of the work of one stage and priority that waits in one partition.
 --
 -- KEYS  1 waiting  2 turns  3 stream of taken work      ARGV  1 group  2 consumer  3 count
--- Returns {how many still wait, entries as XREADGROUP gives them}. A count of 0 only counts.
+-- Returns {how many still wait, entries as XREADGROUP gives them}.
 local waiting, turns, stream = KEYS[1], KEYS[2], KEYS[3]
-local popped = ARGV[3] == '0' and {} or redis.call('ZPOPMIN', waiting, ARGV[3])
+local popped = redis.call('ZPOPMIN', waiting, ARGV[3])
 local left = redis.call('ZCARD', waiting)
 if #popped == 0 then return {left, {}} end
 for i = 1, #popped, 2 do
