@@ -25,8 +25,10 @@ use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::projections::catalog::{self, Catalog};
 use crate::projections::status::StatusViews;
+use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
 use crate::storage::{LocalStorage, Workspaces};
+use crate::vault::Vault;
 
 /// Connections of one process to Postgres: the API's queries and one writer for each partition.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -50,28 +52,32 @@ pub struct App {
     doorbell: Doorbell,
     durability: Durability,
     statuses: StatusViews,
+    catalog: Catalog,
     handlers: Vec<Arc<dyn StageHandler>>,
-    /// Listens until the process ends, whatever stops before.
-    pool: Option<PgPool>,
+    pool: PgPool,
 }
 
 impl App {
     /// Connects to the servers and checks that they can hold what is entrusted to them.
-    pub async fn connect(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<Self> {
+    pub async fn connect(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let address = address(&config.redis)?;
         let log = connect(&address, &config.redis, &config.streams).await?;
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
-        let needs_postgres = roles.iter().any(|role| *role != Role::Worker);
-        let pool = if needs_postgres { Some(postgres(&config.postgres.url).await?) } else { None };
+        let pool = postgres(&config.postgres.url).await?;
+        catalog::migrate(&pool).await?;
+        let vault = Vault::new(pool.clone(), config.keys.master.clone());
+        let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
+        let decoder = executor.decoder().clone();
         std::fs::create_dir_all(&config.media.root)
             .with_context(|| format!("MEDIA_ROOT {} cannot be created", config.media.root.display()))?;
         Ok(Self {
             address,
-            executor: Executor::new(log.clone(), Clock::system()),
+            executor,
             doorbell,
             durability,
-            statuses: StatusViews::new(log, config.streams.retention.status_view),
+            statuses: StatusViews::new(log.clone(), decoder.clone(), config.streams.retention.status_view),
+            catalog: Catalog::new(pool.clone(), log, decoder),
             handlers: consumers::handlers(&config.media),
             pool,
             config,
@@ -87,13 +93,12 @@ impl App {
         self.executor.log()
     }
 
-    fn pool(&self) -> anyhow::Result<&PgPool> {
-        self.pool.as_ref().context("this role needs postgres")
-    }
-
-    fn projections(&self) -> anyhow::Result<Vec<Arc<dyn Projection>>> {
-        let catalog = Catalog::new(self.pool()?.clone(), self.log().clone());
-        Ok(vec![Arc::new(self.statuses.clone()), Arc::new(catalog)])
+    fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        vec![
+            Arc::new(self.statuses.clone()),
+            Arc::new(self.catalog.clone()),
+            Arc::new(Trail::new(self.pool.clone())),
+        ]
     }
 
     /// Runs the roles until `stop`, then drains them. `bound` is told the API's address. Stops by itself, with
@@ -118,7 +123,7 @@ impl App {
             }
         });
         if roles.contains(&Role::Projector) {
-            let projections = self.projections()?;
+            let projections = self.projections();
             let (log, doorbell) = (self.log().clone(), self.doorbell.clone());
             let ended = stop.clone();
             running.spawn(async move {
@@ -168,9 +173,9 @@ impl App {
             workspaces: Workspaces::new(&self.config.media.root),
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
-            catalog: Catalog::new(self.pool()?.clone(), self.log().clone()),
-            projections: self.projections()?,
-            pool: self.pool()?.clone(),
+            catalog: self.catalog.clone(),
+            projections: self.projections(),
+            pool: self.pool.clone(),
             storage: LocalStorage::new(&self.config.media.root),
             media: self.config.media.clone(),
             streams: self.config.streams.clone(),
@@ -253,14 +258,14 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
     Ok(weakest)
 }
 
-async fn postgres(url: &str) -> anyhow::Result<PgPool> {
+/// Connections to Postgres.
+pub async fn postgres(url: &str) -> anyhow::Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(POSTGRES_PATIENCE)
         .connect(url)
         .await
         .context("postgres at DATABASE_URL does not answer")?;
-    catalog::migrate(&pool).await?;
     Ok(pool)
 }
 

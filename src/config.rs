@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::events::{Quality, Stage};
+use crate::vault::MasterKey;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,6 +17,9 @@ pub enum Error {
     Missing { name: &'static str, what: &'static str },
     #[error("{name} is `{value}`, but must be {expected}")]
     Invalid { name: &'static str, value: String, expected: &'static str },
+    /// Its value is nobody's business.
+    #[error("{name} must be {expected}")]
+    Secret { name: &'static str, expected: String },
     #[error("cannot read {path}")]
     File { path: PathBuf, source: std::io::Error },
     #[error("{origin}: {message}")]
@@ -32,6 +36,7 @@ pub struct Config {
     pub api: ApiConfig,
     pub auth: AuthConfig,
     pub media: MediaConfig,
+    pub keys: KeysConfig,
     pub streams: Streams,
 }
 
@@ -79,6 +84,13 @@ pub struct MediaConfig {
     pub max_scene_concurrency: u32,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct KeysConfig {
+    /// `REEL_MASTER_KEY`: 32 bytes in Base64, with which the keys of users' content are wrapped. Whoever loses it
+    /// has erased all users.
+    pub master: MasterKey,
 }
 
 /// `streams.toml`; `REEL_STREAMS` names another file.
@@ -134,6 +146,7 @@ impl Config {
             api: ApiConfig::from_environment(env)?,
             auth: AuthConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
+            keys: KeysConfig::from_environment(env)?,
             streams: Streams::from_environment(env)?,
         })
     }
@@ -155,8 +168,19 @@ impl RedisConfig {
     }
 }
 
+impl KeysConfig {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        let name = "REEL_MASTER_KEY";
+        let what =
+            "what wraps the keys of users' content; `openssl rand -base64 32` makes one, which must be kept";
+        let master = MasterKey::parse(&required(env, name, what)?);
+        let expected = "32 bytes in Base64, as `openssl rand -base64 32` makes them".to_owned();
+        Ok(Self { master: master.map_err(|_| Error::Secret { name, expected })? })
+    }
+}
+
 impl PostgresConfig {
-    fn from_environment(env: Environment) -> Result<Self, Error> {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let url = required(
             env,
             "DATABASE_URL",

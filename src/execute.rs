@@ -11,9 +11,10 @@ use crate::events::job::{RecordedJobEvent, WorkItem};
 use crate::events::work::{Receipt, ScheduledWork, requester};
 use crate::events::{
     Actor, AggregateKind, Append, Appended, CHAIN_START, Envelope, Error as LogError, EventLog, JobEvent,
-    upcast,
+    SystemEvent, content, upcast,
 };
-use crate::ids::{AttemptToken, CommandId, EventId, JobId};
+use crate::ids::{AggregateId, AttemptToken, CommandId, EventId, JobId};
+use crate::vault::{self, Vault};
 
 /// How often a decision is made again because somebody else appended first. Each round one writer
 /// gets through, so this bounds the writers that may meet at one job.
@@ -28,10 +29,42 @@ pub enum Error {
     Rejected(#[from] Rejection),
     #[error("the event log failed")]
     Log(#[from] LogError),
+    #[error("event {version} of job {job} cannot be decoded")]
+    Decode { job: JobId, version: u64, source: DecodeError },
+    #[error("the content of an event cannot be sealed")]
+    Seal(#[source] vault::Error),
     #[error("an event cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
     #[error("job {job} changed {tries} times while a command was being decided")]
     Contended { job: JobId, tries: u32 },
+}
+
+impl Error {
+    /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Error::Log(error) => error.is_passing(),
+            Error::Seal(error) => error.is_passing(),
+            Error::Decode { source, .. } => source.is_passing(),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error(transparent)]
+    Shape(#[from] upcast::Error),
+    #[error("its content cannot be opened")]
+    Vault(#[from] vault::Error),
+    #[error("its content does not fit into it")]
+    Content(#[from] serde_json::Error),
+}
+
+impl DecodeError {
+    pub fn is_passing(&self) -> bool {
+        matches!(self, DecodeError::Vault(error) if error.is_passing())
+    }
 }
 
 /// Where a command comes from.
@@ -104,10 +137,59 @@ pub struct Executed {
 pub struct Executor {
     log: EventLog,
     clock: Clock,
+    decoder: Decoder,
     kept: Arc<Mutex<LruCache<JobId, LoadedJob>>>,
 }
 
-/// Decodes an envelope of a job, any schema.
+/// Reads events, with the content that is sealed in them where there is a key to it.
+#[derive(Clone, Default)]
+pub struct Decoder {
+    vault: Option<Vault>,
+}
+
+impl Decoder {
+    /// `None` reads events without their sealed content, and writes new ones unsealed.
+    pub fn new(vault: Option<Vault>) -> Self {
+        Self { vault }
+    }
+
+    /// Decodes an envelope of a job, any schema.
+    pub async fn decode(&self, envelope: &Envelope) -> Result<RecordedJobEvent, DecodeError> {
+        let opened = self.open(envelope).await?;
+        let data = opened.as_deref().unwrap_or(&envelope.data);
+        let event = upcast::decode(&envelope.event_type, envelope.schema, data)?;
+        Ok(RecordedJobEvent { version: envelope.version, recorded_at: envelope.recorded_at, event })
+    }
+
+    /// The data of an event with its content in place; `None` where nothing is sealed, or there is no key to it.
+    pub async fn open(&self, envelope: &Envelope) -> Result<Option<String>, DecodeError> {
+        let (Some(vault), Some(sealed)) = (&self.vault, content::sealed(&envelope.data)) else {
+            return Ok(None);
+        };
+        match vault.open(sealed, &place(envelope)).await? {
+            Some(taken) => Ok(Some(content::put_back(&envelope.data, &taken)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Seals the personal content of an event, if it has some and there is a vault.
+    async fn seal(&self, user: &str, envelope: &mut Envelope) -> Result<(), Error> {
+        let Some(vault) = &self.vault else { return Ok(()) };
+        if let Some((data, taken)) = content::take(&envelope.event_type, &envelope.data)? {
+            let key = vault.key_of(user).await.map_err(Error::Seal)?;
+            let sealed = key.seal(&taken, &place(envelope)).map_err(Error::Seal)?;
+            envelope.data = content::with_sealed(&data, &sealed);
+        }
+        Ok(())
+    }
+}
+
+/// What ties sealed content to its event.
+fn place(envelope: &Envelope) -> String {
+    format!("{}:{}", envelope.aggregate_id, envelope.version)
+}
+
+/// Decodes an envelope of a job, any schema, without what is sealed in it.
 pub fn decode(envelope: &Envelope) -> Result<RecordedJobEvent, upcast::Error> {
     let event = upcast::decode(&envelope.event_type, envelope.schema, &envelope.data)?;
     Ok(RecordedJobEvent { version: envelope.version, recorded_at: envelope.recorded_at, event })
@@ -115,7 +197,17 @@ pub fn decode(envelope: &Envelope) -> Result<RecordedJobEvent, upcast::Error> {
 
 impl Executor {
     pub fn new(log: EventLog, clock: Clock) -> Self {
-        Self { log, clock, kept: Arc::new(Mutex::new(LruCache::new(JOBS_KEPT))) }
+        let kept = Arc::new(Mutex::new(LruCache::new(JOBS_KEPT)));
+        Self { log, clock, decoder: Decoder::default(), kept }
+    }
+
+    /// Seals and opens the content of events with the keys of their users.
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { decoder: Decoder::new(Some(vault)), ..self }
+    }
+
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     pub fn log(&self) -> &EventLog {
@@ -130,19 +222,64 @@ impl Executor {
     pub async fn load(&self, id: JobId) -> Result<LoadedJob, Error> {
         let mut loaded = LoadedJob::default();
         for envelope in self.log.history(id.aggregate(), 0).await? {
-            let recorded = self.decode(&envelope)?;
+            let recorded = self.decode(&envelope).await?;
             loaded = loaded.after(&envelope, recorded.event);
         }
         Ok(loaded)
     }
 
-    /// Decodes an envelope of this log; the error names the history and the version.
-    pub fn decode(&self, envelope: &Envelope) -> Result<RecordedJobEvent, LogError> {
-        decode(envelope).map_err(|source| LogError::Upcast {
-            stream: self.log.keys().history(envelope.aggregate_id),
-            version: envelope.version,
-            source,
-        })
+    /// Decodes an envelope of a job; the error names the job and the version.
+    pub async fn decode(&self, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
+        let (job, version) = (JobId(envelope.aggregate_id.0), envelope.version);
+        self.decoder.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
+    }
+
+    /// Records an event that is not about a job, after all that the aggregate's history holds.
+    pub async fn record(
+        &self,
+        kind: AggregateKind,
+        id: AggregateId,
+        event: &SystemEvent,
+        actor: Actor,
+    ) -> Result<u64, Error> {
+        let command_id = CommandId::new();
+        for _ in 0..CONFLICT_TRIES {
+            let last = self.log.history(id, 0).await?.pop();
+            let data = serde_json::to_value(event)?["data"].to_string();
+            let mut envelope = Envelope {
+                event_id: EventId::new(),
+                aggregate: kind,
+                aggregate_id: id,
+                version: last.as_ref().map_or(0, |last| last.version) + 1,
+                event_type: event.type_name().to_owned(),
+                schema: 1,
+                recorded_at: self.clock.now(),
+                command_id,
+                causation_id: last.as_ref().map(|last| last.event_id),
+                correlation_id: command_id.to_string(),
+                actor: actor.clone(),
+                traceparent: String::new(),
+                prev_hash: last.map_or_else(|| CHAIN_START.to_owned(), |last| last.hash),
+                hash: String::new(),
+                data,
+            };
+            envelope.hash = envelope.compute_hash();
+            let append = Append {
+                aggregate_id: id,
+                expected_version: envelope.version - 1,
+                command_id,
+                events: std::slice::from_ref(&envelope),
+                work: &[],
+                mark: None,
+                done: None,
+            };
+            match self.log.append(&append).await {
+                Ok(appended) => return Ok(appended.version()),
+                Err(LogError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended { job: JobId(id.0), tries: CONFLICT_TRIES })
     }
 
     /// Takes out what is kept of the job: while it is being changed there is one copy of it.
@@ -261,7 +398,7 @@ impl Executor {
         origin: &Origin,
         done: Option<&Receipt>,
     ) -> Result<Executed, Error> {
-        let envelopes = self.seal(id, &loaded, &decided, origin)?;
+        let envelopes = self.seal(id, &loaded, &decided, origin).await?;
         let (mark, expected_version) = (job::mark(&decided), loaded.job.version);
         let mut after = loaded;
         let mut work = vec![];
@@ -288,8 +425,8 @@ impl Executor {
         }
     }
 
-    /// Puts the events into envelopes, each chained to the one before.
-    fn seal(
+    /// Puts the events into envelopes, each with its content sealed, and chained to the one before.
+    async fn seal(
         &self,
         id: JobId,
         loaded: &LoadedJob,
@@ -302,6 +439,10 @@ impl Executor {
             traceparent: loaded.traceparent.clone(),
         };
         let trace = origin.trace.clone().unwrap_or_else(going_on);
+        let user = match events.first() {
+            Some(JobEvent::JobRequested(requested)) => &requested.user_id,
+            _ => &loaded.job.user_id,
+        };
         let mut prev_hash = loaded.last_hash.clone();
         let mut envelopes = Vec::with_capacity(events.len());
         for (version, event) in (loaded.job.version + 1..).zip(events) {
@@ -322,6 +463,7 @@ impl Executor {
                 hash: String::new(),
                 data: upcast::encode(event)?,
             };
+            self.decoder.seal(user, &mut envelope).await?;
             envelope.hash = envelope.compute_hash();
             prev_hash = envelope.hash.clone();
             envelopes.push(envelope);

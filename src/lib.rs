@@ -29,3 +29,4 @@ pub mod projections;
 pub mod scene;
 pub mod storage;
 pub mod telemetry;
+pub mod vault;

@@ -101,6 +101,15 @@ pub struct Reveal {
     pub part: Option<usize>,
 }
 
+impl Scene {
+    /// The scene without its words.
+    pub fn erase_content(&mut self) {
+        self.title.clear();
+        self.blocks.clear();
+        self.steps.clear();
+    }
+}
+
 impl RichText {
     pub fn plain(text: impl Into<String>) -> Self {
         Self(vec![Span { text: text.into(), style: SpanStyle::Plain }])

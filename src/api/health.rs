@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
 use crate::events::Stage;
+use crate::projections::halts::{self, Halt};
 use crate::projections::lag;
 
 /// No component may hold up the answer longer than this.
@@ -186,6 +187,16 @@ async fn workers(state: &ApiState) -> Finding {
 async fn projections(state: &ApiState) -> Finding {
     let mut details = vec![];
     let mut level = Level::Healthy;
+    match halts::all(state.executor.log()).await {
+        Ok(halts) => {
+            for halt in halts {
+                level = Level::Degraded;
+                let Halt { projection, partition, seq, .. } = halt;
+                details.push(format!("{projection} is halted at event {seq} of partition {partition}"));
+            }
+        }
+        Err(error) => return away("the list of halted projections", &error),
+    }
     for projection in &state.projections {
         match lag(state.executor.log(), projection.as_ref()).await {
             Ok(events) => {

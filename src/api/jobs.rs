@@ -37,10 +37,14 @@ pub async fn list_job_events(req: &mut Request, depot: &mut Depot) -> Result<Jso
     let log = state.executor.log();
     let history =
         log.history(view.job_id.aggregate(), from_version - 1).await.map_err(projections::Error::from)?;
-    let events = history
-        .iter()
-        .map(serde_json::to_value)
-        .collect::<Result<_, _>>()
-        .map_err(projections::Error::from)?;
+    let mut events = Vec::with_capacity(history.len());
+    for mut envelope in history {
+        // The job's own user reads what they wrote; what is recorded, and hashed, is what auditors read.
+        let (job, version) = (view.job_id, envelope.version);
+        let opened = state.executor.decoder().open(&envelope).await;
+        let opened = opened.map_err(|source| projections::Error::Decode { job, version, source })?;
+        envelope.data = opened.unwrap_or(envelope.data);
+        events.push(serde_json::to_value(&envelope).map_err(projections::Error::from)?);
+    }
     Ok(Json(EventsAnswer { job_id: view.job_id.0, events }))
 }

@@ -11,6 +11,7 @@ mod generate_request;
 mod health;
 mod jobs;
 mod metadata;
+mod metrics;
 mod problem;
 mod reprocess;
 mod status;
@@ -93,6 +94,7 @@ pub fn service(state: Arc<ApiState>, verifier: Verifier) -> Service {
         .push(versioned())
         .push(Router::with_path("healthz").get(health::healthz))
         .push(Router::with_path("readyz").get(health::readyz))
+        .push(Router::with_path("metrics").get(metrics::serve_metrics))
         .push(Router::with_path("openapi.json").get(serve_openapi));
     Service::new(router)
         .hoop(RequestId)

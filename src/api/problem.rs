@@ -210,7 +210,11 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the event log is out of reach for the moment")
             }
-            execute::Error::Encode(_) => {
+            error if error.is_passing() => {
+                tracing::error!(error = %chain(&error), "a command failed");
+                Problem::unavailable("the keys of users' content are out of reach for the moment")
+            }
+            execute::Error::Encode(_) | execute::Error::Decode { .. } | execute::Error::Seal(_) => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::internal()
             }

@@ -14,11 +14,13 @@ use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
-    ApiConfig, AuthConfig, Config, MediaConfig, PostgresConfig, RedisConfig, Streams, process_environment,
+    ApiConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig, Streams,
+    process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use crate::ids::JobId;
 use crate::telemetry;
+use crate::vault::MasterKey;
 
 const SHIPPED_SCRIPT: &str = include_str!("../../examples/event-sourcing.md");
 const DEV_USER: &str = "user_dev";
@@ -54,6 +56,7 @@ impl Stack {
                 authorized_parties: vec![],
             },
             media,
+            keys: KeysConfig { master: MasterKey::parse(&kept_key(&data.join("master-key"))?)? },
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })
@@ -62,6 +65,20 @@ impl Stack {
     fn token(&self) -> anyhow::Result<String> {
         Ok(self.issuer.sign(&self.issuer.claims(DEV_USER, "user", TOKEN_LIFETIME))?)
     }
+}
+
+/// The master key of a data folder, made when it is new.
+fn kept_key(path: &Path) -> anyhow::Result<String> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Ok(text) = std::fs::read_to_string(path) {
+        return Ok(text);
+    }
+    let key = MasterKey::generate()?;
+    let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(key.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(key)
 }
 
 fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
@@ -82,7 +99,7 @@ async fn with_roles<T>(
     body: impl AsyncFnOnce(String) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let roles = [Role::Api, Role::Worker, Role::Projector];
-    let app = App::connect(stack.config.clone(), &roles, stop.clone()).await?;
+    let app = App::connect(stack.config.clone(), stop.clone()).await?;
     let (tell, bound) = oneshot::channel();
     let running = {
         let stop = stop.clone();

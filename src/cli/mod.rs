@@ -3,6 +3,7 @@
 mod client;
 mod demo;
 mod operator;
+mod projections;
 mod watch;
 
 use std::path::PathBuf;
@@ -96,6 +97,11 @@ enum Command {
         #[command(subcommand)]
         command: operator::Queues,
     },
+    /// Read models: how far they are, rebuild and verify them; reads REDIS_URL, DATABASE_URL and REEL_MASTER_KEY
+    Projections {
+        #[command(subcommand)]
+        command: projections::Projections,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -150,6 +156,7 @@ impl Arguments {
             }
             Command::DeadLetters { command } => operator::dead_letters(command).await,
             Command::Queues { command } => operator::queues(command).await,
+            Command::Projections { command } => projections::projections(command).await,
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }
@@ -182,7 +189,7 @@ async fn serve(role: Role) -> anyhow::Result<()> {
     telemetry::init("info");
     let config = Config::from_environment(&process_environment)?;
     let stop = app::stop_on_signals()?;
-    let app = App::connect(config, &[role], stop.clone()).await?;
+    let app = App::connect(config, stop.clone()).await?;
     #[cfg(feature = "chaos")]
     let app = match rehearsal() {
         Some(rehearsal) => app.with_handlers(crate::consumers::rehearsal::handlers(rehearsal)),

@@ -4,17 +4,19 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
+use sqlx::PgPool;
 
 use super::say;
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{RedisConfig, Streams, process_environment};
+use crate::config::{KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
 use crate::events::{Actor, EventLog, Stage, WorkQueue};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::{CommandId, JobId};
 use crate::telemetry;
+use crate::vault::Vault;
 
 #[derive(Subcommand)]
 pub enum DeadLetters {
@@ -46,38 +48,62 @@ pub enum Queues {
     Rebuild,
 }
 
-struct Operator {
-    executor: Executor,
-    queue: WorkQueue,
+/// Connects to the servers as a role does.
+pub struct Operator {
+    pub executor: Executor,
+    pub queue: WorkQueue,
+    pub streams: Streams,
 }
 
 impl Operator {
-    async fn connect() -> anyhow::Result<Self> {
+    /// With REDIS_URL alone. What users wrote stays sealed unless DATABASE_URL and REEL_MASTER_KEY are set, too.
+    pub async fn connect() -> anyhow::Result<Self> {
         telemetry::init("warn");
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
         let (log, queue) = app::connect_log(&redis, &streams).await?;
-        Ok(Self { executor: Executor::new(log, Clock::system()), queue })
+        let mut executor = Executor::new(log, Clock::system());
+        if ["DATABASE_URL", "REEL_MASTER_KEY"].iter().all(|name| process_environment(name).is_some()) {
+            executor = executor.with_vault(vault(&postgres().await?)?);
+        }
+        Ok(Self { executor, queue, streams })
     }
 
-    fn log(&self) -> &EventLog {
+    /// With the read models; gives the connections to Postgres, too.
+    pub async fn with_postgres() -> anyhow::Result<(Self, PgPool)> {
+        let mut operator = Self::connect().await?;
+        let pool = postgres().await?;
+        operator.executor = operator.executor.with_vault(vault(&pool)?);
+        Ok((operator, pool))
+    }
+
+    pub fn log(&self) -> &EventLog {
         self.executor.log()
     }
 
-    async fn order(&self, job_id: JobId, command: job::Command) -> anyhow::Result<job::Job> {
+    /// Who is recorded as the cause of what is done here.
+    pub fn actor(&self) -> Actor {
         let user = process_environment("USER").unwrap_or_else(|| "operator".to_owned());
-        let origin = Origin {
-            command_id: CommandId::new(),
-            actor: Actor::User(format!("operator {user}")),
-            trace: None,
-            causation_id: None,
-        };
+        Actor::User(format!("operator {user}"))
+    }
+
+    pub async fn order(&self, job_id: JobId, command: job::Command) -> anyhow::Result<job::Job> {
+        let origin =
+            Origin { command_id: CommandId::new(), actor: self.actor(), trace: None, causation_id: None };
         match self.executor.execute(job_id, command, &origin, None).await {
             Ok(executed) => Ok(executed.loaded.into_job()),
             Err(execute::Error::Rejected(rejection)) => bail!("job {job_id}: {rejection}"),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+async fn postgres() -> anyhow::Result<PgPool> {
+    app::postgres(&PostgresConfig::from_environment(&process_environment)?.url).await
+}
+
+fn vault(pool: &PgPool) -> anyhow::Result<Vault> {
+    Ok(Vault::new(pool.clone(), KeysConfig::from_environment(&process_environment)?.master))
 }
 
 pub async fn dead_letters(command: DeadLetters) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use super::runner::LOG_PAUSE;
 use crate::domain::job::{Job, Status, scheduled_work};
 use crate::events::job::WorkItem;
 use crate::events::work::ScheduledWork;
-use crate::events::{Envelope, WorkQueue};
+use crate::events::{AggregateKind, Envelope, WorkQueue};
 use crate::execute::{self, Error, Executor};
 use crate::ids::JobId;
 use crate::telemetry::chain;
@@ -49,7 +49,7 @@ pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, sto
                     );
                 }
                 Ok(_) => {}
-                Err(Error::Log(error)) if error.is_passing() && !stop.is_cancelled() => {
+                Err(error) if error.is_passing() && !stop.is_cancelled() => {
                     tracing::warn!(partition, error = %chain(&error), "cannot look at the queues, trying again");
                     tokio::time::sleep(LOG_PAUSE).await;
                     continue;
@@ -90,7 +90,7 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
         let Some((last, _)) = events.last() else { break };
         after = *last;
         for (_, envelope) in &events {
-            see(executor, &mut seen, envelope)?;
+            see(&mut seen, envelope)?;
         }
         // Jobs that have ended are most of a log; only what says so of them is needed.
         seen.retain(|_, seen| seen.job.status != Status::Completed);
@@ -120,8 +120,16 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
     Ok(rebuilt)
 }
 
-fn see(executor: &Executor, seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
-    let recorded = executor.decode(envelope)?;
+fn see(seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
+    if envelope.aggregate != AggregateKind::Job {
+        return Ok(());
+    }
+    // What is queued does not depend on anyone's words.
+    let recorded = execute::decode(envelope).map_err(|source| Error::Decode {
+        job: JobId(envelope.aggregate_id.0),
+        version: envelope.version,
+        source: source.into(),
+    })?;
     let scheduled = scheduled_work(&recorded.event);
     let of_job = seen.entry(JobId(envelope.aggregate_id.0)).or_default();
     of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::error::StageError;
 use super::task::{StageHandler, Task};
-use crate::domain::job::Outcome;
+use crate::domain::job::{Job, Outcome};
 use crate::events::Stage;
 use crate::events::job::{Clip, NarratedScene, StorageTarget, VideoFacts};
+use crate::ids::JobId;
 use crate::scene::{Block, Layout, RichText, Scene, SceneTimeline, Step};
 
 /// How the pretended work goes.
@@ -57,32 +58,29 @@ impl StageHandler for Pretend {
         if self.rehearsal.fails_one_in > 0 && chance.is_multiple_of(self.rehearsal.fails_one_in) {
             return Err(StageError::retryable("REHEARSED_FAILURE", "this attempt was to fail"));
         }
-        Ok(self.outcome(task))
+        Ok(outcome(self.stage, task.job_id, &task.job, self.rehearsal.scenes))
     }
 }
 
-impl Pretend {
-    fn outcome(&self, task: &Task) -> Outcome {
-        let clip = Clip { file: "pretended.mp4".into(), frames: 30, duration_ms: 1000, bytes: 1 };
-        match self.stage {
-            Stage::Initializing => Outcome::Initialized,
-            Stage::Planning => {
-                Outcome::Planned { scenes: vec![scene(); self.rehearsal.scenes.max(1) as usize] }
-            }
-            Stage::ScenarioCreation => Outcome::Narrated {
-                voice: "none".into(),
-                scenes: (0..task.job.scenes.len() as u32).map(narrated).collect(),
-            },
-            Stage::CodeGeneration => Outcome::CodeGenerated { language: "none".into(), code: String::new() },
-            Stage::Rendering => Outcome::Rendered { clip },
-            Stage::Combining => Outcome::Combined { clip, thumbnails: vec![] },
-            Stage::Storage => Outcome::Stored {
-                video_id: Uuid::new_v5(&task.job_id.0, b"video"),
-                target: StorageTarget::Local,
-                files: vec![],
-                video: facts(),
-            },
-        }
+/// What a stage might have led to. `scenes` is how many a plan gets.
+pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
+    let clip = Clip { file: "pretended.mp4".into(), frames: 30, duration_ms: 1000, bytes: 1 };
+    match stage {
+        Stage::Initializing => Outcome::Initialized,
+        Stage::Planning => Outcome::Planned { scenes: vec![scene(); scenes.max(1) as usize] },
+        Stage::ScenarioCreation => Outcome::Narrated {
+            voice: "none".into(),
+            scenes: (0..job.scenes.len() as u32).map(narrated).collect(),
+        },
+        Stage::CodeGeneration => Outcome::CodeGenerated { language: "none".into(), code: String::new() },
+        Stage::Rendering => Outcome::Rendered { clip },
+        Stage::Combining => Outcome::Combined { clip, thumbnails: vec![] },
+        Stage::Storage => Outcome::Stored {
+            video_id: Uuid::new_v5(&job_id.0, b"video"),
+            target: StorageTarget::Local,
+            files: vec![],
+            video: facts(),
+        },
     }
 }
 

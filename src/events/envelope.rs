@@ -11,6 +11,10 @@ use crate::ids::{AggregateId, CommandId, EventId};
 #[serde(rename_all = "snake_case")]
 pub enum AggregateKind {
     Job,
+    /// A read model: what an operator decided about it.
+    Projection,
+    /// A user: that their content was erased.
+    User,
 }
 
 /// Who caused an event.
@@ -58,12 +62,16 @@ impl AggregateKind {
     pub fn name(self) -> &'static str {
         match self {
             AggregateKind::Job => "job",
+            AggregateKind::Projection => "projection",
+            AggregateKind::User => "user",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "job" => Some(AggregateKind::Job),
+            "projection" => Some(AggregateKind::Projection),
+            "user" => Some(AggregateKind::User),
             _ => None,
         }
     }

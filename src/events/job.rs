@@ -100,6 +100,8 @@ pub enum JobEvent {
     DeadLetterDiscarded {
         reason: Option<String>,
     },
+    /// The key of the user's content is destroyed: what the job was about is gone, here and in all views.
+    ContentErased {},
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,6 +171,14 @@ pub enum ThumbnailSize {
 #[serde(rename_all = "snake_case")]
 pub enum StorageTarget {
     Local,
+}
+
+impl StorageTarget {
+    pub fn name(self) -> &'static str {
+        match self {
+            StorageTarget::Local => "local",
+        }
+    }
 }
 
 /// A file at its final place.
@@ -242,6 +252,7 @@ impl JobEvent {
             JobEvent::JobCancelled { .. } => "JobCancelled",
             JobEvent::JobReprocessRequested { .. } => "JobReprocessRequested",
             JobEvent::DeadLetterDiscarded { .. } => "DeadLetterDiscarded",
+            JobEvent::ContentErased {} => "ContentErased",
         }
     }
 

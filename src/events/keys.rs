@@ -103,9 +103,29 @@ impl Keys {
         format!("{}:{{p{}}}:view:status:{job}", self.prefix, self.partition_of(job.aggregate()))
     }
 
-    /// Checkpoint of a Redis projection in one partition.
-    pub fn checkpoint(&self, projection: &str, partition: u16) -> String {
-        format!("{}:{{p{partition}}}:checkpoint:{projection}", self.prefix)
+    /// Checkpoint of one edition of the status views in one partition.
+    pub fn status_checkpoint(&self, partition: u16, edition: u64) -> String {
+        format!("{}:{{p{partition}}}:checkpoint:status:{edition}", self.prefix)
+    }
+
+    /// Which edition of the status views is served; 1 when there is no such key.
+    pub fn status_served(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:view:status:served", self.prefix)
+    }
+
+    /// Which edition of the status views a rebuild fills.
+    pub fn status_next(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:view:status:next", self.prefix)
+    }
+
+    /// Who writes an edition of the status views; goes when its owner says nothing.
+    pub fn status_owner(&self, partition: u16, edition: u64) -> String {
+        format!("{}:{{p{partition}}}:owner:status:{edition}", self.prefix)
+    }
+
+    /// Hash of the projections that are halted: `<projection>:<partition>` -> why, as JSON.
+    pub fn halts(&self) -> String {
+        format!("{}:halts", self.prefix)
     }
 
     /// What an `Idempotency-Key` of a user stands for, for 24 hours.
@@ -143,7 +163,10 @@ mod tests {
             keys.dead_letters(partition),
             keys.queues_complete(partition),
             keys.status_view(job),
-            keys.checkpoint("status", partition),
+            keys.status_checkpoint(partition, 1),
+            keys.status_served(partition),
+            keys.status_next(partition),
+            keys.status_owner(partition, 1),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

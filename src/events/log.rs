@@ -10,7 +10,6 @@ use super::committer::{Committer, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
 use super::keys::Keys;
-use super::upcast;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
 
@@ -28,8 +27,6 @@ pub enum Error {
     Undecodable { stream: String, id: String, reason: String },
     #[error("gap in {stream}: expected entry {expected}-0, found {found}")]
     Gap { stream: String, expected: u64, found: String },
-    #[error("cannot decode event {version} of {stream}")]
-    Upcast { stream: String, version: u64, source: upcast::Error },
 }
 
 /// One atomic append. `events` may be empty, which only acknowledges.
@@ -181,7 +178,8 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "look up a command", source })
     }
 
-    /// Up to `count` events of a partition after sequence number `after`, in order and without a gap.
+    /// Up to `count` events of a partition after sequence number `after`, in order and without a gap. Ends early in
+    /// front of an entry that cannot be read; an error when that is the first one.
     pub async fn read(
         &self,
         partition: u16,
@@ -200,11 +198,14 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after + 1..).zip(entries) {
-            let (id, envelope) = parse_entry(&stream, entry)?;
-            if id.strip_suffix("-0").and_then(|seq| seq.parse().ok()) != Some(expected) {
-                return Err(Error::Gap { stream, expected, found: id });
+            match parse_entry(&stream, entry) {
+                Ok((id, _)) if id.strip_suffix("-0").and_then(|seq| seq.parse().ok()) != Some(expected) => {
+                    return Err(Error::Gap { stream, expected, found: id });
+                }
+                Ok((_, envelope)) => events.push((expected, envelope)),
+                Err(error) if events.is_empty() => return Err(error),
+                Err(_met_next_time) => break,
             }
-            events.push((expected, envelope));
         }
         Ok(events)
     }

@@ -11,6 +11,7 @@
 
 mod committer;
 pub mod connection;
+pub mod content;
 pub mod doorbell;
 mod envelope;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod log;
 pub mod queue;
 mod request;
 mod stage;
+pub mod system;
 pub mod upcast;
 pub mod work;
 
@@ -32,3 +34,4 @@ pub use log::{Append, Appended, Error, EventLog, Mark};
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, VideoRequest};
 pub use stage::Stage;
+pub use system::SystemEvent;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::content::ERASED;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRequest {
     pub topic: String,
@@ -86,6 +88,19 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
         }
+    }
+}
+
+impl VideoRequest {
+    /// The request without what its user wrote.
+    pub fn erase_content(&mut self) {
+        self.topic = ERASED.to_owned();
+        self.context = None;
+        self.script = None;
+        self.title = None;
+        self.description = None;
+        self.tags.clear();
+        self.style_preferences = None;
     }
 }
 

@@ -1,28 +1,30 @@
 //! Feeds projections: one reader for each projection and partition.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use chrono::Utc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Batch, Error, Projection};
+use super::halts::{self, Halt};
+use super::{Batch, Error, Owner, Projection, RENEW_EVERY};
 use crate::crash;
 use crate::events::EventLog;
 use crate::events::doorbell::{self, Doorbell};
-use crate::execute;
-use crate::ids::JobId;
 use crate::telemetry::chain;
 
-/// Events read at a time.
-const BATCH: usize = 500;
-
+/// Most events read at a time.
+const BATCH: usize = 2000;
 /// Pause before a server that was away is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Pause before asking again for what another process owns.
+const OWNED_ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`. What trying again does not mend halts the reader that met it; it is logged, and shows as
-/// lag. Only a log that has lost what was read before ends the run, with an error.
+/// Runs until `stop`. What trying again does not mend halts the reader that met it, until it is mended or skipped.
+/// Only a log that has lost what was read before ends the run, with an error.
 pub async fn run(
     log: EventLog,
     doorbell: Doorbell,
@@ -33,25 +35,17 @@ pub async fn run(
     let (lost, mut was_lost) = mpsc::channel(1);
     for projection in projections {
         for partition in log.keys().partitions() {
-            let (log, projection, stop) = (log.clone(), projection.clone(), stop.clone());
-            let (mut bell, lost) = (doorbell.partition(partition), lost.clone());
+            let bell = doorbell.partition(partition);
+            let mut reader = Reader { log: log.clone(), projection: projection.clone(), partition, bell };
+            let (stop, lost) = (stop.clone(), lost.clone());
             readers.spawn(async move {
-                loop {
-                    let reading = read_on(&log, projection.as_ref(), partition, &mut bell);
-                    let error = tokio::select! {
-                        () = stop.cancelled() => return,
-                        Err(error) = reading => error,
-                    };
-                    if !error.is_passing() {
-                        tracing::error!(projection = projection.name(), partition, error = %chain(&error), "projection halted");
-                        if matches!(error, Error::AheadOfLog { .. }) {
-                            // One is enough; the others find the place taken.
-                            let _told_already = lost.try_send(error);
-                        }
-                        return;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    error = reader.read() => {
+                        tracing::error!(projection = reader.projection.name(), partition, error = %chain(&error), "projection stopped");
+                        // One is enough; the others find the place taken.
+                        let _told_already = lost.try_send(error);
                     }
-                    tracing::warn!(projection = projection.name(), partition, error = %chain(&error), "projection is waiting for a server");
-                    tokio::time::sleep(PAUSE).await;
                 }
             });
         }
@@ -64,34 +58,118 @@ pub async fn run(
     }
 }
 
-/// Applies events as they come. Returns only with an error.
-async fn read_on(
-    log: &EventLog,
-    projection: &dyn Projection,
+struct Reader {
+    log: EventLog,
+    projection: Arc<dyn Projection>,
     partition: u16,
-    bell: &mut tokio::sync::watch::Receiver<()>,
-) -> Result<(), Error> {
-    let mut checkpoint = projection.checkpoint(partition).await?;
-    let head = log.head(partition).await?;
-    if checkpoint > head {
-        return Err(Error::AheadOfLog { projection: projection.name(), partition, checkpoint, head });
-    }
-    loop {
-        bell.borrow_and_update();
-        let read = log.read(partition, checkpoint, BATCH).await?;
-        let Some(&(last_seq, _)) = read.last() else {
-            doorbell::rung(bell).await;
-            continue;
-        };
-        let mut events = Vec::with_capacity(read.len());
-        for (_, envelope) in &read {
-            events.push((JobId(envelope.aggregate_id.0), execute::decode(envelope)?));
+    bell: watch::Receiver<()>,
+}
+
+impl Reader {
+    /// Owns the partition and follows it, again and again. Returns only when the log cannot be trusted.
+    async fn read(&mut self) -> Error {
+        loop {
+            let error = match self.projection.own(self.partition).await {
+                Ok(Some(owner)) => match self.follow(owner).await {
+                    Ok(never) => match never {},
+                    Err(error) => error,
+                },
+                Ok(None) => {
+                    tokio::time::sleep(OWNED_ELSEWHERE).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if matches!(error, Error::AheadOfLog { .. }) {
+                return error;
+            }
+            let (projection, partition) = (self.projection.name(), self.partition);
+            tracing::warn!(projection, partition, error = %chain(&error), "projection begins again in a moment");
+            tokio::time::sleep(PAUSE).await;
         }
-        crash::point("projection.before");
-        projection.apply(&Batch { partition, last_seq, events }).await?;
-        crash::point("projection.after");
-        checkpoint = last_seq;
     }
+
+    /// Applies events as they come, while it is the owner.
+    async fn follow(&mut self, mut owner: Box<dyn Owner>) -> Result<std::convert::Infallible, Error> {
+        let (name, partition) = (self.projection.name(), self.partition);
+        let head = self.log.head(partition).await?;
+        if owner.checkpoint() > head {
+            let checkpoint = owner.checkpoint();
+            return Err(Error::AheadOfLog { projection: name, partition, checkpoint, head });
+        }
+        let mut skips = halts::skips(&self.log, name, partition).await?;
+        let mut most = BATCH;
+        let mut halted_at = None;
+        // By this process or by the owner before.
+        let mut may_be_noted = true;
+        loop {
+            self.bell.borrow_and_update();
+            match feed(&self.log, owner.as_mut(), partition, &skips, most, u64::MAX).await {
+                Ok(read) => {
+                    if std::mem::take(&mut may_be_noted) {
+                        halts::clear(&self.log, name, partition).await?;
+                    }
+                    most = (most * 2).min(BATCH);
+                    if read > 0 {
+                        continue;
+                    }
+                    let rung = doorbell::rung(&mut self.bell);
+                    let _looks_anyway = tokio::time::timeout(RENEW_EVERY, rung).await;
+                    owner.renew().await?;
+                }
+                Err(error) if error.is_passing() || matches!(error, Error::AheadOfLog { .. }) => {
+                    return Err(error);
+                }
+                // Halves, until the event that cannot be applied is the first one.
+                Err(_) if most > 1 => most /= 2,
+                Err(error) => {
+                    let seq = owner.checkpoint() + 1;
+                    if halted_at.replace(seq) != Some(seq) {
+                        self.halt(seq, &error).await?;
+                        may_be_noted = true;
+                    }
+                    tokio::time::sleep(RENEW_EVERY / 2).await;
+                    owner.renew().await?;
+                    skips = halts::skips(&self.log, name, partition).await?;
+                }
+            }
+        }
+    }
+
+    async fn halt(&self, seq: u64, error: &Error) -> Result<(), Error> {
+        let (projection, partition) = (self.projection.name().to_owned(), self.partition);
+        tracing::error!(projection, partition, seq, error = %chain(error), "projection halted");
+        let halt = Halt { projection, partition, seq, error: chain(error).to_string(), since: Utc::now() };
+        halts::note(&self.log, &halt).await
+    }
+}
+
+/// Applies up to `most` events that come after the owner's checkpoint, none past `until`. Gives how many were read.
+pub async fn feed(
+    log: &EventLog,
+    owner: &mut dyn Owner,
+    partition: u16,
+    skips: &BTreeSet<u64>,
+    most: usize,
+    until: u64,
+) -> Result<usize, Error> {
+    let after = owner.checkpoint();
+    let most = most.min(until.saturating_sub(after) as usize);
+    if most == 0 {
+        return Ok(0);
+    }
+    if skips.contains(&(after + 1)) {
+        owner.apply(&Batch { partition, last_seq: after + 1, events: vec![] }).await?;
+        return Ok(1);
+    }
+    let mut events = log.read(partition, after, most).await?;
+    events.retain(|(seq, _)| !skips.contains(seq));
+    let Some(&(last_seq, _)) = events.last() else { return Ok(0) };
+    let read = events.len();
+    crash::point("projection.before");
+    owner.apply(&Batch { partition, last_seq, events }).await?;
+    crash::point("projection.after");
+    Ok(read)
 }
 
 /// How many events of all partitions a projection has not applied yet.

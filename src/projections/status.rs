@@ -1,21 +1,26 @@
 //! The status view: what a polling client sees of a job, as one JSON document in Redis.
 //!
 //! Values are absolute and guarded by the job's version, and a partition's documents are written
-//! together with its checkpoint, so reading events twice changes nothing.
+//! together with its checkpoint, so reading events twice changes nothing. A view's key is a hash with a field for
+//! each edition of the read model, of which one is served and another may be being filled.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use lru::LruCache;
 use redis::Script;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Batch, Error, Projection};
+use super::{Batch, Error, OWNED_FOR, Owner, Projection, decode};
+use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
-use crate::execute;
+use crate::execute::Decoder;
 use crate::ids::JobId;
 
 pub const NAME: &str = "status";
@@ -164,6 +169,12 @@ impl StatusView {
             }
             JobEvent::JobCancelled { .. } => self.end(JobStatus::Cancelled, at),
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
+            JobEvent::ContentErased {} => {
+                self.topic = ERASED.to_owned();
+                if let Some((_, failure)) = &mut self.failure {
+                    failure.message = ERASED.to_owned();
+                }
+            }
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::JobRequested(_)
@@ -200,28 +211,51 @@ fn estimate(from: DateTime<Utc>, video_seconds: f64) -> DateTime<Utc> {
     from + TimeDelta::milliseconds((seconds * 1000.0) as i64)
 }
 
+/// Views that an owner keeps, so that most events need no question to Redis.
+const VIEWS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
 /// Writes the view, and answers from it.
 #[derive(Clone)]
 pub struct StatusViews {
     log: EventLog,
-    write: std::sync::Arc<Script>,
+    decoder: Decoder,
+    scripts: Arc<Scripts>,
     kept_after_end: Duration,
+    /// Fills the next edition instead of the one that is served.
+    fills_next: bool,
+}
+
+struct Scripts {
+    read: Script,
+    own: Script,
+    write: Script,
+    switch: Script,
 }
 
 impl StatusViews {
     /// Views of jobs that have ended go after `kept_after_end`.
-    pub fn new(log: EventLog, kept_after_end: Duration) -> Self {
-        Self { log, kept_after_end, write: std::sync::Arc::new(Script::new(include_str!("status.lua"))) }
+    pub fn new(log: EventLog, decoder: Decoder, kept_after_end: Duration) -> Self {
+        let scripts = Scripts {
+            read: Script::new(include_str!("lua/read_view.lua")),
+            own: Script::new(include_str!("lua/own.lua")),
+            write: Script::new(include_str!("lua/write_views.lua")),
+            switch: Script::new(include_str!("lua/switch_views.lua")),
+        };
+        Self { log, decoder, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
+    }
+
+    /// The same read model, filling the edition that will be served next.
+    pub fn next(&self) -> Self {
+        Self { fills_next: true, ..self.clone() }
     }
 
     /// The job as of its last event, whether the projection has got there or not: a client that has
     /// just written reads its write. `None` for an unknown job.
     pub async fn get(&self, job_id: JobId) -> Result<Option<StatusView>, Error> {
-        let version = self.log.version(job_id.aggregate()).await?;
-        if version == 0 {
-            return Ok(None);
-        }
-        match self.stored(job_id).await? {
+        let version = async { self.log.version(job_id.aggregate()).await.map_err(Error::from) };
+        let (version, stored) = tokio::try_join!(version, self.stored(job_id))?;
+        match stored {
+            _ if version == 0 => Ok(None),
             Some(view) if view.version >= version => Ok(Some(view)),
             _ => self.folded(job_id, u64::MAX).await,
         }
@@ -232,19 +266,66 @@ impl StatusViews {
         let mut view = None;
         for envelope in self.log.history(job_id.aggregate(), 0).await? {
             if envelope.version <= version {
-                view = StatusView::evolve(view, job_id, &execute::decode(&envelope)?);
+                view = StatusView::evolve(view, job_id, &decode(&self.decoder, &envelope).await?);
             }
         }
         Ok(view)
     }
 
-    async fn stored(&self, job_id: JobId) -> Result<Option<StatusView>, Error> {
-        let text: Option<String> = redis::cmd("HGET")
-            .arg(self.log.keys().status_view(job_id))
-            .arg("view")
-            .query_async(&mut self.log.connection())
-            .await?;
+    /// The view as it is served, however far it has got.
+    pub async fn stored(&self, job_id: JobId) -> Result<Option<StatusView>, Error> {
+        let keys = self.log.keys();
+        let mut call = self.scripts.read.key(keys.status_served(keys.partition_of(job_id.aggregate())));
+        let text: Option<String> =
+            call.key(keys.status_view(job_id)).invoke_async(&mut self.log.connection()).await?;
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::from)
+    }
+
+    /// Begins the next edition of a partition anew; what was filled of one before is forgotten.
+    pub async fn begin_next(&self, partition: u16) -> Result<(), Error> {
+        let keys = self.log.keys();
+        let last = self.edition(&keys.status_next(partition)).await?.max(self.served(partition).await?);
+        let mut command = redis::cmd("SET");
+        command.arg(keys.status_next(partition)).arg(last + 1);
+        Ok(command.query_async(&mut self.log.connection()).await?)
+    }
+
+    /// Serves the next edition, if it has got as far as the one that is served. `false` when it has not.
+    pub async fn switch(&self, partition: u16) -> Result<bool, Error> {
+        let keys = self.log.keys();
+        let (served, next) =
+            (self.served(partition).await?, self.edition(&keys.status_next(partition)).await?);
+        let switched: u8 = self
+            .scripts
+            .switch
+            .key(keys.status_served(partition))
+            .key(keys.status_checkpoint(partition, served))
+            .key(keys.status_checkpoint(partition, next))
+            .key(keys.status_owner(partition, served))
+            .key(keys.status_owner(partition, next))
+            .arg(served)
+            .arg(next)
+            .invoke_async(&mut self.log.connection())
+            .await?;
+        Ok(switched == 1)
+    }
+
+    /// The edition that is served; the first is 1.
+    async fn served(&self, partition: u16) -> Result<u64, Error> {
+        Ok(self.edition(&self.log.keys().status_served(partition)).await?.max(1))
+    }
+
+    async fn edition(&self, key: &str) -> Result<u64, Error> {
+        let edition: Option<u64> = redis::cmd("GET").arg(key).query_async(&mut self.log.connection()).await?;
+        Ok(edition.unwrap_or(0))
+    }
+
+    /// The edition that this one fills.
+    async fn filled(&self, partition: u16) -> Result<u64, Error> {
+        match self.fills_next {
+            true => self.edition(&self.log.keys().status_next(partition)).await,
+            false => self.served(partition).await,
+        }
     }
 }
 
@@ -255,30 +336,133 @@ impl Projection for StatusViews {
     }
 
     async fn checkpoint(&self, partition: u16) -> Result<u64, Error> {
+        let edition = self.filled(partition).await?;
         let seq: Option<u64> = redis::cmd("GET")
-            .arg(self.log.keys().checkpoint(NAME, partition))
+            .arg(self.log.keys().status_checkpoint(partition, edition))
             .query_async(&mut self.log.connection())
             .await?;
         Ok(seq.unwrap_or(0))
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<(), Error> {
-        let mut views: BTreeMap<JobId, Option<StatusView>> = BTreeMap::new();
-        for (job_id, recorded) in &batch.events {
-            let view = match views.remove(job_id) {
-                Some(view) => view,
-                None => self.stored(*job_id).await?,
-            };
-            views.insert(*job_id, StatusView::evolve(view, *job_id, recorded));
+    async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
+        let edition = self.filled(partition).await?;
+        let mut owner = StatusOwner {
+            views: self.clone(),
+            partition,
+            edition,
+            token: Uuid::new_v4().to_string(),
+            checkpoint: 0,
+            known: LruCache::new(VIEWS_KEPT),
+        };
+        Ok(owner.claim().await?.then(|| Box::new(owner) as Box<dyn Owner>))
+    }
+}
+
+struct StatusOwner {
+    views: StatusViews,
+    partition: u16,
+    edition: u64,
+    token: String,
+    checkpoint: u64,
+    /// As they are stored.
+    known: LruCache<JobId, StatusView>,
+}
+
+impl StatusOwner {
+    fn fenced(&self) -> Error {
+        Error::Fenced { projection: NAME, partition: self.partition }
+    }
+
+    /// Becomes the owner, or goes on being it. `false` when somebody else is.
+    async fn claim(&mut self) -> Result<bool, Error> {
+        let keys = self.views.log.keys();
+        let mut call = self.views.scripts.own.key(keys.status_owner(self.partition, self.edition));
+        call.key(keys.status_checkpoint(self.partition, self.edition));
+        call.arg(&self.token).arg(OWNED_FOR.as_millis() as u64);
+        let checkpoint: Option<u64> = call.invoke_async(&mut self.views.log.connection()).await?;
+        if let Some(checkpoint) = checkpoint {
+            self.checkpoint = checkpoint;
         }
-        let keys = self.log.keys();
-        let mut call = self.write.key(keys.checkpoint(NAME, batch.partition));
-        call.arg(batch.last_seq);
-        for view in views.values().flatten() {
-            let seconds = if view.ended_at.is_some() { self.kept_after_end.as_secs() } else { 0 };
+        Ok(checkpoint.is_some())
+    }
+
+    /// The views of these jobs as they are stored, those that are not known in one question.
+    async fn fetch(
+        &mut self,
+        jobs: impl Iterator<Item = JobId>,
+    ) -> Result<HashMap<JobId, StatusView>, Error> {
+        let mut views = HashMap::new();
+        let mut unknown = vec![];
+        for job in jobs {
+            match self.known.get(&job) {
+                Some(view) => {
+                    views.insert(job, view.clone());
+                }
+                None => unknown.push(job),
+            }
+        }
+        if !unknown.is_empty() {
+            let mut pipe = redis::pipe();
+            for job in &unknown {
+                pipe.hget(self.views.log.keys().status_view(*job), self.edition);
+            }
+            let texts: Vec<Option<String>> = pipe.query_async(&mut self.views.log.connection()).await?;
+            for (job, text) in unknown.into_iter().zip(texts) {
+                if let Some(text) = text {
+                    views.insert(job, serde_json::from_str(&text)?);
+                }
+            }
+        }
+        Ok(views)
+    }
+
+    async fn write(&mut self, last_seq: u64, changed: &HashMap<JobId, StatusView>) -> Result<(), Error> {
+        let keys = self.views.log.keys();
+        let mut call = self.views.scripts.write.key(keys.status_owner(self.partition, self.edition));
+        call.key(keys.status_checkpoint(self.partition, self.edition));
+        call.arg(&self.token).arg(OWNED_FOR.as_millis() as u64).arg(self.checkpoint).arg(last_seq);
+        call.arg(self.edition).arg(u8::from(self.views.fills_next));
+        for view in changed.values() {
+            let seconds = if view.ended_at.is_some() { self.views.kept_after_end.as_secs() } else { 0 };
             call.key(keys.status_view(view.job_id));
             call.arg(view.version).arg(serde_json::to_string(view)?).arg(seconds);
         }
-        Ok(call.invoke_async(&mut self.log.connection()).await?)
+        let written: u8 = call.invoke_async(&mut self.views.log.connection()).await?;
+        if written == 0 { Err(self.fenced()) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Owner for StatusOwner {
+    fn checkpoint(&self) -> u64 {
+        self.checkpoint
+    }
+
+    async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
+        let events = batch.of_jobs(&self.views.decoder).await?;
+        let jobs: std::collections::BTreeSet<JobId> = events.iter().map(|(job, _)| *job).collect();
+        let mut views = self.fetch(jobs.into_iter()).await?;
+        for (job_id, recorded) in &events {
+            let view = StatusView::evolve(views.remove(job_id), *job_id, recorded);
+            views.extend(view.map(|view| (*job_id, view)));
+        }
+        self.write(batch.last_seq, &views).await?;
+        self.checkpoint = batch.last_seq;
+        for (job, view) in views {
+            // Ended jobs are rarely heard of again.
+            if view.ended_at.is_some() {
+                self.known.pop(&job);
+            } else {
+                self.known.put(job, view);
+            }
+        }
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        let before = self.checkpoint;
+        let is_ours = self.claim().await?;
+        // Another owner may have come and gone.
+        if is_ours && self.checkpoint == before { Ok(()) } else { Err(self.fenced()) }
     }
 }

@@ -215,7 +215,7 @@ async fn the_partitions_of_a_log_with_data_cannot_change() {
     let system = System::start(&API).await;
     let mut config = system.config.clone();
     config.streams.partitions = 4;
-    let connect = async |config| App::connect(config, &[Role::Worker], CancellationToken::new()).await.err();
+    let connect = async |config| App::connect(config, CancellationToken::new()).await.err();
     assert!(connect(config.clone()).await.is_none(), "an empty log takes any number");
     config.streams.partitions = 8;
     assert!(connect(config.clone()).await.is_none());

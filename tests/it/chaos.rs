@@ -16,17 +16,16 @@ use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis, free_port};
 use reelstream::domain::job::{Job, Status};
 use reelstream::events::connection::Address;
 use reelstream::events::{CHAIN_START, Envelope, EventLog, JobEvent, Keys, Stage, WorkQueue};
-use reelstream::execute;
+use reelstream::execute::{self, Decoder};
 use reelstream::ids::JobId;
-use reelstream::projections::status::{StatusView, StatusViews};
+use reelstream::vault::{MasterKey, Vault};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sqlx::Row;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{folder, short_request};
+use crate::harness::{MASTER_KEY, ReadModels, folder, short_request};
 use crate::model::{Random, seed};
 
 const PARTITIONS: u16 = 8;
@@ -159,6 +158,7 @@ impl Theatre {
             .env("REDIS_URL", self.redis_url())
             .env("DATABASE_URL", self.postgres.url("postgres"))
             .env("CLERK_ISSUER", self.issuer.url())
+            .env("REEL_MASTER_KEY", MASTER_KEY)
             .env("MEDIA_ROOT", self.folder.path().join("media"))
             .env("REEL_STREAMS", self.folder.path().join("streams.toml"))
             .env("REEL_BIND", format!("127.0.0.1:{}", self.api_port))
@@ -329,43 +329,16 @@ impl Theatre {
             assert_eq!((depth.waiting, depth.taken), (0, 0), "work of {stage} is left over");
         }
         assert_eq!(queue.delayed().await.unwrap(), 0);
-        self.check_projections(&log, &histories).await;
+        self.check_projections(&log).await;
     }
 
-    /// The read models equal what is folded from the log.
-    async fn check_projections(&self, log: &EventLog, histories: &BTreeMap<JobId, Vec<Envelope>>) {
+    /// The read models equal what is folded from the log, all rows of all tables.
+    async fn check_projections(&self, log: &EventLog) {
         let pool = sqlx::PgPool::connect(&self.postgres.url("postgres")).await.unwrap();
-        let views = StatusViews::new(log.clone(), Duration::from_secs(3600));
-        let mut connection = log.connection();
-        for (job_id, history) in histories {
-            let version = history.len() as i64;
-            crate::harness::eventually("the read models have caught up", async || {
-                let view: Option<i64> = redis::cmd("HGET")
-                    .arg(log.keys().status_view(*job_id))
-                    .arg("version")
-                    .query_async(&mut connection)
-                    .await
-                    .unwrap();
-                let row: Option<i64> = sqlx::query_scalar("select version from jobs where job_id = $1")
-                    .bind(job_id.0)
-                    .fetch_optional(&pool)
-                    .await
-                    .unwrap();
-                view == Some(version) && row == Some(version)
-            })
-            .await;
-            let folded: StatusView = views.folded(*job_id, u64::MAX).await.unwrap().unwrap();
-            assert_eq!(views.get(*job_id).await.unwrap().unwrap(), folded);
-            let row = sqlx::query("select status, percentage, error_code from jobs where job_id = $1")
-                .bind(job_id.0)
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-            assert_eq!(row.get::<String, _>("status"), folded.status.name());
-            assert_eq!(row.get::<f64, _>("percentage"), folded.percentage);
-            let code = folded.failure.map(|(_, failure)| failure.code);
-            assert_eq!(row.get::<Option<String>, _>("error_code"), code);
-        }
+        let vault = Vault::new(pool.clone(), MasterKey::parse(MASTER_KEY).unwrap());
+        let models = ReadModels::new(log.clone(), pool, Decoder::new(Some(vault)));
+        models.caught_up().await;
+        models.verify().await;
     }
 }
 

@@ -298,7 +298,9 @@ async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
         .query_async(&mut connect(&redis).await)
         .await
         .unwrap();
-    let error = executor.log().read(partition, 0, 100).await.unwrap_err().to_string();
+    let before = executor.log().read(partition, 0, 100).await.unwrap();
+    assert_eq!(before.len(), 3, "what comes before it can be read");
+    let error = executor.log().read(partition, 3, 100).await.unwrap_err().to_string();
     assert!(error.contains(&stream) && error.contains("4-0"), "{error}");
 
     let _: u64 =

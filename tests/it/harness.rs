@@ -3,21 +3,34 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reelstream::app::{App, Role};
-use reelstream::config::{ApiConfig, AuthConfig, Config, MediaConfig, PostgresConfig, RedisConfig, Streams};
+use reelstream::config::{
+    ApiConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig, Streams,
+};
 use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
+use reelstream::execute::Decoder;
+use reelstream::projections::catalog::Catalog;
+use reelstream::projections::rebuild::{self, ReadModel};
+use reelstream::projections::status::StatusViews;
+use reelstream::projections::trail::Trail;
+use reelstream::projections::{Projection, lag};
+use reelstream::vault::{MasterKey, Vault};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub const ALL_ROLES: [Role; 3] = [Role::Api, Role::Worker, Role::Projector];
+
+pub const MASTER_KEY: &str = "cmVlbHN0cmVhbSB0ZXN0cywgMzIgYnl0ZXMgb2Yga2U=";
 
 /// A folder that the account of PostgreSQL can reach.
 pub fn folder() -> TempDir {
@@ -60,7 +73,7 @@ pub struct Running {
 impl Running {
     pub async fn start(config: Config, roles: &'static [Role]) -> Self {
         let stop = CancellationToken::new();
-        let app = App::connect(config, roles, stop.clone()).await.unwrap();
+        let app = App::connect(config, stop.clone()).await.unwrap();
         let (tell, bound) = oneshot::channel();
         let task = tokio::spawn(app.run(roles, stop.clone(), |address| {
             let _nobody_asks = tell.send(address);
@@ -110,6 +123,7 @@ impl System {
                 authorized_parties: vec![],
             },
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
+            keys: KeysConfig { master: MasterKey::parse(MASTER_KEY).unwrap() },
             streams: Streams::from_environment(&|_| None).unwrap(),
         };
         change(&mut config);
@@ -124,6 +138,12 @@ impl System {
     pub async fn log(&self) -> EventLog {
         let keys = Keys::new(self.config.redis.prefix.clone(), self.config.streams.partitions);
         EventLog::new(connect(&self.servers.redis).await, keys)
+    }
+
+    pub async fn read_models(&self) -> ReadModels {
+        let pool = PgPool::connect(&self.config.postgres.url).await.unwrap();
+        let vault = Vault::new(pool.clone(), self.config.keys.master.clone());
+        ReadModels::new(self.log().await, pool, Decoder::new(Some(vault)))
     }
 
     pub fn token(&self, user: &str, role: &str) -> String {
@@ -190,6 +210,81 @@ impl System {
             Value::Array(events) => events,
             other => panic!("no events: {other}"),
         }
+    }
+}
+
+/// The read models of a log, to look at from outside.
+pub struct ReadModels {
+    pub log: EventLog,
+    pub pool: PgPool,
+    pub statuses: StatusViews,
+    pub catalog: Catalog,
+    pub trail: Trail,
+}
+
+impl ReadModels {
+    pub fn new(log: EventLog, pool: PgPool, decoder: Decoder) -> Self {
+        let kept = Duration::from_secs(3600);
+        Self {
+            statuses: StatusViews::new(log.clone(), decoder.clone(), kept),
+            catalog: Catalog::new(pool.clone(), log.clone(), decoder),
+            trail: Trail::new(pool.clone()),
+            log,
+            pool,
+        }
+    }
+
+    pub fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        self.models().iter().map(ReadModel::served).collect()
+    }
+
+    pub fn models(&self) -> [ReadModel; 3] {
+        [
+            ReadModel::Status(self.statuses.clone()),
+            ReadModel::Catalog(self.catalog.clone()),
+            ReadModel::Trail(self.trail.clone()),
+        ]
+    }
+
+    pub async fn caught_up(&self) {
+        for projection in self.projections() {
+            eventually("the projections are at the head", async || {
+                lag(&self.log, projection.as_ref()).await.unwrap() == 0
+            })
+            .await;
+        }
+    }
+
+    /// Every row of every read model is what the log leads to.
+    pub async fn verify(&self) {
+        for model in self.models() {
+            let differences = rebuild::verify(&self.log, &model, &watch::Sender::default()).await.unwrap();
+            assert_eq!(differences.count, 0, "{}: {:#?}", model.name(), differences.shown);
+        }
+    }
+
+    /// All rows of the catalog and the trail.
+    pub async fn rows(&self) -> Vec<(String, Value)> {
+        let mut all = vec![];
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select schemaname || '.' || tablename from pg_tables
+             where schemaname in ('catalog', 'trail') and tablename <> 'checkpoints' order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        for table in tables {
+            let query = format!("select to_jsonb(t) from {table} t order by 1::text");
+            let rows: Vec<Value> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await.unwrap();
+            all.extend(rows.into_iter().map(|row| (table.clone(), row)));
+        }
+        all
+    }
+
+    pub async fn rows_of(&self, table: &str) -> Vec<Value> {
+        let rows = self.rows().await.into_iter();
+        rows.filter(|(of, _)| of == table).map(|(_, row)| row).collect()
     }
 }
 

@@ -1,120 +1,282 @@
 //! Read models equal the fold of the log, whenever and however often they are fed.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use reelstream::app::Role;
-use reelstream::execute;
 use reelstream::ids::JobId;
-use reelstream::projections::catalog::{Catalog, migrate};
-use reelstream::projections::status::StatusViews;
-use reelstream::projections::{Batch, Projection, lag};
-use serde_json::Value;
+use reelstream::projections::catalog::migrate;
+use reelstream::projections::rebuild::{self, ReadModel};
+use reelstream::projections::{Batch, Error, Owner, Projection, halts};
+use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::sync::watch;
 
-use crate::harness::{ALL_ROLES, Running, System, eventually, short_request};
+use crate::harness::{ALL_ROLES, ReadModels, Running, Servers, System, eventually, short_request};
 
-const KEPT: std::time::Duration = std::time::Duration::from_secs(3600);
-
-async fn read_models(system: &System) -> (Arc<dyn Projection>, Arc<dyn Projection>, PgPool) {
-    let pool = PgPool::connect(&system.config.postgres.url).await.unwrap();
-    let log = system.log().await;
-    (Arc::new(StatusViews::new(log.clone(), KEPT)), Arc::new(Catalog::new(pool.clone(), log)), pool)
-}
-
-async fn rows(pool: &PgPool) -> Vec<Value> {
-    let mut all = vec![];
-    for table in ["jobs", "stages", "videos"] {
-        let query = format!("select to_jsonb(t) from {table} t order by 1::text");
-        let rows: Vec<(Value,)> = sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap();
-        all.extend(rows.into_iter().map(|(row,)| row));
-    }
-    all
-}
+static API: [Role; 1] = [Role::Api];
+static PROJECTOR: [Role; 1] = [Role::Projector];
 
 #[tokio::test]
-async fn both_views_reach_the_head_and_hold_what_the_log_says() {
+async fn all_read_models_hold_what_the_log_says() {
     let system = System::start(&ALL_ROLES).await;
     let job_id = system.generate(&short_request()).await;
-    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(180)).await;
-    let (status, catalog, pool) = read_models(&system).await;
-    let log = system.log().await;
-    for projection in [&status, &catalog] {
-        eventually("the projection is at the head", async || {
-            lag(&log, projection.as_ref()).await.unwrap() == 0
-        })
-        .await;
-    }
-    let id: JobId = job_id.parse().unwrap();
-    let views = StatusViews::new(log.clone(), KEPT);
-    let folded = views.folded(id, u64::MAX).await.unwrap().unwrap();
-    let stored: String = redis::cmd("HGET")
-        .arg(log.keys().status_view(id))
-        .arg("view")
-        .query_async(&mut log.connection())
-        .await
-        .unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), serde_json::to_value(&folded).unwrap());
+    system.statuses_until_ended(&job_id, Duration::from_secs(180)).await;
+    let models = system.read_models().await;
+    models.caught_up().await;
+    models.verify().await;
+    let folded = models.statuses.folded(job_id.parse().unwrap(), u64::MAX).await.unwrap().unwrap();
+    assert_eq!(folded.topic, "Ions", "content is opened with the user's key");
 
-    let rows = rows(&pool).await;
-    assert_eq!(rows.len(), 1 + 7 + 1, "a job, its stages, its video");
-    assert_eq!(rows[0]["status"], "completed");
-    assert_eq!(rows[0]["version"], folded.version);
-    assert_eq!(rows[8]["duration_ms"], folded.video.unwrap().duration_ms);
-    system.running.stop().await;
-}
-
-/// All events of a partition as one batch.
-async fn whole_partition(system: &System, partition: u16) -> Option<Batch> {
-    let read = system.log().await.read(partition, 0, 10_000).await.unwrap();
-    let last_seq = read.last()?.0;
-    let events = read.iter().map(|(_, event)| (JobId(event.aggregate_id.0), execute::decode(event).unwrap()));
-    Some(Batch { partition, last_seq, events: events.collect() })
-}
-
-#[tokio::test]
-async fn events_that_are_read_twice_change_nothing() {
-    let system = System::start(&ALL_ROLES).await;
-    let job_id = system.generate(&short_request()).await;
-    system.statuses_until_ended(&job_id, std::time::Duration::from_secs(180)).await;
-    let (status, catalog, pool) = read_models(&system).await;
-    let log = system.log().await;
-    eventually("the catalog is at the head", async || lag(&log, catalog.as_ref()).await.unwrap() == 0).await;
-    let before = (rows(&pool).await, system.status(&job_id).await);
-    for partition in 0..system.config.streams.partitions {
-        if let Some(batch) = whole_partition(&system, partition).await {
-            status.apply(&batch).await.unwrap();
-            catalog.apply(&batch).await.unwrap();
-        }
-    }
-    assert_eq!((rows(&pool).await, system.status(&job_id).await), before);
-    assert_eq!(lag(&log, status.as_ref()).await.unwrap(), 0);
+    let job = &models.rows_of("catalog.jobs").await[0];
+    assert_eq!((&job["status"], &job["topic"]), (&json!("completed"), &json!("Ions")));
+    assert_eq!(job["version"], folded.version);
+    assert_eq!(job["stages_completed"].as_array().unwrap().len(), 7);
+    let scenes = models.rows_of("catalog.scenes").await;
+    assert!(scenes.len() >= 3 && scenes.iter().all(|scene| scene["status"] == "rendered"), "{scenes:?}");
+    assert!(
+        scenes.iter().any(|scene| scene["narration"].as_str().unwrap().contains("Ions move")),
+        "{scenes:?}"
+    );
+    assert_eq!(models.rows_of("catalog.stages").await.len(), 7);
+    assert_eq!(models.rows_of("catalog.videos").await[0]["duration_ms"], folded.video.unwrap().duration_ms);
+    assert_eq!(models.rows_of("catalog.storage_operations").await[0]["files"], 4);
+    assert_eq!(models.rows_of("trail.events").await.len(), folded.version as usize);
+    let hour = &models.rows_of("catalog.hourly_jobs").await[0];
+    assert_eq!((&hour["requested"], &hour["completed"], &hour["failed"]), (&json!(1), &json!(1), &json!(0)));
     system.running.stop().await;
 }
 
 #[tokio::test]
 async fn a_projector_that_was_away_catches_up() {
-    static API: [Role; 1] = [Role::Api];
-    static PROJECTOR: [Role; 1] = [Role::Projector];
     let system = System::start(&API).await;
     let job_id = system.generate(&short_request()).await;
     // Nothing projects yet: the status is folded from the log (read your own write).
-    assert_eq!(system.status(&job_id).await["status"], "queued");
-    let (status, catalog, pool) = read_models(&system).await;
-    let log = system.log().await;
-    assert_eq!(lag(&log, status.as_ref()).await.unwrap(), 3);
+    let status = system.status(&job_id).await;
+    assert_eq!((&status["status"], &status["version"]), (&json!("queued"), &json!(3)));
+    let models = system.read_models().await;
+    assert!(models.rows().await.is_empty());
     let projector = Running::start(system.config.clone(), &PROJECTOR).await;
-    for projection in [&status, &catalog] {
-        eventually("it caught up", async || lag(&log, projection.as_ref()).await.unwrap() == 0).await;
-    }
-    assert_eq!(rows(&pool).await[0]["status"], "queued");
+    models.caught_up().await;
+    models.verify().await;
+    assert_eq!(models.rows_of("catalog.jobs").await[0]["status"], "queued");
     projector.stop().await;
     system.running.stop().await;
 }
 
 #[tokio::test]
-async fn migrations_run_from_several_processes_at_once() {
-    let servers = crate::harness::Servers::start();
+async fn migrations_run_from_several_processes_at_once_and_again_after_half_of_one() {
+    let servers = Servers::start();
     let pool = PgPool::connect(&servers.postgres.url("postgres")).await.unwrap();
     let (a, b, c) = tokio::join!(migrate(&pool), migrate(&pool), migrate(&pool));
     a.and(b).and(c).unwrap();
+    // A server that stopped in the middle of a migration has undone it: only the first of the two is there.
+    let undo = "drop schema analytics, catalog, trail cascade; drop table user_keys, audit_seals;
+                create table projection_checkpoints (); create table jobs (); create table stages (); create table videos ();
+                delete from _sqlx_migrations where version > 1";
+    sqlx::raw_sql(undo).execute(&pool).await.unwrap();
+    migrate(&pool).await.unwrap();
+    let jobs: i64 =
+        sqlx::query_scalar("select count(*) from analytics.job_facts").fetch_one(&pool).await.unwrap();
+    assert_eq!(jobs, 0);
+}
+
+/// All events of a partition as one batch.
+async fn whole_partition(system: &System, partition: u16) -> Batch {
+    let events = system.log().await.read(partition, 0, 10_000).await.unwrap();
+    Batch { partition, last_seq: events.last().map_or(0, |(seq, _)| *seq), events }
+}
+
+async fn owner(projection: &dyn Projection, partition: u16) -> Box<dyn Owner> {
+    projection.own(partition).await.unwrap().expect("nobody else owns it")
+}
+
+#[tokio::test]
+async fn one_owner_at_a_time_and_an_old_one_is_refused() {
+    let system = System::start(&API).await;
+    let job_id = system.generate(&short_request()).await;
+    let models = system.read_models().await;
+    let id: JobId = job_id.parse().unwrap();
+    let partition = models.log.keys().partition_of(id.aggregate());
+    let batch = whole_partition(&system, partition).await;
+    for projection in models.projections() {
+        let name = projection.name();
+        let mut old = owner(projection.as_ref(), partition).await;
+        assert!(projection.own(partition).await.unwrap().is_none(), "{name}: owned already");
+        // The owner is thought dead: its session or its token goes, and another takes its place.
+        if name == "status" {
+            let owner = models.log.keys().status_owner(partition, 1);
+            let _: () = redis::cmd("DEL").arg(owner).query_async(&mut models.log.connection()).await.unwrap();
+        } else {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
+            sqlx::query(end).bind(format!("reelstream {name}")).execute(&models.pool).await.unwrap();
+        }
+        let mut new = None;
+        eventually("the new owner has it", async || {
+            new = projection.own(partition).await.unwrap();
+            new.is_some()
+        })
+        .await;
+        let refused = old.apply(&batch).await.unwrap_err();
+        assert!(refused.is_passing(), "{name}: {refused}");
+        assert_eq!(projection.checkpoint(partition).await.unwrap(), 0, "{name}: nothing was written");
+        let mut new = new.unwrap();
+        new.apply(&batch).await.unwrap();
+        assert_eq!(new.checkpoint(), batch.last_seq);
+        // Whoever finds the checkpoint moved is not the owner, whatever it believes.
+        move_checkpoint(&models, name, partition).await;
+        let refused = new.apply(&batch).await;
+        assert!(matches!(refused, Err(Error::Fenced { .. })), "{name}: {refused:?}");
+    }
+    let counts = models.rows_of("catalog.user_jobs").await;
+    assert_eq!((counts.len(), &counts[0]["jobs"]), (1, &json!(1)), "counted once");
+    system.running.stop().await;
+}
+
+async fn move_checkpoint(models: &ReadModels, projection: &str, partition: u16) {
+    if projection == "status" {
+        let checkpoint = models.log.keys().status_checkpoint(partition, 1);
+        let _: u64 =
+            redis::cmd("INCR").arg(checkpoint).query_async(&mut models.log.connection()).await.unwrap();
+    } else {
+        let query =
+            format!("update {projection}.checkpoints set seq = seq + 1 where partition = {partition}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(query)).execute(&models.pool).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_projectors_at_once_do_everything_once() {
+    let system = System::start(&API).await;
+    let (a, b) = (
+        Running::start(system.config.clone(), &PROJECTOR).await,
+        Running::start(system.config.clone(), &PROJECTOR).await,
+    );
+    let models = system.read_models().await;
+    for _ in 0..5 {
+        system.generate(&short_request()).await;
+    }
+    models.caught_up().await;
+    // The one that owned is gone; the other takes its place.
+    a.stop().await;
+    for _ in 0..5 {
+        system.generate(&short_request()).await;
+    }
+    models.caught_up().await;
+    models.verify().await;
+    let counted: i64 =
+        models.rows_of("catalog.user_jobs").await.iter().map(|row| row["jobs"].as_i64().unwrap()).sum();
+    assert_eq!(counted, 10);
+    b.stop().await;
+    system.running.stop().await;
+}
+
+/// Appends an entry to the log as no process would write it.
+async fn poison(system: &System, partition: u16, event_type: &str) -> u64 {
+    let log = system.log().await;
+    let mut redis = log.connection();
+    let (seq, mut envelope) = log.read(partition, 0, 1000).await.unwrap().pop().unwrap();
+    envelope.event_type = event_type.to_owned();
+    envelope.version += 1;
+    let mut values = vec![];
+    envelope.each_stored(|value| values.push(value.to_vec()));
+    let mut add = redis::cmd("XADD");
+    add.arg(log.keys().log(partition)).arg(format!("{}-0", seq + 1));
+    for (name, value) in reelstream::events::Envelope::STORED.iter().zip(values) {
+        add.arg(name).arg(value);
+    }
+    let _: String = add.query_async(&mut redis).await.unwrap();
+    let head = log.keys().head(partition);
+    let _: () = redis::cmd("SET").arg(head).arg(seq + 1).query_async(&mut redis).await.unwrap();
+    let history = log.keys().history(envelope.aggregate_id);
+    let _: u64 = redis::cmd("RPUSH").arg(history).arg(seq + 1).query_async(&mut redis).await.unwrap();
+    seq + 1
+}
+
+#[tokio::test]
+async fn a_poisoned_event_halts_its_projections_alone_until_it_is_skipped() {
+    let system = System::start(&[Role::Api, Role::Projector]).await;
+    let models = system.read_models().await;
+    let job_id = system.generate(&short_request()).await;
+    models.caught_up().await;
+    let id: JobId = job_id.parse().unwrap();
+    let partition = models.log.keys().partition_of(id.aggregate());
+    let seq = poison(&system, partition, "JobVanished").await;
+    eventually("status and catalog are halted", async || halts::all(&models.log).await.unwrap().len() == 2)
+        .await;
+    for halt in halts::all(&models.log).await.unwrap() {
+        assert_eq!((halt.partition, halt.seq), (partition, seq));
+        assert!(halt.error.contains("JobVanished") && halt.error.contains(&job_id), "{}", halt.error);
+    }
+    // The trail decodes nothing, and other partitions go on.
+    eventually("the trail has it", async || models.trail.checkpoint(partition).await.unwrap() == seq).await;
+    let others: Vec<String> = jobs_elsewhere(&system, partition).await;
+    for job in &others {
+        eventually("other partitions go on", async || {
+            models.rows_of("catalog.jobs").await.iter().any(|row| row["job_id"] == job.as_str())
+        })
+        .await;
+    }
+    let health: Value = system.get("/api/v1/system/health").await.json().await.unwrap();
+    let component = &health["components"]["projections"];
+    assert_eq!(component["status"], "degraded", "{health}");
+    let detail = component["detail"].as_str().unwrap();
+    assert!(
+        detail.contains(&format!("catalog is halted at event {seq} of partition {partition}")),
+        "{detail}"
+    );
+    let metrics = system.get("/metrics").await.text().await.unwrap();
+    let gauge = format!("reel_projection_halted{{projection=\"catalog\",partition=\"{partition}\"}} 1");
+    assert!(metrics.contains(&gauge), "{metrics}");
+
+    let reel = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
+            .args(arguments)
+            .env("REDIS_URL", &system.config.redis.url)
+            .env("DATABASE_URL", &system.config.postgres.url)
+            .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (partition_text, seq_text) = (partition.to_string(), seq.to_string());
+    let (ok, _, error) = reel(&["projections", "skip", "catalog", &partition_text, "1", "--reason", "no"]);
+    assert!(!ok && error.contains("is not halted there"), "{error}");
+    for name in ["catalog", "status"] {
+        let (ok, _, error) = reel(&[
+            "projections",
+            "skip",
+            name,
+            &partition_text,
+            &seq_text,
+            "--reason",
+            "a broken tool wrote it",
+        ]);
+        assert!(ok, "{error}");
+    }
+    models.caught_up().await;
+    eventually("nothing is halted", async || halts::all(&models.log).await.unwrap().is_empty()).await;
+    let skipped = models.rows_of("trail.events").await;
+    assert_eq!(skipped.iter().filter(|row| row["type"] == "EventSkipped").count(), 2, "recorded");
+    // A rebuild skips it, too.
+    let model = ReadModel::Catalog(models.catalog.clone());
+    let differences = rebuild::rebuild(&models.log, &model, false, &watch::Sender::default()).await.unwrap();
+    assert_eq!(differences.count, 0, "{differences:?}");
+    system.running.stop().await;
+}
+
+/// A job in each of some partitions other than `but`.
+async fn jobs_elsewhere(system: &System, but: u16) -> Vec<String> {
+    let keys = system.log().await.keys().clone();
+    let mut jobs = vec![];
+    while jobs.len() < 3 {
+        let job = system.generate(&short_request()).await;
+        if keys.partition_of(job.parse::<JobId>().unwrap().aggregate()) != but {
+            jobs.push(job);
+        }
+    }
+    jobs
 }

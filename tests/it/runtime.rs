@@ -287,7 +287,7 @@ async fn queued_and_retrying_jobs_are_cancelled_too() {
     eventually("nothing is left of both", async || runtime.nothing_is_queued().await).await;
     assert_eq!(runtime.started(), [retrying], "the queued job was never begun");
     assert_eq!(runtime.events(retrying).await.last().unwrap(), "JobCancelled");
-    assert!(runtime.files().is_empty());
+    eventually("the files of both are gone", async || runtime.files().is_empty()).await;
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ impl Process {
             .env("REDIS_URL", &system.config.redis.url)
             .env("DATABASE_URL", &system.config.postgres.url)
             .env("CLERK_ISSUER", &system.config.auth.issuer)
+            .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)
             .env("MEDIA_ROOT", system.media())
             .env("REEL_STREAMS", streams)
             .env("REEL_LOG", "info")

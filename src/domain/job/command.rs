@@ -40,6 +40,8 @@ pub enum Command {
     Reprocess {
         from: Option<Stage>,
     },
+    /// Forget what the user wrote; the key of it is destroyed. An ended job only.
+    EraseContent,
     /// Put a failed job aside for good.
     Discard {
         reason: Option<String>,

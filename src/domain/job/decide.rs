@@ -24,6 +24,10 @@ pub enum Rejection {
     TooLate { from: Stage, latest: Stage },
     #[error("the job has no failure that waits for an operator")]
     NoDeadLetter,
+    #[error("the job is still going on; cancel it first")]
+    NotEnded,
+    #[error("what the job was about is erased, so it cannot begin again")]
+    Erased,
     #[error("a result of {stage} does not fit: {reason}")]
     WrongOutcome { stage: Stage, reason: &'static str },
 }
@@ -45,6 +49,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::Cancel { reason } => cancel(job, reason),
         Command::Reprocess { from } => reprocess(job, from),
         Command::Discard { reason } => discard(job, reason),
+        Command::EraseContent => erase_content(job),
     }
 }
 
@@ -151,6 +156,7 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
         Status::Unknown => return Err(Rejection::Unknown),
         Status::Queued | Status::Processing => return Err(Rejection::NotReprocessable("still going on")),
         Status::Completed => return Err(Rejection::NotReprocessable("completed")),
+        Status::Failed | Status::Cancelled if job.is_erased => return Err(Rejection::Erased),
         Status::Failed | Status::Cancelled => {}
     }
     let unfinished = Stage::ALL.into_iter().find(|stage| !job.has_completed(*stage));
@@ -163,6 +169,15 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
     let attempt = job.last_attempts.get(&(from, None)).copied().unwrap_or(0) + 1;
     let first = JobEvent::StageScheduled(WorkItem { stage: from, scene: None, attempt });
     Ok(vec![JobEvent::JobReprocessRequested { from }, first])
+}
+
+fn erase_content(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Queued | Status::Processing => Err(Rejection::NotEnded),
+        Status::Completed | Status::Failed | Status::Cancelled if job.is_erased => Ok(vec![]),
+        Status::Completed | Status::Failed | Status::Cancelled => Ok(vec![JobEvent::ContentErased {}]),
+    }
 }
 
 fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use crate::events::content::ERASED;
 use crate::events::job::{
     Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
@@ -49,6 +50,8 @@ pub struct Job {
     pub failure: Option<(Stage, Failure)>,
     /// Whether an operator has put the failure aside.
     pub is_discarded: bool,
+    /// Whether what the user wrote is gone.
+    pub is_erased: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,6 +176,7 @@ impl Job {
             }
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::DeadLetterDiscarded { .. } => self.is_discarded = true,
+            JobEvent::ContentErased {} => self.erase_content(),
         }
         self
     }
@@ -198,6 +202,20 @@ impl Job {
             self.thumbnails.clear();
         }
         self.stored.clear();
+    }
+
+    fn erase_content(&mut self) {
+        self.is_erased = true;
+        if let Some(request) = &mut self.request {
+            request.erase_content();
+        }
+        for scene in &mut self.scenes {
+            scene.description.erase_content();
+            scene.code = scene.code.take().map(|_| ERASED.to_owned());
+        }
+        if let Some((_, failure)) = &mut self.failure {
+            failure.message = ERASED.to_owned();
+        }
     }
 
     fn open(&mut self, item: WorkItem) {

@@ -1,0 +1,172 @@
+//! The catalog: jobs with their stages, scenes, videos, failures, log lines and storage operations, as rows in
+//! Postgres, and the hourly figures that analysts read (`analytics.sql` makes views of them).
+//!
+//! A job's rows are folded from its events (`rows`); what single events tell is added beside (`facts`); a batch of
+//! events becomes a few set-based statements and a checkpoint in one transaction (`write`).
+
+mod facts;
+mod queries;
+mod rows;
+mod write;
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use lru::LruCache;
+use sqlx::PgPool;
+
+pub use queries::{JobFilter, JobPage, JobRow, LogLine, Order};
+pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
+
+use super::tables::{Session, Tables};
+use super::{Batch, Error, Owner, Projection, decode};
+use crate::events::EventLog;
+use crate::events::job::RecordedJobEvent;
+use crate::execute::Decoder;
+use crate::ids::JobId;
+use facts::Facts;
+
+pub const NAME: &str = "catalog";
+
+/// Jobs that an owner keeps folded: those that are going on. Others are folded from their history when they come.
+const JOBS_KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+
+/// What gives analysts their views; run again whenever another edition of the tables is served.
+pub const ANALYTICS: &str = include_str!("analytics.sql");
+
+/// Applies the migrations; several processes may start at once, sqlx holds an advisory lock meanwhile.
+pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    sqlx::migrate!("./migrations").run(pool).await?;
+    let mut transaction = pool.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtext('reelstream analytics'))")
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::raw_sql(ANALYTICS).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes the catalog, and answers from it.
+#[derive(Clone)]
+pub struct Catalog {
+    tables: Tables,
+    log: EventLog,
+    decoder: Decoder,
+}
+
+impl Catalog {
+    pub fn new(pool: PgPool, log: EventLog, decoder: Decoder) -> Self {
+        Self { tables: Tables::new(pool, NAME), log, decoder }
+    }
+
+    /// The same read model in other tables.
+    pub fn with_tables(&self, tables: Tables) -> Self {
+        Self { tables, ..self.clone() }
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The rows of a job, folded from its history up to and including `version`.
+    pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
+        let mut job = None;
+        for envelope in self.log.history(job_id.aggregate(), 0).await? {
+            if envelope.version <= version {
+                job = CatalogJob::evolve(job, job_id, &decode(&self.decoder, &envelope).await?);
+            }
+        }
+        Ok(job)
+    }
+}
+
+#[async_trait]
+impl Projection for Catalog {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn checkpoint(&self, partition: u16) -> Result<u64, Error> {
+        self.tables.checkpoint(partition).await
+    }
+
+    async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
+        let session = self.tables.own(partition).await?;
+        Ok(session.map(|session| {
+            let known = LruCache::new(JOBS_KEPT);
+            Box::new(CatalogOwner { catalog: self.clone(), session, known }) as Box<dyn Owner>
+        }))
+    }
+}
+
+struct CatalogOwner {
+    catalog: Catalog,
+    session: Session,
+    /// Jobs as they are stored.
+    known: LruCache<JobId, CatalogJob>,
+}
+
+impl CatalogOwner {
+    /// The job as it was before an event. It is not kept any more: should the batch fail, it is folded again.
+    async fn before(&mut self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
+        match self.known.pop(&job_id) {
+            Some(job) => Ok(Some(job)),
+            None if version == 1 => Ok(None),
+            None => {
+                let mut job = self.catalog.folded(job_id, version - 1).await?;
+                job.iter_mut().for_each(CatalogJob::set_stored);
+                Ok(job)
+            }
+        }
+    }
+
+    async fn fold(
+        &mut self,
+        events: &[(JobId, RecordedJobEvent)],
+    ) -> Result<(Vec<CatalogJob>, Facts), Error> {
+        let mut facts = Facts::default();
+        let mut jobs: HashMap<JobId, CatalogJob> = HashMap::new();
+        for (job_id, recorded) in events {
+            let before = match jobs.remove(job_id) {
+                Some(job) => Some(job),
+                None => self.before(*job_id, recorded.version).await?,
+            };
+            let status = before.as_ref().map(|job| job.view.status);
+            let had_started = before.as_ref().is_some_and(|job| job.view.started_at.is_some());
+            if let Some(after) = CatalogJob::evolve(before, *job_id, recorded) {
+                facts.note(status, &after, had_started, recorded);
+                jobs.insert(*job_id, after);
+            }
+        }
+        Ok((jobs.into_values().collect(), facts))
+    }
+}
+
+#[async_trait]
+impl Owner for CatalogOwner {
+    fn checkpoint(&self) -> u64 {
+        self.session.checkpoint()
+    }
+
+    async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
+        let events = batch.of_jobs(&self.catalog.decoder).await?;
+        let (jobs, facts) = self.fold(&events).await?;
+        let mut transaction = self.session.begin(batch.last_seq).await?;
+        write::write(&mut transaction, batch.partition, &jobs, &facts).await?;
+        transaction.commit().await?;
+        self.session.committed(batch.last_seq);
+        for mut job in jobs {
+            job.set_stored();
+            // Ended jobs are rarely heard of again.
+            if job.view.ended_at.is_none() {
+                self.known.put(job.view.job_id, job);
+            }
+        }
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        self.session.renew().await
+    }
+}

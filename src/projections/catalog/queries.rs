@@ -1,0 +1,261 @@
+//! What the API asks the catalog.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{Catalog, StageRow, VideoRow};
+use crate::events::job::{StoredFile, VideoFacts};
+use crate::ids::JobId;
+use crate::projections::Error;
+
+/// Which jobs to list. Every condition that is set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// `None` lists all users'.
+    pub user_id: Option<String>,
+    pub status: Option<String>,
+    pub priority: Option<String>,
+    pub created_after: Option<DateTime<Utc>>,
+    pub created_before: Option<DateTime<Utc>>,
+    /// What topic or title contain, in any case.
+    pub q: Option<String>,
+}
+
+/// By time of creation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+pub enum JobPage {
+    /// After this many jobs.
+    Offset(u64),
+    /// After this job, which stays the same place whatever is created meanwhile.
+    After(DateTime<Utc>, Uuid),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+pub struct JobRow {
+    pub job_id: Uuid,
+    pub version: i64,
+    pub user_id: String,
+    pub topic: String,
+    pub title: Option<String>,
+    pub quality: String,
+    pub priority: String,
+    pub status: String,
+    pub percentage: f64,
+    pub current_stage: String,
+    pub stages_completed: Vec<String>,
+    pub scenes_total: i32,
+    pub scenes_done: i32,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
+    pub estimated_completion: Option<DateTime<Utc>>,
+    pub video_id: Option<Uuid>,
+    pub error_code: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+pub struct LogLine {
+    pub version: i64,
+    pub at: DateTime<Utc>,
+    pub level: String,
+    pub stage: Option<String>,
+    pub scene: Option<i32>,
+    pub message: String,
+}
+
+/// From the least to the most important.
+pub const LEVELS: [&str; 4] = ["debug", "info", "warning", "error"];
+
+impl Catalog {
+    /// Jobs that match, at most `limit`.
+    pub async fn list(
+        &self,
+        filter: &JobFilter,
+        order: Order,
+        page: JobPage,
+        limit: u64,
+    ) -> Result<Vec<JobRow>, Error> {
+        let mut query = QueryBuilder::new(
+            "select job_id, version, user_id, topic, title, quality, priority, status, percentage, current_stage, stages_completed,
+                    scenes_total, scenes_done, created_at, started_at, ended_at, updated_at, estimated_completion, video_id, error_code
+             from catalog.jobs where true",
+        );
+        push_conditions(&mut query, filter);
+        let (direction, beyond) = match order {
+            Order::NewestFirst => ("desc", "<"),
+            Order::OldestFirst => ("asc", ">"),
+        };
+        if let JobPage::After(created_at, job_id) = page {
+            query.push(format!(" and (created_at, job_id) {beyond} ("));
+            query.push_bind(created_at).push(", ").push_bind(job_id).push(")");
+        }
+        query
+            .push(format!(" order by created_at {direction}, job_id {direction} limit "))
+            .push_bind(limit as i64);
+        if let JobPage::Offset(offset) = page {
+            query.push(" offset ").push_bind(offset as i64);
+        }
+        Ok(query.build_query_as().persistent(false).fetch_all(self.tables.pool()).await?)
+    }
+
+    /// How many jobs match. Without other conditions than user and status it reads counts that are kept.
+    pub async fn count(&self, filter: &JobFilter) -> Result<u64, Error> {
+        let is_kept = filter.priority.is_none()
+            && filter.created_after.is_none()
+            && filter.created_before.is_none()
+            && filter.q.is_none();
+        if is_kept {
+            let by_status = self.count_by_status(filter.user_id.as_deref()).await?;
+            let is_wanted = |status: &String| filter.status.as_ref().is_none_or(|wanted| wanted == status);
+            return Ok(by_status.iter().filter(|(status, _)| is_wanted(status)).map(|(_, jobs)| jobs).sum());
+        }
+        let mut query = QueryBuilder::new("select count(*) from catalog.jobs where true");
+        push_conditions(&mut query, filter);
+        let count: i64 = query.build_query_scalar().persistent(false).fetch_one(self.tables.pool()).await?;
+        Ok(count as u64)
+    }
+
+    /// How many jobs of a user, or of all, have each status.
+    pub async fn count_by_status(&self, user_id: Option<&str>) -> Result<Vec<(String, u64)>, Error> {
+        let counts: Vec<(String, i64)> = sqlx::query_as(
+            "select status, sum(jobs)::bigint from catalog.user_jobs where $1::text is null or user_id = $1 group by status",
+        )
+        .persistent(false)
+        .bind(user_id)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(counts.into_iter().map(|(status, jobs)| (status, jobs as u64)).collect())
+    }
+
+    /// A job's log lines of a level or above, in order, and how many there are in all.
+    pub async fn logs(
+        &self,
+        job_id: JobId,
+        level: &str,
+        limit: u64,
+        offset: u64,
+    ) -> Result<(u64, Vec<LogLine>), Error> {
+        let from = LEVELS.iter().position(|known| *known == level).unwrap_or(0);
+        let levels: Vec<String> = LEVELS[from..].iter().map(|level| (*level).to_owned()).collect();
+        let lines = sqlx::query_as(
+            "select version, at, level, stage, scene, message from catalog.logs
+             where job_id = $1 and level = any($2) order by version limit $3 offset $4",
+        )
+        .bind(job_id.0)
+        .bind(&levels)
+        .bind(limit as i64)
+        .bind(offset as i64)
+        .fetch_all(self.tables.pool())
+        .await?;
+        let total: i64 =
+            sqlx::query_scalar("select count(*) from catalog.logs where job_id = $1 and level = any($2)")
+                .bind(job_id.0)
+                .bind(&levels)
+                .fetch_one(self.tables.pool())
+                .await?;
+        Ok((total as u64, lines))
+    }
+
+    /// The jobs of a user, oldest first.
+    pub async fn jobs_of(&self, user_id: &str) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select job_id from catalog.jobs where user_id = $1 order by created_at, job_id",
+        )
+        .bind(user_id)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
+    }
+
+    /// The video of a completed job; `None` when it has none. What the projection has not reached
+    /// yet is folded from the log.
+    pub async fn video(&self, job_id: JobId) -> Result<Option<VideoRow>, Error> {
+        match self.stored_video(job_id).await? {
+            Some(video) => Ok(Some(video)),
+            None => Ok(self.folded(job_id, u64::MAX).await?.and_then(super::CatalogJob::into_video)),
+        }
+    }
+
+    async fn stored_video(&self, job_id: JobId) -> Result<Option<VideoRow>, Error> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            video_id: Uuid,
+            duration_ms: i64,
+            width: i32,
+            height: i32,
+            fps: f64,
+            frames: i64,
+            video_codec: String,
+            audio_codec: String,
+            bitrate: i64,
+            file_size: i64,
+            files: Json<Vec<StoredFile>>,
+            created_at: DateTime<Utc>,
+        }
+        let found: Option<Row> = sqlx::query_as("select * from catalog.videos where job_id = $1")
+            .bind(job_id.0)
+            .fetch_optional(self.tables.pool())
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        let stages: Vec<StageRow> =
+            sqlx::query_as("select * from catalog.stages where job_id = $1 order by started_at")
+                .bind(job_id.0)
+                .fetch_all(self.tables.pool())
+                .await?;
+        let facts = VideoFacts {
+            duration_ms: row.duration_ms as u64,
+            width: row.width as u32,
+            height: row.height as u32,
+            fps: row.fps,
+            frames: row.frames as u64,
+            video_codec: row.video_codec,
+            audio_codec: row.audio_codec,
+            bitrate: row.bitrate as u64,
+            file_size: row.file_size as u64,
+        };
+        Ok(Some(VideoRow {
+            video_id: row.video_id,
+            facts,
+            files: row.files.0,
+            created_at: row.created_at,
+            stages,
+        }))
+    }
+}
+
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
+    let equal = [("user_id", &filter.user_id), ("status", &filter.status), ("priority", &filter.priority)];
+    for (column, value) in equal {
+        if let Some(value) = value {
+            query.push(format!(" and {column} = ")).push_bind(value.clone());
+        }
+    }
+    if let Some(after) = filter.created_after {
+        query.push(" and created_at >= ").push_bind(after);
+    }
+    if let Some(before) = filter.created_before {
+        query.push(" and created_at < ").push_bind(before);
+    }
+    if let Some(words) = &filter.q {
+        let pattern: String = words
+            .chars()
+            .flat_map(|c| match c {
+                '%' | '_' | '\\' => vec!['\\', c],
+                c => vec![c],
+            })
+            .collect();
+        query.push(" and (topic || ' ' || coalesce(title, '')) ilike ").push_bind(format!("%{pattern}%"));
+    }
+}

@@ -1,0 +1,259 @@
+//! What the catalog knows of one job, folded from its events.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::events::content::ERASED;
+use crate::events::job::{RecordedJobEvent, StoredFile, VideoFacts};
+use crate::events::{JobEvent, OutputFormat, Stage};
+use crate::ids::JobId;
+use crate::projections::status::StatusView;
+use crate::scene::Scene;
+
+/// The rows of one job.
+#[derive(Debug, Clone)]
+pub struct CatalogJob {
+    pub view: StatusView,
+    pub title: Option<String>,
+    pub output_format: OutputFormat,
+    pub stages: Vec<Row<StageRow>>,
+    pub scenes: Vec<Row<SceneRow>>,
+    pub files: Vec<StoredFile>,
+    /// Rows that are stored are void: they are deleted before others are written.
+    pub is_begun_again: bool,
+}
+
+/// A row, and whether it is stored as it is.
+#[derive(Debug, Clone)]
+pub struct Row<T> {
+    pub value: T,
+    pub is_stored: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct StageRow {
+    pub stage: String,
+    /// When its first work was queued.
+    pub queued_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    /// The most that any of its work has had.
+    pub attempts: i32,
+    pub failures: i32,
+    pub retries: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct SceneRow {
+    pub scene: i32,
+    pub title: String,
+    pub narration: String,
+    /// `planned`, `narrated`, `coded` or `rendered`.
+    pub status: String,
+    pub attempts: i32,
+    pub language: Option<String>,
+    pub code: Option<String>,
+    pub frames: Option<i64>,
+    pub duration_ms: Option<i64>,
+    pub rendered_at: Option<DateTime<Utc>>,
+}
+
+/// A finished video, with what its job's other rows say.
+#[derive(Debug, Clone)]
+pub struct VideoRow {
+    pub video_id: Uuid,
+    pub facts: VideoFacts,
+    pub files: Vec<StoredFile>,
+    pub created_at: DateTime<Utc>,
+    pub stages: Vec<StageRow>,
+}
+
+impl<T> Row<T> {
+    fn new(value: T) -> Self {
+        Self { value, is_stored: false }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut T)) {
+        change(&mut self.value);
+        self.is_stored = false;
+    }
+}
+
+impl CatalogJob {
+    /// The rows after one more event; `None` for a job not seen before, whose first event is another than
+    /// `JobRequested`: only a damaged history has that.
+    pub fn evolve(job: Option<Self>, job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
+        let Some(mut job) = job else {
+            return Self::first(job_id, recorded);
+        };
+        if recorded.version <= job.view.version {
+            return Some(job);
+        }
+        job.view = StatusView::evolve(Some(job.view), job_id, recorded)?;
+        job.apply(&recorded.event, recorded.recorded_at);
+        Some(job)
+    }
+
+    fn first(job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
+        let JobEvent::JobRequested(requested) = &recorded.event else { return None };
+        Some(Self {
+            view: StatusView::evolve(None, job_id, recorded)?,
+            title: requested.request.title.clone(),
+            output_format: requested.request.output_format,
+            stages: vec![],
+            scenes: vec![],
+            files: vec![],
+            is_begun_again: false,
+        })
+    }
+
+    fn apply(&mut self, event: &JobEvent, at: DateTime<Utc>) {
+        match event {
+            JobEvent::StageScheduled(item) => {
+                self.stage(item.stage, |row| {
+                    row.queued_at.get_or_insert(at);
+                });
+            }
+            JobEvent::StageStarted { stage, attempt, .. } => self.stage(*stage, |row| {
+                row.started_at.get_or_insert(at);
+                row.attempts = row.attempts.max(*attempt as i32);
+            }),
+            JobEvent::StageRetryScheduled { item, .. } => {
+                self.stage(item.stage, |row| {
+                    row.attempts = row.attempts.max(item.attempt as i32);
+                    row.retries += 1;
+                });
+                self.scene(item.scene, |row| row.attempts = row.attempts.max(item.attempt as i32));
+            }
+            JobEvent::StageFailed { stage, .. } => self.stage(*stage, |row| row.failures += 1),
+            JobEvent::StageCompleted { stage, .. } => {
+                self.stage(*stage, |row| row.completed_at = Some(at));
+            }
+            JobEvent::ScenePlanned { scene, description } => {
+                self.scenes.push(Row::new(planned(*scene, description)))
+            }
+            JobEvent::ScenarioCreated { scenes, .. } => {
+                for narrated in scenes {
+                    self.scene(Some(narrated.scene), |row| {
+                        "narrated".clone_into(&mut row.status);
+                        row.duration_ms = Some(narrated.timeline.duration_ms() as i64);
+                    });
+                }
+            }
+            JobEvent::SceneCodeGenerated { scene, language, code, .. } => self.scene(Some(*scene), |row| {
+                "coded".clone_into(&mut row.status);
+                row.language = Some(language.clone());
+                row.code = Some(code.clone());
+            }),
+            JobEvent::SceneRendered { scene, clip, .. } => self.scene(Some(*scene), |row| {
+                "rendered".clone_into(&mut row.status);
+                row.frames = Some(clip.frames as i64);
+                row.duration_ms = Some(clip.duration_ms as i64);
+                row.rendered_at = Some(at);
+            }),
+            JobEvent::UploadCompleted { files, .. } => self.files.clone_from(files),
+            JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
+            JobEvent::ContentErased {} => self.erase_content(),
+            _ => {}
+        }
+    }
+
+    /// Notes that all rows are stored as they are.
+    pub fn set_stored(&mut self) {
+        self.is_begun_again = false;
+        self.stages.iter_mut().for_each(|row| row.is_stored = true);
+        self.scenes.iter_mut().for_each(|row| row.is_stored = true);
+    }
+
+    pub fn into_video(self) -> Option<VideoRow> {
+        Some(VideoRow {
+            video_id: self.view.video_id?,
+            facts: self.view.video?,
+            files: self.files,
+            created_at: self.view.ended_at?,
+            stages: self.stages.into_iter().map(|row| row.value).collect(),
+        })
+    }
+
+    pub fn stage_row(&self, stage: Stage) -> Option<&StageRow> {
+        self.stages.iter().map(|row| &row.value).find(|row| row.stage == stage.name())
+    }
+
+    fn stage(&mut self, stage: Stage, change: impl FnOnce(&mut StageRow)) {
+        let found = self.stages.iter().position(|row| row.value.stage == stage.name());
+        let index = found.unwrap_or_else(|| {
+            self.stages.push(Row::new(StageRow {
+                stage: stage.name().to_owned(),
+                queued_at: None,
+                started_at: None,
+                completed_at: None,
+                attempts: 0,
+                failures: 0,
+                retries: 0,
+            }));
+            self.stages.len() - 1
+        });
+        self.stages[index].change(change);
+    }
+
+    fn scene(&mut self, scene: Option<u32>, change: impl FnOnce(&mut SceneRow)) {
+        if let Some(row) = scene.and_then(|scene| self.scenes.get_mut(scene as usize)) {
+            row.change(change);
+        }
+    }
+
+    fn begin_again(&mut self, from: Stage) {
+        self.is_begun_again = true;
+        let is_kept = |row: &Row<StageRow>| Stage::parse(&row.value.stage).is_some_and(|stage| stage < from);
+        self.stages.retain(is_kept);
+        if from <= Stage::Planning {
+            self.scenes.clear();
+        }
+        for row in &mut self.scenes {
+            row.change(|row| {
+                if from <= Stage::CodeGeneration {
+                    (row.language, row.code) = (None, None);
+                }
+                if from <= Stage::ScenarioCreation {
+                    row.duration_ms = None;
+                }
+                (row.frames, row.rendered_at) = (None, None);
+                let done = match from {
+                    from if from <= Stage::ScenarioCreation => "planned",
+                    Stage::CodeGeneration => "narrated",
+                    _ => "coded",
+                };
+                done.clone_into(&mut row.status);
+            });
+        }
+        self.stages.iter_mut().for_each(|row| row.is_stored = false);
+    }
+
+    fn erase_content(&mut self) {
+        self.title = self.title.take().map(|_| ERASED.to_owned());
+        for row in &mut self.scenes {
+            row.change(|row| {
+                ERASED.clone_into(&mut row.title);
+                ERASED.clone_into(&mut row.narration);
+                row.code = row.code.take().map(|_| ERASED.to_owned());
+            });
+        }
+    }
+}
+
+fn planned(scene: u32, description: &Scene) -> SceneRow {
+    let lines: Vec<&str> = description.steps.iter().map(|step| step.narration.as_str()).collect();
+    SceneRow {
+        scene: scene as i32,
+        title: description.title.clone(),
+        narration: lines.join(" "),
+        status: "planned".to_owned(),
+        attempts: 1,
+        language: None,
+        code: None,
+        frames: None,
+        duration_ms: None,
+        rendered_at: None,
+    }
+}

@@ -1,0 +1,391 @@
+//! Writes a batch: a few statements, each for all rows of a table, in one transaction.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::facts::Facts;
+use super::rows::{CatalogJob, Row, SceneRow, StageRow, VideoRow};
+use crate::projections::status::JobStatus;
+
+/// Writes what `jobs` have that is not stored, and adds the facts.
+pub async fn write(
+    connection: &mut PgConnection,
+    partition: u16,
+    jobs: &[CatalogJob],
+    facts: &Facts,
+) -> Result<(), sqlx::Error> {
+    let partition = partition as i16;
+    erase(connection, facts).await?;
+    forget_void_rows(connection, jobs).await?;
+    write_jobs(connection, partition, jobs).await?;
+    write_stages(connection, jobs).await?;
+    write_scenes(connection, jobs).await?;
+    write_videos(connection, jobs).await?;
+    write_logs(connection, facts).await?;
+    write_failures(connection, facts).await?;
+    write_operations(connection, facts).await?;
+    add_to_user_jobs(connection, partition, facts).await?;
+    add_to_hourly_jobs(connection, partition, facts).await?;
+    add_to_hourly_stages(connection, partition, facts).await
+}
+
+fn column<T, U>(rows: &[T], value: impl Fn(&T) -> U) -> Vec<U> {
+    rows.iter().map(value).collect()
+}
+
+/// The rows of all jobs that are not stored yet.
+fn unstored<T>(jobs: &[CatalogJob], rows: impl Fn(&CatalogJob) -> &Vec<Row<T>>) -> Vec<(Uuid, &T)> {
+    let of_job = |job| {
+        let id = CatalogJob::id(job);
+        rows(job).iter().filter(|row| !row.is_stored).map(move |row| (id, &row.value))
+    };
+    jobs.iter().flat_map(of_job).collect()
+}
+
+impl CatalogJob {
+    fn id(&self) -> Uuid {
+        self.view.job_id.0
+    }
+}
+
+async fn erase(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx::Error> {
+    if facts.erased.is_empty() {
+        return Ok(());
+    }
+    let jobs = column(&facts.erased, |job| job.0);
+    let queries = [
+        "update logs set message = '[erased]' where level = 'error' and job_id = any($1)",
+        "update failures set message = '[erased]' where job_id = any($1)",
+    ];
+    for query in queries {
+        sqlx::query(query).bind(&jobs).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn forget_void_rows(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Result<(), sqlx::Error> {
+    let void: Vec<Uuid> = jobs.iter().filter(|job| job.is_begun_again).map(CatalogJob::id).collect();
+    if void.is_empty() {
+        return Ok(());
+    }
+    for query in ["delete from stages where job_id = any($1)", "delete from scenes where job_id = any($1)"] {
+        sqlx::query(query).bind(&void).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_jobs(
+    connection: &mut PgConnection,
+    partition: i16,
+    jobs: &[CatalogJob],
+) -> Result<(), sqlx::Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let failure = |job: &CatalogJob| job.view.failure.clone();
+    let stages = |job: &CatalogJob| column(&job.view.stages_completed, |stage| stage.name()).join(",");
+    sqlx::query(
+        "insert into jobs (partition, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
+                           current_stage, stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at,
+                           updated_at, estimated_completion, video_id, error_code, error_message, error_stage)
+         select $1, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
+                current_stage, string_to_array(stages_completed, ','), scenes_total, scenes_done, retry_count, created_at, started_at,
+                ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage
+         from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                     $11::float8[], $12::text[], $13::text[], $14::integer[], $15::integer[], $16::integer[], $17::timestamptz[],
+                     $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::uuid[], $23::text[],
+                     $24::text[], $25::text[])
+              as row (job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage, current_stage,
+                      stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at, updated_at,
+                      estimated_completion, video_id, error_code, error_message, error_stage)
+         on conflict (job_id) do update set
+             version = excluded.version, topic = excluded.topic, title = excluded.title, status = excluded.status,
+             percentage = excluded.percentage, current_stage = excluded.current_stage,
+             stages_completed = excluded.stages_completed, scenes_total = excluded.scenes_total,
+             scenes_done = excluded.scenes_done, retry_count = excluded.retry_count, started_at = excluded.started_at,
+             ended_at = excluded.ended_at, updated_at = excluded.updated_at,
+             estimated_completion = excluded.estimated_completion, video_id = excluded.video_id,
+             error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage
+         where jobs.version < excluded.version",
+    )
+    .bind(partition)
+    .bind(column(jobs, CatalogJob::id))
+    .bind(column(jobs, |job| job.view.version as i64))
+    .bind(column(jobs, |job| job.view.user_id.clone()))
+    .bind(column(jobs, |job| job.view.topic.clone()))
+    .bind(column(jobs, |job| job.title.clone()))
+    .bind(column(jobs, |job| job.view.quality.name()))
+    .bind(column(jobs, |job| job.view.priority.name()))
+    .bind(column(jobs, |job| job.output_format.name()))
+    .bind(column(jobs, |job| job.view.status.name()))
+    .bind(column(jobs, |job| job.view.percentage))
+    .bind(column(jobs, |job| job.view.stage_name()))
+    .bind(column(jobs, stages))
+    .bind(column(jobs, |job| job.view.scenes_total as i32))
+    .bind(column(jobs, |job| job.view.scenes_done as i32))
+    .bind(column(jobs, |job| job.view.retry_count as i32))
+    .bind(column(jobs, |job| job.view.created_at))
+    .bind(column(jobs, |job| job.view.started_at))
+    .bind(column(jobs, |job| job.view.ended_at))
+    .bind(column(jobs, |job| job.view.updated_at))
+    .bind(column(jobs, |job| job.view.estimated_completion))
+    .bind(column(jobs, |job| job.view.video_id))
+    .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.code)))
+    .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.message)))
+    .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Result<(), sqlx::Error> {
+    let rows: Vec<(Uuid, &StageRow)> = unstored(jobs, |job| &job.stages);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into stages (job_id, stage, queued_at, started_at, completed_at, attempts, failures, retries)
+         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::integer[],
+                              $7::integer[], $8::integer[])
+         on conflict (job_id, stage) do update set
+             queued_at = excluded.queued_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
+             attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries",
+    )
+    .bind(column(&rows, |(job_id, _)| *job_id))
+    .bind(column(&rows, |(_, row)| row.stage.clone()))
+    .bind(column(&rows, |(_, row)| row.queued_at))
+    .bind(column(&rows, |(_, row)| row.started_at))
+    .bind(column(&rows, |(_, row)| row.completed_at))
+    .bind(column(&rows, |(_, row)| row.attempts))
+    .bind(column(&rows, |(_, row)| row.failures))
+    .bind(column(&rows, |(_, row)| row.retries))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_scenes(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Result<(), sqlx::Error> {
+    let rows: Vec<(Uuid, &SceneRow)> = unstored(jobs, |job| &job.scenes);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into scenes (job_id, scene, title, narration, status, attempts, language, code, frames, duration_ms, rendered_at)
+         select * from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
+                              $9::bigint[], $10::bigint[], $11::timestamptz[])
+         on conflict (job_id, scene) do update set
+             title = excluded.title, narration = excluded.narration, status = excluded.status, attempts = excluded.attempts,
+             language = excluded.language, code = excluded.code, frames = excluded.frames,
+             duration_ms = excluded.duration_ms, rendered_at = excluded.rendered_at",
+    )
+    .bind(column(&rows, |(job_id, _)| *job_id))
+    .bind(column(&rows, |(_, row)| row.scene))
+    .bind(column(&rows, |(_, row)| row.title.clone()))
+    .bind(column(&rows, |(_, row)| row.narration.clone()))
+    .bind(column(&rows, |(_, row)| row.status.clone()))
+    .bind(column(&rows, |(_, row)| row.attempts))
+    .bind(column(&rows, |(_, row)| row.language.clone()))
+    .bind(column(&rows, |(_, row)| row.code.clone()))
+    .bind(column(&rows, |(_, row)| row.frames))
+    .bind(column(&rows, |(_, row)| row.duration_ms))
+    .bind(column(&rows, |(_, row)| row.rendered_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_videos(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Result<(), sqlx::Error> {
+    let is_new = |job: &&CatalogJob| job.view.status == JobStatus::Completed;
+    let rows: Vec<(&CatalogJob, VideoRow)> =
+        jobs.iter().filter(is_new).filter_map(|job| Some((job, job.clone().into_video()?))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into videos (video_id, job_id, user_id, duration_ms, width, height, fps, frames, video_codec, audio_codec,
+                             bitrate, file_size, files, created_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::integer[], $6::integer[], $7::float8[],
+                              $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::jsonb[], $14::timestamptz[])
+         on conflict (video_id) do nothing",
+    )
+    .bind(column(&rows, |(_, row)| row.video_id))
+    .bind(column(&rows, |(job, _)| job.id()))
+    .bind(column(&rows, |(job, _)| job.view.user_id.clone()))
+    .bind(column(&rows, |(_, row)| row.facts.duration_ms as i64))
+    .bind(column(&rows, |(_, row)| row.facts.width as i32))
+    .bind(column(&rows, |(_, row)| row.facts.height as i32))
+    .bind(column(&rows, |(_, row)| row.facts.fps))
+    .bind(column(&rows, |(_, row)| row.facts.frames as i64))
+    .bind(column(&rows, |(_, row)| row.facts.video_codec.clone()))
+    .bind(column(&rows, |(_, row)| row.facts.audio_codec.clone()))
+    .bind(column(&rows, |(_, row)| row.facts.bitrate as i64))
+    .bind(column(&rows, |(_, row)| row.facts.file_size as i64))
+    .bind(column(&rows, |(_, row)| Json(row.files.clone())))
+    .bind(column(&rows, |(_, row)| row.created_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_logs(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx::Error> {
+    let rows = &facts.logs;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into logs (job_id, version, at, level, stage, scene, message)
+         select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::integer[], $7::text[])",
+    )
+    .bind(column(rows, |row| row.job_id))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.at))
+    .bind(column(rows, |row| row.level))
+    .bind(column(rows, |row| row.stage))
+    .bind(column(rows, |row| row.scene))
+    .bind(column(rows, |row| row.message.clone()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_failures(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx::Error> {
+    let rows = &facts.failures;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into failures (job_id, version, at, stage, scene, attempt, code, message, retryable)
+         select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::integer[], $6::integer[], $7::text[],
+                              $8::text[], $9::boolean[])",
+    )
+    .bind(column(rows, |row| row.job_id))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.at))
+    .bind(column(rows, |row| row.stage))
+    .bind(column(rows, |row| row.scene))
+    .bind(column(rows, |row| row.attempt))
+    .bind(column(rows, |row| row.code.clone()))
+    .bind(column(rows, |row| row.message.clone()))
+    .bind(column(rows, |row| row.retryable))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_operations(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx::Error> {
+    let rows = &facts.operations;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into storage_operations (job_id, version, target, files, bytes, started_at, completed_at)
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::timestamptz[],
+                              $7::timestamptz[])",
+    )
+    .bind(column(rows, |row| row.job_id))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.target))
+    .bind(column(rows, |row| row.files))
+    .bind(column(rows, |row| row.bytes))
+    .bind(column(rows, |row| row.started_at))
+    .bind(column(rows, |row| row.completed_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The rows of a partition are written by its owner alone, so that partitions do not wait for each other.
+async fn add_to_user_jobs(
+    connection: &mut PgConnection,
+    partition: i16,
+    facts: &Facts,
+) -> Result<(), sqlx::Error> {
+    // A change of nothing leaves a row too: which rows there are does not depend on how events came in batches.
+    let rows: Vec<_> = facts.user_jobs.iter().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into user_jobs (partition, user_id, status, jobs)
+         select $1, * from unnest($2::text[], $3::text[], $4::bigint[])
+         on conflict (user_id, status, partition) do update set jobs = user_jobs.jobs + excluded.jobs",
+    )
+    .bind(partition)
+    .bind(column(&rows, |((user, _), _)| user.clone()))
+    .bind(column(&rows, |((_, status), _)| *status))
+    .bind(column(&rows, |(_, more)| **more))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn add_to_hourly_jobs(
+    connection: &mut PgConnection,
+    partition: i16,
+    facts: &Facts,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = facts.hourly_jobs.iter().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into hourly_jobs (partition, hour, quality, priority, requested, started, completed, failed, cancelled, queue_ms,
+                                  processing_ms, video_ms, frames, bytes)
+         select $1, * from unnest($2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                                  $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+         on conflict (hour, quality, priority, partition) do update set
+             requested = hourly_jobs.requested + excluded.requested, started = hourly_jobs.started + excluded.started,
+             completed = hourly_jobs.completed + excluded.completed, failed = hourly_jobs.failed + excluded.failed,
+             cancelled = hourly_jobs.cancelled + excluded.cancelled, queue_ms = hourly_jobs.queue_ms + excluded.queue_ms,
+             processing_ms = hourly_jobs.processing_ms + excluded.processing_ms,
+             video_ms = hourly_jobs.video_ms + excluded.video_ms, frames = hourly_jobs.frames + excluded.frames,
+             bytes = hourly_jobs.bytes + excluded.bytes",
+    )
+    .bind(partition)
+    .bind(column(&rows, |(key, _)| key.0))
+    .bind(column(&rows, |(key, _)| key.1))
+    .bind(column(&rows, |(key, _)| key.2))
+    .bind(column(&rows, |(_, figures)| figures.requested))
+    .bind(column(&rows, |(_, figures)| figures.started))
+    .bind(column(&rows, |(_, figures)| figures.completed))
+    .bind(column(&rows, |(_, figures)| figures.failed))
+    .bind(column(&rows, |(_, figures)| figures.cancelled))
+    .bind(column(&rows, |(_, figures)| figures.queue_ms))
+    .bind(column(&rows, |(_, figures)| figures.processing_ms))
+    .bind(column(&rows, |(_, figures)| figures.video_ms))
+    .bind(column(&rows, |(_, figures)| figures.frames))
+    .bind(column(&rows, |(_, figures)| figures.bytes))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn add_to_hourly_stages(
+    connection: &mut PgConnection,
+    partition: i16,
+    facts: &Facts,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = facts.hourly_stages.iter().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into hourly_stages (partition, hour, stage, completed, failed, retried, duration_ms)
+         select $1, * from unnest($2::timestamptz[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+         on conflict (hour, stage, partition) do update set
+             completed = hourly_stages.completed + excluded.completed, failed = hourly_stages.failed + excluded.failed,
+             retried = hourly_stages.retried + excluded.retried,
+             duration_ms = hourly_stages.duration_ms + excluded.duration_ms",
+    )
+    .bind(partition)
+    .bind(column(&rows, |(key, _)| key.0))
+    .bind(column(&rows, |(key, _)| key.1))
+    .bind(column(&rows, |(_, figures)| figures.completed))
+    .bind(column(&rows, |(_, figures)| figures.failed))
+    .bind(column(&rows, |(_, figures)| figures.retried))
+    .bind(column(&rows, |(_, figures)| figures.duration_ms))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

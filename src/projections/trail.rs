@@ -1,0 +1,152 @@
+//! The audit trail: one row for each event of the log, of whatever aggregate, without its data.
+//!
+//! It needs no event to be decoded, so no event can halt it by what it holds.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::tables::{Session, Tables};
+use super::{Batch, Error, Owner, Projection};
+use crate::events::Envelope;
+
+pub const NAME: &str = "trail";
+
+#[derive(Clone)]
+pub struct Trail {
+    tables: Tables,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub event_type: Option<String>,
+    /// As it stands in the envelope, such as `user:ID`.
+    pub actor: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+    /// Where the page before ended.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+}
+
+/// An event without its data.
+#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
+pub struct TrailRow {
+    pub partition: i16,
+    pub seq: i64,
+    pub event_id: Uuid,
+    pub aggregate: String,
+    pub aggregate_id: Uuid,
+    pub version: i64,
+    pub r#type: String,
+    pub recorded_at: DateTime<Utc>,
+    pub actor: String,
+    pub correlation_id: String,
+    pub hash: String,
+}
+
+impl Trail {
+    pub fn new(pool: PgPool) -> Self {
+        Self { tables: Tables::new(pool, NAME) }
+    }
+
+    /// The same read model in other tables.
+    pub fn of(tables: Tables) -> Self {
+        Self { tables }
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Events in the order in which they were recorded, at most `limit`.
+    pub async fn list(&self, filter: &Filter, limit: i64) -> Result<Vec<TrailRow>, Error> {
+        let (after_time, after_event) = filter.after.unzip();
+        // One parameter for each condition; the planner drops those that are null.
+        let rows = sqlx::query_as(
+            "select partition, seq, event_id, aggregate, aggregate_id, version, type, recorded_at, actor, correlation_id, hash
+             from trail.events
+             where ($1::text is null or type = $1)
+               and ($2::text is null or actor = $2)
+               and ($3::timestamptz is null or recorded_at >= $3)
+               and ($4::timestamptz is null or recorded_at < $4)
+               and ($5::timestamptz is null or (recorded_at, event_id) > ($5, $6::uuid))
+             order by recorded_at, event_id
+             limit $7",
+        )
+        .persistent(false)
+        .bind(&filter.event_type)
+        .bind(&filter.actor)
+        .bind(filter.from)
+        .bind(filter.to)
+        .bind(after_time)
+        .bind(after_event)
+        .bind(limit)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Projection for Trail {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn checkpoint(&self, partition: u16) -> Result<u64, Error> {
+        self.tables.checkpoint(partition).await
+    }
+
+    async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
+        let session = self.tables.own(partition).await?;
+        Ok(session.map(|session| Box::new(TrailOwner(session)) as Box<dyn Owner>))
+    }
+}
+
+struct TrailOwner(Session);
+
+#[async_trait]
+impl Owner for TrailOwner {
+    fn checkpoint(&self) -> u64 {
+        self.0.checkpoint()
+    }
+
+    async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
+        let partition = batch.partition as i16;
+        let mut transaction = self.0.begin(batch.last_seq).await?;
+        let column = |value: fn(&Envelope) -> String| {
+            batch.events.iter().map(|(_, event)| value(event)).collect::<Vec<_>>()
+        };
+        if !batch.events.is_empty() {
+            sqlx::query(
+                "insert into events (partition, seq, event_id, aggregate, aggregate_id, version, type, recorded_at, actor, correlation_id, hash)
+                 select $1, * from unnest($2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[],
+                                          $8::timestamptz[], $9::text[], $10::text[], $11::text[])",
+            )
+            .bind(partition)
+            .bind(batch.events.iter().map(|(seq, _)| *seq as i64).collect::<Vec<_>>())
+            .bind(batch.events.iter().map(|(_, event)| event.event_id.0).collect::<Vec<_>>())
+            .bind(batch.events.iter().map(|(_, event)| event.aggregate.name()).collect::<Vec<_>>())
+            .bind(batch.events.iter().map(|(_, event)| event.aggregate_id.0).collect::<Vec<_>>())
+            .bind(batch.events.iter().map(|(_, event)| event.version as i64).collect::<Vec<_>>())
+            .bind(column(|event| event.event_type.clone()))
+            .bind(batch.events.iter().map(|(_, event)| event.recorded_at).collect::<Vec<_>>())
+            .bind(column(|event| event.actor.to_field()))
+            .bind(column(|event| event.correlation_id.clone()))
+            .bind(column(|event| event.hash.clone()))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        self.0.committed(batch.last_seq);
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        self.0.renew().await
+    }
+}

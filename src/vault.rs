@@ -1,0 +1,264 @@
+//! The keys of users' content. Destroying a user's key makes everything that was sealed with it unreadable, in
+//! the log, in the archive and in every copy of them, while the hash chains stay valid: they cover what is sealed.
+//!
+//! A key is 256 random bits, kept in Postgres wrapped (AES-256-GCM) by a master key that only the environment has.
+//! Content is sealed with AES-256-GCM; the event's place in its history is authenticated with it, so that content
+//! cannot be moved to another event.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use lru::LruCache;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+const KEY_BYTES: usize = 32;
+/// How long a process goes on with a key that was destroyed elsewhere.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// The first part of sealed text: how it was sealed.
+const FORM: &str = "1";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the keys of users' content are out of reach")]
+    Keys(#[from] sqlx::Error),
+    #[error("the key {key} cannot be unwrapped: REEL_MASTER_KEY is not the one that wrapped it")]
+    MasterKey { key: Uuid },
+    #[error("sealed content cannot be read: {reason}")]
+    Damaged { reason: &'static str },
+    #[error("REEL_MASTER_KEY must be 32 bytes in Base64; `openssl rand -base64 32` makes one")]
+    NoMasterKey,
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl Error {
+    /// Whether trying again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Error::Keys(_))
+    }
+}
+
+/// The key that wraps all others.
+#[derive(Clone)]
+pub struct MasterKey(Arc<LessSafeKey>);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+impl MasterKey {
+    /// From 32 bytes in Base64.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| Error::NoMasterKey)?;
+        aead_key(&bytes).map(|key| Self(Arc::new(key))).ok_or(Error::NoMasterKey)
+    }
+
+    /// A new one, in the form that [`Self::parse`] reads.
+    pub fn generate() -> Result<String, Error> {
+        Ok(STANDARD.encode(random::<KEY_BYTES>()?))
+    }
+}
+
+/// A user's key.
+#[derive(Clone)]
+pub struct UserKey {
+    id: Uuid,
+    key: Arc<LessSafeKey>,
+}
+
+impl UserKey {
+    /// Sealed text: `form:key id:nonce and ciphertext`. `place` must be given again to open it.
+    pub fn seal(&self, content: &str, place: &str) -> Result<String, Error> {
+        let sealed = encrypt(&self.key, content.as_bytes().to_vec(), place)?;
+        Ok(format!("{FORM}:{}:{}", self.id, URL_SAFE_NO_PAD.encode(sealed)))
+    }
+}
+
+/// Cheap to clone; clones share the keys that they have looked up.
+#[derive(Clone)]
+pub struct Vault {
+    pool: PgPool,
+    master: MasterKey,
+    known: Arc<Mutex<Known>>,
+}
+
+struct Known {
+    /// `None`: it was destroyed.
+    keys: LruCache<Uuid, (Instant, Option<UserKey>)>,
+    of_users: HashMap<String, (Instant, Uuid)>,
+}
+
+impl Vault {
+    pub fn new(pool: PgPool, master: MasterKey) -> Self {
+        let known = Known { keys: LruCache::new(KEYS_KEPT), of_users: HashMap::new() };
+        Self { pool, master, known: Arc::new(Mutex::new(known)) }
+    }
+
+    /// The key that a user's new content is sealed with; made when there is none.
+    pub async fn key_of(&self, user: &str) -> Result<UserKey, Error> {
+        let stale = {
+            let mut known = self.known();
+            let found = known.of_users.get(user).copied();
+            let key = found.and_then(|(at, id)| Some((at, known.keys.get(&id)?.1.clone()?)));
+            match key {
+                Some((at, key)) if at.elapsed() < FRESH_FOR => return Ok(key),
+                stale => stale.map(|(_, key)| key),
+            }
+        };
+        match (self.fetch_or_make(user).await, stale) {
+            (Ok(key), _) => Ok(key),
+            // Postgres is away: what is known goes on working.
+            (Err(Error::Keys(_)), Some(key)) => Ok(key),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// What `sealed` holds; `None` when its key was destroyed.
+    pub async fn open(&self, sealed: &str, place: &str) -> Result<Option<String>, Error> {
+        let parts: Vec<&str> = sealed.splitn(3, ':').collect();
+        let [FORM, id, text] = parts[..] else { return Err(Error::Damaged { reason: "unknown form" }) };
+        let id = Uuid::parse_str(id).map_err(|_| Error::Damaged { reason: "it names no key" })?;
+        let Some(key) = self.key(id).await? else { return Ok(None) };
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::Damaged { reason: "not Base64" })?;
+        let content =
+            decrypt(&key.key, bytes, place).ok_or(Error::Damaged { reason: "it was changed or moved" })?;
+        String::from_utf8(content).map(Some).map_err(|_| Error::Damaged { reason: "no text" })
+    }
+
+    /// Destroys all keys of a user. Gives how many there were.
+    pub async fn destroy(&self, user: &str) -> Result<u64, Error> {
+        let destroyed = sqlx::query(
+            "update user_keys set wrapped = null, destroyed_at = now() where user_id = $1 and wrapped is not null",
+        )
+        .bind(user)
+        .execute(&self.pool)
+        .await?;
+        let mut known = self.known();
+        known.of_users.clear();
+        known.keys.clear();
+        Ok(destroyed.rows_affected())
+    }
+
+    async fn key(&self, id: Uuid) -> Result<Option<UserKey>, Error> {
+        let stale = match self.known().keys.get(&id).cloned() {
+            Some((at, key)) if at.elapsed() < FRESH_FOR => return Ok(key),
+            stale => stale,
+        };
+        let wrapped =
+            sqlx::query_scalar::<_, Option<Vec<u8>>>("select wrapped from user_keys where key_id = $1")
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await;
+        let key = match (wrapped, stale) {
+            (Ok(wrapped), _) => wrapped.flatten().map(|wrapped| self.unwrap(id, wrapped)).transpose()?,
+            (Err(_away), Some((_, key))) => return Ok(key),
+            (Err(error), None) => return Err(error.into()),
+        };
+        self.known().keys.put(id, (Instant::now(), key.clone()));
+        Ok(key)
+    }
+
+    async fn fetch_or_make(&self, user: &str) -> Result<UserKey, Error> {
+        let (id, bytes) = (Uuid::new_v4(), random::<KEY_BYTES>()?);
+        let wrapped = encrypt(&self.master.0, bytes.to_vec(), &id.to_string())?;
+        // One live key for each user: whoever is second reads the first one's.
+        let (id, wrapped): (Uuid, Vec<u8>) = sqlx::query_as(
+            "insert into user_keys (key_id, user_id, wrapped) values ($1, $2, $3)
+             on conflict (user_id) where wrapped is not null do update set user_id = excluded.user_id
+             returning key_id, wrapped",
+        )
+        .bind(id)
+        .bind(user)
+        .bind(wrapped)
+        .fetch_one(&self.pool)
+        .await?;
+        let key = self.unwrap(id, wrapped)?;
+        let mut known = self.known();
+        known.keys.put(id, (Instant::now(), Some(key.clone())));
+        if known.of_users.len() >= KEYS_KEPT.get() {
+            known.of_users.clear();
+        }
+        known.of_users.insert(user.to_owned(), (Instant::now(), id));
+        Ok(key)
+    }
+
+    fn unwrap(&self, id: Uuid, wrapped: Vec<u8>) -> Result<UserKey, Error> {
+        let bytes = decrypt(&self.master.0, wrapped, &id.to_string()).ok_or(Error::MasterKey { key: id })?;
+        let key = aead_key(&bytes).ok_or(Error::Damaged { reason: "a key has 32 bytes" })?;
+        Ok(UserKey { id, key: Arc::new(key) })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(bytes)
+}
+
+fn aead_key(bytes: &[u8]) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, bytes).ok().map(LessSafeKey::new)
+}
+
+/// The nonce, then the ciphertext and its tag.
+fn encrypt(key: &LessSafeKey, mut text: Vec<u8>, place: &str) -> Result<Vec<u8>, Error> {
+    let nonce = random::<NONCE_LEN>()?;
+    let aad = Aad::from(place.as_bytes());
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
+        .map_err(|_| Error::Damaged { reason: "too long to be sealed" })?;
+    Ok([nonce.as_slice(), &text].concat())
+}
+
+fn decrypt(key: &LessSafeKey, mut sealed: Vec<u8>, place: &str) -> Option<Vec<u8>> {
+    let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    key.open_in_place(nonce, Aad::from(place.as_bytes()), text).ok().map(|text| text.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> UserKey {
+        UserKey { id: Uuid::new_v4(), key: Arc::new(aead_key(&[7; KEY_BYTES]).unwrap()) }
+    }
+
+    #[test]
+    fn sealed_text_opens_only_at_its_place() {
+        let key = key();
+        let sealed = key.seal("words", "job:1").unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(sealed.rsplit(':').next().unwrap()).unwrap();
+        assert_eq!(decrypt(&key.key, bytes.clone(), "job:1").unwrap(), b"words");
+        assert_eq!(decrypt(&key.key, bytes.clone(), "job:2"), None);
+        let mut changed = bytes;
+        *changed.last_mut().unwrap() ^= 1;
+        assert_eq!(decrypt(&key.key, changed, "job:1"), None);
+    }
+
+    #[test]
+    fn the_same_words_are_never_sealed_alike() {
+        let key = key();
+        assert_ne!(key.seal("words", "p").unwrap(), key.seal("words", "p").unwrap());
+    }
+
+    #[test]
+    fn a_master_key_has_32_bytes_in_base64() {
+        assert!(MasterKey::parse(&MasterKey::generate().unwrap()).is_ok());
+        for text in ["", "short", "AAAA"] {
+            assert!(matches!(MasterKey::parse(text), Err(Error::NoMasterKey)), "{text}");
+        }
+    }
+}
