@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chrono::Utc;
 use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
 use salvo::prelude::{Listener, Server};
@@ -15,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState, Verifier};
+use crate::audit::{self, Seals};
 use crate::clock::Clock;
-use crate::config::{Config, RedisConfig, Streams};
+use crate::config::{ArchiveConfig, Config, RedisConfig, Streams};
 use crate::consumers::{self, StageHandler, Worker};
+use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Connection, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
@@ -27,6 +30,7 @@ use crate::projections::catalog::{self, Catalog};
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
+use crate::signing::SigningKey;
 use crate::storage::{LocalStorage, Workspaces};
 use crate::vault::Vault;
 
@@ -61,7 +65,8 @@ impl App {
     /// Connects to the servers and checks that they can hold what is entrusted to them.
     pub async fn connect(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let address = address(&config.redis)?;
-        let log = connect(&address, &config.redis, &config.streams).await?;
+        let archive = Archive::new(&config.archive.root);
+        let log = connect(&address, &config.redis, &config.streams).await?.with_archive(archive);
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
         let pool = postgres(&config.postgres.url).await?;
@@ -133,6 +138,12 @@ impl App {
                 }
             });
         }
+        if roles.contains(&Role::Projector) {
+            let (seals, key) = (Seals::new(self.pool.clone()), self.config.keys.signing.clone());
+            let every = self.config.streams.audit.seal_every;
+            running.spawn(audit::run_notary(self.log().clone(), seals, key, every, stop.clone()));
+            running.spawn(self.keep_archive(stop.clone()));
+        }
         if roles.contains(&Role::Worker) {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
         }
@@ -156,6 +167,26 @@ impl App {
         }
     }
 
+    /// Seals whole segments and takes old ones out of Redis, again and again.
+    fn keep_archive(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let (log, projections) = (self.log().clone(), self.projections());
+        let (streams, key) = (self.config.streams.clone(), self.config.keys.signing.clone());
+        async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(streams.audit.seal_every) => {}
+                }
+                for partition in log.keys().partitions() {
+                    if let Err(error) = archive_partition(&log, &projections, &streams, &key, partition).await
+                    {
+                        tracing::error!(partition, "the archive is not kept up: {error:#}");
+                    }
+                }
+            }
+        }
+    }
+
     fn worker(&self) -> Worker {
         let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
         Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
@@ -174,6 +205,8 @@ impl App {
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
+            trail: Trail::new(self.pool.clone()),
+            seals: Seals::new(self.pool.clone()),
             projections: self.projections(),
             pool: self.pool.clone(),
             storage: LocalStorage::new(&self.config.media.root),
@@ -184,6 +217,25 @@ impl App {
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
         Ok((Server::new(acceptor), api::service(Arc::new(state), verifier)))
     }
+}
+
+/// Seals the whole segments of a partition, and takes those out of Redis that need not be there any more.
+pub async fn archive_partition(
+    log: &EventLog,
+    projections: &[Arc<dyn Projection>],
+    streams: &Streams,
+    key: &SigningKey,
+    partition: u16,
+) -> anyhow::Result<(archive::Sealed, archive::Trimmed)> {
+    let archive = log.archive().context("the log has no archive")?;
+    let sealed = archive::seal(log, archive, partition, streams.audit.segment_events, false, key).await?;
+    let mut read_by_all = u64::MAX;
+    for projection in projections {
+        read_by_all = read_by_all.min(projection.checkpoint(partition).await?);
+    }
+    let older_than = Utc::now() - streams.retention.log;
+    let trimmed = archive::trim(log, archive, partition, read_by_all, older_than).await?;
+    Ok((sealed, trimmed))
 }
 
 fn address(config: &RedisConfig) -> anyhow::Result<Address> {
@@ -202,8 +254,12 @@ async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> a
 }
 
 /// The log and the queues beside it, for a command of an operator.
-pub async fn connect_log(redis: &RedisConfig, streams: &Streams) -> anyhow::Result<(EventLog, WorkQueue)> {
-    let log = connect(&address(redis)?, redis, streams).await?;
+pub async fn connect_log(
+    redis: &RedisConfig,
+    archive: &ArchiveConfig,
+    streams: &Streams,
+) -> anyhow::Result<(EventLog, WorkQueue)> {
+    let log = connect(&address(redis)?, redis, streams).await?.with_archive(Archive::new(&archive.root));
     let queue = WorkQueue::new(&log);
     Ok((log, queue))
 }

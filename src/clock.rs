@@ -1,6 +1,6 @@
 //! Time comes in from here, so that tests can turn the hands.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
@@ -8,9 +8,31 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
+/// The hands of a clock.
+#[derive(Clone)]
+pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
+
+impl ManualClock {
+    /// Forwards, or, with a negative step, back.
+    pub fn advance(&self, step: TimeDelta) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += step;
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Clock {
     pub fn system() -> Self {
         Self(Arc::new(Utc::now))
+    }
+
+    /// A clock that shows `time` until its hands are turned.
+    pub fn manual(time: DateTime<Utc>) -> (Self, ManualClock) {
+        let hands = ManualClock(Arc::new(Mutex::new(time)));
+        let shown = hands.clone();
+        (Self(Arc::new(move || shown.now())), hands)
     }
 
     /// A clock that always shows `time`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::events::{Quality, Stage};
+use crate::signing::SigningKey;
 use crate::vault::MasterKey;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,7 @@ pub struct Config {
     pub auth: AuthConfig,
     pub media: MediaConfig,
     pub keys: KeysConfig,
+    pub archive: ArchiveConfig,
     pub streams: Streams,
 }
 
@@ -91,6 +93,16 @@ pub struct KeysConfig {
     /// `REEL_MASTER_KEY`: 32 bytes in Base64, with which the keys of users' content are wrapped. Whoever loses it
     /// has erased all users.
     pub master: MasterKey,
+    /// `REEL_SIGNING_KEY`: 32 bytes in Base64, with which seals and archived segments are signed.
+    pub signing: SigningKey,
+    /// `REEL_TRUSTED_KEYS`: public keys, in hex, whose signatures count besides; of keys that were used before.
+    pub trusted: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ArchiveConfig {
+    /// `ARCHIVE_ROOT`: the folder of sealed segments, `archive` by default. All processes must see the same.
+    pub root: PathBuf,
 }
 
 /// `streams.toml`; `REEL_STREAMS` names another file.
@@ -99,6 +111,7 @@ pub struct Streams {
     pub partitions: u16,
     pub limits: Limits,
     pub retention: Retention,
+    pub audit: Audit,
     pub stages: BTreeMap<Stage, StageSettings>,
 }
 
@@ -108,13 +121,24 @@ pub struct Limits {
     pub open_jobs: u64,
 }
 
-/// How long what follows from the log is kept. The log itself is never cut.
+/// How the log is sealed.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// How often what was appended is sealed.
+    pub seal_every: Duration,
+    /// Events of one archived segment.
+    pub segment_events: u64,
+}
+
+/// How long what follows from the log is kept, and how long the log itself is in Redis.
 #[derive(Debug, Clone)]
 pub struct Retention {
     /// How long an `Idempotency-Key` stands for its job.
     pub idempotency_key: Duration,
     /// How long the status view of a job that has ended stays in Redis; later it is folded when asked for.
     pub status_view: Duration,
+    /// How long events stay in Redis, at least; later they are read from the archive.
+    pub log: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +171,7 @@ impl Config {
             auth: AuthConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
             keys: KeysConfig::from_environment(env)?,
+            archive: ArchiveConfig::from_environment(env),
             streams: Streams::from_environment(env)?,
         })
     }
@@ -174,8 +199,27 @@ impl KeysConfig {
         let what =
             "what wraps the keys of users' content; `openssl rand -base64 32` makes one, which must be kept";
         let master = MasterKey::parse(&required(env, name, what)?);
-        let expected = "32 bytes in Base64, as `openssl rand -base64 32` makes them".to_owned();
-        Ok(Self { master: master.map_err(|_| Error::Secret { name, expected })? })
+        let expected = || "32 bytes in Base64, as `openssl rand -base64 32` makes them".to_owned();
+        let master = master.map_err(|_| Error::Secret { name, expected: expected() })?;
+        let name = "REEL_SIGNING_KEY";
+        let what =
+            "what seals of the log are signed with; `openssl rand -base64 32` makes one, which must be kept";
+        let signing = SigningKey::parse(&required(env, name, what)?);
+        let signing = signing.map_err(|_| Error::Secret { name, expected: expected() })?;
+        let trusted = env("REEL_TRUSTED_KEYS").unwrap_or_default();
+        let trusted = trusted.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned);
+        Ok(Self { master, signing, trusted: trusted.collect() })
+    }
+
+    /// All public keys whose signatures count, in hex.
+    pub fn public_keys(&self) -> Vec<String> {
+        std::iter::once(self.signing.public_key()).chain(self.trusted.iter().cloned()).collect()
+    }
+}
+
+impl ArchiveConfig {
+    pub fn from_environment(env: Environment) -> Self {
+        Self { root: env("ARCHIVE_ROOT").unwrap_or_else(|| "archive".to_owned()).into() }
     }
 }
 
@@ -257,6 +301,8 @@ struct StreamsFile {
     #[serde(default)]
     retention: RetentionFile,
     #[serde(default)]
+    audit: AuditFile,
+    #[serde(default)]
     stages: BTreeMap<Stage, StageFile>,
 }
 
@@ -271,6 +317,14 @@ struct LimitsFile {
 struct RetentionFile {
     idempotency_key_hours: Option<i64>,
     status_view_hours: Option<i64>,
+    log_hours: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct AuditFile {
+    seal_seconds: Option<i64>,
+    segment_events: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -335,6 +389,15 @@ impl Streams {
             status_view: Duration::from_secs(hours("retention.status_view_hours", |file| {
                 file.retention.status_view_hours
             })?),
+            log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
+        };
+        let seal_seconds =
+            whole("audit.seal_seconds", |file| file.audit.seal_seconds, 86_400, "from 1 to 86400")?;
+        let segment_events =
+            whole("audit.segment_events", |file| file.audit.segment_events, 100_000, "from 1 to 100000")?;
+        let audit = Audit {
+            seal_every: Duration::from_secs(seal_seconds as u64),
+            segment_events: segment_events as u64,
         };
         let mut stages = BTreeMap::new();
         for stage in Stage::ALL {
@@ -369,7 +432,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, limits, retention, stages })
+        Ok(Self { partitions, limits, retention, audit, stages })
     }
 }
 

@@ -153,6 +153,10 @@ impl Decoder {
         Self { vault }
     }
 
+    pub fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
     /// Decodes an envelope of a job, any schema.
     pub async fn decode(&self, envelope: &Envelope) -> Result<RecordedJobEvent, DecodeError> {
         let opened = self.open(envelope).await?;

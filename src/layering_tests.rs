@@ -10,11 +10,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("scene", &[]),
     ("telemetry", &[]),
-    ("events", &["crash", "ids", "scene"]),
+    ("signing", &[]),
+    ("events", &["crash", "ids", "scene", "signing"]),
     ("domain", &["events", "ids", "scene"]),
     ("vault", &[]),
+    ("audit", &["events", "ids", "signing", "telemetry"]),
     ("execute", &["clock", "domain", "events", "ids", "vault"]),
-    ("config", &["events", "vault"]),
+    ("config", &["events", "signing", "vault"]),
     ("media", &["media", "scene"]),
     ("storage", &["events", "ids"]),
     ("projections", &["crash", "events", "execute", "ids", "scene", "telemetry"]),
@@ -26,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "audit",
             "config",
             "consumers",
             "crash",

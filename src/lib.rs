@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -27,6 +28,7 @@ mod layering_tests;
 pub mod media;
 pub mod projections;
 pub mod scene;
+pub mod signing;
 pub mod storage;
 pub mod telemetry;
 pub mod vault;

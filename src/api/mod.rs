@@ -3,6 +3,7 @@
 //! Every path exists under `/api/v1`, and under `/` where older clients know it so. Every error has
 //! the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
+mod audit;
 mod auth;
 mod cancel;
 mod files;
@@ -28,6 +29,7 @@ use salvo::prelude::*;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::audit::Seals;
 use crate::config::{MediaConfig, Streams};
 use crate::events::WorkQueue;
 use crate::events::connection::Durability;
@@ -37,6 +39,7 @@ use crate::ids::JobId;
 use crate::projections::Projection;
 use crate::projections::catalog::Catalog;
 use crate::projections::status::{StatusView, StatusViews};
+use crate::projections::trail::Trail;
 use crate::storage::{LocalStorage, Workspaces};
 
 /// More than the longest script in JSON's longest form.
@@ -50,6 +53,8 @@ pub struct ApiState {
     pub doorbell: Doorbell,
     pub statuses: StatusViews,
     pub catalog: Catalog,
+    pub trail: Trail,
+    pub seals: Seals,
     /// For health: how far each has read.
     pub projections: Vec<Arc<dyn Projection>>,
     pub pool: PgPool,
@@ -75,7 +80,14 @@ fn protected() -> Router {
                 .get(files::get_thumbnail)
                 .head(files::get_thumbnail),
         )
+        .push(Router::with_path("jobs").get(jobs::list_jobs))
         .push(Router::with_path("jobs/{job_id}/events").get(jobs::list_job_events))
+        .push(Router::with_path("jobs/{job_id}/logs").get(jobs::list_job_logs))
+        .push(Router::with_path("system/jobs").get(jobs::list_all_jobs))
+        .push(Router::with_path("audit/events").get(audit::list_trail))
+        .push(Router::with_path("audit/jobs/{job_id}/events").get(audit::list_recorded_events))
+        .push(Router::with_path("audit/jobs/{job_id}/state").get(audit::get_state_at))
+        .push(Router::with_path("audit/jobs/{job_id}/verify").get(audit::verify_job_history))
         .push(Router::with_path("jobs/{job_id}/cancel").post(cancel::cancel_job))
         .push(Router::with_path("system/jobs/{job_id}/cancel").post(cancel::cancel_job_in_system))
         .push(Router::with_path("system/jobs/{job_id}/reprocess").post(reprocess::reprocess_job))

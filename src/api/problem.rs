@@ -11,6 +11,7 @@ use salvo::prelude::*;
 use serde::Serialize;
 
 use super::request_id;
+use crate::audit;
 use crate::execute;
 use crate::projections;
 use crate::telemetry::chain;
@@ -196,6 +197,16 @@ impl From<projections::Error> for Problem {
             Problem::unavailable("the data is out of reach for the moment")
         } else {
             Problem::internal()
+        }
+    }
+}
+
+impl From<audit::Error> for Problem {
+    fn from(error: audit::Error) -> Self {
+        tracing::error!(error = %chain(&error), "an audit failed");
+        match error.is_passing() {
+            true => Problem::unavailable("the data is out of reach for the moment"),
+            false => Problem::internal(),
         }
     }
 }

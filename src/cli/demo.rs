@@ -14,11 +14,12 @@ use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
-    ApiConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig, Streams,
-    process_environment,
+    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
+    Streams, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use crate::ids::JobId;
+use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::vault::MasterKey;
 
@@ -56,7 +57,12 @@ impl Stack {
                 authorized_parties: vec![],
             },
             media,
-            keys: KeysConfig { master: MasterKey::parse(&kept_key(&data.join("master-key"))?)? },
+            keys: KeysConfig {
+                master: MasterKey::parse(&kept_key(&data.join("master-key"))?)?,
+                signing: SigningKey::parse(&kept_key(&data.join("signing-key"))?)?,
+                trusted: vec![],
+            },
+            archive: ArchiveConfig { root: data.join("archive") },
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })
@@ -67,7 +73,7 @@ impl Stack {
     }
 }
 
-/// The master key of a data folder, made when it is new.
+/// A key of a data folder, made when it is new.
 fn kept_key(path: &Path) -> anyhow::Result<String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

@@ -1,7 +1,10 @@
 //! The command line: what can be asked of `reel`, and the commands that are clients of the API.
 
+mod archive;
+mod audit;
 mod client;
 mod demo;
+mod erase;
 mod operator;
 mod projections;
 mod watch;
@@ -102,6 +105,21 @@ enum Command {
         #[command(subcommand)]
         command: projections::Projections,
     },
+    /// Prove what happened to a job, or to all; reads REDIS_URL, DATABASE_URL and the keys
+    Audit {
+        #[command(subcommand)]
+        command: audit::Audit,
+    },
+    /// Segments of the log that need not stay in Redis; reads REDIS_URL, DATABASE_URL, ARCHIVE_ROOT and the keys
+    Archive {
+        #[command(subcommand)]
+        command: archive::Archive,
+    },
+    /// Make a user's content unreadable, for good; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT and the keys
+    Erase {
+        #[command(subcommand)]
+        command: erase::Erase,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -157,6 +175,9 @@ impl Arguments {
             Command::DeadLetters { command } => operator::dead_letters(command).await,
             Command::Queues { command } => operator::queues(command).await,
             Command::Projections { command } => projections::projections(command).await,
+            Command::Audit { command } => audit::audit(command).await,
+            Command::Archive { command } => archive::archive(command).await,
+            Command::Erase { command } => erase::erase(command).await,
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }

@@ -9,12 +9,16 @@ use sqlx::PgPool;
 use super::say;
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
+use crate::config::{ArchiveConfig, KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
 use crate::events::{Actor, EventLog, Stage, WorkQueue};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::{CommandId, JobId};
+use crate::projections::catalog::Catalog;
+use crate::projections::rebuild::ReadModel;
+use crate::projections::status::StatusViews;
+use crate::projections::trail::Trail;
 use crate::telemetry;
 use crate::vault::Vault;
 
@@ -61,7 +65,9 @@ impl Operator {
         telemetry::init("warn");
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
-        let (log, queue) = app::connect_log(&redis, &streams).await?;
+        let (log, queue) =
+            app::connect_log(&redis, &ArchiveConfig::from_environment(&process_environment), &streams)
+                .await?;
         let mut executor = Executor::new(log, Clock::system());
         if ["DATABASE_URL", "REEL_MASTER_KEY"].iter().all(|name| process_environment(name).is_some()) {
             executor = executor.with_vault(vault(&postgres().await?)?);
@@ -96,6 +102,17 @@ impl Operator {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The read models that can be rebuilt.
+pub fn read_models(operator: &Operator, pool: &PgPool) -> [ReadModel; 3] {
+    let (log, decoder) = (operator.log(), operator.executor.decoder());
+    let kept = operator.streams.retention.status_view;
+    [
+        ReadModel::Status(StatusViews::new(log.clone(), decoder.clone(), kept)),
+        ReadModel::Catalog(Catalog::new(pool.clone(), log.clone(), decoder.clone())),
+        ReadModel::Trail(Trail::new(pool.clone())),
+    ]
 }
 
 async fn postgres() -> anyhow::Result<PgPool> {

@@ -8,14 +8,11 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
-use super::operator::Operator;
+use super::operator::{Operator, read_models};
 use super::say;
-use crate::projections::catalog::Catalog;
 use crate::projections::halts;
 use crate::projections::lag;
 use crate::projections::rebuild::{self, Differences, Progress, ReadModel};
-use crate::projections::status::StatusViews;
-use crate::projections::trail::Trail;
 
 #[derive(Subcommand)]
 pub enum Projections {
@@ -47,16 +44,7 @@ pub enum Projections {
 
 pub async fn projections(command: Projections) -> anyhow::Result<()> {
     let (operator, pool) = Operator::with_postgres().await?;
-    let (log, decoder) = (operator.log(), operator.executor.decoder());
-    let models = [
-        ReadModel::Status(StatusViews::new(
-            log.clone(),
-            decoder.clone(),
-            operator.streams.retention.status_view,
-        )),
-        ReadModel::Catalog(Catalog::new(pool.clone(), log.clone(), decoder.clone())),
-        ReadModel::Trail(Trail::new(pool)),
-    ];
+    let (log, models) = (operator.log(), read_models(&operator, &pool));
     let find = |name: &str| {
         let names: Vec<&str> = models.iter().map(ReadModel::name).collect();
         let found = models.iter().find(|model| model.name() == name);

@@ -1,11 +1,13 @@
 //! The event log on Redis Streams: append, read one aggregate, read one partition.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::DateTime;
 use redis::{Script, Value};
 use uuid::Uuid;
 
+use super::archive::{Archive, Error as ArchiveError};
 use super::committer::{Committer, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
@@ -25,6 +27,8 @@ pub enum Error {
     Stopping,
     #[error("entry {id} of {stream} cannot be read: {reason}")]
     Undecodable { stream: String, id: String, reason: String },
+    #[error("the archive failed")]
+    Archive(#[source] Box<ArchiveError>),
     #[error("gap in {stream}: expected entry {expected}-0, found {found}")]
     Gap { stream: String, expected: u64, found: String },
 }
@@ -57,7 +61,12 @@ pub enum Mark {
 impl Error {
     /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Error::Redis { .. })
+        match self {
+            Error::Redis { .. } => true,
+            // A folder that cannot be read now may be there again later; what is damaged stays so.
+            Error::Archive(error) => matches!(error.as_ref(), ArchiveError::Objects { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -98,6 +107,7 @@ pub struct EventLog {
     keys: Arc<Keys>,
     history: Arc<Script>,
     committers: Arc<[Committer]>,
+    archive: Option<Archive>,
 }
 
 impl EventLog {
@@ -107,7 +117,16 @@ impl EventLog {
         let committers =
             keys.partitions().map(|partition| Committer::start(connection.clone(), keys.clone(), partition));
         let history = Arc::new(Script::new(include_str!("lua/history.lua")));
-        Self { committers: committers.collect(), connection, history, keys }
+        Self { committers: committers.collect(), connection, history, keys, archive: None }
+    }
+
+    /// Reads what is not in Redis any more from an archive.
+    pub fn with_archive(self, archive: Archive) -> Self {
+        Self { archive: Some(archive), ..self }
+    }
+
+    pub fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
     }
 
     pub fn keys(&self) -> &Keys {
@@ -149,7 +168,11 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a history", source })?;
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after_version + 1..).zip(entries) {
-            let (entry_id, envelope) = parse_entry(&stream, entry)?;
+            let (entry_id, envelope) = match entry {
+                // It is not in Redis any more.
+                Value::Int(seq) => (format!("{seq}-0"), self.archived(partition, seq as u64).await?),
+                entry => parse_entry(&stream, entry)?,
+            };
             if envelope.aggregate_id != id || envelope.version != expected {
                 let reason = format!("it stands for version {expected} of {id}, but holds another event");
                 return Err(Error::Undecodable { stream, id: entry_id, reason });
@@ -157,6 +180,30 @@ impl EventLog {
             events.push(envelope);
         }
         Ok(events)
+    }
+
+    async fn archived(&self, partition: u16, seq: u64) -> Result<Envelope, Error> {
+        let events = self.read_archive(partition, seq - 1, 1).await?;
+        let found = events.into_iter().next().map(|(_, envelope)| envelope);
+        found.ok_or_else(|| Error::Undecodable {
+            stream: self.keys.log(partition),
+            id: format!("{seq}-0"),
+            reason: "it is gone from the log, and not in the archive".to_owned(),
+        })
+    }
+
+    async fn read_archive(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+    ) -> Result<Vec<(u64, Envelope)>, Error> {
+        match &self.archive {
+            Some(archive) => {
+                archive.read(partition, after, count).await.map_err(|error| Error::Archive(Box::new(error)))
+            }
+            None => Ok(vec![]),
+        }
     }
 
     /// An aggregate's version; 0 when unknown.
@@ -196,18 +243,74 @@ impl EventLog {
             .query_async(&mut self.connection.clone())
             .await
             .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
+        let entries = entries.into_iter().map(|entry| parse_entry(&stream, entry));
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after + 1..).zip(entries) {
-            match parse_entry(&stream, entry) {
-                Ok((id, _)) if id.strip_suffix("-0").and_then(|seq| seq.parse().ok()) != Some(expected) => {
-                    return Err(Error::Gap { stream, expected, found: id });
+            match entry {
+                Ok((id, envelope)) if id == format!("{expected}-0") => events.push((expected, envelope)),
+                Ok((found, _)) if events.is_empty() => {
+                    return self
+                        .read_earlier(partition, after, count, Error::Gap { stream, expected, found })
+                        .await;
                 }
-                Ok((_, envelope)) => events.push((expected, envelope)),
+                Ok((found, _)) => return Err(Error::Gap { stream, expected, found }),
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_met_next_time) => break,
             }
         }
+        if events.is_empty() && self.archive.is_some() && self.head(partition).await? > after {
+            let (expected, found) = (after + 1, "nothing".to_owned());
+            return self.read_earlier(partition, after, count, Error::Gap { stream, expected, found }).await;
+        }
         Ok(events)
+    }
+
+    /// What is not in Redis any more; `gap` when the archive does not have it either.
+    async fn read_earlier(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+        gap: Error,
+    ) -> Result<Vec<(u64, Envelope)>, Error> {
+        let events = self.read_archive(partition, after, count).await?;
+        if events.is_empty() { Err(gap) } else { Ok(events) }
+    }
+
+    /// The raw entries of a partition as Redis has them, from sequence number `from` on, for whoever expects them to be
+    /// damaged: the id, and the event or why it cannot be read.
+    pub async fn scan(
+        &self,
+        partition: u16,
+        from: u64,
+        count: usize,
+    ) -> Result<Vec<(String, Result<Envelope, String>)>, Error> {
+        let stream = self.keys.log(partition);
+        let entries: Vec<Value> = redis::cmd("XRANGE")
+            .arg(&stream)
+            .arg(format!("{from}-0"))
+            .arg("+")
+            .arg("COUNT")
+            .arg(count)
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
+        let read = |entry| match take_entry(entry) {
+            Some((id, fields)) => (id, parse_envelope(&fields)),
+            None => ("?".to_owned(), Err("it is not made of text fields".to_owned())),
+        };
+        Ok(entries.into_iter().map(read).collect())
+    }
+
+    /// The sequence numbers that an aggregate's history lists, in the order of its versions.
+    pub async fn listed(&self, id: AggregateId) -> Result<Vec<u64>, Error> {
+        redis::cmd("LRANGE")
+            .arg(self.keys.history(id))
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "read a history", source })
     }
 
     /// The last sequence number of a partition; 0 when it is empty.
@@ -221,53 +324,89 @@ impl EventLog {
     }
 }
 
+/// What XRANGE gives of one entry: its id, and names and values by turns.
 fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> {
     let undecodable = |id: &str, reason: &str| Error::Undecodable {
         stream: stream.to_owned(),
         id: id.to_owned(),
         reason: reason.to_owned(),
     };
-    let (id, fields): (String, Vec<String>) = redis::from_redis_value(entry)
-        .map_err(|_| undecodable("?", "it is missing, or not made of text fields"))?;
+    let (id, fields) =
+        take_entry(entry).ok_or_else(|| undecodable("?", "it is missing, or not made of text fields"))?;
     let envelope = parse_envelope(&fields).map_err(|reason| undecodable(&id, &reason))?;
     Ok((id, envelope))
+}
+
+/// Takes the texts out of a reply as they are: a log has millions of them.
+fn take_entry(entry: Value) -> Option<(String, Vec<String>)> {
+    let text = |value| match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    };
+    let Value::Array(parts) = entry else { return None };
+    let [id, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
+    Some((text(id)?, fields.into_iter().map(text).collect::<Option<_>>()?))
 }
 
 /// Reads `name, value, name, value…`; unknown names are skipped, so that a newer writer may add some. In the
 /// first logs, what `meta` holds now were fields of their own.
 fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
     let own = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_str());
-    let meta: Vec<String> = match own("meta") {
-        Some(text) => serde_json::from_str(text).map_err(|error| format!("field meta: {error}"))?,
-        None => vec![],
+    match own("meta") {
+        Some(meta) => parse_fields(own, &parse_meta(meta)?),
+        None => parse_fields(own, &[]),
+    }
+}
+
+/// Reads the values of [`Envelope::STORED`], in their order.
+pub(super) fn parse_values(values: &[String]) -> Result<Envelope, String> {
+    if values.len() != Envelope::STORED.len() {
+        return Err(format!("it has {} values instead of {}", values.len(), Envelope::STORED.len()));
+    }
+    let own = |name: &str| {
+        let at = Envelope::STORED.iter().position(|known| *known == name)?;
+        Some(values[at].as_str())
     };
-    let in_meta = |name: &str| {
-        let at = Envelope::META.iter().position(|known| *known == name)?;
-        meta.get(at).map(String::as_str)
+    parse_fields(own, &parse_meta(&values[5])?)
+}
+
+fn parse_meta(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    serde_json::from_str(text).map_err(|error| format!("field meta: {error}"))
+}
+
+fn parse_fields<'a>(
+    own: impl Fn(&str) -> Option<&'a str>,
+    meta: &[Cow<'_, str>],
+) -> Result<Envelope, String> {
+    let text = |name: &'static str| {
+        let in_meta = || {
+            let at = Envelope::META.iter().position(|known| *known == name)?;
+            meta.get(at).map(|value| value.to_string())
+        };
+        own(name).map(str::to_owned).or_else(in_meta).ok_or_else(|| format!("field {name} is missing"))
     };
-    let field =
-        |name: &str| own(name).or_else(|| in_meta(name)).ok_or_else(|| format!("field {name} is missing"));
-    let uuid = |name: &str| Uuid::parse_str(field(name)?).map_err(|error| format!("field {name}: {error}"));
-    let number = |name: &str| field(name)?.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
-    let causation = field("causation_id")?;
+    let uuid = |name| Uuid::parse_str(&text(name)?).map_err(|error| format!("field {name}: {error}"));
+    let number = |name| text(name)?.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
+    let causation = text("causation_id")?;
     Ok(Envelope {
         event_id: EventId(uuid("event_id")?),
-        aggregate: AggregateKind::parse(field("aggregate")?).ok_or("field aggregate: unknown kind")?,
+        aggregate: AggregateKind::parse(&text("aggregate")?).ok_or("field aggregate: unknown kind")?,
         aggregate_id: AggregateId(uuid("aggregate_id")?),
         version: number("version")?,
-        event_type: field("type")?.to_owned(),
+        event_type: text("type")?,
         schema: u32::try_from(number("schema")?).map_err(|error| format!("field schema: {error}"))?,
-        recorded_at: DateTime::parse_from_rfc3339(field("recorded_at")?)
+        recorded_at: DateTime::parse_from_rfc3339(&text("recorded_at")?)
             .map_err(|error| format!("field recorded_at: {error}"))?
             .to_utc(),
         command_id: CommandId(uuid("command_id")?),
         causation_id: if causation.is_empty() { None } else { Some(EventId(uuid("causation_id")?)) },
-        correlation_id: field("correlation_id")?.to_owned(),
-        actor: Actor::parse(field("actor")?).ok_or("field actor: neither user, worker nor system")?,
-        traceparent: field("traceparent")?.to_owned(),
-        prev_hash: field("prev_hash")?.to_owned(),
-        hash: field("hash")?.to_owned(),
-        data: field("data")?.to_owned(),
+        correlation_id: text("correlation_id")?,
+        actor: Actor::parse(&text("actor")?).ok_or("field actor: neither user, worker nor system")?,
+        traceparent: text("traceparent")?,
+        prev_hash: text("prev_hash")?,
+        hash: text("hash")?,
+        data: text("data")?,
     })
 }
 

@@ -9,6 +9,8 @@
 //!
 //! Deliberately absent: deciding anything (see `domain`), and blocking reads (see `doorbell`).
 
+pub mod archive;
+pub mod chain;
 mod committer;
 pub mod connection;
 pub mod content;

@@ -127,11 +127,12 @@ pub trait Owner: Send {
     /// somebody else is the owner now.
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error>;
 
-    /// Says that this owner is still there. To be called every [`RENEW_EVERY`].
+    /// Says that this owner is still there. To be called every few seconds.
     async fn renew(&mut self) -> Result<(), Error>;
+
+    /// Makes room for the next owner at once; else it has to wait for [`OWNED_FOR`].
+    async fn release(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// How often an owner that has nothing to write says that it is there.
-pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long an owner may say nothing before another takes its place.
 pub const OWNED_FOR: std::time::Duration = std::time::Duration::from_secs(10);

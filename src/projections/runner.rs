@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::halts::{self, Halt};
-use super::{Batch, Error, Owner, Projection, RENEW_EVERY};
+use super::{Batch, Error, Owner, Projection};
 use crate::crash;
 use crate::events::EventLog;
 use crate::events::doorbell::{self, Doorbell};
@@ -20,6 +20,8 @@ use crate::telemetry::chain;
 const BATCH: usize = 2000;
 /// Pause before a server that was away is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Pause before a halted projection looks whether it may go on.
+const HALTED: Duration = Duration::from_secs(1);
 /// Pause before asking again for what another process owns.
 const OWNED_ELSEWHERE: Duration = Duration::from_secs(1);
 
@@ -36,16 +38,14 @@ pub async fn run(
     for projection in projections {
         for partition in log.keys().partitions() {
             let bell = doorbell.partition(partition);
-            let mut reader = Reader { log: log.clone(), projection: projection.clone(), partition, bell };
-            let (stop, lost) = (stop.clone(), lost.clone());
+            let (projection, stop) = (projection.clone(), stop.clone());
+            let mut reader = Reader { log: log.clone(), projection, partition, bell, stop };
+            let lost = lost.clone();
             readers.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    error = reader.read() => {
-                        tracing::error!(projection = reader.projection.name(), partition, error = %chain(&error), "projection stopped");
-                        // One is enough; the others find the place taken.
-                        let _told_already = lost.try_send(error);
-                    }
+                if let Err(error) = reader.read().await {
+                    tracing::error!(projection = reader.projection.name(), partition, error = %chain(&error), "projection stopped");
+                    // One is enough; the others find the place taken.
+                    let _told_already = lost.try_send(error);
                 }
             });
         }
@@ -63,34 +63,42 @@ struct Reader {
     projection: Arc<dyn Projection>,
     partition: u16,
     bell: watch::Receiver<()>,
+    stop: CancellationToken,
 }
 
 impl Reader {
-    /// Owns the partition and follows it, again and again. Returns only when the log cannot be trusted.
-    async fn read(&mut self) -> Error {
-        loop {
+    /// Owns the partition and follows it, again and again, until it is to stop. An error means that the log cannot be
+    /// trusted.
+    async fn read(&mut self) -> Result<(), Error> {
+        while !self.stop.is_cancelled() {
             let error = match self.projection.own(self.partition).await {
                 Ok(Some(owner)) => match self.follow(owner).await {
-                    Ok(never) => match never {},
+                    Ok(()) => return Ok(()),
                     Err(error) => error,
                 },
                 Ok(None) => {
-                    tokio::time::sleep(OWNED_ELSEWHERE).await;
+                    self.pause(OWNED_ELSEWHERE).await;
                     continue;
                 }
                 Err(error) => error,
             };
             if matches!(error, Error::AheadOfLog { .. }) {
-                return error;
+                return Err(error);
             }
             let (projection, partition) = (self.projection.name(), self.partition);
             tracing::warn!(projection, partition, error = %chain(&error), "projection begins again in a moment");
-            tokio::time::sleep(PAUSE).await;
+            self.pause(PAUSE).await;
         }
+        Ok(())
     }
 
-    /// Applies events as they come, while it is the owner.
-    async fn follow(&mut self, mut owner: Box<dyn Owner>) -> Result<std::convert::Infallible, Error> {
+    /// Waits, unless it is to stop.
+    async fn pause(&self, duration: Duration) {
+        let _stops = tokio::time::timeout(duration, self.stop.cancelled()).await;
+    }
+
+    /// Applies events as they come, while it is the owner. Ends well when it is to stop.
+    async fn follow(&mut self, mut owner: Box<dyn Owner>) -> Result<(), Error> {
         let (name, partition) = (self.projection.name(), self.partition);
         let head = self.log.head(partition).await?;
         if owner.checkpoint() > head {
@@ -102,7 +110,7 @@ impl Reader {
         let mut halted_at = None;
         // By this process or by the owner before.
         let mut may_be_noted = true;
-        loop {
+        while !self.stop.is_cancelled() {
             self.bell.borrow_and_update();
             match feed(&self.log, owner.as_mut(), partition, &skips, most, u64::MAX).await {
                 Ok(read) => {
@@ -113,9 +121,15 @@ impl Reader {
                     if read > 0 {
                         continue;
                     }
-                    let rung = doorbell::rung(&mut self.bell);
-                    let _looks_anyway = tokio::time::timeout(RENEW_EVERY, rung).await;
-                    owner.renew().await?;
+                    tokio::select! {
+                        () = self.stop.cancelled() => {}
+                        has_rung = doorbell::rung(&mut self.bell) => {
+                            // What is written after a ring says as much.
+                            if !has_rung {
+                                owner.renew().await?;
+                            }
+                        }
+                    }
                 }
                 Err(error) if error.is_passing() || matches!(error, Error::AheadOfLog { .. }) => {
                     return Err(error);
@@ -128,12 +142,13 @@ impl Reader {
                         self.halt(seq, &error).await?;
                         may_be_noted = true;
                     }
-                    tokio::time::sleep(RENEW_EVERY / 2).await;
+                    self.pause(HALTED).await;
                     owner.renew().await?;
                     skips = halts::skips(&self.log, name, partition).await?;
                 }
             }
         }
+        owner.release().await
     }
 
     async fn halt(&self, seq: u64, error: &Error) -> Result<(), Error> {

@@ -64,6 +64,14 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
+    pub const ALL: [JobStatus; 5] = [
+        JobStatus::Queued,
+        JobStatus::Processing,
+        JobStatus::Completed,
+        JobStatus::Failed,
+        JobStatus::Cancelled,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             JobStatus::Queued => "queued",
@@ -229,6 +237,7 @@ struct Scripts {
     read: Script,
     own: Script,
     write: Script,
+    release: Script,
     switch: Script,
 }
 
@@ -239,6 +248,7 @@ impl StatusViews {
             read: Script::new(include_str!("lua/read_view.lua")),
             own: Script::new(include_str!("lua/own.lua")),
             write: Script::new(include_str!("lua/write_views.lua")),
+            release: Script::new(include_str!("lua/release_owner.lua")),
             switch: Script::new(include_str!("lua/switch_views.lua")),
         };
         Self { log, decoder, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
@@ -464,5 +474,11 @@ impl Owner for StatusOwner {
         let is_ours = self.claim().await?;
         // Another owner may have come and gone.
         if is_ours && self.checkpoint == before { Ok(()) } else { Err(self.fenced()) }
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), Error> {
+        let owner = self.views.log.keys().status_owner(self.partition, self.edition);
+        let mut call = self.views.scripts.release.key(owner);
+        Ok(call.arg(&self.token).invoke_async(&mut self.views.log.connection()).await?)
     }
 }

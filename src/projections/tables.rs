@@ -140,6 +140,11 @@ impl Session {
         self.checkpoint = last_seq;
     }
 
+    /// Ends the session, and with it the ownership.
+    pub async fn close(self) -> Result<(), Error> {
+        Ok(self.connection.close().await?)
+    }
+
     /// Tells the server that this session is still there.
     pub async fn renew(&mut self) -> Result<(), Error> {
         Ok(self.connection.ping().await?)

@@ -149,4 +149,8 @@ impl Owner for TrailOwner {
     async fn renew(&mut self) -> Result<(), Error> {
         self.0.renew().await
     }
+
+    async fn release(self: Box<Self>) -> Result<(), Error> {
+        self.0.close().await
+    }
 }

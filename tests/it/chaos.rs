@@ -159,6 +159,8 @@ impl Theatre {
             .env("DATABASE_URL", self.postgres.url("postgres"))
             .env("CLERK_ISSUER", self.issuer.url())
             .env("REEL_MASTER_KEY", MASTER_KEY)
+            .env("ARCHIVE_ROOT", self.folder.path().join("archive"))
+            .env("REEL_SIGNING_KEY", MASTER_KEY)
             .env("MEDIA_ROOT", self.folder.path().join("media"))
             .env("REEL_STREAMS", self.folder.path().join("streams.toml"))
             .env("REEL_BIND", format!("127.0.0.1:{}", self.api_port))

@@ -57,7 +57,8 @@ fn mistakes_get_one_clear_line() {
             .env("REDIS_URL", "redis://127.0.0.1:9")
             .env("DATABASE_URL", "postgres://x")
             .env("CLERK_ISSUER", "x")
-            .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY),
+            .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)
+            .env("REEL_SIGNING_KEY", crate::harness::MASTER_KEY),
     );
     assert!(one_line(&message).contains("redis at redis://127.0.0.1:9 does not answer"), "{message}");
     let message = refused(reel().args(["generate", "x", "--loud"]));

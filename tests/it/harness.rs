@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use reelstream::app::{App, Role};
 use reelstream::config::{
-    ApiConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig, Streams,
+    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
+    Streams,
 };
 use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use reelstream::events::archive::Archive;
 use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::Decoder;
@@ -19,6 +21,7 @@ use reelstream::projections::rebuild::{self, ReadModel};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
 use reelstream::projections::{Projection, lag};
+use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -123,7 +126,12 @@ impl System {
                 authorized_parties: vec![],
             },
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
-            keys: KeysConfig { master: MasterKey::parse(MASTER_KEY).unwrap() },
+            keys: KeysConfig {
+                master: MasterKey::parse(MASTER_KEY).unwrap(),
+                signing: SigningKey::parse(MASTER_KEY).unwrap(),
+                trusted: vec![],
+            },
+            archive: ArchiveConfig { root: servers.folder.path().join("archive") },
             streams: Streams::from_environment(&|_| None).unwrap(),
         };
         change(&mut config);
@@ -137,7 +145,26 @@ impl System {
 
     pub async fn log(&self) -> EventLog {
         let keys = Keys::new(self.config.redis.prefix.clone(), self.config.streams.partitions);
-        EventLog::new(connect(&self.servers.redis).await, keys)
+        EventLog::new(connect(&self.servers.redis).await, keys).with_archive(self.archive())
+    }
+
+    pub fn archive(&self) -> Archive {
+        Archive::new(&self.config.archive.root)
+    }
+
+    /// The program, with the system's settings in its environment.
+    pub fn reel(&self, arguments: &[&str]) -> std::process::Output {
+        let config = &self.config;
+        std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
+            .args(arguments)
+            .env("REDIS_URL", &config.redis.url)
+            .env("DATABASE_URL", &config.postgres.url)
+            .env("REEL_MASTER_KEY", MASTER_KEY)
+            .env("REEL_SIGNING_KEY", MASTER_KEY)
+            .env("ARCHIVE_ROOT", &config.archive.root)
+            .env("MEDIA_ROOT", &config.media.root)
+            .output()
+            .unwrap()
     }
 
     pub async fn read_models(&self) -> ReadModels {
@@ -274,7 +301,7 @@ impl ReadModels {
         .await
         .unwrap();
         for table in tables {
-            let query = format!("select to_jsonb(t) from {table} t order by 1::text");
+            let query = format!("select to_jsonb(t) from {table} t order by to_jsonb(t)::text");
             let rows: Vec<Value> =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await.unwrap();
             all.extend(rows.into_iter().map(|row| (table.clone(), row)));

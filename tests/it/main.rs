@@ -13,9 +13,13 @@ mod cli;
 mod cluster;
 mod event_log;
 mod harness;
+#[cfg(feature = "chaos")]
+mod histories;
 mod model;
 mod outages;
 mod projections;
+#[cfg(feature = "chaos")]
+mod rebuild;
 mod runtime;
 mod takeover;
 mod videos;

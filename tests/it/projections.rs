@@ -229,13 +229,7 @@ async fn a_poisoned_event_halts_its_projections_alone_until_it_is_skipped() {
     assert!(metrics.contains(&gauge), "{metrics}");
 
     let reel = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
-            .args(arguments)
-            .env("REDIS_URL", &system.config.redis.url)
-            .env("DATABASE_URL", &system.config.postgres.url)
-            .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)
-            .output()
-            .unwrap();
+        let output = system.reel(arguments);
         (
             output.status.success(),
             String::from_utf8(output.stdout).unwrap(),

@@ -30,6 +30,7 @@ impl Process {
             .env("DATABASE_URL", &system.config.postgres.url)
             .env("CLERK_ISSUER", &system.config.auth.issuer)
             .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)
+            .env("REEL_SIGNING_KEY", crate::harness::MASTER_KEY)
             .env("MEDIA_ROOT", system.media())
             .env("REEL_STREAMS", streams)
             .env("REEL_LOG", "info")

@@ -1,9 +1,9 @@
 -- All events of one aggregate after a version, in one round trip.
 --
 -- KEYS  1 log  2 history        ARGV  1 version to start after
--- Returns the entries as XRANGE gives them; false where an entry is gone from the log.
+-- Returns the entries as XRANGE gives them; the sequence number where an entry is not in the log any more.
 local found = {}
 for i, seq in ipairs(redis.call('LRANGE', KEYS[2], ARGV[1], -1)) do
-  found[i] = redis.call('XRANGE', KEYS[1], seq .. '-0', seq .. '-0')[1] or false
+  found[i] = redis.call('XRANGE', KEYS[1], seq .. '-0', seq .. '-0')[1] or tonumber(seq)
 end
 return found

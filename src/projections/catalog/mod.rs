@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use lru::LruCache;
 use sqlx::PgPool;
 
-pub use queries::{JobFilter, JobPage, JobRow, LogLine, Order};
+pub use queries::{JobFilter, JobPage, JobRow, LEVELS, LogLine, Order};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::tables::{Session, Tables};
@@ -168,5 +168,9 @@ impl Owner for CatalogOwner {
 
     async fn renew(&mut self) -> Result<(), Error> {
         self.session.renew().await
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), Error> {
+        self.session.close().await
     }
 }

@@ -159,6 +159,20 @@ impl CatalogJob {
         }
     }
 
+    /// Everything as JSON, for auditors.
+    pub fn to_json(&self) -> serde_json::Value {
+        let stages: Vec<&StageRow> = self.stages.iter().map(|row| &row.value).collect();
+        let scenes: Vec<&SceneRow> = self.scenes.iter().map(|row| &row.value).collect();
+        serde_json::json!({
+            "job": self.view,
+            "title": self.title,
+            "output_format": self.output_format,
+            "stages": stages,
+            "scenes": scenes,
+            "files": self.files,
+        })
+    }
+
     /// Notes that all rows are stored as they are.
     pub fn set_stored(&mut self) {
         self.is_begun_again = false;

@@ -1,0 +1,72 @@
+//! `reel erase`: makes a user's content unreadable, for good.
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::operator::Operator;
+use super::say;
+use crate::config::{MediaConfig, process_environment};
+use crate::domain::job::Command;
+use crate::events::system::named;
+use crate::events::{AggregateKind, SystemEvent};
+use crate::ids::JobId;
+use crate::projections::catalog::Catalog;
+use crate::projections::lag;
+use crate::storage::{LocalStorage, Workspaces};
+use crate::vault::Vault;
+
+#[derive(Subcommand)]
+pub enum Erase {
+    /// Destroy the key of all that the user wrote, cancel their open jobs, remove their videos, and record it. Safe to
+    /// run again.
+    User {
+        /// As the issuer of session tokens names the user
+        user_id: String,
+        /// There is no way back
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+pub async fn erase(command: Erase) -> anyhow::Result<()> {
+    let Erase::User { user_id, yes } = command;
+    let (operator, pool) = Operator::with_postgres().await?;
+    let catalog = Catalog::new(pool.clone(), operator.log().clone(), operator.executor.decoder().clone());
+    let jobs = catalog.jobs_of(&user_id).await?;
+    if !yes {
+        bail!(
+            "this destroys the content of {} jobs of {user_id} for good: topics, scripts, narration, code and videos; \
+             say --yes to do it",
+            jobs.len()
+        );
+    }
+    // First of all: from here on nobody can read it, whatever else fails.
+    let vault: &Vault = operator.executor.decoder().vault().expect("an operator with Postgres has a vault");
+    let keys = vault.destroy(&user_id).await?;
+    let behind = lag(operator.log(), &catalog).await?;
+    if behind > 0 {
+        bail!(
+            "the key is destroyed, but the catalog is {behind} events behind, so the user's latest jobs are not known yet; \
+             run this again when it has caught up (`reel projections list`)"
+        );
+    }
+    let jobs = catalog.jobs_of(&user_id).await?;
+    for job_id in &jobs {
+        erase_job(&operator, *job_id).await?;
+    }
+    let id = named(AggregateKind::User, &user_id);
+    let event = SystemEvent::UserErased { keys, jobs: jobs.len() as u64 };
+    operator.executor.record(AggregateKind::User, id, &event, operator.actor()).await?;
+    say(format!("{keys} keys destroyed, {} jobs erased; recorded as {id}", jobs.len()))
+}
+
+async fn erase_job(operator: &Operator, job_id: JobId) -> anyhow::Result<()> {
+    let media = MediaConfig::from_environment(&process_environment)?;
+    if !operator.executor.load(job_id).await?.job.has_ended() {
+        operator.order(job_id, Command::Cancel { reason: None }).await?;
+    }
+    operator.order(job_id, Command::EraseContent).await?;
+    LocalStorage::new(&media.root).remove(job_id)?;
+    Workspaces::new(&media.root).of(job_id).remove()?;
+    Ok(())
+}

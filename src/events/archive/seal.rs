@@ -1,0 +1,266 @@
+//! Writing the archive: sealing segments, taking what is sealed out of Redis, and putting it back.
+
+use chrono::{DateTime, Utc};
+use redis::Script;
+
+use super::segment::Writer;
+use super::{Archive, Error, Manifest};
+use crate::events::chain::Chain;
+use crate::events::{Envelope, EventLog};
+use crate::ids::AggregateId;
+use crate::signing::{SigningKey, is_signed};
+
+/// Events read at a time.
+const BATCH: usize = 1000;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sealed {
+    pub segments: u64,
+    pub events: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How many events were taken out.
+    pub events: u64,
+    /// The last one; 0 when the partition is whole.
+    pub up_to: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restored {
+    pub events: u64,
+}
+
+/// Seals what a partition has beyond its last segment, `events` at a time; a rest that is smaller only when `all`.
+pub async fn seal(
+    log: &EventLog,
+    archive: &Archive,
+    partition: u16,
+    events: u64,
+    all: bool,
+    key: &SigningKey,
+) -> Result<Sealed, Error> {
+    let manifests = archive.manifests(partition).await?;
+    let mut last = manifests.last().cloned();
+    let mut done = Sealed::default();
+    loop {
+        let from = last.as_ref().map_or(0, |manifest| manifest.last);
+        let there = log.head(partition).await.map_err(log_failed)?.saturating_sub(from);
+        if there == 0 || (there < events && !all) {
+            return Ok(done);
+        }
+        let manifest = seal_one(log, archive, partition, last, events.min(there), key).await?;
+        done.segments += 1;
+        done.events += manifest.last + 1 - manifest.first;
+        done.bytes += manifest.bytes;
+        last = Some(manifest);
+    }
+}
+
+async fn seal_one(
+    log: &EventLog,
+    archive: &Archive,
+    partition: u16,
+    previous: Option<Manifest>,
+    events: u64,
+    key: &SigningKey,
+) -> Result<Manifest, Error> {
+    let chain = previous.as_ref().map_or_else(Chain::default, |manifest| Chain {
+        seq: manifest.last,
+        hash: manifest.chain_after.clone(),
+    });
+    let mut writer = Writer::new(chain);
+    while writer.count() < events {
+        let count = BATCH.min((events - writer.count()) as usize);
+        let read = log.read(partition, writer.chain.seq, count).await.map_err(log_failed)?;
+        if read.is_empty() {
+            let reason = "it is gone from the log";
+            return Err(Error::Unsealable { partition, seq: writer.chain.seq + 1, reason });
+        }
+        for (seq, envelope) in &read {
+            // What was tampered with must not look sealed.
+            if envelope.compute_hash() != envelope.hash {
+                let reason = "its hash is not that of its content";
+                return Err(Error::Unsealable { partition, seq: *seq, reason });
+            }
+            writer.push(envelope)?;
+        }
+    }
+    let previous = previous.map(|manifest| manifest.digest()).transpose()?.unwrap_or_default();
+    let (data, mut manifest) = writer.finish(partition, previous)?;
+    manifest.key_id = key.key_id();
+    manifest.signature = key.sign(&manifest.statement()?);
+    let failed = |source| archive.failed("store a segment", source);
+    archive.objects.put(&manifest.data_key(), data).await.map_err(failed)?;
+    // Once the manifest is there, the segment is.
+    archive.objects.put(&manifest.key(), serde_json::to_vec(&manifest)?).await.map_err(failed)?;
+    Ok(manifest)
+}
+
+/// Takes whole segments out of Redis: those of which every event is at most `limit` (what all projections have
+/// read), was recorded before `older_than`, and belongs to no job that is still open. Each is read back first.
+pub async fn trim(
+    log: &EventLog,
+    archive: &Archive,
+    partition: u16,
+    limit: u64,
+    older_than: DateTime<Utc>,
+) -> Result<Trimmed, Error> {
+    let limit = limit.min(before_open_jobs(log, partition).await?);
+    let manifests = archive.manifests(partition).await?;
+    let first = first_in_redis(log, partition).await?;
+    let mut trimmed = Trimmed { events: 0, up_to: first.saturating_sub(1) };
+    let is_due = |manifest: &&Manifest| manifest.last <= limit && manifest.last_recorded_at < older_than;
+    for manifest in manifests.iter().take_while(is_due).filter(|manifest| manifest.last >= first) {
+        check_data(archive, manifest).await?;
+        let removed: u64 = redis::cmd("XTRIM")
+            .arg(log.keys().log(partition))
+            .arg("MINID")
+            .arg(format!("{}-0", manifest.last + 1))
+            .query_async(&mut log.connection())
+            .await
+            .map_err(|source| Error::Redis { attempted: "trim the log", source })?;
+        trimmed.events += removed;
+        trimmed.up_to = manifest.last;
+    }
+    Ok(trimmed)
+}
+
+/// The sequence number before the first event of any open job.
+async fn before_open_jobs(log: &EventLog, partition: u16) -> Result<u64, Error> {
+    let failed = |source| Error::Redis { attempted: "list open jobs", source };
+    let mut connection = log.connection();
+    let open: Vec<String> = redis::cmd("SMEMBERS")
+        .arg(log.keys().open(partition))
+        .query_async(&mut connection)
+        .await
+        .map_err(failed)?;
+    let mut limit = u64::MAX;
+    for id in open.iter().filter_map(|id| uuid::Uuid::parse_str(id).ok()) {
+        let history = log.keys().history(AggregateId(id));
+        let first: Option<u64> =
+            redis::cmd("LINDEX").arg(history).arg(0).query_async(&mut connection).await.map_err(failed)?;
+        limit = limit.min(first.unwrap_or(1).saturating_sub(1));
+    }
+    Ok(limit)
+}
+
+/// The last sequence number that is not in Redis any more; 0 when all are.
+pub async fn trimmed_up_to(log: &EventLog, partition: u16) -> Result<u64, Error> {
+    let head = log.head(partition).await.map_err(log_failed)?;
+    Ok(first_in_redis(log, partition).await?.saturating_sub(1).min(head))
+}
+
+async fn first_in_redis(log: &EventLog, partition: u16) -> Result<u64, Error> {
+    let entries: Vec<(String, Vec<String>)> = redis::cmd("XRANGE")
+        .arg(log.keys().log(partition))
+        .arg("-")
+        .arg("+")
+        .arg("COUNT")
+        .arg(1)
+        .query_async(&mut log.connection())
+        .await
+        .map_err(|source| Error::Redis { attempted: "look at the log", source })?;
+    let first = entries.first().and_then(|(id, _)| id.strip_suffix("-0")?.parse().ok());
+    Ok(first.unwrap_or(u64::MAX))
+}
+
+/// The segment's data, as its manifest says it is.
+async fn check_data(archive: &Archive, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    let name = manifest.data_key();
+    let damaged = |reason: &str| Error::Damaged { object: name.clone(), reason: reason.to_owned() };
+    let data = archive.objects.get(&name).await.map_err(|source| archive.failed("read a segment", source))?;
+    let data = data.ok_or_else(|| damaged("it is gone"))?;
+    if blake3::hash(&data).to_hex().as_str() != manifest.blake3 {
+        return Err(damaged("its checksum is not the one that was sealed"));
+    }
+    Ok(data)
+}
+
+/// Checks all segments of a partition: checksums, hash chains, the chain of manifests, and, with the public keys that
+/// may have signed them, signatures. Gives how many events there are.
+pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -> Result<u64, Error> {
+    let (mut chain, mut previous) = (Chain::default(), String::new());
+    for manifest in archive.manifests(partition).await?.iter() {
+        let damaged = |reason: &str| Error::Damaged { object: manifest.key(), reason: reason.to_owned() };
+        if manifest.first != chain.seq + 1
+            || manifest.chain_before != chain.hash
+            || manifest.previous != previous
+        {
+            return Err(damaged("it does not follow the segment before it"));
+        }
+        let statement = manifest.statement()?;
+        if !public_keys.iter().any(|key| is_signed(key, &statement, &manifest.signature)) {
+            return Err(damaged("it is not signed with a known key"));
+        }
+        let data = check_data(archive, manifest).await?;
+        for block in &manifest.blocks {
+            let frame = data.get(block.offset as usize..(block.offset + block.bytes) as usize);
+            let frame = frame.ok_or_else(|| damaged("a block lies outside the data"))?;
+            for (_, envelope) in super::segment::read_block(frame, block.first, &manifest.data_key())? {
+                if envelope.compute_hash() != envelope.hash {
+                    return Err(damaged("an event's hash is not that of its content"));
+                }
+                chain.extend(&envelope.hash);
+            }
+        }
+        if chain.seq != manifest.last || chain.hash != manifest.chain_after {
+            return Err(damaged("its events are not those that were sealed"));
+        }
+        previous = manifest.digest()?;
+    }
+    Ok(chain.seq)
+}
+
+/// Puts what a partition's archive holds beyond the end of its log back into Redis, with the histories and the
+/// commands. An interrupted restore goes on where it was. Queues and views are built again by those who need them.
+pub async fn restore(log: &EventLog, archive: &Archive, partition: u16) -> Result<Restored, Error> {
+    let sealed = archive.sealed(partition).await?;
+    let mut at = log.head(partition).await.map_err(log_failed)?;
+    if at > sealed {
+        return Err(Error::Occupied(format!("partition {partition} goes to {at}, the archive to {sealed}")));
+    }
+    if at > 0 {
+        let there = log.read(partition, at - 1, 1).await.map_err(log_failed)?;
+        let archived = archive.read(partition, at - 1, 1).await?;
+        if there != archived {
+            return Err(Error::Occupied(format!("event {at} of partition {partition} is another one")));
+        }
+    }
+    let script = Script::new(include_str!("../lua/restore.lua"));
+    let mut restored = Restored::default();
+    while at < sealed {
+        let events = archive.read(partition, at, super::segment::BLOCK).await?;
+        let Some((last, _)) = events.last() else { break };
+        put_back(log, &script, partition, &events).await?;
+        restored.events += events.len() as u64;
+        at = *last;
+    }
+    Ok(restored)
+}
+
+async fn put_back(
+    log: &EventLog,
+    script: &Script,
+    partition: u16,
+    events: &[(u64, Envelope)],
+) -> Result<(), Error> {
+    let keys = log.keys();
+    let mut call = script.key(keys.log(partition));
+    call.key(keys.head(partition));
+    for (seq, envelope) in events {
+        call.key(keys.history(envelope.aggregate_id)).key(keys.commands(envelope.aggregate_id));
+        call.arg(*seq).arg(envelope.command_id.to_string());
+        envelope.each_stored(|value| {
+            call.arg(value);
+        });
+    }
+    let restored = call.invoke_async(&mut log.connection()).await;
+    restored.map_err(|source| Error::Redis { attempted: "take restored events", source })
+}
+
+fn log_failed(error: crate::events::Error) -> Error {
+    Error::Log(Box::new(error))
+}
