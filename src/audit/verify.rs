@@ -1,6 +1,6 @@
 //! Reads the log as Redis and the archive have it, and finds whatever is not as it was recorded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -277,19 +277,22 @@ impl Search<'_> {
             if listed == seen.seqs {
                 continue;
             }
-            let differs = listed.iter().zip(&seen.seqs).position(|(a, b)| a != b);
-            let at = differs.unwrap_or(listed.len().min(seen.seqs.len()));
-            let what = match (listed.get(at), seen.seqs.get(at)) {
-                (Some(seq), None) => format!("the event is gone: the history lists it as entry {seq}"),
-                (None, Some(seq)) => format!("entry {seq} is not in the history's list: it was inserted"),
-                (Some(list), Some(log)) => {
-                    format!(
-                        "the history lists entry {list}, the log has it as entry {log}: the order was changed"
-                    )
-                }
-                (None, None) => continue,
-            };
-            found.push((*id, at as u64 + 1, listed.get(at).copied(), what));
+            let is_seen: BTreeSet<&u64> = seen.seqs.iter().collect();
+            let is_listed: BTreeSet<&u64> = listed.iter().collect();
+            for (version, seq) in (1..).zip(&listed).filter(|(_, seq)| !is_seen.contains(seq)) {
+                let what = format!("the event is gone: the history lists it as entry {seq}");
+                found.push((*id, version, Some(*seq), what));
+            }
+            for seq in seen.seqs.iter().filter(|seq| !is_listed.contains(seq)) {
+                let version = listed.len() as u64 + 1;
+                let what = format!("entry {seq} is not in the history's list: it was inserted");
+                found.push((*id, version, Some(*seq), what));
+            }
+            if is_seen == is_listed {
+                let at = listed.iter().zip(&seen.seqs).take_while(|(a, b)| a == b).count();
+                let what = "the history's list has another order than the log".to_owned();
+                found.push((*id, at as u64 + 1, listed.get(at).copied(), what));
+            }
         }
         for (id, version, seq, what) in found {
             self.find(seq, Some((id, version)), what);

@@ -100,11 +100,7 @@ impl Reader {
     /// Applies events as they come, while it is the owner. Ends well when it is to stop.
     async fn follow(&mut self, mut owner: Box<dyn Owner>) -> Result<(), Error> {
         let (name, partition) = (self.projection.name(), self.partition);
-        let head = self.log.head(partition).await?;
-        if owner.checkpoint() > head {
-            let checkpoint = owner.checkpoint();
-            return Err(Error::AheadOfLog { projection: name, partition, checkpoint, head });
-        }
+        self.check_log(owner.checkpoint()).await?;
         let mut skips = halts::skips(&self.log, name, partition).await?;
         let mut most = BATCH;
         let mut halted_at = None;
@@ -126,6 +122,7 @@ impl Reader {
                         has_rung = doorbell::rung(&mut self.bell) => {
                             // What is written after a ring says as much.
                             if !has_rung {
+                                self.check_log(owner.checkpoint()).await?;
                                 owner.renew().await?;
                             }
                         }
@@ -149,6 +146,16 @@ impl Reader {
             }
         }
         owner.release().await
+    }
+
+    /// A log that ends before what was read of it is not the one that was read.
+    async fn check_log(&self, checkpoint: u64) -> Result<(), Error> {
+        let (projection, partition) = (self.projection.name(), self.partition);
+        let head = self.log.head(partition).await?;
+        match checkpoint > head {
+            true => Err(Error::AheadOfLog { projection, partition, checkpoint, head }),
+            false => Ok(()),
+        }
     }
 
     async fn halt(&self, seq: u64, error: &Error) -> Result<(), Error> {

@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod audit;
 mod bad_input;
 mod cancelling;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod cli;
 mod cluster;
+mod erasure;
 mod event_log;
 mod harness;
 #[cfg(feature = "chaos")]

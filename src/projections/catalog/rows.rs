@@ -245,7 +245,8 @@ impl CatalogJob {
     }
 
     fn erase_content(&mut self) {
-        self.title = self.title.take().map(|_| ERASED.to_owned());
+        // Whether there was one is not known any more when the history is folded again.
+        self.title = None;
         for row in &mut self.scenes {
             row.change(|row| {
                 ERASED.clone_into(&mut row.title);
