@@ -56,11 +56,12 @@ comment on table catalog.jobs is 'One row for each job, as of its last event.';
 create table catalog.user_jobs (
     user_id text not null,
     status text not null,
+    priority text not null,
     partition smallint not null,
     jobs bigint not null,
-    primary key (user_id, status, partition)
+    primary key (user_id, status, priority, partition)
 );
-comment on table catalog.user_jobs is 'How many jobs each user has in each status; kept with every event, for listings.';
+comment on table catalog.user_jobs is 'How many jobs each user has in each status and priority; kept with every event, for listings.';
 
 create table catalog.stages (
     job_id uuid not null,
@@ -256,8 +257,9 @@ comment on column catalog.jobs.error_stage is 'Where it failed.';
 
 comment on column catalog.user_jobs.user_id is 'The user.';
 comment on column catalog.user_jobs.status is 'A status of jobs.';
+comment on column catalog.user_jobs.priority is 'A priority of jobs.';
 comment on column catalog.user_jobs.partition is 'Partition of the log.';
-comment on column catalog.user_jobs.jobs is 'How many of the user''s jobs in the partition have it.';
+comment on column catalog.user_jobs.jobs is 'How many of the user''s jobs in the partition have both.';
 
 comment on column catalog.stages.job_id is 'The job.';
 comment on column catalog.stages.stage is 'The stage.';

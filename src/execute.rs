@@ -176,8 +176,8 @@ impl Decoder {
         }
     }
 
-    /// Seals the personal content of an event, if it has some and there is a vault.
-    async fn seal(&self, user: &str, envelope: &mut Envelope) -> Result<(), Error> {
+    /// Seals the personal content of an event, if it has some and there is a vault. To be done before it is hashed.
+    pub async fn seal(&self, user: &str, envelope: &mut Envelope) -> Result<(), Error> {
         let Some(vault) = &self.vault else { return Ok(()) };
         if let Some((data, taken)) = content::take(&envelope.event_type, &envelope.data)? {
             let key = vault.key_of(user).await.map_err(Error::Seal)?;

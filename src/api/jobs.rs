@@ -15,7 +15,7 @@ use super::status::{JobSummary, ProgressAnswer};
 use super::{Role, state, user, visible_job};
 use crate::events::Priority;
 use crate::projections;
-use crate::projections::catalog::{JobFilter, JobPage, JobRow, LEVELS, Order};
+use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, LEVELS, Order};
 use crate::projections::status::JobStatus;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub struct EventsAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobsAnswer {
     pub jobs: Vec<ListedJob>,
-    /// Jobs that match, on all pages.
+    /// Jobs that match, on all pages; with `q` or a time, those beyond 10,000 are not counted.
     pub total_count: u64,
     /// From 1; null when the page was asked for by cursor.
     pub page: Option<u64>,
@@ -232,16 +232,13 @@ async fn list(req: &Request, depot: &Depot, user_id: Option<String>) -> Result<J
         None => JobPage::Offset((page - 1) * items_per_page),
     };
     let catalog = &state(depot)?.catalog;
-    // One more than is shown tells whether there is a next page.
-    let mut rows = catalog.list(&filter, order, place, items_per_page + 1).await?;
-    let has_next = rows.len() as u64 > items_per_page;
-    rows.truncate(items_per_page as usize);
+    let Jobs { rows, has_next, total } = catalog.list(&filter, order, place, items_per_page).await?;
     let next_cursor = rows.last().filter(|_| has_next).map(|row| cursor(row.created_at, row.job_id));
     let mut total_by_status: BTreeMap<String, u64> = statuses.map(|status| (status.to_owned(), 0)).into();
     total_by_status.extend(catalog.count_by_status(filter.user_id.as_deref()).await?);
     Ok(JobsAnswer {
         jobs: rows.into_iter().map(ListedJob::of).collect(),
-        total_count: catalog.count(&filter).await?,
+        total_count: total,
         page: after.is_none().then_some(page),
         items_per_page,
         has_next,

@@ -16,7 +16,7 @@ const PACKAGE: &str = "postgresql";
 const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
 
 pub struct PrivatePostgres {
-    _server: ServerProcess,
+    server: ServerProcess,
     port: u16,
 }
 
@@ -31,6 +31,12 @@ impl PrivatePostgres {
     /// Starts a server whose data is in `folder`; a new folder gets a new cluster. Reachable through
     /// loopback only, by the superuser `postgres` without a password.
     pub fn start(folder: &Path) -> Result<Self, Error> {
+        let port = free_port().map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
+        Self::start_on(folder, port)
+    }
+
+    /// The same on a given port.
+    pub fn start_on(folder: &Path, port: u16) -> Result<Self, Error> {
         let account = account()?;
         let folder = &reachable(folder, account);
         let prepare = |source| Error::Folder { path: folder.to_owned(), source };
@@ -43,7 +49,6 @@ impl PrivatePostgres {
         if !cluster.join("PG_VERSION").exists() {
             initialise(&cluster, account)?;
         }
-        let port = free_port().map_err(prepare)?;
         let mut command = command("postgres", account);
         command.arg("-D").arg(&cluster).args(["-p", &port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
@@ -52,7 +57,15 @@ impl PrivatePostgres {
         let log = folder.join("postgres.log");
         // SIGINT is its fast shutdown: sessions are cut, data is flushed.
         let server = ServerProcess::start(command, PACKAGE, Signal::INT, &log, is_ready)?;
-        Ok(Self { _server: server, port })
+        Ok(Self { server, port })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// The address of a database; `postgres` always exists.

@@ -296,7 +296,7 @@ impl EventLog {
             .await
             .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
         let read = |entry| match take_entry(entry) {
-            Some((id, fields)) => (id, parse_envelope(&fields)),
+            Some((id, fields)) => (id, parse_envelope(fields)),
             None => ("?".to_owned(), Err("it is not made of text fields".to_owned())),
         };
         Ok(entries.into_iter().map(read).collect())
@@ -333,7 +333,7 @@ fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> 
     };
     let (id, fields) =
         take_entry(entry).ok_or_else(|| undecodable("?", "it is missing, or not made of text fields"))?;
-    let envelope = parse_envelope(&fields).map_err(|reason| undecodable(&id, &reason))?;
+    let envelope = parse_envelope(fields).map_err(|reason| undecodable(&id, &reason))?;
     Ok((id, envelope))
 }
 
@@ -351,62 +351,81 @@ fn take_entry(entry: Value) -> Option<(String, Vec<String>)> {
 
 /// Reads `name, value, name, value…`; unknown names are skipped, so that a newer writer may add some. In the
 /// first logs, what `meta` holds now were fields of their own.
-fn parse_envelope(fields: &[String]) -> Result<Envelope, String> {
+fn parse_envelope(fields: Vec<String>) -> Result<Envelope, String> {
+    let names = fields.iter().step_by(2);
+    if names.eq(Envelope::STORED.iter()) {
+        return parse_values(fields.into_iter().skip(1).step_by(2).collect());
+    }
     let own = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].as_str());
-    match own("meta") {
-        Some(meta) => parse_fields(own, &parse_meta(meta)?),
-        None => parse_fields(own, &[]),
-    }
-}
-
-/// Reads the values of [`Envelope::STORED`], in their order.
-pub(super) fn parse_values(values: &[String]) -> Result<Envelope, String> {
-    if values.len() != Envelope::STORED.len() {
-        return Err(format!("it has {} values instead of {}", values.len(), Envelope::STORED.len()));
-    }
-    let own = |name: &str| {
-        let at = Envelope::STORED.iter().position(|known| *known == name)?;
-        Some(values[at].as_str())
-    };
-    parse_fields(own, &parse_meta(&values[5])?)
-}
-
-fn parse_meta(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
-    serde_json::from_str(text).map_err(|error| format!("field meta: {error}"))
-}
-
-fn parse_fields<'a>(
-    own: impl Fn(&str) -> Option<&'a str>,
-    meta: &[Cow<'_, str>],
-) -> Result<Envelope, String> {
-    let text = |name: &'static str| {
+    let meta = own("meta").map(parse_meta).transpose()?.unwrap_or_default();
+    let field = |name: &str| {
         let in_meta = || {
             let at = Envelope::META.iter().position(|known| *known == name)?;
             meta.get(at).map(|value| value.to_string())
         };
         own(name).map(str::to_owned).or_else(in_meta).ok_or_else(|| format!("field {name} is missing"))
     };
-    let uuid = |name| Uuid::parse_str(&text(name)?).map_err(|error| format!("field {name}: {error}"));
-    let number = |name| text(name)?.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
-    let causation = text("causation_id")?;
+    let stored = ["event_id", "aggregate_id", "version", "type", "schema", "data"].map(field);
+    let meta: Vec<Cow<str>> =
+        Envelope::META.iter().map(|name| field(name).map(Cow::from)).collect::<Result<_, _>>()?;
+    let [event_id, aggregate_id, version, event_type, schema, data] = stored;
+    parse_texts([event_id?, aggregate_id?, version?, event_type?, schema?, data?], &meta)
+}
+
+/// Reads the values of [`Envelope::STORED`], in their order.
+pub(super) fn parse_values(values: Vec<String>) -> Result<Envelope, String> {
+    let count = values.len();
+    let values = <[String; Envelope::STORED.len()]>::try_from(values);
+    let values =
+        values.map_err(|_| format!("it has {count} values instead of {}", Envelope::STORED.len()))?;
+    let [event_id, aggregate_id, version, event_type, schema, meta, data] = values;
+    parse_texts([event_id, aggregate_id, version, event_type, schema, data], &parse_meta(&meta)?)
+}
+
+fn parse_meta(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    serde_json::from_str(text).map_err(|error| format!("field meta: {error}"))
+}
+
+fn parse_texts(stored: [String; 6], meta: &[Cow<'_, str>]) -> Result<Envelope, String> {
+    let [event_id, aggregate_id, version, event_type, schema, data] = stored;
+    let [
+        aggregate,
+        recorded_at,
+        command_id,
+        causation_id,
+        correlation_id,
+        actor,
+        traceparent,
+        prev_hash,
+        hash,
+    ] = meta
+    else {
+        return Err(format!("field meta has {} values instead of {}", meta.len(), Envelope::META.len()));
+    };
+    let uuid = |name, text: &str| Uuid::parse_str(text).map_err(|error| format!("field {name}: {error}"));
+    let number = |name, text: &str| text.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
     Ok(Envelope {
-        event_id: EventId(uuid("event_id")?),
-        aggregate: AggregateKind::parse(&text("aggregate")?).ok_or("field aggregate: unknown kind")?,
-        aggregate_id: AggregateId(uuid("aggregate_id")?),
-        version: number("version")?,
-        event_type: text("type")?,
-        schema: u32::try_from(number("schema")?).map_err(|error| format!("field schema: {error}"))?,
-        recorded_at: DateTime::parse_from_rfc3339(&text("recorded_at")?)
+        event_id: EventId(uuid("event_id", &event_id)?),
+        aggregate: AggregateKind::parse(aggregate).ok_or("field aggregate: unknown kind")?,
+        aggregate_id: AggregateId(uuid("aggregate_id", &aggregate_id)?),
+        version: number("version", &version)?,
+        event_type,
+        schema: u32::try_from(number("schema", &schema)?)
+            .map_err(|error| format!("field schema: {error}"))?,
+        recorded_at: DateTime::parse_from_rfc3339(recorded_at)
             .map_err(|error| format!("field recorded_at: {error}"))?
             .to_utc(),
-        command_id: CommandId(uuid("command_id")?),
-        causation_id: if causation.is_empty() { None } else { Some(EventId(uuid("causation_id")?)) },
-        correlation_id: text("correlation_id")?,
-        actor: Actor::parse(&text("actor")?).ok_or("field actor: neither user, worker nor system")?,
-        traceparent: text("traceparent")?,
-        prev_hash: text("prev_hash")?,
-        hash: text("hash")?,
-        data: text("data")?,
+        command_id: CommandId(uuid("command_id", command_id)?),
+        causation_id: match causation_id.as_ref() {
+            "" => None,
+            text => Some(EventId(uuid("causation_id", text)?)),
+        },
+        correlation_id: correlation_id.to_string(),
+        actor: Actor::parse(actor).ok_or("field actor: neither user, worker nor system")?,
+        traceparent: traceparent.to_string(),
+        prev_hash: prev_hash.to_string(),
+        hash: hash.to_string(),
+        data,
     })
 }
 
@@ -446,8 +465,10 @@ mod tests {
             .zip(values)
             .flat_map(|(name, value)| [(*name).to_owned(), value])
             .collect();
-        assert_eq!(parse_envelope(&first).as_ref(), Ok(&envelope));
-        assert_eq!(parse_envelope(&today).as_ref(), Ok(&envelope));
-        assert_eq!(parse_envelope(&today[2..]), Err("field event_id is missing".to_owned()));
+        assert_eq!(parse_envelope(first).as_ref(), Ok(&envelope));
+        assert_eq!(parse_envelope(today.clone()).as_ref(), Ok(&envelope));
+        assert_eq!(parse_envelope(today[2..].to_vec()), Err("field event_id is missing".to_owned()));
+        let with_another = [today.clone(), vec!["new".into(), "x".into()]].concat();
+        assert_eq!(parse_envelope(with_another).as_ref(), Ok(&envelope), "a newer writer may add fields");
     }
 }

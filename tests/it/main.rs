@@ -19,6 +19,7 @@ mod harness;
 mod histories;
 mod model;
 mod outages;
+mod postgres_outages;
 mod projections;
 #[cfg(feature = "chaos")]
 mod rebuild;

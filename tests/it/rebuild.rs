@@ -161,7 +161,7 @@ async fn rows_differ_when_one_is_changed(world: &World) -> bool {
     let models = &world.models;
     let change = "update catalog.jobs set percentage = 1.5 where job_id = (select job_id from catalog.jobs order by 1 limit 1);
                   delete from catalog.stages where job_id = (select job_id from catalog.jobs order by 1 desc limit 1) and stage = 'initializing';
-                  insert into catalog.user_jobs values ('nobody', 'queued', 0, 1)";
+                  insert into catalog.user_jobs values ('nobody', 'queued', 'high', 0, 1)";
     sqlx::raw_sql(change).execute(&models.pool).await.unwrap();
     let model = ReadModel::Catalog(models.catalog.clone());
     let found = rebuild::verify(&models.log, &model, &watch::Sender::default()).await.unwrap();

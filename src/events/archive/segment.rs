@@ -165,7 +165,7 @@ pub fn read_block(frame: &[u8], first: u64, name: &str) -> Result<Vec<(u64, Enve
     for (seq, line) in (first..).zip(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())) {
         let values: Vec<String> =
             serde_json::from_slice(line).map_err(|error| damaged(format!("event {seq}: {error}")))?;
-        let envelope = parse_values(&values).map_err(|reason| damaged(format!("event {seq}: {reason}")))?;
+        let envelope = parse_values(values).map_err(|reason| damaged(format!("event {seq}: {reason}")))?;
         events.push((seq, envelope));
     }
     Ok(events)

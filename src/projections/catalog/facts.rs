@@ -21,8 +21,8 @@ pub struct Facts {
     pub operations: Vec<OperationRow>,
     pub hourly_jobs: HashMap<(DateTime<Utc>, &'static str, &'static str), HourlyJobs>,
     pub hourly_stages: HashMap<(DateTime<Utc>, &'static str), HourlyStages>,
-    /// How many more jobs of a user have a status now.
-    pub user_jobs: BTreeMap<(String, &'static str), i64>,
+    /// How many more jobs of a user have a status, by priority, now.
+    pub user_jobs: BTreeMap<(String, &'static str, &'static str), i64>,
     /// Jobs whose earlier log lines and failures lose their words.
     pub erased: Vec<JobId>,
 }
@@ -128,7 +128,10 @@ impl Facts {
             return;
         }
         let mut count = |status: JobStatus, more| {
-            *self.user_jobs.entry((after.view.user_id.clone(), status.name())).or_default() += more;
+            *self
+                .user_jobs
+                .entry((after.view.user_id.clone(), status.name(), after.view.priority.name()))
+                .or_default() += more;
         };
         count(status, 1);
         if let Some(before) = before {

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use lru::LruCache;
 use sqlx::PgPool;
 
-pub use queries::{JobFilter, JobPage, JobRow, LEVELS, LogLine, Order};
+pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::tables::{Session, Tables};

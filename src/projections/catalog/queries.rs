@@ -65,6 +65,18 @@ pub struct JobRow {
     pub error_code: Option<String>,
 }
 
+/// A page of jobs.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pub rows: Vec<JobRow>,
+    pub has_next: bool,
+    /// How many jobs match, on all pages.
+    pub total: u64,
+}
+
+/// So many jobs are counted one by one, at most.
+pub const COUNTED: u64 = 10_000;
+
 #[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
 pub struct LogLine {
     pub version: i64,
@@ -79,8 +91,26 @@ pub struct LogLine {
 pub const LEVELS: [&str; 4] = ["debug", "info", "warning", "error"];
 
 impl Catalog {
-    /// Jobs that match, at most `limit`.
+    /// One page of the jobs that match.
     pub async fn list(
+        &self,
+        filter: &JobFilter,
+        order: Order,
+        page: JobPage,
+        limit: u64,
+    ) -> Result<Jobs, Error> {
+        // One more than is shown tells whether there is a next page.
+        let mut rows = self.rows(filter, order, page, limit + 1).await?;
+        let has_next = rows.len() as u64 > limit;
+        rows.truncate(limit as usize);
+        let total = match page {
+            JobPage::Offset(0) if !has_next => rows.len() as u64,
+            _ => self.count(filter).await?,
+        };
+        Ok(Jobs { rows, has_next, total })
+    }
+
+    async fn rows(
         &self,
         filter: &JobFilter,
         order: Order,
@@ -110,19 +140,19 @@ impl Catalog {
         Ok(query.build_query_as().persistent(false).fetch_all(self.tables.pool()).await?)
     }
 
-    /// How many jobs match. Without other conditions than user and status it reads counts that are kept.
-    pub async fn count(&self, filter: &JobFilter) -> Result<u64, Error> {
-        let is_kept = filter.priority.is_none()
-            && filter.created_after.is_none()
-            && filter.created_before.is_none()
-            && filter.q.is_none();
+    /// How many jobs match. Counts by user, status and priority are kept; with other conditions, no more than
+    /// [`COUNTED`] are counted.
+    async fn count(&self, filter: &JobFilter) -> Result<u64, Error> {
+        let is_kept = filter.created_after.is_none() && filter.created_before.is_none() && filter.q.is_none();
+        let mut query = QueryBuilder::new("");
         if is_kept {
-            let by_status = self.count_by_status(filter.user_id.as_deref()).await?;
-            let is_wanted = |status: &String| filter.status.as_ref().is_none_or(|wanted| wanted == status);
-            return Ok(by_status.iter().filter(|(status, _)| is_wanted(status)).map(|(_, jobs)| jobs).sum());
+            query.push("select coalesce(sum(jobs), 0)::bigint from catalog.user_jobs where true");
+            push_conditions(&mut query, filter);
+        } else {
+            query.push("select count(*) from (select from catalog.jobs where true");
+            push_conditions(&mut query, filter);
+            query.push(" limit ").push_bind(COUNTED as i64).push(") counted");
         }
-        let mut query = QueryBuilder::new("select count(*) from catalog.jobs where true");
-        push_conditions(&mut query, filter);
         let count: i64 = query.build_query_scalar().persistent(false).fetch_one(self.tables.pool()).await?;
         Ok(count as u64)
     }

@@ -307,13 +307,14 @@ async fn add_to_user_jobs(
         return Ok(());
     }
     sqlx::query(
-        "insert into user_jobs (partition, user_id, status, jobs)
-         select $1, * from unnest($2::text[], $3::text[], $4::bigint[])
-         on conflict (user_id, status, partition) do update set jobs = user_jobs.jobs + excluded.jobs",
+        "insert into user_jobs (partition, user_id, status, priority, jobs)
+         select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[])
+         on conflict (user_id, status, priority, partition) do update set jobs = user_jobs.jobs + excluded.jobs",
     )
     .bind(partition)
-    .bind(column(&rows, |((user, _), _)| user.clone()))
-    .bind(column(&rows, |((_, status), _)| *status))
+    .bind(column(&rows, |((user, _, _), _)| user.clone()))
+    .bind(column(&rows, |((_, status, _), _)| *status))
+    .bind(column(&rows, |((_, _, priority), _)| *priority))
     .bind(column(&rows, |(_, more)| **more))
     .execute(connection)
     .await?;
