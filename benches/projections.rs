@@ -143,7 +143,7 @@ impl World {
         let redis =
             PrivateRedis::start_on(&folder.path().join("redis"), free_port().unwrap(), &settings).unwrap();
         let postgres = PrivatePostgres::start(&folder.path().join("postgres")).unwrap();
-        let pool = PgPool::connect(&postgres.url("postgres")).await.unwrap();
+        let pool = reelstream::app::postgres(&postgres.url("postgres")).await.unwrap();
         migrate(&pool).await.unwrap();
         let connection = Address::parse(&redis.url()).unwrap().connect().await.unwrap();
         let log = EventLog::new(connection, Keys::new("reel", PARTITIONS));

@@ -185,6 +185,7 @@ create schema trail;
 comment on schema trail is 'Read model `trail`: every event without its data. Derived from the event log.';
 
 create table trail.checkpoints (like catalog.checkpoints including all);
+comment on table trail.checkpoints is 'How far each partition of the log is applied; commits together with the rows.';
 
 create table trail.events (
     partition smallint not null,

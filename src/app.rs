@@ -10,7 +10,7 @@ use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -316,10 +316,13 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
 
 /// Connections to Postgres.
 pub async fn postgres(url: &str) -> anyhow::Result<PgPool> {
+    // Queries here take milliseconds, and compiling one takes tens of them.
+    let options: PgConnectOptions = url.parse().context("DATABASE_URL is no address of a database")?;
+    let options = options.options([("jit", "off")]);
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(POSTGRES_PATIENCE)
-        .connect(url)
+        .connect_with(options)
         .await
         .context("postgres at DATABASE_URL does not answer")?;
     Ok(pool)

@@ -12,11 +12,13 @@ mod watch;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{self, App, Role};
 use crate::config::{Config, process_environment};
 use crate::ids::JobId;
+use crate::projections::export;
 use crate::telemetry;
 use client::Client;
 
@@ -115,6 +117,18 @@ enum Command {
         #[command(subcommand)]
         command: archive::Archive,
     },
+    /// Write the analytics views as files; reads DATABASE_URL
+    Export {
+        /// The folder of the Parquet files, one for each view
+        #[arg(long, value_name = "DIR")]
+        parquet: PathBuf,
+        /// Rows from this time on, such as 2026-11-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<DateTime<Utc>>,
+        /// Rows before this time
+        #[arg(long, value_name = "TIME")]
+        to: Option<DateTime<Utc>>,
+    },
     /// Make a user's content unreadable, for good; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT and the keys
     Erase {
         #[command(subcommand)]
@@ -178,6 +192,13 @@ impl Arguments {
             Command::Audit { command } => audit::audit(command).await,
             Command::Archive { command } => archive::archive(command).await,
             Command::Erase { command } => erase::erase(command).await,
+            Command::Export { parquet, from, to } => {
+                let pool = operator::postgres().await?;
+                for (path, rows) in export::export(&pool, &parquet, from, to).await? {
+                    say(format!("{}: {rows} rows", path.display()))?;
+                }
+                Ok(())
+            }
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }

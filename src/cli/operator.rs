@@ -115,7 +115,7 @@ pub fn read_models(operator: &Operator, pool: &PgPool) -> [ReadModel; 3] {
     ]
 }
 
-async fn postgres() -> anyhow::Result<PgPool> {
+pub async fn postgres() -> anyhow::Result<PgPool> {
     app::postgres(&PostgresConfig::from_environment(&process_environment)?.url).await
 }
 

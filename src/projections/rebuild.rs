@@ -260,16 +260,21 @@ async fn create_tables(served: &Tables, edition: &Tables, restart: bool) -> Resu
             let (from, to) = (served.schema(), edition.schema());
             let create = format!("create table {to}.{table} (like {from}.{table} including all)");
             sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *transaction).await?;
-            // The one thing that `including all` leaves out.
-            let options: Option<String> = sqlx::query_scalar(
-                "select array_to_string(reloptions, ', ') from pg_class where oid = $1::regclass",
+            // What `including all` leaves out.
+            let (options, comment): (Option<String>, Option<String>) = sqlx::query_as(
+                "select format('set (%s)', array_to_string(reloptions, ', ')), quote_literal(obj_description(oid, 'pg_class'))
+                 from pg_class where oid = $1::regclass",
             )
             .bind(format!("{from}.{table}"))
             .fetch_one(&mut *transaction)
             .await?;
-            if let Some(options) = options {
-                let set = format!("alter table {to}.{table} set ({options})");
+            if let Some(options) = options.filter(|options| options != "set ()") {
+                let set = format!("alter table {to}.{table} {options}");
                 sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *transaction).await?;
+            }
+            if let Some(comment) = comment {
+                let comment = format!("comment on table {to}.{table} is {comment}");
+                sqlx::raw_sql(AssertSqlSafe(comment)).execute(&mut *transaction).await?;
             }
         }
     }

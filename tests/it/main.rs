@@ -4,6 +4,7 @@
 // Tests state what must hold; an unwrap that fails is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod analytics;
 mod api;
 mod audit;
 mod bad_input;
@@ -17,6 +18,7 @@ mod event_log;
 mod harness;
 #[cfg(feature = "chaos")]
 mod histories;
+mod listing;
 mod model;
 mod outages;
 mod postgres_outages;

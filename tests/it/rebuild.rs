@@ -215,6 +215,14 @@ async fn an_interrupted_rebuild_goes_on_and_causes_nothing() {
         .fetch_one(&world.models.pool)
         .await
         .unwrap();
+    let bare: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'catalog' and c.relkind = 'r' and obj_description(c.oid, 'pg_class') is null",
+    )
+    .fetch_one(&world.models.pool)
+    .await
+    .unwrap();
+    assert_eq!(bare, 0, "the new tables are documented, too");
     assert_eq!(
         facts as usize,
         world.models.rows_of("catalog.jobs").await.len(),

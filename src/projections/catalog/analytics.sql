@@ -97,7 +97,8 @@ select
     s.stage as stage,
     s.retries as retries,
     s.attempts as attempts,
-    s.completed_at is not null as succeeded
+    s.completed_at is not null as succeeded,
+    s.queued_at as queued_at
 from catalog.stages s where s.retries > 0;
 comment on view analytics.retries is 'One row for each stage of a job that was tried again.';
 comment on column analytics.retries.job_id is 'The job.';
@@ -105,6 +106,7 @@ comment on column analytics.retries.stage is 'The stage.';
 comment on column analytics.retries.retries is 'How often its work was tried again.';
 comment on column analytics.retries.attempts is 'The most attempts that any of its work has had.';
 comment on column analytics.retries.succeeded is 'Whether the stage was completed in the end.';
+comment on column analytics.retries.queued_at is 'When its first work was queued.';
 
 create or replace view analytics.queue_times as
 select
