@@ -109,6 +109,7 @@ pub async fn verify_partition(
         public_keys,
     };
     let archived = search.archive(log, seals).await?;
+    search.both(log, archived).await?;
     search.redis(log, seals, archived).await?;
     search.remaining_seals();
     search.histories(log).await?;
@@ -159,7 +160,35 @@ impl Search<'_> {
         Ok(sealed)
     }
 
-    /// Goes through what Redis has, from the first entry on; what is in the archive too was seen there.
+    /// Compares what Redis and the archive both have. Entries before the first one in Redis were taken out of it.
+    async fn both(&mut self, log: &EventLog, archived: u64) -> Result<(), Error> {
+        let Some(archive) = log.archive().filter(|_| archived > 0) else { return Ok(()) };
+        let mut from = archive::trimmed_up_to(log, self.partition).await? + 1;
+        while from <= archived {
+            let sealed = match archive.read(self.partition, from - 1, BATCH).await {
+                Ok(sealed) if !sealed.is_empty() => sealed,
+                // It was told already that the archive is damaged.
+                Ok(_) | Err(archive::Error::Damaged { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let entries: HashMap<String, Result<Envelope, String>> =
+                log.scan(self.partition, from, sealed.len()).await?.into_iter().collect();
+            for (seq, envelope) in sealed {
+                let event = Some((envelope.aggregate_id, envelope.version));
+                match entries.get(&format!("{seq}-0")) {
+                    Some(Ok(entry)) if *entry == envelope => {}
+                    Some(_) => {
+                        self.find(Some(seq), event, "the event was edited in redis: the archive has another")
+                    }
+                    None => self.find(Some(seq), event, "the event is gone from redis: the archive has it"),
+                }
+                from = seq + 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through what only Redis has.
     async fn redis(&mut self, log: &EventLog, seals: &Seals, archived: u64) -> Result<(), Error> {
         let mut from = archived + 1;
         let mut expected = archived + 1;

@@ -1,7 +1,9 @@
 //! `reel demo` and `reel dev`: everything in one process, on servers of its own.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -25,6 +27,9 @@ use crate::vault::MasterKey;
 
 const SHIPPED_SCRIPT: &str = include_str!("../../examples/event-sourcing.md");
 const DEV_USER: &str = "user_dev";
+/// Files of a data folder.
+const MASTER_KEY: &str = "master-key";
+const SIGNING_KEY: &str = "signing-key";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The servers of a data folder. Fields are dropped in this order.
@@ -58,14 +63,36 @@ impl Stack {
             },
             media,
             keys: KeysConfig {
-                master: MasterKey::parse(&kept_key(&data.join("master-key"))?)?,
-                signing: SigningKey::parse(&kept_key(&data.join("signing-key"))?)?,
+                master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY))?)?,
+                signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY))?)?,
                 trusted: vec![],
             },
             archive: ArchiveConfig { root: data.join("archive") },
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })
+    }
+
+    /// Writes a file for the shell with the settings of all commands: the API's address, a token, servers, keys.
+    fn write_environment(&self, folder: &Path, url: &str, token: &str) -> anyhow::Result<PathBuf> {
+        let folder = folder.canonicalize()?;
+        let key = |name: &str| std::fs::read_to_string(folder.join(name));
+        let shown = |path: &Path| path.display().to_string();
+        let settings = [
+            ("REEL_API_URL", url.to_owned()),
+            ("REEL_TOKEN", token.to_owned()),
+            ("REDIS_URL", self.config.redis.url.clone()),
+            ("DATABASE_URL", self.config.postgres.url.clone()),
+            ("REEL_MASTER_KEY", key(MASTER_KEY)?),
+            ("REEL_SIGNING_KEY", key(SIGNING_KEY)?),
+            ("ARCHIVE_ROOT", shown(&self.config.archive.root)),
+            ("MEDIA_ROOT", shown(&self.config.media.root)),
+        ];
+        let lines: String =
+            settings.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let path = folder.join("env");
+        private(&path, true).and_then(|mut file| file.write_all(lines.as_bytes()))?;
+        Ok(path)
     }
 
     fn token(&self) -> anyhow::Result<String> {
@@ -75,16 +102,22 @@ impl Stack {
 
 /// A key of a data folder, made when it is new.
 fn kept_key(path: &Path) -> anyhow::Result<String> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     if let Ok(text) = std::fs::read_to_string(path) {
         return Ok(text);
     }
     let key = MasterKey::generate()?;
-    let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(key.as_bytes()))
+    private(path, false)
+        .and_then(|mut file| file.write_all(key.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(key)
+}
+
+/// A new file for its owner's eyes.
+fn private(path: &Path, may_replace: bool) -> std::io::Result<std::fs::File> {
+    if may_replace && path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
@@ -193,21 +226,21 @@ pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
     let folder =
         data.or(temporary.as_ref().map(tempfile::TempDir::path)).context("there is no data folder")?;
     let stack = Stack::start(folder, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &stop).await?;
-    let (token, redis) = (stack.token()?, stack.config.redis.url.clone());
+    let token = stack.token()?;
     with_roles(&stack, stop.clone(), async |url| {
+        let settings = stack.write_environment(folder, &url, &token)?;
         say(format!(
             "Everything runs; Ctrl-C stops it. The data is in {}.
 
-  export REEL_API_URL={url}
-  export REEL_TOKEN={token}
-  export REDIS_URL={redis}
-
 Then try, in another terminal:
+  . {}
   reel generate examples/event-sourcing.md --watch
-  reel queues show
-  curl {url}/api/v1/system/health
-  curl -H \"Authorization: Bearer $REEL_TOKEN\" {url}/api/v1/videos/jobs/JOB_ID/status",
-            folder.display()
+  reel projections list
+  reel audit verify
+  curl $REEL_API_URL/api/v1/system/health
+  curl -H \"Authorization: Bearer $REEL_TOKEN\" $REEL_API_URL/api/v1/videos/jobs/JOB_ID/status",
+            folder.display(),
+            settings.display()
         ))?;
         stop.cancelled().await;
         Ok(())

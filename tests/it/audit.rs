@@ -186,6 +186,46 @@ async fn editing_deleting_reordering_and_inserting_by_hand_are_found_and_named()
     scene.system.running.stop().await;
 }
 
+/// What is in the archive and in Redis must be the same in both; a damaged archive is found, too.
+#[tokio::test]
+async fn changes_to_what_is_archived_are_found_on_both_sides() {
+    let scene = Scene::new().await;
+    let (entries, events) = (scene.entries().await, scene.events().await);
+    let archive = scene.system.archive();
+    reelstream::events::archive::seal(scene.log(), &archive, 0, 5, true, &Scene::key()).await.unwrap();
+    assert!(scene.verify().await.is_clean());
+    let mut deleted = entries.clone();
+    deleted.remove(6);
+    scene.rewrite(&deleted).await;
+    names(&scene.verify().await, events[6].aggregate_id, events[6].version, "gone from redis");
+    let history = scene.log().history(events[6].aggregate_id, 0).await.unwrap();
+    assert_eq!(history.len(), 3, "and read from the archive meanwhile");
+
+    let mut edited = entries.clone();
+    let mut forged = events[6].clone();
+    forged.correlation_id = "another".into();
+    edited[6].1 = stored(&forged);
+    scene.rewrite(&edited).await;
+    names(&scene.verify().await, events[6].aggregate_id, events[6].version, "edited in redis");
+
+    scene.rewrite(&entries).await;
+    let segment = scene.system.config.archive.root.join("p000/00000000000000000006.zst");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let report = scene.verify().await;
+    let what = &report.findings[0].what;
+    assert!(what.contains("00000000000000000006.zst") && what.contains("checksum"), "{:?}", report.findings);
+    let keys = [Scene::key().public_key()];
+    let error = reelstream::events::archive::verify(&archive, 0, &keys).await.unwrap_err().to_string();
+    assert!(error.contains("its checksum is not the one that was sealed"), "{error}");
+    // Nothing that cannot be read back is taken out of Redis.
+    let trimmed = reelstream::events::archive::trim(scene.log(), &archive, 0, 12, chrono::Utc::now()).await;
+    assert!(trimmed.is_ok_and(|trimmed| trimmed.events == 0), "open jobs need all of it");
+    scene.system.running.stop().await;
+}
+
 /// Whoever rewrites a history may also compute all hashes of it anew, and even mend the trail; the seal remains.
 #[tokio::test]
 async fn a_whole_chain_that_was_rewritten_is_found_too() {

@@ -11,13 +11,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use reelstream::audit::{Seals, verify_partition};
 use reelstream::crash;
 use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis, free_port};
 use reelstream::domain::job::{Job, Status};
+use reelstream::events::archive::Archive;
 use reelstream::events::connection::Address;
 use reelstream::events::{CHAIN_START, Envelope, EventLog, JobEvent, Keys, Stage, WorkQueue};
 use reelstream::execute::{self, Decoder};
 use reelstream::ids::JobId;
+use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -120,6 +123,7 @@ impl Theatre {
             .iter()
             .map(|stage| format!("[stages.{stage}]\nlease_seconds = 2\nattempts = 100\nconcurrency = 4\n"))
             .collect();
+        let settings = format!("[audit]\nseal_seconds = 1\nsegment_events = 50\n{settings}");
         std::fs::write(folder.path().join("streams.toml"), settings).unwrap();
         let mut theatre = Self {
             random: Random::new(seed),
@@ -341,6 +345,23 @@ impl Theatre {
         let models = ReadModels::new(log.clone(), pool, Decoder::new(Some(vault)));
         models.caught_up().await;
         models.verify().await;
+        self.check_seals(log, &models).await;
+    }
+
+    /// What was sealed and archived while everybody was killed is what the log holds.
+    async fn check_seals(&self, log: &EventLog, models: &ReadModels) {
+        let log = log.clone().with_archive(Archive::new(&self.folder.path().join("archive")));
+        let keys = [SigningKey::parse(MASTER_KEY).unwrap().public_key()];
+        let (mut seals, mut archived) = (0, 0);
+        for partition in log.keys().partitions() {
+            let report =
+                verify_partition(&log, &Seals::new(models.pool.clone()), &keys, partition).await.unwrap();
+            assert!(report.is_clean(), "{:#?}", report.findings);
+            seals += report.seals;
+            archived += log.archive().unwrap().sealed(partition).await.unwrap();
+        }
+        println!("{seals} seals hold, {archived} events are archived");
+        assert!(seals > 0 && archived > 0);
     }
 }
 
