@@ -15,7 +15,7 @@ use super::status::{JobSummary, ProgressAnswer};
 use super::{Role, state, user, visible_job};
 use crate::events::Priority;
 use crate::projections;
-use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, LEVELS, Order};
+use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 use crate::projections::status::JobStatus;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,6 +76,19 @@ pub struct LogLineAnswer {
     pub message: String,
     /// Version of the event that says it.
     pub version: i64,
+}
+
+impl LogLineAnswer {
+    pub fn of(line: LogLine) -> Self {
+        Self {
+            timestamp: line.at,
+            level: line.level,
+            stage: line.stage,
+            scene: line.scene,
+            message: line.message,
+            version: line.version,
+        }
+    }
 }
 
 impl ListedJob {
@@ -264,15 +277,8 @@ pub async fn list_job_logs(req: &mut Request, depot: &mut Depot) -> Result<Json<
     let level = one_of(req, "level", &LEVELS)?.unwrap_or_else(|| "debug".to_owned());
     let (state, view) = visible_job(req, depot).await?;
     let (total_count, lines) = state.catalog.logs(view.job_id, &level, limit, offset).await?;
-    let logs = lines.into_iter().map(|line| LogLineAnswer {
-        timestamp: line.at,
-        level: line.level,
-        stage: line.stage,
-        scene: line.scene,
-        message: line.message,
-        version: line.version,
-    });
-    Ok(Json(LogsAnswer { job_id: view.job_id.0, logs: logs.collect(), total_count }))
+    let logs = lines.into_iter().map(LogLineAnswer::of).collect();
+    Ok(Json(LogsAnswer { job_id: view.job_id.0, logs, total_count }))
 }
 
 /// The events of a job

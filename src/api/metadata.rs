@@ -9,10 +9,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::files::require_completed;
+use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
 use crate::events::job::FileRole;
-use crate::projections::catalog::{StageRow, VideoRow};
+use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +32,9 @@ pub struct MetadataAnswer {
     pub chapters: Vec<serde_json::Value>,
     pub processing: ProcessingDetails,
 }
+
+/// Log lines that an answer holds, at most.
+const LOG_LINES: u64 = 1000;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VideoDetails {
@@ -54,7 +58,8 @@ pub struct VideoDetails {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProcessingDetails {
     pub stages: Vec<StageDetails>,
-    pub logs: Vec<serde_json::Value>,
+    /// Up to 1,000 lines of level `info` or above, in order.
+    pub logs: Vec<LogLineAnswer>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,10 +90,11 @@ pub async fn get_video_metadata(
     require_completed(&view)?;
     let video =
         state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
-    Ok(Json(answer(&view, video)))
+    let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
+    Ok(Json(answer(&view, video, logs)))
 }
 
-fn answer(view: &StatusView, row: VideoRow) -> MetadataAnswer {
+fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>) -> MetadataAnswer {
     let base = format!("/api/v1/videos/jobs/{}", view.job_id);
     let download_url = format!("{base}/download");
     let streaming_url = format!("{download_url}?inline=true");
@@ -130,7 +136,10 @@ fn answer(view: &StatusView, row: VideoRow) -> MetadataAnswer {
         s3_keys: vec![],
         technical_metadata,
         chapters: vec![],
-        processing: ProcessingDetails { stages: row.stages.into_iter().map(details).collect(), logs: vec![] },
+        processing: ProcessingDetails {
+            stages: row.stages.into_iter().map(details).collect(),
+            logs: logs.into_iter().map(LogLineAnswer::of).collect(),
+        },
     }
 }
 

@@ -226,8 +226,35 @@ impl EventLog {
     }
 
     /// Up to `count` events of a partition after sequence number `after`, in order and without a gap. Ends early in
-    /// front of an entry that cannot be read; an error when that is the first one.
+    /// front of a gap and of an entry that cannot be read; an error when there is nothing before it.
     pub async fn read(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+    ) -> Result<Vec<(u64, Envelope)>, Error> {
+        let gap = match self.read_redis(partition, after, count).await {
+            Err(gap @ Error::Gap { .. }) => gap,
+            Ok(events)
+                if events.is_empty() && self.archive.is_some() && self.head(partition).await? > after =>
+            {
+                // Something was appended just now, or all of it was taken out of Redis.
+                match self.read_redis(partition, after, count).await {
+                    Err(gap @ Error::Gap { .. }) => gap,
+                    Ok(events) if events.is_empty() => {
+                        let (stream, found) = (self.keys.log(partition), "nothing".to_owned());
+                        Error::Gap { stream, expected: after + 1, found }
+                    }
+                    read => return read,
+                }
+            }
+            read => return read,
+        };
+        let events = self.read_archive(partition, after, count).await?;
+        if events.is_empty() { Err(gap) } else { Ok(events) }
+    }
+
+    async fn read_redis(
         &self,
         partition: u16,
         after: u64,
@@ -246,35 +273,17 @@ impl EventLog {
         let entries = entries.into_iter().map(|entry| parse_entry(&stream, entry));
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after + 1..).zip(entries) {
-            match entry {
-                Ok((id, envelope)) if id == format!("{expected}-0") => events.push((expected, envelope)),
-                Ok((found, _)) if events.is_empty() => {
-                    return self
-                        .read_earlier(partition, after, count, Error::Gap { stream, expected, found })
-                        .await;
-                }
-                Ok((found, _)) => return Err(Error::Gap { stream, expected, found }),
+            let read = entry.and_then(|(found, envelope)| match found == format!("{expected}-0") {
+                true => Ok((expected, envelope)),
+                false => Err(Error::Gap { stream: stream.clone(), expected, found }),
+            });
+            match read {
+                Ok(event) => events.push(event),
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_met_next_time) => break,
             }
         }
-        if events.is_empty() && self.archive.is_some() && self.head(partition).await? > after {
-            let (expected, found) = (after + 1, "nothing".to_owned());
-            return self.read_earlier(partition, after, count, Error::Gap { stream, expected, found }).await;
-        }
         Ok(events)
-    }
-
-    /// What is not in Redis any more; `gap` when the archive does not have it either.
-    async fn read_earlier(
-        &self,
-        partition: u16,
-        after: u64,
-        count: usize,
-        gap: Error,
-    ) -> Result<Vec<(u64, Envelope)>, Error> {
-        let events = self.read_archive(partition, after, count).await?;
-        if events.is_empty() { Err(gap) } else { Ok(events) }
     }
 
     /// The raw entries of a partition as Redis has them, from sequence number `from` on, for whoever expects them to be

@@ -124,9 +124,7 @@ pub async fn rebuild(
     match model {
         ReadModel::Status(views) => {
             for partition in log.keys().partitions() {
-                if restart || views.next().checkpoint(partition).await? == 0 {
-                    views.begin_next(partition).await?;
-                }
+                views.prepare_next(partition, restart).await?;
             }
         }
         _ => create_tables(tables_of(model)?, &tables_of(model)?.beside("next"), restart).await?,
@@ -379,7 +377,7 @@ async fn switch_tables(
         );
     }
     if name == catalog::NAME {
-        script += catalog::ANALYTICS;
+        script += &catalog::analytics();
     }
     for table in &names {
         script += &format!("drop table {old}.{table};");

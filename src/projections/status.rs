@@ -291,12 +291,17 @@ impl StatusViews {
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::from)
     }
 
-    /// Begins the next edition of a partition anew; what was filled of one before is forgotten.
-    pub async fn begin_next(&self, partition: u16) -> Result<(), Error> {
+    /// Makes room for the next edition of a partition. One that was begun and not served is gone on with, unless
+    /// `restart`.
+    pub async fn prepare_next(&self, partition: u16, restart: bool) -> Result<(), Error> {
         let keys = self.log.keys();
-        let last = self.edition(&keys.status_next(partition)).await?.max(self.served(partition).await?);
+        let (served, next) =
+            (self.served(partition).await?, self.edition(&keys.status_next(partition)).await?);
+        if next > served && !restart {
+            return Ok(());
+        }
         let mut command = redis::cmd("SET");
-        command.arg(keys.status_next(partition)).arg(last + 1);
+        command.arg(keys.status_next(partition)).arg(next.max(served) + 1);
         Ok(command.query_async(&mut self.log.connection()).await?)
     }
 

@@ -82,6 +82,7 @@ async fn every_worked_query_runs_as_an_analyst_who_reads_nothing_else() {
     system.running.stop().await;
 }
 
+// 000-6.2
 #[tokio::test]
 async fn views_are_exported_as_parquet_by_time() {
     let (system, models, job_id) = system_with_a_video().await;

@@ -181,17 +181,15 @@ fn dev_goes_on_with_the_work_of_its_last_run() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut exports = vec![];
-        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-            if let Some((name, value)) =
-                line.trim().strip_prefix("export ").and_then(|line| line.split_once('='))
-            {
-                exports.push((name.to_owned(), value.to_owned()));
-            }
-            if exports.len() == 2 {
-                break;
-            }
-        }
+        // The file that it names once everything runs.
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let file = said.find_map(|line| Some(line.trim().strip_prefix(". ")?.to_owned())).unwrap();
+        let text = std::fs::read_to_string(file).unwrap();
+        let export = |line: &str| {
+            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+        };
+        let exports: Vec<(String, String)> = text.lines().filter_map(export).collect();
         (child, exports)
     };
     let (mut first, exports) = start();

@@ -305,7 +305,7 @@ async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
 
     let _: u64 =
         redis::cmd("XDEL").arg(&stream).arg("2-0").query_async(&mut connect(&redis).await).await.unwrap();
-    let error = executor.log().read(partition, 0, 2).await.unwrap_err().to_string();
+    let error = executor.log().read(partition, 1, 2).await.unwrap_err().to_string();
     assert!(error.contains("expected entry 2-0, found 3-0"), "{error}");
 }
 

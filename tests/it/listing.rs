@@ -21,6 +21,7 @@ fn topics(answer: &Value) -> Vec<&str> {
     answer["jobs"].as_array().unwrap().iter().map(|job| job["topic"].as_str().unwrap()).collect()
 }
 
+// 002-4.4
 #[tokio::test]
 async fn jobs_are_listed_by_page_by_cursor_and_by_filter() {
     let system = System::start(&API_AND_PROJECTOR).await;
@@ -95,6 +96,7 @@ async fn jobs_are_listed_by_page_by_cursor_and_by_filter() {
     system.running.stop().await;
 }
 
+// 000-6.1, 002-3.2
 #[tokio::test]
 async fn a_jobs_log_lines_tell_what_happened() {
     let system = System::start(&ALL_ROLES).await;
@@ -118,5 +120,9 @@ async fn a_jobs_log_lines_tell_what_happened() {
     assert_eq!(two["logs"].as_array().unwrap().len(), 2);
     assert_eq!(two["logs"][0]["message"], messages[1]);
     assert_eq!(error_of(system.get(&path("?level=loud")).await).await.0, 422);
+    let metadata: Value =
+        system.get(&format!("/api/v1/videos/jobs/{job_id}/metadata")).await.json().await.unwrap();
+    let lines = metadata["processing"]["logs"].as_array().unwrap();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["level"] != "debug"), "{metadata}");
     system.running.stop().await;
 }

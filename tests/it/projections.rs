@@ -274,3 +274,34 @@ async fn jobs_elsewhere(system: &System, but: u16) -> Vec<String> {
     }
     jobs
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_switches_under_a_running_projector() {
+    let system = System::start(&[Role::Api, Role::Projector]).await;
+    let models = system.read_models().await;
+    for _ in 0..10 {
+        system.generate(&short_request()).await;
+    }
+    let requests = async {
+        for _ in 0..60 {
+            let job_id = system.generate(&short_request()).await;
+            // Whoever has just written reads it, whatever is being switched.
+            let status = system.status(&job_id).await;
+            assert_eq!((&status["status"], &status["version"]), (&json!("queued"), &json!(3)));
+        }
+    };
+    let rebuilds = async {
+        for _ in 0..2 {
+            for model in models.models() {
+                let done = rebuild::rebuild(&models.log, &model, false, &watch::Sender::default()).await;
+                assert_eq!(done.unwrap().count, 0, "{}", model.name());
+            }
+        }
+    };
+    tokio::join!(requests, rebuilds);
+    models.caught_up().await;
+    models.verify().await;
+    assert_eq!(models.rows_of("catalog.jobs").await.len(), 70);
+    assert_eq!(models.rows_of("trail.events").await.len(), 210);
+    system.running.stop().await;
+}

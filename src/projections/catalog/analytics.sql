@@ -2,7 +2,6 @@
 -- is served: a view names its tables once and for all. Columns may be added at the end; none may change or go.
 
 create schema if not exists analytics;
-comment on schema analytics is 'For people who write SQL: documented views that hold no words of users. See docs/ANALYTICS.md.';
 
 create or replace view analytics.job_facts as
 select

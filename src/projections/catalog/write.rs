@@ -34,6 +34,11 @@ fn column<T, U>(rows: &[T], value: impl Fn(&T) -> U) -> Vec<U> {
     rows.iter().map(value).collect()
 }
 
+/// Messages may quote what a program said, and a text in Postgres cannot hold every character.
+fn message(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// The rows of all jobs that are not stored yet.
 fn unstored<T>(jobs: &[CatalogJob], rows: impl Fn(&CatalogJob) -> &Vec<Row<T>>) -> Vec<(Uuid, &T)> {
     let of_job = |job| {
@@ -132,7 +137,7 @@ async fn write_jobs(
     .bind(column(jobs, |job| job.view.estimated_completion))
     .bind(column(jobs, |job| job.view.video_id))
     .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.code)))
-    .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.message)))
+    .bind(column(jobs, |job| failure(job).map(|(_, failure)| message(&failure.message))))
     .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
     .execute(connection)
     .await?;
@@ -243,7 +248,7 @@ async fn write_logs(connection: &mut PgConnection, facts: &Facts) -> Result<(), 
     .bind(column(rows, |row| row.level))
     .bind(column(rows, |row| row.stage))
     .bind(column(rows, |row| row.scene))
-    .bind(column(rows, |row| row.message.clone()))
+    .bind(column(rows, |row| message(&row.message)))
     .execute(connection)
     .await?;
     Ok(())
@@ -266,7 +271,7 @@ async fn write_failures(connection: &mut PgConnection, facts: &Facts) -> Result<
     .bind(column(rows, |row| row.scene))
     .bind(column(rows, |row| row.attempt))
     .bind(column(rows, |row| row.code.clone()))
-    .bind(column(rows, |row| row.message.clone()))
+    .bind(column(rows, |row| message(&row.message)))
     .bind(column(rows, |row| row.retryable))
     .execute(connection)
     .await?;
