@@ -82,7 +82,7 @@ async fn measure(wanted: &[String]) -> String {
             "20,000",
         );
         row(
-            "ratio to plain `COPY` of the same rows into the same tables",
+            "time of plain `COPY` of the same rows into the same tables, as a share of that",
             format!("{:.2}", median(ratios)),
             "",
         );
