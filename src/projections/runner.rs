@@ -53,6 +53,8 @@ pub async fn run(
     readers.close();
     drop(lost);
     tokio::select! {
+        // When all readers end at once, why they did must not be lost.
+        biased;
         Some(error) = was_lost.recv() => Err(error),
         () = readers.wait() => Ok(()),
     }
