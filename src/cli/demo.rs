@@ -208,7 +208,7 @@ What to try next:
   ffplay {path}
   # a video of your own Markdown or text
   ./scripts/demo my-script.md
-  # the same servers, kept running; prints a token
+  # the same servers, kept running; says which file has their settings
   target/release/reel dev --data {data}
   # then: every step of this video, as events
   target/release/reel events {job_id}"

@@ -153,7 +153,7 @@ impl ApiArguments {
         let token = self
             .token
             .as_deref()
-            .context("no token: give --token or set REEL_TOKEN (`reel dev` prints one)")?;
+            .context("no token: give --token or set REEL_TOKEN (`reel dev` writes one to a file)")?;
         Client::new(&self.url, token)
     }
 }
