@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::jobs::{EventsAnswer, cursor, from_cursor, limit};
 use super::problem::Problem;
 use super::{ApiState, Role, state, user};
-use crate::audit::verify_job;
+use crate::audit::{self, verify_job};
 use crate::events::Envelope;
 use crate::ids::JobId;
 use crate::projections;
@@ -112,7 +112,7 @@ fn version_at(req: &Request, events: &[Envelope]) -> Result<u64, Problem> {
     let begun = events.first().map(|event| event.recorded_at).unwrap_or_default();
     let expected = format!("a time from {} on, RFC 3339", begun.to_rfc3339());
     let time = time.filter(|time| *time >= begun).ok_or_else(|| Problem::query("at", &text, &expected))?;
-    Ok(events.iter().take_while(|event| event.recorded_at <= time).count() as u64)
+    Ok(audit::version_at(events, time))
 }
 
 /// Whether a job's history is as it was recorded

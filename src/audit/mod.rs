@@ -14,8 +14,9 @@ pub use notary::seal_partition;
 pub use seals::{Seal, Seals};
 pub use verify::{Finding, Report, verify_job, verify_partition};
 
-use crate::events;
-use crate::events::archive;
+use chrono::{DateTime, Utc};
+
+use crate::events::{self, Envelope, archive};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +28,11 @@ pub enum Error {
     Postgres(#[from] sqlx::Error),
     #[error("event {seq} of partition {partition} is not sealed: its hash is not that of its content")]
     Tampered { partition: u16, seq: u64 },
+}
+
+/// The version that a history had at a time: of the last event that was recorded by then; 0 before the first.
+pub fn version_at(events: &[Envelope], time: DateTime<Utc>) -> u64 {
+    events.iter().take_while(|event| event.recorded_at <= time).count() as u64
 }
 
 impl Error {

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use super::operator::Operator;
 use super::say;
-use crate::audit::{Report, Seals, verify_job, verify_partition};
+use crate::audit::{self, Report, Seals, verify_job, verify_partition};
 use crate::config::{KeysConfig, process_environment};
 use crate::events::{Envelope, EventLog};
 use crate::ids::JobId;
@@ -107,7 +107,7 @@ fn version_at(events: &[Envelope], at: &str) -> anyhow::Result<u64> {
     let time = DateTime::parse_from_rfc3339(at)
         .with_context(|| format!("`{at}` is neither a version nor a time such as 2026-11-21T10:00:00Z"))?
         .with_timezone(&Utc);
-    let version = events.iter().take_while(|event| event.recorded_at <= time).count() as u64;
+    let version = audit::version_at(events, time);
     if version == 0 {
         bail!("the job did not exist at {at}; it was requested at {}", events[0].recorded_at);
     }

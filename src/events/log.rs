@@ -261,15 +261,7 @@ impl EventLog {
         count: usize,
     ) -> Result<Vec<(u64, Envelope)>, Error> {
         let stream = self.keys.log(partition);
-        let entries: Vec<Value> = redis::cmd("XRANGE")
-            .arg(&stream)
-            .arg(format!("({after}-0"))
-            .arg("+")
-            .arg("COUNT")
-            .arg(count)
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
+        let entries = self.range(partition, after + 1, count).await?;
         let entries = entries.into_iter().map(|entry| parse_entry(&stream, entry));
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after + 1..).zip(entries) {
@@ -294,21 +286,25 @@ impl EventLog {
         from: u64,
         count: usize,
     ) -> Result<Vec<(String, Result<Envelope, String>)>, Error> {
-        let stream = self.keys.log(partition);
-        let entries: Vec<Value> = redis::cmd("XRANGE")
-            .arg(&stream)
+        let entries = self.range(partition, from, count).await?;
+        let read = |entry| match take_entry(entry) {
+            Some((id, fields)) => (id, parse_envelope(fields)),
+            None => ("?".to_owned(), Err("it is not made of text fields".to_owned())),
+        };
+        Ok(entries.into_iter().map(read).collect())
+    }
+
+    /// Up to `count` entries of a partition as the server gives them, from sequence number `from` on.
+    async fn range(&self, partition: u16, from: u64, count: usize) -> Result<Vec<Value>, Error> {
+        redis::cmd("XRANGE")
+            .arg(self.keys.log(partition))
             .arg(format!("{from}-0"))
             .arg("+")
             .arg("COUNT")
             .arg(count)
             .query_async(&mut self.connection.clone())
             .await
-            .map_err(|source| Error::Redis { attempted: "read a partition", source })?;
-        let read = |entry| match take_entry(entry) {
-            Some((id, fields)) => (id, parse_envelope(fields)),
-            None => ("?".to_owned(), Err("it is not made of text fields".to_owned())),
-        };
-        Ok(entries.into_iter().map(read).collect())
+            .map_err(|source| Error::Redis { attempted: "read a partition", source })
     }
 
     /// The sequence numbers that an aggregate's history lists, in the order of its versions.

@@ -26,7 +26,7 @@ pub use runner::{feed, lag, run};
 use async_trait::async_trait;
 
 use crate::events::job::RecordedJobEvent;
-use crate::events::{self, AggregateKind, Envelope};
+use crate::events::{self, AggregateKind, Envelope, EventLog};
 use crate::execute::{DecodeError, Decoder};
 use crate::ids::JobId;
 
@@ -101,9 +101,25 @@ impl Batch {
 }
 
 /// Decodes an event of a job; the error names both.
-pub async fn decode(decoder: &Decoder, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
+async fn decode(decoder: &Decoder, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
     let (job, version) = (JobId(envelope.aggregate_id.0), envelope.version);
     decoder.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
+}
+
+/// The events of a job up to and including `version`, decoded.
+async fn history(
+    log: &EventLog,
+    decoder: &Decoder,
+    job_id: JobId,
+    version: u64,
+) -> Result<Vec<RecordedJobEvent>, Error> {
+    let mut recorded = vec![];
+    for envelope in log.history(job_id.aggregate(), 0).await? {
+        if envelope.version <= version {
+            recorded.push(decode(decoder, &envelope).await?);
+        }
+    }
+    Ok(recorded)
 }
 
 /// A read model that follows the log.

@@ -69,14 +69,10 @@ impl Progress {
     }
 }
 
-/// Which edition is filled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Edition {
-    /// Will be served.
-    Next,
-    /// Only to be compared with.
-    Check,
-}
+/// The edition that will be served.
+const NEXT: &str = "next";
+/// The edition that is only compared with.
+const CHECK: &str = "check";
 
 impl ReadModel {
     pub fn name(&self) -> &'static str {
@@ -99,15 +95,12 @@ impl ReadModel {
         }
     }
 
-    fn edition(&self, edition: Edition) -> Arc<dyn Projection> {
-        let beside = |tables: &Tables| match edition {
-            Edition::Next => tables.beside("next"),
-            Edition::Check => tables.beside("check"),
-        };
+    /// The same read model in another edition; of views there is only the next one.
+    fn beside(&self, edition: &str) -> Arc<dyn Projection> {
         match self {
             ReadModel::Status(views) => Arc::new(views.next()),
-            ReadModel::Catalog(catalog) => Arc::new(catalog.with_tables(beside(catalog.tables()))),
-            ReadModel::Trail(trail) => Arc::new(Trail::of(beside(trail.tables()))),
+            ReadModel::Catalog(catalog) => Arc::new(catalog.with_tables(catalog.tables().beside(edition))),
+            ReadModel::Trail(trail) => Arc::new(Trail::of(trail.tables().beside(edition))),
         }
     }
 }
@@ -120,14 +113,14 @@ pub async fn rebuild(
     restart: bool,
     progress: &watch::Sender<Option<Progress>>,
 ) -> Result<Differences, Error> {
-    let filled = model.edition(Edition::Next);
+    let filled = model.beside(NEXT);
     match model {
         ReadModel::Status(views) => {
             for partition in log.keys().partitions() {
                 views.prepare_next(partition, restart).await?;
             }
         }
-        _ => create_tables(tables_of(model)?, &tables_of(model)?.beside("next"), restart).await?,
+        _ => create_tables(tables_of(model)?, &tables_of(model)?.beside(NEXT), restart).await?,
     }
     let mut owners = own_all(log, filled.as_ref()).await?;
     let served = model.served();
@@ -137,7 +130,7 @@ pub async fn rebuild(
         _ => {
             let tables = tables_of(model)?;
             let snapshot = aligned_snapshot(log, tables, served.as_ref(), &mut owners, progress).await?;
-            rows_that_differ(tables, &tables.beside("next"), snapshot).await?
+            rows_that_differ(tables, &tables.beside(NEXT), snapshot).await?
         }
     };
     match model {
@@ -157,9 +150,9 @@ pub async fn verify(
         return views_that_differ(log, views).await;
     }
     let tables = tables_of(model)?;
-    let check = tables.beside("check");
+    let check = tables.beside(CHECK);
     create_tables(tables, &check, true).await?;
-    let mut owners = own_all(log, model.edition(Edition::Check).as_ref()).await?;
+    let mut owners = own_all(log, model.beside(CHECK).as_ref()).await?;
     let served = model.served();
     fill(log, served.as_ref(), &mut owners, progress).await?;
     let snapshot = aligned_snapshot(log, tables, served.as_ref(), &mut owners, progress).await?;
@@ -359,7 +352,7 @@ async fn switch_tables(
     progress: &watch::Sender<Option<Progress>>,
 ) -> Result<(), Error> {
     fill(log, served, owners, progress).await?;
-    let (name, next) = (tables.schema().to_owned(), tables.beside("next").schema().to_owned());
+    let (name, next) = (tables.schema().to_owned(), tables.beside(NEXT).schema().to_owned());
     let mut transaction = tables.pool().begin().await?;
     let patience = format!("set local lock_timeout = {}", SWITCH_PATIENCE.as_millis());
     sqlx::raw_sql(AssertSqlSafe(patience)).execute(&mut *transaction).await?;

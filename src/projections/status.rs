@@ -16,7 +16,7 @@ use redis::Script;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Batch, Error, OWNED_FOR, Owner, Projection, decode};
+use super::{Batch, Error, OWNED_FOR, Owner, Projection, history};
 use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
@@ -273,13 +273,8 @@ impl StatusViews {
 
     /// The view folded from the log, up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<StatusView>, Error> {
-        let mut view = None;
-        for envelope in self.log.history(job_id.aggregate(), 0).await? {
-            if envelope.version <= version {
-                view = StatusView::evolve(view, job_id, &decode(&self.decoder, &envelope).await?);
-            }
-        }
-        Ok(view)
+        let recorded = history(&self.log, &self.decoder, job_id, version).await?;
+        Ok(recorded.iter().fold(None, |view, recorded| StatusView::evolve(view, job_id, recorded)))
     }
 
     /// The view as it is served, however far it has got.

@@ -100,6 +100,11 @@ impl Tables {
     }
 }
 
+/// One column of rows that are written together.
+pub fn column<T, U>(rows: &[T], value: impl Fn(&T) -> U) -> Vec<U> {
+    rows.iter().map(value).collect()
+}
+
 /// The session that owns a partition.
 pub struct Session {
     connection: PgConnection,

@@ -8,9 +8,8 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::tables::{Session, Tables};
+use super::tables::{Session, Tables, column};
 use super::{Batch, Error, Owner, Projection};
-use crate::events::Envelope;
 
 pub const NAME: &str = "trail";
 
@@ -116,28 +115,25 @@ impl Owner for TrailOwner {
     }
 
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
-        let partition = batch.partition as i16;
+        let (partition, events) = (batch.partition as i16, &batch.events);
         let mut transaction = self.0.begin(batch.last_seq).await?;
-        let column = |value: fn(&Envelope) -> String| {
-            batch.events.iter().map(|(_, event)| value(event)).collect::<Vec<_>>()
-        };
-        if !batch.events.is_empty() {
+        if !events.is_empty() {
             sqlx::query(
                 "insert into events (partition, seq, event_id, aggregate, aggregate_id, version, type, recorded_at, actor, correlation_id, hash)
                  select $1, * from unnest($2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[],
                                           $8::timestamptz[], $9::text[], $10::text[], $11::text[])",
             )
             .bind(partition)
-            .bind(batch.events.iter().map(|(seq, _)| *seq as i64).collect::<Vec<_>>())
-            .bind(batch.events.iter().map(|(_, event)| event.event_id.0).collect::<Vec<_>>())
-            .bind(batch.events.iter().map(|(_, event)| event.aggregate.name()).collect::<Vec<_>>())
-            .bind(batch.events.iter().map(|(_, event)| event.aggregate_id.0).collect::<Vec<_>>())
-            .bind(batch.events.iter().map(|(_, event)| event.version as i64).collect::<Vec<_>>())
-            .bind(column(|event| event.event_type.clone()))
-            .bind(batch.events.iter().map(|(_, event)| event.recorded_at).collect::<Vec<_>>())
-            .bind(column(|event| event.actor.to_field()))
-            .bind(column(|event| event.correlation_id.clone()))
-            .bind(column(|event| event.hash.clone()))
+            .bind(column(events, |(seq, _)| *seq as i64))
+            .bind(column(events, |(_, event)| event.event_id.0))
+            .bind(column(events, |(_, event)| event.aggregate.name()))
+            .bind(column(events, |(_, event)| event.aggregate_id.0))
+            .bind(column(events, |(_, event)| event.version as i64))
+            .bind(column(events, |(_, event)| event.event_type.clone()))
+            .bind(column(events, |(_, event)| event.recorded_at))
+            .bind(column(events, |(_, event)| event.actor.to_field()))
+            .bind(column(events, |(_, event)| event.correlation_id.clone()))
+            .bind(column(events, |(_, event)| event.hash.clone()))
             .execute(&mut *transaction)
             .await?;
         }

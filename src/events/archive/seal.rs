@@ -154,15 +154,7 @@ pub async fn trimmed_up_to(log: &EventLog, partition: u16) -> Result<u64, Error>
 }
 
 async fn first_in_redis(log: &EventLog, partition: u16) -> Result<u64, Error> {
-    let entries: Vec<(String, Vec<String>)> = redis::cmd("XRANGE")
-        .arg(log.keys().log(partition))
-        .arg("-")
-        .arg("+")
-        .arg("COUNT")
-        .arg(1)
-        .query_async(&mut log.connection())
-        .await
-        .map_err(|source| Error::Redis { attempted: "look at the log", source })?;
+    let entries = log.scan(partition, 0, 1).await.map_err(log_failed)?;
     let first = entries.first().and_then(|(id, _)| id.strip_suffix("-0")?.parse().ok());
     Ok(first.unwrap_or(u64::MAX))
 }

@@ -20,7 +20,7 @@ pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::tables::{Session, Tables};
-use super::{Batch, Error, Owner, Projection, decode};
+use super::{Batch, Error, Owner, Projection, history};
 use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
 use crate::execute::Decoder;
@@ -90,13 +90,8 @@ impl Catalog {
 
     /// The rows of a job, folded from its history up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        let mut job = None;
-        for envelope in self.log.history(job_id.aggregate(), 0).await? {
-            if envelope.version <= version {
-                job = CatalogJob::evolve(job, job_id, &decode(&self.decoder, &envelope).await?);
-            }
-        }
-        Ok(job)
+        let recorded = history(&self.log, &self.decoder, job_id, version).await?;
+        Ok(recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded)))
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::rows::{CatalogJob, Row, SceneRow, StageRow, VideoRow};
 use crate::projections::status::JobStatus;
+use crate::projections::tables::column;
 
 /// Writes what `jobs` have that is not stored, and adds the facts.
 pub async fn write(
@@ -28,10 +29,6 @@ pub async fn write(
     add_to_user_jobs(connection, partition, facts).await?;
     add_to_hourly_jobs(connection, partition, facts).await?;
     add_to_hourly_stages(connection, partition, facts).await
-}
-
-fn column<T, U>(rows: &[T], value: impl Fn(&T) -> U) -> Vec<U> {
-    rows.iter().map(value).collect()
 }
 
 /// Messages may quote what a program said, and a text in Postgres cannot hold every character.
