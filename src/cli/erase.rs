@@ -1,5 +1,9 @@
 //! `reel erase`: makes a user's content unreadable, for good.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use anyhow::bail;
 use clap::Subcommand;
 
@@ -8,12 +12,15 @@ use super::say;
 use crate::config::{MediaConfig, process_environment};
 use crate::domain::job::Command;
 use crate::events::system::named;
-use crate::events::{AggregateKind, SystemEvent};
+use crate::events::{AggregateKind, EventLog, SystemEvent};
 use crate::ids::JobId;
 use crate::projections::catalog::Catalog;
 use crate::projections::lag;
 use crate::storage::{LocalStorage, Workspaces};
 use crate::vault::Vault;
+
+/// How long to wait for a catalog that is behind.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Subcommand)]
 pub enum Erase {
@@ -32,27 +39,30 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let Erase::User { user_id, yes } = command;
     let (operator, pool) = Operator::with_postgres().await?;
     let catalog = Catalog::new(pool.clone(), operator.log().clone(), operator.executor.decoder().clone());
-    let jobs = catalog.jobs_of(&user_id).await?;
+    let media = MediaConfig::from_environment(&process_environment)?.root;
     if !yes {
         bail!(
             "this destroys the content of {} jobs of {user_id} for good: topics, scripts, narration, code and videos; \
              say --yes to do it",
-            jobs.len()
+            catalog.jobs_of(&user_id).await?.len()
         );
     }
-    // First of all: from here on nobody can read it, whatever else fails.
     let vault: &Vault = operator.executor.decoder().vault().expect("an operator with Postgres has a vault");
-    let keys = vault.destroy(&user_id).await?;
-    let behind = lag(operator.log(), &catalog).await?;
-    if behind > 0 {
-        bail!(
-            "the key is destroyed, but the catalog is {behind} events behind, so the user's latest jobs are not known yet; \
-             run this again when it has caught up (`reel projections list`)"
-        );
-    }
-    let jobs = catalog.jobs_of(&user_id).await?;
-    for job_id in &jobs {
-        erase_job(&operator, *job_id).await?;
+    let (mut keys, mut jobs) = (0, BTreeSet::new());
+    loop {
+        // First of all: from here on nobody can read it, whatever else fails.
+        let destroyed = vault.destroy(&user_id).await?;
+        keys += destroyed;
+        wait_for(operator.log(), &catalog).await?;
+        for job_id in catalog.jobs_of(&user_id).await? {
+            if jobs.insert(job_id) {
+                erase_job(&operator, &media, job_id).await?;
+            }
+        }
+        // Work that was under way may have made another key, until its job was cancelled.
+        if destroyed == 0 {
+            break;
+        }
     }
     let id = named(AggregateKind::User, &user_id);
     let event = SystemEvent::UserErased { keys, jobs: jobs.len() as u64 };
@@ -60,13 +70,30 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     say(format!("{keys} keys destroyed, {} jobs erased; recorded as {id}", jobs.len()))
 }
 
-async fn erase_job(operator: &Operator, job_id: JobId) -> anyhow::Result<()> {
-    let media = MediaConfig::from_environment(&process_environment)?;
+/// Until the catalog knows all jobs.
+async fn wait_for(log: &EventLog, catalog: &Catalog) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let behind = lag(log, catalog).await?;
+        if behind == 0 {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            bail!(
+                "the key is destroyed, but the catalog is {behind} events behind, so the user's latest jobs are not known yet; \
+                 run this again when it has caught up (`reel projections list`)"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn erase_job(operator: &Operator, media: &Path, job_id: JobId) -> anyhow::Result<()> {
     if !operator.executor.load(job_id).await?.job.has_ended() {
         operator.order(job_id, Command::Cancel { reason: None }).await?;
     }
     operator.order(job_id, Command::EraseContent).await?;
-    LocalStorage::new(&media.root).remove(job_id)?;
-    Workspaces::new(&media.root).of(job_id).remove()?;
+    LocalStorage::new(media).remove(job_id)?;
+    Workspaces::new(media).of(job_id).remove()?;
     Ok(())
 }

@@ -69,7 +69,7 @@ pub fn take(event_type: &str, data: &str) -> Result<Option<(String, String)>, se
             Some(left) => parent.insert(key.to_owned(), left),
             None => parent.remove(key),
         };
-        if let Some(old) = old {
+        if let Some(old) = old.filter(|old| !old.is_null()) {
             taken.insert((*pointer).to_owned(), old);
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn events_without_words_are_left_alone() {
         assert_eq!(take("JobQueued", r#"{"priority":"high"}"#).unwrap(), None);
-        assert_eq!(take("CancelRequested", r#"{"other":null}"#).unwrap(), None);
+        assert_eq!(take("CancelRequested", r#"{"reason":null}"#).unwrap(), None);
         assert_eq!(sealed(r#"{"priority":"high"}"#), None);
         assert_eq!(with_sealed("{}", "x"), r#"{"sealed":"x"}"#);
     }

@@ -24,7 +24,8 @@ fn files_with_secret(root: &Path) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
+// The system goes on while a command runs.
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erased_users_content_is_gone_and_history_stays_valid() {
     let system = System::start_with(&ALL_ROLES, |config| {
         config.streams.audit.segment_events = 10;
@@ -63,8 +64,16 @@ async fn an_erased_users_content_is_gone_and_history_stays_valid() {
     let (ok, said) = reel(&["erase", "user", "user_1"]);
     assert!(!ok && said.contains("say --yes"), "{said}");
     assert_eq!(system.status(&job_id).await["topic"], format!("All about {SECRET}"), "nothing happened yet");
+    // One job is at work while it happens.
+    let open = system
+        .generate(&json!({ "topic": "Late", "script": "A stone. ".repeat(200), "quality": "low" }))
+        .await;
     let (ok, said) = reel(&["erase", "user", "user_1", "--yes"]);
-    assert!(ok && said.contains("1 keys destroyed, 2 jobs erased"), "{said}");
+    assert!(ok && said.contains("keys destroyed, 3 jobs erased"), "{said}");
+    assert_eq!(
+        system.statuses_until_ended(&open, Duration::from_secs(30)).await.last().unwrap()["status"],
+        "cancelled"
+    );
     models.caught_up().await;
 
     let status = system.status(&job_id).await;
