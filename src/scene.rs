@@ -101,6 +101,19 @@ pub struct Reveal {
     pub part: Option<usize>,
 }
 
+/// How something comes into the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entrance {
+    /// Out of the background.
+    #[default]
+    Fade,
+    /// From a little below, fading in.
+    Rise,
+    /// From left to right.
+    Wipe,
+}
+
 impl Scene {
     /// The scene without its words.
     pub fn erase_content(&mut self) {

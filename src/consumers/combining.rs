@@ -1,13 +1,15 @@
 //! `combining`: the clips become one file, and thumbnails are taken from it.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
-use crate::domain::job::Outcome;
+use crate::domain::job::{Outcome, SceneProgress};
 use crate::events::Stage;
 use crate::events::job::{Clip, Thumbnail, ThumbnailSize};
-use crate::media::combine::{self, ScenePart};
+use crate::media::combine;
 use crate::media::thumbnails;
 
 pub struct Combining;
@@ -30,12 +32,11 @@ impl StageHandler for Combining {
 }
 
 fn join(task: &Task) -> Result<Clip, StageError> {
-    let parts = task.job.scenes.iter().map(|scene| {
-        let video = &scene.clip.as_ref().ok_or_else(|| missing("SceneRendered"))?.file;
-        let narration = &scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?.narration;
-        Ok(ScenePart { video: task.workspace.path(video), narration: task.workspace.path(narration) })
-    });
-    let parts: Vec<ScenePart> = parts.collect::<Result<_, StageError>>()?;
+    let clip = |scene: &SceneProgress| {
+        let clip = scene.clip.as_ref().ok_or_else(|| missing("SceneRendered"))?;
+        Ok(task.workspace.path(&clip.file))
+    };
+    let parts: Vec<PathBuf> = task.job.scenes.iter().map(clip).collect::<Result<_, StageError>>()?;
     let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
     let file = "video.mp4".to_owned();
     let mut on_progress = |done, total| task.progress.report(done, total);

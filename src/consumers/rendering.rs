@@ -7,7 +7,7 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Clip;
-use crate::media::encoder::{self, EncodeSettings};
+use crate::media::encoder::{self, EncodeSettings, SceneParts, StepMotion};
 use crate::media::picture::Picture;
 use crate::media::{timeline, typeset};
 
@@ -32,9 +32,7 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
     let (width, height) = request.quality.dimensions();
 
-    let mut pictures = vec![];
-    typeset::each_page(code, width, height, |page| pictures.push(Picture::from_rgba(&page)))
-        .map_err(|error| cannot_typeset(index, error))?;
+    let pages = typeset::Pages::of(code).map_err(|error| cannot_typeset(index, error))?;
     let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
         StageError::retryable(
             "NARRATION_LOST",
@@ -47,18 +45,26 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
     let settings = EncodeSettings::new(width, height, request.fps);
     let mut on_frame = |done, total| task.progress.report(done, total);
     let out = task.workspace.path(&file);
-    let encoded = encoder::encode_scene(
-        &pictures,
-        &narrated.timeline,
-        &narration,
-        &settings,
-        &out,
-        &mut on_frame,
-        &task.cancel,
-    )
-    .map_err(|error| cannot_encode(index, error))?;
+    let motions: Vec<StepMotion> = scene.description.steps.iter().map(StepMotion::of).collect();
+    let parts = SceneParts { motions: &motions, timeline: &narrated.timeline, narration: &narration };
+    let picture = |page: u32| -> Result<Picture, Failure> {
+        Ok(Picture::from_rgba(&pages.raster(page as usize, width, height)?))
+    };
+    let encoded = encoder::encode_scene(picture, parts, &settings, &out, &mut on_frame, &task.cancel)
+        .map_err(|failure| match failure {
+            Failure::Typeset(error) => cannot_typeset(index, error),
+            Failure::Encode(error) => cannot_encode(index, error),
+        })?;
     let duration_ms = narrated.timeline.duration_ms();
     Ok(Outcome::Rendered { clip: Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes } })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Typeset(#[from] typeset::Error),
+    #[error(transparent)]
+    Encode(#[from] encoder::Error),
 }
 
 fn cannot_typeset(index: u32, error: typeset::Error) -> StageError {

@@ -2,12 +2,15 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::sample::{Sample, Type};
-use ffmpeg_next::{ChannelLayout, Packet, Rational, codec, encoder, frame};
+use ffmpeg_next::{ChannelLayout, Dictionary, Packet, Rational, codec, encoder, frame};
 
 use super::ffmpeg::drain;
 use super::narration::SAMPLE_RATE_HZ;
 
 const BITS_PER_SECOND: usize = 128_000;
+
+/// Samples of one frame.
+pub const FRAME_SAMPLES: u64 = 1024;
 
 /// Timestamps of its packets count samples.
 pub const TIME_BASE: Rational = Rational(1, SAMPLE_RATE_HZ as i32);
@@ -33,7 +36,10 @@ impl AacEncoder {
         audio.set_channels(1);
         audio.set_bit_rate(BITS_PER_SECOND);
         audio.set_time_base(TIME_BASE);
-        Ok(Self { encoder: audio.open_as(codec)?, waiting: vec![], sent: 0 })
+        let mut options = Dictionary::new();
+        // Half the time of the default, and no worse for a voice at this rate.
+        options.set("aac_coder", "fast");
+        Ok(Self { encoder: audio.open_as_with(codec, options)?, waiting: vec![], sent: 0 })
     }
 
     pub fn context(&self) -> &codec::Context {

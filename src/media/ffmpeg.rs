@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Once;
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::Output;
+use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{Dictionary, Packet};
 
 /// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
@@ -33,6 +35,37 @@ pub fn write_fast_start_header(output: &mut Output) -> Result<(), ffmpeg::Error>
     let mut options = Dictionary::new();
     options.set("movflags", "+faststart");
     output.write_header_with(options).map(|_unused| ())
+}
+
+/// A copy of what FFmpeg keeps as a stream's headers.
+///
+/// # Safety
+/// `data` is null, or points to `size` bytes that nobody changes meanwhile.
+pub unsafe fn extradata(data: *const u8, size: i32) -> Vec<u8> {
+    if data.is_null() {
+        return vec![];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(data, usize::try_from(size).unwrap_or(0)).to_vec() }
+}
+
+/// Replaces the headers of a stream that is about to be written.
+pub fn set_headers(stream: &mut StreamMut<'_>, headers: &[u8]) -> Result<(), ffmpeg::Error> {
+    let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+    // SAFETY: the stream and its parameters live as long as `stream`. The old headers are freed as FFmpeg
+    // allocated them; the new ones come from its allocator, zeroed, with the padding that it wants.
+    unsafe {
+        let parameters = &mut *(*stream.as_mut_ptr()).codecpar;
+        let copy = ffi::av_mallocz(headers.len() + padding).cast::<u8>();
+        if copy.is_null() {
+            return Err(ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM });
+        }
+        std::ptr::copy_nonoverlapping(headers.as_ptr(), copy, headers.len());
+        ffi::av_freep((&raw mut parameters.extradata).cast());
+        parameters.extradata = copy;
+        parameters.extradata_size = headers.len() as i32;
+    }
+    Ok(())
 }
 
 /// All packets that `receive` has ready.

@@ -8,6 +8,8 @@ mod aac;
 pub mod combine;
 pub mod encoder;
 mod ffmpeg;
+pub mod h264;
+pub mod motion;
 pub mod narration;
 pub mod picture;
 #[cfg(test)]

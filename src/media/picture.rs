@@ -36,6 +36,11 @@ fn weigh(weights: [i32; 3], rgb: [i32; 3]) -> i32 {
 }
 
 impl Picture {
+    /// One colour all over.
+    pub fn of([r, g, b]: [u8; 3], width: usize, height: usize) -> Self {
+        Self::from_rgba(&RgbaPage { width, height, rgba: [r, g, b, 255].repeat(width * height) })
+    }
+
     /// Converts an opaque page. An odd last row or column is dropped.
     pub fn from_rgba(page: &RgbaPage) -> Self {
         let (width, height) = (page.width & !1, page.height & !1);
@@ -64,21 +69,75 @@ impl Picture {
         Self { width, height, luma, blue, red }
     }
 
-    /// `from` and `to` mixed: all of `from` at 0, all of `to` at 256.
-    pub fn blend(from: &Picture, to: &Picture, share: u32) -> Picture {
-        let plane = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| mix(*a, *b, share)).collect();
-        Picture {
-            width: from.width,
-            height: from.height,
-            luma: plane(&from.luma, &to.luma),
-            blue: plane(&from.blue, &to.blue),
-            red: plane(&from.red, &to.red),
+    /// Luma, then the two chroma planes, each with its width and how many of its pixels stand for one of luma's
+    /// in each direction.
+    pub fn planes(&self) -> [(&[u8], usize, usize); 3] {
+        [(&self.luma, self.width, 1), (&self.blue, self.width / 2, 2), (&self.red, self.width / 2, 2)]
+    }
+
+    pub fn planes_mut(&mut self) -> [(&mut [u8], usize, usize); 3] {
+        let half = self.width / 2;
+        [(&mut self.luma, self.width, 1), (&mut self.blue, half, 2), (&mut self.red, half, 2)]
+    }
+
+    /// Where two pictures of one size differ: bands of rows, from top to bottom, each as wide as what changed in
+    /// it. Bands that are less than `gap` rows apart are one.
+    pub fn changes(&self, other: &Picture, gap: usize) -> Vec<Rect> {
+        let mut bands: Vec<Rect> = vec![];
+        for y in (0..self.height).step_by(2) {
+            let Some((left, right)) = self.changed_columns(other, y) else { continue };
+            match bands.last_mut() {
+                Some(last) if y < last.bottom + gap => {
+                    *last = Rect {
+                        left: last.left.min(left),
+                        right: last.right.max(right),
+                        bottom: y + 2,
+                        top: last.top,
+                    };
+                }
+                _ => bands.push(Rect { left, top: y, right, bottom: y + 2 }),
+            }
+        }
+        bands
+    }
+
+    /// The columns in which a pair of rows differs.
+    fn changed_columns(&self, other: &Picture, y: usize) -> Option<(usize, usize)> {
+        let mut changed: Option<(usize, usize)> = None;
+        for ((plane, width, scale), (others, ..)) in self.planes().into_iter().zip(other.planes()) {
+            for row in y / scale..(y + 2) / scale {
+                let (mine, theirs) = (&plane[row * width..][..width], &others[row * width..][..width]);
+                if mine == theirs {
+                    continue;
+                }
+                let differs = |(a, b): (&u8, &u8)| a != b;
+                let left = mine.iter().zip(theirs).position(differs).unwrap_or(0) * scale;
+                let right = (mine.iter().zip(theirs).rposition(differs).unwrap_or(width - 1) + 1) * scale;
+                let (least, most) = changed.unwrap_or((left, right));
+                changed = Some((least.min(left), most.max(right)));
+            }
+        }
+        changed.map(|(left, right)| (left & !1, right.next_multiple_of(2)))
+    }
+
+    /// Takes over a part of another picture of the same size.
+    pub fn copy(&mut self, other: &Picture, part: Rect) {
+        for ((to, width, scale), (from, ..)) in self.planes_mut().into_iter().zip(other.planes()) {
+            for y in part.top / scale..part.bottom / scale {
+                let columns = y * width + part.left / scale..y * width + part.right / scale;
+                to[columns.clone()].copy_from_slice(&from[columns]);
+            }
         }
     }
 }
 
-fn mix(from: u8, to: u8, share: u32) -> u8 {
-    ((u32::from(from) * (256 - share) + u32::from(to) * share + 128) >> 8) as u8
+/// A part of a picture, in pixels of luma; all four are even, right and bottom are beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rect {
+    pub left: usize,
+    pub top: usize,
+    pub right: usize,
+    pub bottom: usize,
 }
 
 #[cfg(test)]
@@ -86,8 +145,7 @@ mod tests {
     use super::*;
 
     fn plain(rgb: [u8; 3]) -> Picture {
-        let rgba = [rgb[0], rgb[1], rgb[2], 255].repeat(16);
-        Picture::from_rgba(&RgbaPage { width: 4, height: 4, rgba })
+        Picture::of(rgb, 4, 4)
     }
 
     /// Reference values of BT.709 limited range.
@@ -109,10 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn a_blend_ends_exactly_at_its_ends() {
-        let (black, white) = (plain([0; 3]), plain([255; 3]));
-        assert_eq!(Picture::blend(&black, &white, 0), black);
-        assert_eq!(Picture::blend(&black, &white, 256), white);
-        assert_eq!(Picture::blend(&black, &white, 128).luma[0], 126);
+    fn changes_are_found_where_they_are() {
+        let before = Picture::of([255; 3], 64, 64);
+        let mut after = before.clone();
+        assert_eq!(before.changes(&after, 8), []);
+        after.luma[10 * 64 + 20] = 16;
+        after.luma[13 * 64 + 31] = 16;
+        after.red[25 * 32 + 3] = 16;
+        let bands = [
+            Rect { left: 20, top: 10, right: 32, bottom: 14 },
+            Rect { left: 6, top: 50, right: 8, bottom: 52 },
+        ];
+        assert_eq!(before.changes(&after, 8), bands);
+        let mut canvas = before.clone();
+        canvas.copy(&after, bands[0]);
+        assert_eq!(canvas.changes(&after, 8), bands[1..]);
     }
 }

@@ -1,12 +1,12 @@
 //! From scenes to one file, with real speech and real encoders, checked by ffprobe.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
 
-use super::combine::{Combined, ScenePart, combine};
-use super::encoder::{EncodeSettings, encode_scene};
+use super::combine::{Combined, combine};
+use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
 use super::{probe, thumbnails, timeline, typeset};
@@ -33,31 +33,36 @@ async fn spoken(scene: &Scene) -> Vec<Pcm> {
 }
 
 struct Rendered {
-    part: ScenePart,
+    clip: PathBuf,
     timeline: SceneTimeline,
+    narration: Pcm,
 }
 
 async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
     let lines = spoken(scene).await;
     let laid_out = timeline::lay_out(&lines, FPS);
     let narration = timeline::mix(&laid_out, &lines);
-    let part = ScenePart {
-        video: folder.join(format!("{name}.mp4")),
-        narration: folder.join(format!("{name}.wav")),
-    };
-    timeline::write_wav(&part.narration, &narration).unwrap();
-    let pages = typeset::pages(&typeset::source(scene), SIZE.0, SIZE.1).unwrap();
-    let pictures: Vec<_> = pages.iter().map(Picture::from_rgba).collect();
-    let settings = EncodeSettings::new(SIZE.0, SIZE.1, FPS);
+    let rendered = Rendered { clip: folder.join(format!("{name}.mp4")), timeline: laid_out, narration };
+    encode(scene, &rendered, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
+    rendered
+}
+
+fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
+    let Rendered { clip, timeline, narration } = rendered;
+    let pages = typeset::pages(&typeset::source(scene), settings.width, settings.height).unwrap();
+    let motions: Vec<_> = scene.steps.iter().map(StepMotion::of).collect();
     let mut reports = vec![];
-    let mut on_frame = |done, total| reports.push((done, total));
-    let cancel = CancellationToken::new();
-    let encoded =
-        encode_scene(&pictures, &laid_out, &narration, &settings, &part.video, &mut on_frame, &cancel)
-            .unwrap();
-    assert_eq!(encoded.frames, u64::from(laid_out.frames));
+    let encoded = encode_scene::<Error>(
+        |page| Ok(Picture::from_rgba(&pages[page as usize])),
+        SceneParts { motions: &motions, timeline, narration },
+        settings,
+        clip,
+        &mut |done, total| reports.push((done, total)),
+        &CancellationToken::new(),
+    )
+    .unwrap();
+    assert_eq!(encoded.frames, u64::from(timeline.frames));
     assert_eq!(reports.last(), Some(&(encoded.frames, encoded.frames)));
-    Rendered { part, timeline: laid_out }
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -79,7 +84,7 @@ async fn two_scenes(folder: &Path) -> [Rendered; 2] {
 }
 
 fn combined(scenes: &[Rendered], out: &Path) -> Combined {
-    let parts: Vec<_> = scenes.iter().map(|scene| scene.part.clone()).collect();
+    let parts: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
     combine(&parts, "A title", out, &mut |_, _| {}, &CancellationToken::new()).unwrap()
 }
 
@@ -185,13 +190,9 @@ async fn thumbnails_show_something_in_each_size() {
 async fn cancelled_work_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let scenes = two_scenes(folder.path()).await;
-    let parts: Vec<_> = scenes.iter().map(|scene| scene.part.clone()).collect();
+    let parts: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
     let empty = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
-    let (picture, narration) = (
-        Picture::from_rgba(&typeset::RgbaPage { width: 64, height: 64, rgba: vec![255; 64 * 64 * 4] }),
-        Pcm { samples: vec![0; 48_000] },
-    );
     let timeline = SceneTimeline {
         fps: 30,
         frames: 300,
@@ -202,10 +203,18 @@ async fn cancelled_work_leaves_no_file() {
             cancel.cancel();
         }
     };
-    let out = empty.path().join("scene.mp4");
-    let pictures = [picture.clone(), picture];
-    let settings = EncodeSettings::new(64, 64, 30);
-    let encoded = encode_scene(&pictures, &timeline, &narration, &settings, &out, &mut stop_midway, &cancel);
+    let encoded = encode_scene::<Error>(
+        |_| Ok(Picture::of([255; 3], 64, 64)),
+        SceneParts {
+            motions: &[StepMotion::default()],
+            timeline: &timeline,
+            narration: &Pcm { samples: vec![0; 48_000] },
+        },
+        &EncodeSettings::new(64, 64, 30),
+        &empty.path().join("scene.mp4"),
+        &mut stop_midway,
+        &cancel,
+    );
     assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
     let joined = combine(&parts, "t", &empty.path().join("video.mp4"), &mut |_, _| {}, &cancel);
     assert_eq!(joined.unwrap_err().to_string(), "cancelled");
@@ -216,22 +225,13 @@ async fn cancelled_work_leaves_no_file() {
 async fn scenes_of_different_settings_are_not_joined() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = two_scenes(folder.path()).await;
-    let pages = typeset::pages(&typeset::source(&scene("x", &["x"])), 640, 360).unwrap();
-    let pictures: Vec<_> = pages.iter().chain([&pages[0]]).take(2).map(Picture::from_rgba).collect();
-    let narration = timeline::read_wav(&second.part.narration).unwrap();
-    let settings = EncodeSettings::new(640, 360, FPS);
-    encode_scene(
-        &pictures,
-        &second.timeline,
-        &narration,
-        &settings,
-        &second.part.video,
-        &mut |_, _| {},
-        &CancellationToken::new(),
-    )
-    .unwrap();
+    encode(
+        &scene("Two", &["A second scene joins without a gap."]),
+        &second,
+        &EncodeSettings::new(640, 360, FPS),
+    );
     let joined = combine(
-        &[first.part, second.part],
+        &[first.clip, second.clip],
         "t",
         &folder.path().join("v.mp4"),
         &mut |_, _| {},

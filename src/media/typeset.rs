@@ -28,8 +28,8 @@ const CACHE_AGE: usize = 8;
 pub enum Error {
     #[error("typst refused the source: {0}")]
     Compile(String),
-    #[error("the source makes {found} pages, but its steps need {expected}")]
-    Pages { found: usize, expected: usize },
+    #[error("the source has {found} pages, but page {page}, counted from 0, is needed")]
+    Pages { found: usize, page: usize },
 }
 
 /// A page as pixels: rows from the top, 4 bytes a pixel (red, green, blue, alpha), opaque.
@@ -198,28 +198,45 @@ fn break_runs(text: &str, longest: usize) -> String {
     broken
 }
 
-/// Compiles a scene's source and rasters its pages to `width` x `height` pixels, one after the other:
-/// a page is 8 MB at 1080p, so `take` should keep less. Any aspect ratio near 16:9 works; what is left
-/// over shows the page's background.
-pub fn each_page(source: &str, width: u32, height: u32, mut take: impl FnMut(RgbaPage)) -> Result<(), Error> {
-    let document = compile(source)?;
-    let pixels_a_point = (f64::from(width) / PAGE_POINTS.0).max(f64::from(height) / PAGE_POINTS.1);
-    let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
-    for page in document.pages() {
-        let pixmap = typst_render::render(page, &options);
-        let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
-        take(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize));
-    }
-    drop(document);
-    comemo::evict(CACHE_AGE);
-    Ok(())
+/// A scene's pages, laid out and ready to be drawn.
+pub struct Pages {
+    document: PagedDocument,
 }
 
-/// All pages of [`each_page`].
+impl Pages {
+    /// Compiles a scene's source.
+    pub fn of(source: &str) -> Result<Self, Error> {
+        Ok(Self { document: compile(source)? })
+    }
+
+    pub fn count(&self) -> usize {
+        self.document.pages().len()
+    }
+
+    /// Rasters a page to `width` x `height` pixels. Any aspect ratio near the theme's works; what is left over
+    /// shows the page's background. A page is 8 MB at 1080p, so keep less.
+    pub fn raster(&self, page: usize, width: u32, height: u32) -> Result<RgbaPage, Error> {
+        let missing = Error::Pages { found: self.count(), page };
+        let pixels_a_point = (f64::from(width) / PAGE_POINTS.0).max(f64::from(height) / PAGE_POINTS.1);
+        let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
+        let pixmap = typst_render::render(self.document.pages().get(page).ok_or(missing)?, &options);
+        let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
+        Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
+    }
+}
+
+impl Drop for Pages {
+    /// A long-lived worker must not grow.
+    fn drop(&mut self) {
+        comemo::evict(CACHE_AGE);
+    }
+}
+
+/// All pages of a source, drawn.
+#[cfg(test)]
 pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
-    let mut pages = vec![];
-    each_page(source, width, height, |page| pages.push(page))?;
-    Ok(pages)
+    let pages = Pages::of(source)?;
+    (0..pages.count()).map(|page| pages.raster(page, width, height)).collect()
 }
 
 /// Cuts to the wanted size; rounding makes a page at most a few pixels larger, and where it is

@@ -1,0 +1,325 @@
+//! H.264 pictures that repeat the one before, written without an encoder.
+//!
+//! A picture whose macroblocks are all skipped says "as before" in about twelve bytes. It is a P slice of
+//! its own kind: it refers to a second picture parameter set (id 1) with CAVLC entropy coding, so that the
+//! whole picture is one `mb_skip_run`. Sections and tables are those of ITU-R Rec. H.264.
+//!
+//! Every such picture is a reference picture, since picture order count type 2 forbids two pictures in a row
+//! that are none. So the encoder's own pictures behind it must count on: [`set_frame_num`] renumbers them.
+
+/// Bytes before each NAL unit in a byte stream (annex B).
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+const NAL_SLICE: u8 = 1;
+const NAL_IDR: u8 = 5;
+const NAL_SPS: u8 = 7;
+/// `nal_ref_idc` of a P picture, and of parameter sets.
+const REFERENCE: u8 = 2 << 5;
+const PARAMETERS: u8 = 3 << 5;
+/// The parameter set that repeats refer to; x264's own is 0.
+const REPEAT_PPS: u32 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("the stream has no sequence parameter set")]
+    NoParameterSet,
+    #[error("the stream's parameters end early")]
+    Truncated,
+    #[error("the stream has {0}, which repeats cannot follow")]
+    Unsupported(&'static str),
+}
+
+/// What of a sequence parameter set repeats need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// Bits of `frame_num`.
+    frame_num_bits: u32,
+    macroblocks: u32,
+}
+
+impl Sequence {
+    /// Reads an encoder's headers, a byte stream (section 7.3.2.1.1).
+    pub fn parse(headers: &[u8]) -> Result<Self, Error> {
+        let nal = units(headers).find(|nal| nal.first().is_some_and(|byte| byte & 31 == NAL_SPS));
+        let payload = unescaped(nal.ok_or(Error::NoParameterSet)?.get(1..).unwrap_or_default());
+        let mut bits = BitReader::new(&payload);
+        let profile = bits.read(8)?;
+        bits.read(16)?;
+        bits.unsigned()?;
+        if matches!(profile, 100 | 110 | 122 | 244) {
+            if bits.unsigned()? == 3 {
+                bits.read(1)?;
+            }
+            bits.unsigned()?;
+            bits.unsigned()?;
+            bits.read(1)?;
+            if bits.read(1)? == 1 {
+                return Err(Error::Unsupported("scaling matrices"));
+            }
+        }
+        let frame_num_bits = bits.unsigned()? + 4;
+        if bits.unsigned()? != 2 {
+            return Err(Error::Unsupported("pictures out of order"));
+        }
+        bits.unsigned()?;
+        bits.read(1)?;
+        let (columns, rows) = (bits.unsigned()? + 1, bits.unsigned()? + 1);
+        if bits.read(1)? == 0 {
+            return Err(Error::Unsupported("interlaced pictures"));
+        }
+        Ok(Self { frame_num_bits, macroblocks: columns * rows })
+    }
+
+    /// The picture parameter set that repeats refer to, to stand beside the encoder's own (section 7.3.2.2).
+    pub fn parameter_set(&self) -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        bits.unsigned(REPEAT_PPS);
+        bits.unsigned(0); // seq_parameter_set_id
+        bits.write(0, 1); // entropy_coding_mode_flag: CAVLC
+        bits.write(0, 1); // bottom_field_pic_order_in_frame_present_flag
+        bits.unsigned(0); // num_slice_groups_minus1
+        bits.unsigned(0); // num_ref_idx_l0_default_active_minus1
+        bits.unsigned(0); // num_ref_idx_l1_default_active_minus1
+        bits.write(0, 1); // weighted_pred_flag
+        bits.write(0, 2); // weighted_bipred_idc
+        bits.unsigned(0); // pic_init_qp_minus26, signed
+        bits.unsigned(0); // pic_init_qs_minus26, signed
+        bits.unsigned(0); // chroma_qp_index_offset, signed
+        bits.write(1, 1); // deblocking_filter_control_present_flag
+        bits.write(0, 1); // constrained_intra_pred_flag
+        bits.write(0, 1); // redundant_pic_cnt_present_flag
+        nal_unit(PARAMETERS | 8, &bits.finish())
+    }
+
+    /// A picture that repeats the one before (sections 7.3.3 and 7.3.4).
+    pub fn repeat(&self, frame_num: u32) -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        bits.unsigned(0); // first_mb_in_slice
+        bits.unsigned(5); // slice_type: P, and all slices of the picture are
+        bits.unsigned(REPEAT_PPS);
+        bits.write(frame_num, self.frame_num_bits);
+        bits.write(0, 1); // num_ref_idx_active_override_flag
+        bits.write(0, 1); // ref_pic_list_modification_flag_l0
+        bits.write(0, 1); // adaptive_ref_pic_marking_mode_flag
+        bits.unsigned(0); // slice_qp_delta, signed
+        bits.unsigned(1); // disable_deblocking_filter_idc: off
+        bits.unsigned(self.macroblocks); // mb_skip_run
+        nal_unit(REFERENCE | NAL_SLICE, &bits.finish())
+    }
+
+    /// The number after `frame_num`.
+    pub fn next(&self, frame_num: u32) -> u32 {
+        (frame_num + 1) & ((1 << self.frame_num_bits) - 1)
+    }
+
+    /// The access unit with its pictures renumbered. Fields of fixed length keep their place, so nothing else
+    /// of the picture changes. An IDR picture has number 0 and is left alone.
+    pub fn set_frame_num(&self, access_unit: &[u8], frame_num: u32) -> Result<Vec<u8>, Error> {
+        let mut renumbered = Vec::with_capacity(access_unit.len() + 16);
+        for nal in units(access_unit) {
+            let Some((&header, escaped)) = nal.split_first() else { continue };
+            if header & 31 != NAL_SLICE {
+                renumbered.extend_from_slice(&START_CODE);
+                renumbered.extend_from_slice(nal);
+                continue;
+            }
+            let mut payload = unescaped(escaped);
+            let mut bits = BitReader::new(&payload);
+            bits.unsigned()?;
+            bits.unsigned()?;
+            bits.unsigned()?;
+            let at = bits.at;
+            overwrite(&mut payload, at, frame_num, self.frame_num_bits)?;
+            renumbered.extend_from_slice(&nal_unit(header, &payload));
+        }
+        Ok(renumbered)
+    }
+}
+
+/// Whether a picture of the access unit is an IDR picture, from which decoding can begin.
+pub fn is_idr(access_unit: &[u8]) -> bool {
+    units(access_unit).any(|nal| nal.first().is_some_and(|byte| byte & 31 == NAL_IDR))
+}
+
+/// The NAL units of a byte stream, without their start codes.
+fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = stream;
+    std::iter::from_fn(move || {
+        let (start, length) = start_code(rest)?;
+        let unit = &rest[start + length..];
+        let end = start_code(unit).map_or(unit.len(), |(at, _)| at);
+        rest = &unit[end..];
+        Some(&unit[..end])
+    })
+}
+
+/// Where the next start code is, and its length.
+fn start_code(stream: &[u8]) -> Option<(usize, usize)> {
+    let at = stream.windows(3).position(|window| window == [0, 0, 1])?;
+    if at > 0 && stream[at - 1] == 0 { Some((at - 1, 4)) } else { Some((at, 3)) }
+}
+
+/// A payload in its NAL unit, with the bytes that keep start codes out of it (section 7.4.1).
+fn nal_unit(header: u8, payload: &[u8]) -> Vec<u8> {
+    let mut nal = Vec::with_capacity(payload.len() + 16);
+    nal.extend_from_slice(&START_CODE);
+    nal.push(header);
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros == 2 && byte <= 3 {
+            nal.push(3);
+            zeros = 0;
+        }
+        nal.push(byte);
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+    }
+    nal
+}
+
+fn unescaped(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len());
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros == 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        bytes.push(byte);
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+    }
+    bytes
+}
+
+fn overwrite(bytes: &mut [u8], at: usize, value: u32, length: u32) -> Result<(), Error> {
+    for bit in 0..length as usize {
+        let place = at + bit;
+        let byte = bytes.get_mut(place / 8).ok_or(Error::Truncated)?;
+        let mask = 128 >> (place % 8);
+        if value >> (length as usize - 1 - bit) & 1 == 1 {
+            *byte |= mask;
+        } else {
+            *byte &= !mask;
+        }
+    }
+    Ok(())
+}
+
+/// Reads bits, the highest of each byte first.
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> BitReader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn read(&mut self, length: usize) -> Result<u32, Error> {
+        let mut value = 0;
+        for _ in 0..length {
+            let byte = self.bytes.get(self.at / 8).ok_or(Error::Truncated)?;
+            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    /// An Exp-Golomb code, ue(v) (section 9.1).
+    fn unsigned(&mut self) -> Result<u32, Error> {
+        let mut zeros = 0;
+        while self.read(1)? == 0 {
+            zeros += 1;
+            if zeros > 31 {
+                return Err(Error::Truncated);
+            }
+        }
+        Ok((1 << zeros) - 1 + self.read(zeros)?)
+    }
+}
+
+#[derive(Default)]
+struct BitWriter {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl BitWriter {
+    fn write(&mut self, value: u32, length: u32) {
+        for bit in (0..length).rev() {
+            if self.length.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= ((value >> bit & 1) as u8) << (7 - self.length % 8);
+            }
+            self.length += 1;
+        }
+    }
+
+    fn unsigned(&mut self, value: u32) {
+        let length = 32 - (value + 1).leading_zeros();
+        self.write(0, length - 1);
+        self.write(value + 1, length);
+    }
+
+    /// Ends the payload with a stop bit.
+    fn finish(mut self) -> Vec<u8> {
+        self.write(1, 1);
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEQUENCE: Sequence = Sequence { frame_num_bits: 4, macroblocks: 8160 };
+
+    #[test]
+    fn codes_read_back_as_written() {
+        let values = [0, 1, 2, 3, 7, 8, 254, 255, 8159, 8160, 65_535];
+        let mut bits = BitWriter::default();
+        values.iter().for_each(|value| bits.unsigned(*value));
+        let bytes = bits.finish();
+        let mut reader = BitReader::new(&bytes);
+        for value in values {
+            assert_eq!(reader.unsigned(), Ok(value));
+        }
+        assert_eq!(BitReader::new(&[0; 3]).unsigned(), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn a_repeat_is_a_dozen_bytes_and_tells_its_number() {
+        let repeat = SEQUENCE.repeat(9);
+        assert!(repeat.len() <= 14, "{repeat:?}");
+        let payload = unescaped(&repeat[5..]);
+        let mut bits = BitReader::new(&payload);
+        let header = [bits.unsigned(), bits.unsigned(), bits.unsigned(), bits.read(4)];
+        assert_eq!(header, [Ok(0), Ok(5), Ok(1), Ok(9)]);
+    }
+
+    #[test]
+    fn a_picture_keeps_all_but_its_number() {
+        let (one, two) = (SEQUENCE.repeat(1), SEQUENCE.repeat(2));
+        assert_ne!(one, two);
+        assert_eq!(SEQUENCE.set_frame_num(&one, 2).unwrap(), two);
+        let idr = nal_unit(PARAMETERS | NAL_IDR, &[1, 2, 3]);
+        assert!(is_idr(&idr) && !is_idr(&one));
+        assert_eq!(SEQUENCE.set_frame_num(&idr, 5).unwrap(), idr, "an IDR picture is number 0");
+        assert_eq!((SEQUENCE.next(14), SEQUENCE.next(15)), (15, 0));
+    }
+
+    #[test]
+    fn no_start_code_stands_inside_a_unit() {
+        let payload = [0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 9];
+        let nal = nal_unit(1, &payload);
+        assert_eq!(units(&nal).count(), 1);
+        assert_eq!(unescaped(&nal[5..]), payload);
+    }
+
+    #[test]
+    fn headers_that_do_not_suit_are_refused() {
+        assert_eq!(Sequence::parse(&[]), Err(Error::NoParameterSet));
+        assert_eq!(Sequence::parse(&nal_unit(7, &[100, 0, 40])), Err(Error::Truncated));
+    }
+}
