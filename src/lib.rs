@@ -25,6 +25,7 @@ pub mod execute;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
+pub mod look;
 pub mod media;
 pub mod projections;
 pub mod scene;

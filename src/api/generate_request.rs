@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
 use crate::events::{OutputFormat, Priority, Quality, VideoRequest};
+use crate::look::{Aspect, Colour, Theme};
+use crate::media::description;
+use crate::scene::Scene;
 
 pub const TOPIC_CHARACTERS: (usize, usize) = (3, 500);
 pub const CONTEXT_CHARACTERS: (usize, usize) = (10, 2000);
@@ -18,7 +21,7 @@ const QUALITY_LEVELS: [&str; 8] = ["480p", "720p", "1080p", "1440p", "low", "med
 /// Keys whose values would end in the log for ever.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
-const NOT_AVAILABLE: [&str; 4] = ["scenes", "configuration_id", "upload_ids", "callback_url"];
+const NOT_AVAILABLE: [&str; 3] = ["configuration_id", "upload_ids", "callback_url"];
 
 /// Parses a body: flat, or wrapped as `{"configuration": {…}, "priority": …}`.
 pub fn parse(body: &[u8], default_quality: Quality) -> Result<VideoRequest, Problem> {
@@ -97,9 +100,12 @@ impl<'a> Reader<'a> {
             tags: self.tags(),
             model: self.text("model", SHORT_NAME_CHARACTERS),
             use_rag: self.flag("use_rag"),
-            template_id: self.text("template_id", SHORT_NAME_CHARACTERS),
-            style_preferences: self.object("style_preferences").cloned(),
+            template_id: self
+                .one_of("template_id", &Theme::ALL, |theme| theme.name())
+                .map(|theme| theme.name().to_owned()),
+            style_preferences: self.style_preferences(),
             quality_levels: self.quality_levels(),
+            scenes: self.scenes(),
         }
     }
 
@@ -247,6 +253,46 @@ impl<'a> Reader<'a> {
             }
         }
         given.into_iter().map(str::to_owned).collect()
+    }
+
+    /// What the look is made of must be readable; other preferences are recorded as they are.
+    fn style_preferences(&mut self) -> Option<Map<String, Value>> {
+        let preferences = self.object("style_preferences")?;
+        for name in ["accent_color", "background_color"] {
+            let Some(value) = preferences.get(name).filter(|value| !value.is_null()) else { continue };
+            if value.as_str().is_none_or(|text| Colour::try_from(text.to_owned()).is_err()) {
+                let msg =
+                    format!("is {value}, but must be `#` and six hexadecimal digits, such as \"#1f5fd0\"");
+                self.fail(&["style_preferences", name], msg, "not_allowed");
+            }
+        }
+        if let Some(value) = preferences.get("aspect_ratio").filter(|value| !value.is_null())
+            && value.as_str().and_then(Aspect::named).is_none()
+        {
+            let msg = format!("is {value}, but must be one of {}", Aspect::ALL.map(Aspect::name).join(", "));
+            self.fail(&["style_preferences", "aspect_ratio"], msg, "not_allowed");
+        }
+        if let Some(value) = preferences.get("font").filter(|value| !value.is_null())
+            && value.as_str().is_none_or(|name| !(1..=100).contains(&name.chars().count()))
+        {
+            let msg = "must be a font's family name of 1 to 100 characters";
+            self.fail(&["style_preferences", "font"], msg, "not_allowed");
+        }
+        Some(preferences.clone())
+    }
+
+    fn scenes(&mut self) -> Option<Vec<Scene>> {
+        let value = self.get("scenes")?;
+        match description::read_scenes(value) {
+            Ok(scenes) => Some(scenes),
+            Err(faults) => {
+                for fault in faults {
+                    let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
+                    self.fail(&path, fault.message, "not_allowed");
+                }
+                None
+            }
+        }
     }
 
     fn fps(&mut self) -> u32 {

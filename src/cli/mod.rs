@@ -7,6 +7,7 @@ mod demo;
 mod erase;
 mod operator;
 mod projections;
+mod render;
 mod watch;
 
 use std::path::PathBuf;
@@ -134,6 +135,10 @@ enum Command {
         #[command(subcommand)]
         command: erase::Erase,
     },
+    /// Make a video from a scene description or a script, without servers
+    Render(render::Render),
+    /// Print the JSON Schema of scene descriptions
+    Schema,
     /// Print the OpenAPI document
     Openapi,
 }
@@ -199,6 +204,8 @@ impl Arguments {
                 }
                 Ok(())
             }
+            Command::Render(arguments) => render::render(arguments).await,
+            Command::Schema => say(serde_json::to_string_pretty(&crate::media::description::schema())?),
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }

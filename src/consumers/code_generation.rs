@@ -17,9 +17,10 @@ impl StageHandler for CodeGeneration {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        let look = task.request()?.look();
         let description = task.scene()?.1.description.clone();
         // Formulas are tried out on the way, which takes the compiler.
-        let code = blocking(move || Ok(typeset::source(&description))).await?;
+        let code = blocking(move || Ok(typeset::source(&description, &look))).await?;
         Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code })
     }
 }

@@ -89,7 +89,7 @@ fn scene() -> Scene {
         layout: Layout::Content,
         title: "Pretended".into(),
         blocks: vec![Block::Paragraph { text: RichText::plain("x") }],
-        steps: vec![Step { narration: "x.".into(), reveals: vec![] }],
+        steps: vec![Step::new("x.", vec![])],
     }
 }
 

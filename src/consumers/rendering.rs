@@ -7,8 +7,8 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Clip;
-use crate::media::encoder::{self, EncodeSettings, SceneParts, StepMotion};
-use crate::media::picture::Picture;
+use crate::media::encoder::{self, EncodeSettings};
+use crate::media::scene_video::{self, Error, Material};
 use crate::media::{timeline, typeset};
 
 pub struct Rendering;
@@ -30,9 +30,8 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
-    let (width, height) = request.quality.dimensions();
+    let (width, height) = request.dimensions();
 
-    let pages = typeset::Pages::of(code).map_err(|error| cannot_typeset(index, error))?;
     let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
         StageError::retryable(
             "NARRATION_LOST",
@@ -45,26 +44,21 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
     let settings = EncodeSettings::new(width, height, request.fps);
     let mut on_frame = |done, total| task.progress.report(done, total);
     let out = task.workspace.path(&file);
-    let motions: Vec<StepMotion> = scene.description.steps.iter().map(StepMotion::of).collect();
-    let parts = SceneParts { motions: &motions, timeline: &narrated.timeline, narration: &narration };
-    let picture = |page: u32| -> Result<Picture, Failure> {
-        Ok(Picture::from_rgba(&pages.raster(page as usize, width, height)?))
+    let material = Material {
+        scene: &scene.description,
+        source: code,
+        timeline: &narrated.timeline,
+        narration: &narration,
     };
-    let encoded = encoder::encode_scene(picture, parts, &settings, &out, &mut on_frame, &task.cancel)
-        .map_err(|failure| match failure {
-            Failure::Typeset(error) => cannot_typeset(index, error),
-            Failure::Encode(error) => cannot_encode(index, error),
+    let encoded =
+        scene_video::render(material, &settings, &out, &mut on_frame, &task.cancel).map_err(|failure| {
+            match failure {
+                Error::Typeset(error) => cannot_typeset(index, error),
+                Error::Encode(error) => cannot_encode(index, error),
+            }
         })?;
     let duration_ms = narrated.timeline.duration_ms();
     Ok(Outcome::Rendered { clip: Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes } })
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Typeset(#[from] typeset::Error),
-    #[error(transparent)]
-    Encode(#[from] encoder::Error),
 }
 
 fn cannot_typeset(index: u32, error: typeset::Error) -> StageError {

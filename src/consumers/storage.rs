@@ -52,7 +52,7 @@ fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
     let facts = probe::probe(&task.workspace.path(&clip.file)).map_err(|error| {
         StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
     })?;
-    let (width, height) = request.quality.dimensions();
+    let (width, height) = request.dimensions();
     let mismatches = probe::check(&facts, &Promise { duration_ms, width, height, fps: request.fps });
     if !mismatches.is_empty() {
         let message = format!("the finished video is not what was planned: {}", mismatches.join("; "));

@@ -35,6 +35,7 @@ const PERSONAL: &[(&str, &[(&str, Left)])] = &[
             ("/request/description", Nothing),
             ("/request/tags", Nothing),
             ("/request/style_preferences", Nothing),
+            ("/request/scenes", Nothing),
         ],
     ),
     (

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::content::ERASED;
+use crate::look::{Aspect, Colour, Look, Theme};
+use crate::scene::Scene;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRequest {
@@ -33,6 +35,9 @@ pub struct VideoRequest {
     pub style_preferences: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality_levels: Vec<String>,
+    /// From clients that plan themselves; takes precedence over the script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenes: Option<Vec<Scene>>,
 }
 
 /// In serving order: `urgent` work is taken before `high`, and so on.
@@ -87,6 +92,7 @@ impl VideoRequest {
             template_id: None,
             style_preferences: None,
             quality_levels: vec![],
+            scenes: None,
         }
     }
 }
@@ -101,6 +107,26 @@ impl VideoRequest {
         self.description = None;
         self.tags.clear();
         self.style_preferences = None;
+        self.scenes = None;
+    }
+
+    /// How the video looks: `template_id` names the theme, `style_preferences` may have `aspect_ratio`,
+    /// `accent_color`, `background_color` and `font`. What cannot be read counts as not given.
+    pub fn look(&self) -> Look {
+        let preference = |name: &str| self.style_preferences.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        let colour = |name: &str| Colour::try_from(preference(name)?).ok();
+        Look {
+            theme: self.template_id.as_deref().and_then(Theme::named).unwrap_or_default(),
+            aspect: preference("aspect_ratio").and_then(|name| Aspect::named(&name)).unwrap_or_default(),
+            accent: colour("accent_color"),
+            background: colour("background_color"),
+            font: preference("font"),
+        }
+    }
+
+    /// Width and height of the video in pixels.
+    pub fn dimensions(&self) -> (u32, u32) {
+        self.look().aspect.dimensions(self.quality.dimensions())
     }
 }
 

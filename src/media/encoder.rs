@@ -19,7 +19,7 @@ use super::h264::{self, Sequence};
 use super::motion::Transition;
 use super::narration::Pcm;
 use super::picture::Picture;
-use crate::scene::{Entrance, SceneTimeline, Step};
+use crate::scene::{Entrance, SceneTimeline};
 
 /// Seconds between key frames.
 const KEY_FRAME_EVERY_SECONDS: u32 = 2;
@@ -90,12 +90,6 @@ pub struct StepMotion {
     pub entrance: Entrance,
     /// Pages of the step itself that follow each other; the last of them stays. At least 1.
     pub pages: u32,
-}
-
-impl StepMotion {
-    pub fn of(_step: &Step) -> Self {
-        Self { entrance: Entrance::Rise, pages: 1 }
-    }
 }
 
 /// What a scene is made of.

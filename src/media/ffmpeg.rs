@@ -1,5 +1,6 @@
 //! The one place that sets FFmpeg up, and what every file written through it shares.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Once;
 
@@ -89,7 +90,9 @@ pub fn drain(
 pub fn part_file(out: &Path) -> std::io::Result<tempfile::TempPath> {
     let folder = out.parent().unwrap_or(Path::new("."));
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // As other programs make files: who may read them is the user's choice (umask).
     Ok(tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o666))
         .prefix(&format!("{name}."))
         .suffix(".part")
         .tempfile_in(folder)?

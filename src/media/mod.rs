@@ -5,9 +5,14 @@
 //! Every file appears under its name only when it is whole.
 
 mod aac;
+mod axis;
+pub mod check;
 pub mod combine;
+pub mod description;
 pub mod encoder;
 mod ffmpeg;
+mod figure;
+mod flow;
 pub mod h264;
 pub mod motion;
 pub mod narration;
@@ -15,7 +20,10 @@ pub mod picture;
 #[cfg(test)]
 mod pipeline_tests;
 pub mod planner;
+pub mod plot;
 pub mod probe;
+pub mod scene_video;
+pub mod studio;
 pub mod thumbnails;
 pub mod timeline;
 pub mod typeset;

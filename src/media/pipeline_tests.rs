@@ -10,6 +10,7 @@ use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
 use super::{probe, thumbnails, timeline, typeset};
+use crate::look::Look;
 use crate::scene::{Block, Layout, Reveal, RichText, Scene, SceneTimeline, Step};
 
 const SIZE: (u32, u32) = (1280, 720);
@@ -17,10 +18,8 @@ const FPS: u32 = 30;
 
 fn scene(title: &str, lines: &[&str]) -> Scene {
     let blocks = lines.iter().map(|line| Block::Paragraph { text: RichText::plain(*line) });
-    let steps = lines.iter().enumerate().map(|(block, line)| Step {
-        narration: (*line).to_owned(),
-        reveals: vec![Reveal { block, part: None }],
-    });
+    let steps =
+        lines.iter().enumerate().map(|(block, line)| Step::new(*line, vec![Reveal { block, part: None }]));
     Scene { layout: Layout::Content, title: title.into(), blocks: blocks.collect(), steps: steps.collect() }
 }
 
@@ -49,8 +48,9 @@ async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
 
 fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
     let Rendered { clip, timeline, narration } = rendered;
-    let pages = typeset::pages(&typeset::source(scene), settings.width, settings.height).unwrap();
-    let motions: Vec<_> = scene.steps.iter().map(StepMotion::of).collect();
+    let pages =
+        typeset::pages(&typeset::source(scene, &Look::default()), settings.width, settings.height).unwrap();
+    let motions = typeset::motions(scene);
     let mut reports = vec![];
     let encoded = encode_scene::<Error>(
         |page| Ok(Picture::from_rgba(&pages[page as usize])),

@@ -15,10 +15,17 @@ use typst_kit::fonts::FontStore;
 use typst_layout::PagedDocument;
 use typst_render::RenderOptions;
 
-use crate::scene::{Block, Layout, RichText, Scene, Span, SpanStyle, Step};
+use super::axis::Axis;
+use super::encoder::StepMotion;
+use super::{figure, flow, plot};
+use crate::look::{Aspect, Colour, Look, Style};
+use crate::scene::{
+    Block, ChartKind, ComparisonSide, Entrance, Layout, Number, RichText, Scene, Series, Shape, Span,
+    SpanStyle, Step, TimelineItem,
+};
 
-/// Width and height of the theme's page, in points.
-const PAGE_POINTS: (f64, f64) = (1920.0, 1080.0);
+/// For what the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian, symbols.
+const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
 /// A longer run without a break may be broken anywhere.
 const LONGEST_UNBROKEN: usize = 24;
 /// Compilations that a cached result survives unused.
@@ -40,20 +47,43 @@ pub struct RgbaPage {
     pub rgba: Vec<u8>,
 }
 
-/// The complete Typst source of a scene: one page before the first step, then one for each step.
-/// Formulas are compiled on the way; one that Typst cannot read is shown as its LaTeX source.
-pub fn source(scene: &Scene) -> String {
+/// Pages on which something grows, after the one on which it begins.
+const GROWTH_PAGES: u32 = 24;
+/// How long the words of a timeline may be for its items to stand beside each other.
+const WIDE_ITEM_CHARACTERS: usize = 60;
+
+/// How each step of a scene comes in.
+pub fn motions(scene: &Scene) -> Vec<StepMotion> {
+    scene.steps.iter().map(|step| StepMotion::of(scene, step)).collect()
+}
+
+impl StepMotion {
+    fn of(scene: &Scene, step: &Step) -> Self {
+        let blocks = || step.reveals.iter().filter_map(|reveal| scene.blocks.get(reveal.block));
+        let filled = scene.layout == Layout::Section;
+        let own = blocks().next().map_or(Entrance::Fade, Block::entrance);
+        let entrance = step.enter.unwrap_or(if filled { Entrance::Fade } else { own });
+        Self { entrance, pages: if blocks().any(Block::grows) { 1 + GROWTH_PAGES } else { 1 } }
+    }
+}
+
+/// The complete Typst source of a scene: one page before the first step, then those of each step, as many as
+/// [`motions`] says. Formulas are compiled on the way; one that Typst cannot read is shown as its LaTeX source.
+pub fn source(scene: &Scene, look: &Look) -> String {
     let layout = match scene.layout {
         Layout::Title => "title",
         Layout::Content => "content",
+        Layout::Section => "section",
         Layout::Closing => "closing",
     };
-    let mut text = String::from("#import \"theme.typ\": *\n\n#scene(\n");
+    let mut text = String::from("#import \"theme.typ\": *\n\n#let t = (\n");
+    text.push_str(&look_source(look));
+    text.push_str(")\n\n#scene(t,\n");
     text.push_str(&format!("  layout: {},\n", literal(layout)));
     text.push_str(&format!("  title: {},\n", literal(&breakable(&scene.title))));
     text.push_str("  blocks: (\n");
     for block in &scene.blocks {
-        text.push_str(&format!("    {},\n", block_source(block)));
+        text.push_str(&format!("    {},\n", block_source(block, look)));
     }
     text.push_str("  ),\n  pages: (\n");
     for page in shown_by_page(scene) {
@@ -64,66 +94,450 @@ pub fn source(scene: &Scene) -> String {
     text
 }
 
-/// For each page, how much of each block is shown: `true`, `false`, or the rows of a table.
-fn shown_by_page(scene: &Scene) -> Vec<Vec<String>> {
-    let mut whole = vec![false; scene.blocks.len()];
-    let mut parts: Vec<Vec<usize>> = vec![vec![]; scene.blocks.len()];
-    let mut pages = Vec::with_capacity(scene.steps.len());
-    for Step { reveals, .. } in &scene.steps {
-        for reveal in reveals {
-            match reveal.part {
-                Some(part) => parts[reveal.block].push(part),
-                None => whole[reveal.block] = true,
+/// The colours, fonts and lengths of the look, as entries of a dictionary.
+fn look_source(look: &Look) -> String {
+    let style = look.style();
+    let mut text = String::new();
+    let mut entry = |name: &str, value: String| text.push_str(&format!("  {name}: {value},\n"));
+    for (name, colour) in [
+        ("background", style.background),
+        ("ink", style.ink),
+        ("muted", style.muted),
+        ("accent", style.accent),
+        ("on-accent", style.on_accent),
+        ("second", style.second),
+        ("on-second", style.on_second),
+        ("third", style.third),
+        ("panel", style.panel),
+        ("soft", style.soft),
+        ("rule", style.rule),
+    ] {
+        entry(name, format!("rgb({})", literal(&String::from(colour))));
+    }
+    let fonts = |own: &str| {
+        let mut names: Vec<&str> = vec![own];
+        names.extend(FALLBACK_FONTS.into_iter().filter(|name| *name != own));
+        names.iter().map(|name| format!("{}, ", literal(name))).collect::<String>()
+    };
+    entry("heading", format!("({})", fonts(&style.heading_font)));
+    entry("body", format!("({})", fonts(&style.body_font)));
+    entry("mono", "(\"DejaVu Sans Mono\", \"Noto Sans CJK SC\")".to_owned());
+    entry("code-theme", format!("bytes({})", literal(&code_colours(&style))));
+    entry("card", literal(style.card));
+    entry("round", u8::from(style.round).to_string());
+    entry("logo", "none".to_owned());
+    let page = Page::of(look.aspect);
+    entry("wide", (look.aspect == Aspect::Wide).to_string());
+    for (name, points) in [
+        ("width", page.width),
+        ("height", page.height),
+        ("margin", page.margin),
+        ("content-width", page.width - 2.0 * page.margin),
+        ("title-top", page.title_top),
+        ("title-height", page.title_height),
+        ("content-top", page.content_top()),
+        ("content-height", page.height - page.content_top() - page.foot),
+        ("chart-height", page.chart_height),
+        ("figure-height", page.chart_height * 1.15),
+        ("least-code", if look.aspect == Aspect::Wide { 24.0 } else { 30.0 }),
+    ] {
+        entry(name, format!("{points}pt"));
+    }
+    text
+}
+
+/// The lengths of a page, in points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    pub width: f64,
+    pub height: f64,
+    pub margin: f64,
+    title_top: f64,
+    title_height: f64,
+    /// Free below the content.
+    foot: f64,
+    chart_height: f64,
+}
+
+impl Page {
+    pub fn of(aspect: Aspect) -> Self {
+        match aspect {
+            Aspect::Wide => Self {
+                width: 1920.0,
+                height: 1080.0,
+                margin: 130.0,
+                title_top: 84.0,
+                title_height: 120.0,
+                foot: 90.0,
+                chart_height: 470.0,
+            },
+            Aspect::Tall => Self {
+                width: 1080.0,
+                height: 1920.0,
+                margin: 84.0,
+                title_top: 150.0,
+                title_height: 200.0,
+                foot: 200.0,
+                chart_height: 620.0,
+            },
+            Aspect::Square => Self {
+                width: 1080.0,
+                height: 1080.0,
+                margin: 76.0,
+                title_top: 64.0,
+                title_height: 130.0,
+                foot: 70.0,
+                chart_height: 430.0,
+            },
+        }
+    }
+
+    fn content_top(self) -> f64 {
+        self.title_top + self.title_height + 24.0 + 9.0 + 44.0
+    }
+}
+
+/// Colours of code (a TextMate theme).
+fn code_colours(style: &Style) -> String {
+    let scope = |scopes: &str, colour: Colour| {
+        let colour = String::from(colour);
+        format!(
+            "<dict><key>scope</key><string>{scopes}</string><key>settings</key><dict>\
+             <key>foreground</key><string>{colour}</string></dict></dict>"
+        )
+    };
+    let ink = String::from(style.ink);
+    let ground = String::from(style.panel);
+    [
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict><key>name</key><string>look</string>\
+         <key>settings</key><array>",
+        &format!(
+            "<dict><key>settings</key><dict><key>foreground</key><string>{ink}</string>\
+             <key>background</key><string>{ground}</string></dict></dict>"
+        ),
+        &scope("comment", style.muted),
+        &scope("string, constant.character", style.third),
+        &scope("constant.numeric, constant.language, entity.name.type, support.type, storage.type", style.second),
+        &scope("keyword, storage.modifier, storage.type.function, keyword.control", style.accent),
+        "</array></dict></plist>",
+    ]
+    .concat()
+}
+
+/// How much of one block a page shows.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Shown {
+    whole: bool,
+    parts: Vec<usize>,
+    /// How far it has grown, while it does.
+    grown: Option<f64>,
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self { grown: Some(share), .. } => write!(f, "{share:.4}"),
+            Self { whole: true, .. } => f.write_str("true"),
+            Self { parts, .. } if parts.is_empty() => f.write_str("false"),
+            Self { parts, .. } => {
+                write!(f, "({})", parts.iter().map(|part| format!("{part},")).collect::<String>())
             }
         }
-        let entry = |(whole, parts): (&bool, &Vec<usize>)| match (whole, parts.is_empty()) {
-            (true, _) => "true".to_owned(),
-            (false, true) => "false".to_owned(),
-            (false, false) => {
-                format!("({})", parts.iter().map(|part| format!("{part},")).collect::<String>())
+    }
+}
+
+/// For each page, how much of each block is shown.
+fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
+    let mut shown = vec![Shown::default(); scene.blocks.len()];
+    let mut pages = Vec::with_capacity(scene.steps.len());
+    for step in &scene.steps {
+        for reveal in &step.reveals {
+            let Some(block) = shown.get_mut(reveal.block) else { continue };
+            match reveal.part {
+                Some(part) => block.parts.push(part),
+                None => block.whole = true,
             }
-        };
-        pages.push(whole.iter().zip(&parts).map(entry).collect());
+        }
+        let growing: Vec<usize> = step
+            .reveals
+            .iter()
+            .map(|reveal| reveal.block)
+            .filter(|block| scene.blocks[*block].grows())
+            .collect();
+        for page in 0..StepMotion::of(scene, step).pages {
+            let time = f64::from(page) / f64::from(GROWTH_PAGES);
+            // Starts at once and ends gently.
+            let share = 1.0 - (1.0 - time).powi(3);
+            let grown = (page < GROWTH_PAGES).then_some(share);
+            growing.iter().for_each(|block| shown[*block].grown = grown);
+            pages.push(shown.clone());
+        }
     }
     pages
 }
 
-fn block_source(block: &Block) -> String {
+fn block_source(block: &Block, look: &Look) -> String {
+    let wide = look.aspect == Aspect::Wide;
     match block {
-        Block::Paragraph { text } => format!("paragraph({})", rich(text)),
-        Block::Bullet { text } => format!("bullet({})", rich(text)),
-        Block::Numbered { number, text } => format!("numbered({number}, {})", rich(text)),
-        Block::Quote { text } => format!("quotation({})", rich(text)),
-        Block::Code { language, text } => {
+        Block::Paragraph { text } => format!("paragraph(t, {})", rich(text)),
+        Block::Bullet { text } => format!("bullet(t, {})", rich(text)),
+        Block::Numbered { number, text } => format!("numbered(t, {number}, {})", rich(text)),
+        Block::Quote { text } => format!("quotation(t, {})", rich(text)),
+        Block::Code { language, text, groups } => {
             let language = language.as_deref().map_or("none".to_owned(), literal);
-            format!("listing({language}, {})", literal(&breakable_code(text)))
+            let source = literal(&breakable_code(text));
+            format!("listing(t, {language}, {source}, {})", group_source(text, groups))
         }
-        Block::Formula { latex } => formula_source(latex),
+        Block::Formula { latex } => match math(latex) {
+            Some(math) => format!("formula(t, $ {math} $)"),
+            None => format!("formula-source(t, {})", literal(&breakable(latex))),
+        },
         Block::Table { header, rows } => {
-            let cells =
-                |cells: &[RichText]| cells.iter().map(|cell| format!("{}, ", rich(cell))).collect::<String>();
-            let rows: String = rows.iter().map(|row| format!("({}), ", cells(row))).collect();
-            format!("table-of(({}), {rows})", cells(header))
+            let cells = |cells: &[RichText]| list(cells.iter().map(rich));
+            format!(
+                "table-of(t, {}, {}, {})",
+                list(column_weights(header, rows).into_iter().map(|weight| weight.to_string())),
+                cells(header),
+                rows.iter().map(|row| cells(row)).collect::<Vec<_>>().join(", ")
+            )
         }
+        Block::Definition { term, text } => format!("definition(t, {}, {})", words(term), rich(text)),
+        Block::Timeline { items } => {
+            let short = |item: &TimelineItem| {
+                item.title.chars().count() + item.text.chars().count() <= WIDE_ITEM_CHARACTERS
+            };
+            let beside = wide && items.len() <= 5 && items.iter().all(short);
+            let items =
+                items.iter().map(|item| format!("({}, {})", words(&item.title), optional(&item.text)));
+            format!("timeline(t, {beside}, {})", items.collect::<Vec<_>>().join(", "))
+        }
+        Block::Comparison { left, right } => {
+            let side = |side: &ComparisonSide| {
+                format!("({}, {})", words(&side.title), list(side.points.iter().map(rich)))
+            };
+            format!("comparison(t, {}, {})", side(left), side(right))
+        }
+        Block::Derivation { formulas } => {
+            let formulas = formulas.iter().map(|latex| match math(latex) {
+                Some(math) => format!("$ {math} $"),
+                None => format!("code-span(t, {})", literal(&breakable(latex))),
+            });
+            format!("derivation(t, {})", formulas.collect::<Vec<_>>().join(", "))
+        }
+        Block::Counter { value, decimals, prefix, unit, label } => format!(
+            "counter-of(t, {}, {decimals}, {}, {}, {})",
+            float(value.get()),
+            literal(prefix),
+            literal(unit),
+            optional(label)
+        ),
+        Block::Chart { chart, unit, labels, series } => chart_source(*chart, unit, labels, series),
+        Block::Scatter { x_label, y_label, points } => {
+            let axis = |which: usize| {
+                let values: Vec<f64> = points.iter().map(|point| point[which].get()).collect();
+                around(&values)
+            };
+            let (x, y) = (axis(0), axis(1));
+            let places = points.iter().map(|[px, py]| place(x.place(px.get()), y.place(py.get())));
+            let (x_label, y_label) = (optional(x_label), optional(y_label));
+            format!("scatter(t, {}, {}, {}, {x_label}, {y_label})", list(places), ticks(x), ticks(y))
+        }
+        Block::Flow { nodes, edges } => {
+            let grid = flow::lay_out(nodes.len(), edges, wide);
+            let boxes = nodes
+                .iter()
+                .zip(&grid.places)
+                .map(|(node, (column, row))| format!("({column}, {row}, {})", words(node)));
+            let edges =
+                edges.iter().map(|edge| format!("({}, {}, {})", edge.from, edge.to, optional(&edge.label)));
+            format!("flow(t, {}, {}, {}, {})", grid.columns, grid.rows, list(boxes), list(edges))
+        }
+        Block::Plot { functions, range } => plot_source(functions, *range, wide),
+        Block::Figure { shapes } => figure_source(shapes),
+        Block::Image { file, caption } => format!("picture(t, {}, {})", literal(file), optional(caption)),
     }
 }
 
-fn formula_source(latex: &str) -> String {
+/// How wide a table's columns are to each other: as their longest word needs, and up to two lines of the longest cell.
+fn column_weights(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<usize> {
+    const MOST: usize = 36;
+    let weigh = |text: String| {
+        let word =
+            text.split_whitespace().map(|word| word.chars().count().min(LONGEST_UNBROKEN)).max().unwrap_or(0);
+        word.max((text.chars().count() / 2).min(MOST)) + 3
+    };
+    let column = |column: usize| {
+        let cells = rows
+            .iter()
+            .map(Vec::as_slice)
+            .chain([header])
+            .filter_map(|row| row.get(column))
+            .map(RichText::to_plain);
+        cells.map(weigh).max().unwrap_or(1)
+    };
+    (0..header.len()).map(column).collect()
+}
+
+fn chart_source(chart: ChartKind, unit: &str, labels: &[String], series: &[Series]) -> String {
+    let values = series.iter().flat_map(|series| &series.values).map(|value| value.get());
+    let decimals = values.clone().map(decimals_of).max().unwrap_or(0);
+    let labels = list(labels.iter().map(|label| words(label)));
+    let numbers = |series: &Series| list(series.values.iter().map(|value| float(value.get())));
+    let kind = match chart {
+        ChartKind::Bar => "bar-chart",
+        ChartKind::Line => "line-chart",
+        ChartKind::Pie => {
+            let values = series.first().map_or("()".to_owned(), numbers);
+            return format!("pie-chart(t, {labels}, {values}, {decimals}, {})", literal(unit));
+        }
+    };
+    let axis = match chart {
+        ChartKind::Line => around(&values.collect::<Vec<_>>()),
+        _ => Axis::from_zero(values, 4),
+    };
+    let names = list(series.iter().map(|series| words(&series.name)));
+    let (low, high, step) = (float(axis.low), float(axis.high), float(axis.step));
+    let all = list(series.iter().map(numbers));
+    let decimals = decimals.max(axis.decimals as u8);
+    format!("{kind}(t, {labels}, {names}, {all}, {}, ({low}, {high}, {step}), {decimals})", literal(unit))
+}
+
+/// An axis for values that need not begin at zero, with some room around them.
+fn around(values: &[f64]) -> Axis {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if least >= 0.0 && least < greatest * 0.6 {
+        return Axis::around(0.0, greatest, 4);
+    }
+    Axis::around(least.min(greatest), greatest.max(least), 4)
+}
+
+/// Digits after the point that a number is written with, two at most.
+fn decimals_of(value: f64) -> u8 {
+    let needs = |digits: i32| {
+        let scaled = value * 10_f64.powi(digits);
+        (scaled - scaled.round()).abs() < 1e-9 * scaled.abs().max(1.0)
+    };
+    (0..2).find(|digits| needs(*digits)).unwrap_or(2) as u8
+}
+
+fn plot_source(functions: &[String], range: [Number; 2], wide: bool) -> String {
+    let curves: Vec<Vec<Vec<(f64, f64)>>> =
+        functions.iter().map(|function| plot::sample(function, range)).collect();
+    let heights: Vec<f64> = curves.iter().flatten().flatten().map(|(_, y)| *y).collect();
+    let x = Axis::around(range[0].get(), range[1].get(), if wide { 8 } else { 4 });
+    let y = if heights.is_empty() { Axis::around(0.0, 1.0, 4) } else { plot::axis(&heights) };
+    let span = |value: f64| (value - range[0].get()) / (range[1].get() - range[0].get());
+    let curves = curves.iter().map(|pieces| {
+        let pieces = pieces.iter().map(|points| {
+            let inside = points.iter().filter(|(_, height)| (0.0..=1.0).contains(&y.place(*height)));
+            list(inside.map(|(across, height)| place(span(*across), y.place(*height))))
+        });
+        list(pieces)
+    });
+    let curves = list(curves);
+    let names = list(functions.iter().map(|function| literal(&format!("y = {function}"))));
+    let x_marks = x.marks().filter(|mark| (0.0..=1.0).contains(&span(*mark)));
+    let x_ticks = list(x_marks.map(|mark| tick(span(mark), mark, x.decimals)));
+    format!("plot(t, {curves}, {names}, {x_ticks}, {})", ticks(y))
+}
+
+fn figure_source(shapes: &[Shape]) -> String {
+    let figure = figure::Figure::of(shapes);
+    let point = |point: &[Number; 2]| {
+        let (x, y) = figure.place(point);
+        place(x, y)
+    };
+    let mut sources: Vec<String> = vec![];
+    for shape in shapes {
+        let source = match shape {
+            Shape::Polygon { points, filled } => {
+                format!("(\"polygon\", {}, {filled})", list(points.iter().map(point)))
+            }
+            Shape::Segment { from, to } => format!("(\"segment\", {}, {})", point(from), point(to)),
+            Shape::Circle { center, radius } => {
+                format!("(\"circle\", {}, {})", point(center), float(figure.length(radius.get())))
+            }
+            Shape::RightAngle { at, between } => {
+                let corner = figure.right_angle(at, between).map(|(x, y)| place(x, y));
+                let [a, b, c] = corner;
+                sources.push(format!("(\"segment\", {a}, {b})"));
+                format!("(\"segment\", {b}, {c})")
+            }
+            Shape::Label { at, text } => format!("(\"label\", {}, {})", point(at), words(text)),
+        };
+        sources.push(source);
+    }
+    format!("figure-of(t, {}, {})", float(figure.ratio()), sources.join(", "))
+}
+
+fn ticks(axis: Axis) -> String {
+    list(axis.marks().map(|mark| tick(axis.place(mark), mark, axis.decimals)))
+}
+
+fn tick(place: f64, value: f64, decimals: usize) -> String {
+    let is_zero = value.abs() < 1e-9;
+    let value = if is_zero { 0.0 } else { value };
+    format!(
+        "({}, {}, {is_zero})",
+        float(place),
+        literal(&format!("{value:.decimals$}").replace('-', "\u{2212}"))
+    )
+}
+
+fn place(x: f64, y: f64) -> String {
+    format!("({}, {})", float(x), float(y))
+}
+
+/// A Typst array; one entry needs its comma.
+fn list(entries: impl Iterator<Item = String>) -> String {
+    format!("({})", entries.map(|entry| format!("{entry}, ")).collect::<String>().trim_end_matches(' '))
+}
+
+/// Digits enough for any length or label; Typst reads no exponent of its own making differently.
+fn float(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short.is_empty() || short == "-0" { "0".to_owned() } else { short.to_owned() }
+}
+
+fn words(text: &str) -> String {
+    literal(&breakable(text))
+}
+
+fn optional(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { words(text) }
+}
+
+/// Where the groups of a listing begin and end.
+fn group_source(text: &str, groups: &[u32]) -> String {
+    let lines = text.lines().count() as u32;
+    let mut from = 0;
+    let ranges = groups.iter().enumerate().map(|(index, length)| {
+        let to = if index + 1 == groups.len() { lines.max(from) } else { from + length };
+        let range = format!("({from}, {to})");
+        from = to;
+        range
+    });
+    list(ranges)
+}
+
+/// A LaTeX formula in Typst's notation; `None` when Typst cannot read what comes of it.
+fn math(latex: &str) -> Option<String> {
     let math = tylax::latex_to_typst(latex);
     let math = math.trim().trim_matches('$').trim();
     // `#` and quotes begin code and strings; what the converter does not know it may pass on.
     let is_plain = !math.is_empty() && math.len() < 4000 && !math.contains(['#', '"', '\\', '`', '$']);
-    let source = format!("formula($ {math} $)");
-    if is_plain && compiles(&source) {
-        source
-    } else {
-        format!("formula-source({})", literal(&breakable(latex)))
-    }
+    (is_plain && compiles(&format!("$ {math} $"))).then(|| math.to_owned())
 }
 
-fn compiles(block: &str) -> bool {
-    let text = format!("#import \"theme.typ\": *\n#scene(blocks: ({block},), pages: ((true,),))\n");
-    matches!(compile(&text), Ok(document) if document.pages().len() == 2)
+/// Whether a formula of a scene can be shown as mathematics.
+pub fn is_formula(latex: &str) -> bool {
+    math(latex).is_some()
+}
+
+fn compiles(markup: &str) -> bool {
+    matches!(compile(markup), Ok(document) if document.pages().len() == 1)
 }
 
 fn rich(text: &RichText) -> String {
@@ -145,7 +559,7 @@ fn span_source(span: &Span) -> String {
             let blank = |has: bool| if has { "plain(\" \") + " } else { "" };
             let before = blank(span.text.starts_with(' '));
             let after = if span.text.ends_with(' ') { " + plain(\" \")" } else { "" };
-            return format!("{before}code-span({}){after}", literal(&breakable(trimmed)));
+            return format!("{before}code-span(t, {}){after}", literal(&breakable(trimmed)));
         }
     };
     format!("{function}({})", literal(&breakable(&span.text)))
@@ -217,9 +631,11 @@ impl Pages {
     /// shows the page's background. A page is 8 MB at 1080p, so keep less.
     pub fn raster(&self, page: usize, width: u32, height: u32) -> Result<RgbaPage, Error> {
         let missing = Error::Pages { found: self.count(), page };
-        let pixels_a_point = (f64::from(width) / PAGE_POINTS.0).max(f64::from(height) / PAGE_POINTS.1);
+        let page = self.document.pages().get(page).ok_or(missing)?;
+        let size = page.frame.size();
+        let pixels_a_point = (f64::from(width) / size.x.to_pt()).max(f64::from(height) / size.y.to_pt());
         let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
-        let pixmap = typst_render::render(self.document.pages().get(page).ok_or(missing)?, &options);
+        let pixmap = typst_render::render(page, &options);
         let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
         Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
     }

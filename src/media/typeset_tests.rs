@@ -1,17 +1,21 @@
 //! What is drawn: all of the text and nothing but text, within the page.
 
-use typst::layout::{Frame, FrameItem};
+use typst::layout::{Frame, FrameItem, Point, Transform};
 
-use super::typeset::{RgbaPage, compile, pages, source};
+use super::description;
+use super::typeset::{self, Page, RgbaPage, compile, pages};
+use crate::look::{Aspect, Look, Theme};
 use crate::scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
 
 fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
     let reveal = |block| Reveal { block, part: None };
-    let steps = (0..blocks.len().max(1)).map(|block| Step {
-        narration: "x.".into(),
-        reveals: if blocks.is_empty() { vec![] } else { vec![reveal(block)] },
-    });
+    let steps = (0..blocks.len().max(1))
+        .map(|block| Step::new("x.", if blocks.is_empty() { vec![] } else { vec![reveal(block)] }));
     Scene { layout, title: title.into(), steps: steps.collect(), blocks }
+}
+
+fn source(scene: &Scene) -> String {
+    typeset::source(scene, &Look::default())
 }
 
 fn paragraph(text: &str) -> Block {
@@ -30,7 +34,7 @@ fn every_kind(text: &str) -> Vec<Block> {
         Block::Bullet { text: styled(text, SpanStyle::Strong) },
         Block::Numbered { number: 1, text: styled(text, SpanStyle::Emphasis) },
         Block::Quote { text: styled(text, SpanStyle::Code) },
-        Block::Code { language: Some("typst".into()), text: text.into() },
+        Block::Code { language: Some("typst".into()), text: text.into(), groups: vec![] },
         Block::Formula { latex: text.into() },
         Block::Table { header: vec![plain(), RichText(vec![])], rows: vec![vec![plain(), plain()]] },
     ]
@@ -106,7 +110,7 @@ fn formulas_are_mathematics_or_their_own_source() {
     assert!(!drawn("E = V \\cdot Q").contains("cdot"), "converted");
     assert!(
         source(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: "x_1".into() }]))
-            .contains("formula($")
+            .contains("formula(t, $")
     );
     for hostile in
         ["\\input{/etc/passwd}", "#read(\"/etc/passwd\")", "\\def\\x{\\x\\x}\\x", "\\frac{1}{", "}{", "$", ""]
@@ -133,13 +137,13 @@ fn a_scene_that_is_too_full_shrinks_until_it_fits() {
         .map(|n| format!("let value_{n} = compute_something_long(argument_{n}, other_argument_{n});\n"));
     let full = [
         (0..12).map(|_| paragraph(&sentence.repeat(2))).collect(),
-        vec![Block::Code { language: Some("rust".into()), text: listing.collect() }],
+        vec![Block::Code { language: Some("rust".into()), text: listing.collect(), groups: vec![] }],
         vec![Block::Table {
             header: vec![RichText::plain("a"), RichText::plain("b")],
             rows: (0..12).map(|_| long_row()).collect(),
         }],
         vec![paragraph(&"w".repeat(10_000))],
-        vec![Block::Code { language: None, text: "c".repeat(3000) }],
+        vec![Block::Code { language: None, text: "c".repeat(3000), groups: vec![] }],
     ];
     for (index, blocks) in full.into_iter().enumerate() {
         let scene = scene_of(Layout::Content, &"A long heading that goes on ".repeat(5), blocks);
@@ -189,7 +193,7 @@ fn every_quality_has_its_exact_size() {
 fn a_table_shows_its_rows_one_by_one() {
     let row = |name: &str| vec![RichText::plain(name)];
     let table = Block::Table { header: row("head"), rows: vec![row("one"), row("two")] };
-    let step = |part| Step { narration: "x.".into(), reveals: vec![Reveal { block: 0, part: Some(part) }] };
+    let step = |part| Step::new("x.", vec![Reveal { block: 0, part: Some(part) }]);
     let scene = Scene {
         layout: Layout::Content,
         title: "t".into(),
@@ -205,4 +209,139 @@ fn a_table_shows_its_rows_one_by_one() {
     assert!(!text(0).contains("head"));
     assert!(text(1).contains("head") && text(1).contains("one") && !text(1).contains("two"));
     assert!(text(2).contains("one") && text(2).contains("two"));
+}
+
+/// One scene for every block and layout, in several scripts.
+const GALLERY: &str = include_str!("../../examples/gallery.json");
+
+/// Where a run of text stands on its page, in points: as high as its small letters.
+#[derive(Debug, Clone)]
+struct Place {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    text: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { left, right, top, bottom, text } = self;
+        write!(f, "{text:?} ({left:.0} to {right:.0} across, {top:.0} to {bottom:.0} down)")
+    }
+}
+
+fn collect_places(frame: &Frame, transform: Transform, places: &mut Vec<Place>) {
+    for (at, item) in frame.items() {
+        let here = transform.pre_concat(Transform::translate(at.x, at.y));
+        match item {
+            FrameItem::Group(group) => collect_places(&group.frame, here.pre_concat(group.transform), places),
+            FrameItem::Text(run) if !run.text.trim().is_empty() => {
+                let origin = Point::zero().transform(here);
+                let end = Point::new(run.width(), -run.size * 0.45).transform(here);
+                places.push(Place {
+                    left: origin.x.to_pt(),
+                    right: end.x.to_pt(),
+                    top: end.y.to_pt(),
+                    bottom: origin.y.to_pt(),
+                    text: run.text.to_string(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is wrong with a page: text outside the margin, or on other text.
+fn layout_faults(frame: &Frame, page: Page) -> Vec<String> {
+    let mut places = vec![];
+    collect_places(frame, Transform::identity(), &mut places);
+    let mut faults = vec![];
+    let margin = page.margin * 0.4;
+    for (index, place) in places.iter().enumerate() {
+        let inside = place.left >= margin
+            && place.right <= page.width - margin
+            && place.top >= margin
+            && place.bottom <= page.height - margin;
+        if !inside {
+            faults.push(format!("outside: {place}"));
+        }
+        for other in &places[..index] {
+            let across = place.right.min(other.right) - place.left.max(other.left);
+            let down = place.bottom.min(other.bottom) - place.top.max(other.top);
+            if across > 3.0 && down > 3.0 {
+                faults.push(format!("{place} is on {other}"));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn every_block_fits_a_wide_page_in_every_theme() {
+    check_gallery(Aspect::Wide);
+}
+
+#[test]
+fn every_block_fits_a_tall_page_in_every_theme() {
+    check_gallery(Aspect::Tall);
+}
+
+#[test]
+fn every_block_fits_a_square_page_in_every_theme() {
+    check_gallery(Aspect::Square);
+}
+
+/// Every page inside its margins, no text on other text, and no missing glyph.
+fn check_gallery(aspect: Aspect) {
+    let description = description::read(GALLERY).unwrap();
+    let mut faults = vec![];
+    for theme in Theme::ALL {
+        let look = Look { theme, aspect, ..description.look.clone() };
+        for scene in &description.scenes {
+            let document = compile(&typeset::source(scene, &look)).unwrap();
+            let expected: u32 = typeset::motions(scene).iter().map(|motion| motion.pages).sum();
+            assert_eq!(document.pages().len() as u32, expected + 1, "{}", scene.title);
+            let last = document.pages().last().unwrap();
+            let told = layout_faults(&last.frame, Page::of(aspect));
+            faults.extend(
+                told.into_iter()
+                    .map(|fault| format!("{} {}: {}: {fault}", theme.name(), aspect.name(), scene.title)),
+            );
+            let mut missing = vec![];
+            missing_glyphs(&last.frame, &mut missing);
+            faults.extend(missing.into_iter().map(|text| format!("{}: no glyph in {text:?}", scene.title)));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(12)].join("\n"));
+}
+
+fn missing_glyphs(frame: &Frame, missing: &mut Vec<String>) {
+    for (_, item) in frame.items() {
+        match item {
+            FrameItem::Group(group) => missing_glyphs(&group.frame, missing),
+            FrameItem::Text(run) if run.glyphs.iter().any(|glyph| glyph.id == 0) => {
+                missing.push(run.text.to_string())
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_is_hidden_keeps_its_place() {
+    let description = description::read(GALLERY).unwrap();
+    for scene in &description.scenes {
+        let pages = pages(&source(scene), 480, 270).unwrap();
+        let last = pages.last().unwrap();
+        for (number, page) in pages.iter().enumerate().skip(1) {
+            // Nothing that was there moves: what a page shows stays, but for what grows or loses its highlight.
+            let gone = page.rgba.chunks(4).zip(last.rgba.chunks(4)).filter(|(a, b)| {
+                let dark = |pixel: &[u8]| pixel[..3].iter().map(|channel| u32::from(*channel)).sum::<u32>();
+                dark(b) > dark(a) + 240
+            });
+            let share = gone.count() as f64 / (480.0 * 270.0);
+            assert!(share < 0.012, "{}: page {number} shows {share} that the last does not", scene.title);
+        }
+    }
 }

@@ -75,7 +75,7 @@ fn scene(title: &str) -> Scene {
         layout: Layout::Content,
         title: title.into(),
         blocks: vec![crate::scene::Block::Paragraph { text: RichText::plain("x") }],
-        steps: vec![Step { narration: "x.".into(), reveals: vec![] }],
+        steps: vec![Step::new("x.", vec![])],
     }
 }
 

@@ -34,6 +34,22 @@ pub(super) fn block_height_px(block: &Block) -> u32 {
         Block::Code { text, .. } => CODE_PADDING_PX + CODE_ROW_PX * pixels(text.lines().map(code_rows).sum()),
         // A further line of an aligned formula or a matrix starts at a double backslash.
         Block::Formula { latex } => FORMULA_PX + TEXT_LINE_PX * pixels(latex.matches("\\\\").count()),
+        Block::Definition { term, text } => {
+            text_height_px(term, ITEM_COLUMNS) + text_height_px(&text.to_plain(), ITEM_COLUMNS) + 3 * GAP_PX
+        }
+        Block::Timeline { items } => TEXT_LINE_PX * pixels(2 * items.len()),
+        Block::Comparison { left, right } => {
+            TEXT_LINE_PX * pixels(2 + left.points.len().max(right.points.len()))
+        }
+        Block::Derivation { formulas } => FORMULA_PX * pixels(formulas.len()),
+        Block::Counter { .. } => 3 * TEXT_LINE_PX + GAP_PX,
+        Block::Flow { nodes, .. } => 3 * TEXT_LINE_PX * pixels(nodes.len().div_ceil(4)),
+        // They take all the room that there is.
+        Block::Chart { .. }
+        | Block::Scatter { .. }
+        | Block::Plot { .. }
+        | Block::Figure { .. }
+        | Block::Image { .. } => PAGE_HEIGHT_PX - GAP_PX,
         Block::Table { header, rows } => std::iter::once(header).chain(rows).map(|row| row_px(row)).sum(),
     };
     content + GAP_PX
@@ -113,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_full_listing_fits_under_one_short_sentence() {
-        let listing = Block::Code { language: None, text: "let x = 1;\n".repeat(CODE_ROWS) };
+        let listing = Block::Code { language: None, text: "let x = 1;\n".repeat(CODE_ROWS), groups: vec![] };
         let sentence = Block::Paragraph { text: RichText::plain("It is short.") };
         assert!(block_height_px(&listing) + block_height_px(&sentence) <= PAGE_HEIGHT_PX);
         assert_eq!(code_rows_beside(block_height_px(&sentence)), CODE_ROWS);

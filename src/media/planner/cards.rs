@@ -113,7 +113,7 @@ fn recollection(chapters: &[Chapter], title: &str) -> Scene {
 fn card(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     let mut scene = silent_title(layout, title, below);
     if let Some(narration) = speak_plain(title) {
-        scene.steps.insert(0, Step { narration, reveals: Vec::new() });
+        scene.steps.insert(0, Step::new(narration, Vec::new()));
     }
     scene
 }
@@ -124,7 +124,7 @@ fn silent_title(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     for text in below {
         let reveal = Reveal { block: scene.blocks.len(), part: None };
         match (speak(&text), scene.steps.last_mut()) {
-            (Some(narration), _) => scene.steps.push(Step { narration, reveals: vec![reveal] }),
+            (Some(narration), _) => scene.steps.push(Step::new(narration, vec![reveal])),
             (None, Some(last)) => last.reveals.push(reveal),
             (None, None) => continue,
         }

@@ -14,7 +14,7 @@ pub(super) fn row_steps(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<Step
         match (speak_row(header, row), steps.last_mut()) {
             (Some(narration), _) => {
                 waiting.push(reveal);
-                steps.push(Step { narration, reveals: std::mem::take(&mut waiting) });
+                steps.push(Step::new(narration, std::mem::take(&mut waiting)));
             }
             (None, Some(last)) => last.reveals.push(reveal),
             (None, None) => waiting.push(reveal),

@@ -15,7 +15,7 @@ const REFERENCE: &str = include_str!("../../../tests/fixtures/scripts/reference-
 fn planned(script: &str) -> Plan {
     let request = Request { topic: "A topic", context: None, script: Some(script), title: None };
     let plan = plan(&request).expect("the script has something to say");
-    assert_eq!(validate(&plan.scenes), Ok(()));
+    assert_eq!(validate(&plan.scenes), vec![]);
     assert!(lines(&plan).len() <= MAX_NARRATION_LINES);
     for scene in plan.scenes.iter().filter(|scene| scene.layout == Layout::Content) {
         let height: u32 = scene.blocks.iter().map(block_height_px).sum();

@@ -198,8 +198,11 @@ impl Builder {
         let beside = carrier.as_ref().map_or(NEXT_SENTENCE_PX, |carrier| carrier.text_height_px());
         let parts = listing::screens(text, code_rows_beside(beside));
         let whole = parts.len() == 1;
-        let mut parts =
-            parts.into_iter().map(|text| Block::Code { language: language.map(str::to_owned), text });
+        let mut parts = parts.into_iter().map(|text| Block::Code {
+            language: language.map(str::to_owned),
+            text,
+            groups: vec![],
+        });
         let mut line = "Here is the code.";
         if let Some(carrier) = carrier {
             carrier.listing = parts.next();
@@ -286,7 +289,7 @@ fn whole_or_pieces(text: &RichText) -> Vec<sentences::Piece> {
 
 fn step(narration: String, reveals: &[usize]) -> Step {
     let reveals = reveals.iter().map(|&block| Reveal { block, part: None }).collect();
-    Step { narration, reveals }
+    Step::new(narration, reveals)
 }
 
 #[cfg(test)]

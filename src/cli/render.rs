@@ -1,0 +1,140 @@
+//! `reel render`: a video from a description or a script, without servers.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use super::say;
+use crate::events::Quality;
+use crate::look::{Aspect, Look, Theme};
+use crate::media::description::{self, Description, VERSION};
+use crate::media::encoder::EncodeSettings;
+use crate::media::narration::Voice;
+use crate::media::planner;
+use crate::media::studio::{Progress, Studio};
+use crate::media::typeset::{self, Pages};
+
+#[derive(Args)]
+pub struct Render {
+    /// A scene description (`.json`, see `reel schema`), or a script in Markdown or plain text
+    file: PathBuf,
+    /// Where the video goes [default: the file's name with `.mp4`]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// low, medium, high or ultra
+    #[arg(long, default_value = "high")]
+    quality: String,
+    /// 24, 25, 30, 50 or 60
+    #[arg(long, default_value_t = 30)]
+    fps: u32,
+    /// A theme, in place of the description's: paper, midnight, chalkboard, sunrise, gallery, meadow or plum
+    #[arg(long)]
+    theme: Option<String>,
+    /// 16:9, 9:16 or 1:1, in place of the description's
+    #[arg(long)]
+    aspect: Option<String>,
+    /// Words a minute
+    #[arg(long, default_value_t = 165)]
+    speed: u32,
+    /// Write a picture of each scene's end into this folder, and make no video
+    #[arg(long, value_name = "DIR")]
+    stills: Option<PathBuf>,
+    /// Print the description that the script becomes, and make no video
+    #[arg(long)]
+    plan: bool,
+}
+
+pub async fn render(arguments: Render) -> anyhow::Result<()> {
+    let mut description = read(&arguments.file)?;
+    if let Some(name) = &arguments.theme {
+        let names = Theme::ALL.map(Theme::name).join(", ");
+        description.look.theme =
+            Theme::named(name).with_context(|| format!("--theme is `{name}`, but must be one of {names}"))?;
+    }
+    if let Some(name) = &arguments.aspect {
+        let names = Aspect::ALL.map(Aspect::name).join(", ");
+        description.look.aspect = Aspect::named(name)
+            .with_context(|| format!("--aspect is `{name}`, but must be one of {names}"))?;
+    }
+    if arguments.plan {
+        return say(serde_json::to_string_pretty(&description)?);
+    }
+    let names = Quality::ALL.map(Quality::name);
+    let quality =
+        Quality::ALL.into_iter().find(|quality| quality.name() == arguments.quality).with_context(|| {
+            format!("--quality is `{}`, but must be one of {}", arguments.quality, names.join(", "))
+        })?;
+    if ![24, 25, 30, 50, 60].contains(&arguments.fps) {
+        bail!("--fps is {}, but must be one of 24, 25, 30, 50, 60", arguments.fps);
+    }
+    if !(80..=450).contains(&arguments.speed) {
+        bail!("--speed is {}, but must be from 80 to 450 words a minute", arguments.speed);
+    }
+    let (width, height) = description.look.aspect.dimensions(quality.dimensions());
+    if let Some(folder) = &arguments.stills {
+        return stills(&description, folder, (width, height));
+    }
+    let studio = Studio {
+        voice: Voice { words_per_minute: arguments.speed, ..Voice::default() },
+        settings: EncodeSettings::new(width, height, arguments.fps),
+        at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let out = arguments.out.unwrap_or_else(|| arguments.file.with_extension("mp4"));
+    let started = Instant::now();
+    let bar =
+        ProgressBar::new(1000).with_style(ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}")?);
+    let made =
+        studio.make(&description, &out, |progress| show(&bar, progress), &CancellationToken::new()).await;
+    bar.finish_and_clear();
+    let made = made?;
+    let (video, took) = (made.duration_ms as f64 / 1000.0, started.elapsed().as_secs_f64());
+    say(format!(
+        "{}: {width}x{height}, {video:.1} s, {:.1} MB, in {took:.1} s ({:.1} times as fast as it plays)",
+        out.display(),
+        made.bytes as f64 / 1e6,
+        video / took
+    ))
+}
+
+/// A description as it is, or what the planner makes of a script.
+fn read(file: &Path) -> anyhow::Result<Description> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    if file.extension().is_some_and(|extension| extension == "json") {
+        return description::read(&text).map_err(|faults| {
+            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{} is no sound description:\n  {}", file.display(), told.join("\n  "))
+        });
+    }
+    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let request = planner::Request { topic: &name, context: None, script: Some(&text), title: None };
+    let plan = planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
+    Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })
+}
+
+fn stills(description: &Description, folder: &Path, (width, height): (u32, u32)) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for (index, scene) in description.scenes.iter().enumerate() {
+        let pages = Pages::of(&typeset::source(scene, &description.look))
+            .with_context(|| format!("scene {} cannot be typeset", index + 1))?;
+        let page = pages.raster(pages.count().saturating_sub(1), width, height)?;
+        let file = folder.join(format!("{:02}.png", index + 1));
+        image::save_buffer(&file, &page.rgba, width, height, image::ExtendedColorType::Rgba8)
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    say(format!("{} pictures in {}", description.scenes.len(), folder.display()))
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    let share = |done: u64, total: u64| done as f64 / total.max(1) as f64;
+    let (permille, what) = match progress {
+        Progress::Narrating { done, total } => (share(done, total) * 150.0, "speaking"),
+        Progress::Rendering { frames, total } => (150.0 + share(frames, total) * 820.0, "rendering"),
+        Progress::Combining => (970.0, "combining"),
+    };
+    bar.set_position(permille as u64);
+    bar.set_message(what);
+}

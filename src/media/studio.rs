@@ -1,0 +1,143 @@
+//! A whole video in one process, from a description to a file: for `reel render`, where no servers are wanted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::combine::{self, Combined};
+use super::description::Description;
+use super::encoder::EncodeSettings;
+use super::narration::{self, Pcm, Voice};
+use super::scene_video::{self, Material};
+use super::{timeline, typeset};
+use crate::scene::{Scene, SceneTimeline};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("scene {}: a line cannot be spoken", scene + 1)]
+    Narration { scene: usize, source: narration::Error },
+    #[error("scene {}: it cannot be rendered", scene + 1)]
+    Scene { scene: usize, source: scene_video::Error },
+    #[error(transparent)]
+    Combine(#[from] combine::Error),
+    #[error("the folder for the scenes cannot be made")]
+    Folder(#[source] std::io::Error),
+}
+
+/// How far a video is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Narrating { done: u64, total: u64 },
+    Rendering { frames: u64, total: u64 },
+    Combining,
+}
+
+/// How a video is made.
+#[derive(Debug, Clone)]
+pub struct Studio {
+    pub voice: Voice,
+    pub settings: EncodeSettings,
+    /// Scenes rendered at a time.
+    pub at_a_time: usize,
+}
+
+struct Narrated {
+    timeline: SceneTimeline,
+    sound: Pcm,
+}
+
+impl Studio {
+    /// Makes the video, and writes it to `out`, which appears when it is whole.
+    pub async fn make(
+        &self,
+        description: &Description,
+        out: &Path,
+        on_progress: impl Fn(Progress) + Sync,
+        cancel: &CancellationToken,
+    ) -> Result<Combined, Error> {
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
+        let narrated = self.narrate(&description.scenes, &on_progress, cancel).await?;
+        let clips = tokio::task::block_in_place(|| {
+            self.render(description, &narrated, folder.path(), &on_progress, cancel)
+        })?;
+        on_progress(Progress::Combining);
+        Ok(combine::combine(&clips, &description.title, out, &mut |_, _| {}, cancel)?)
+    }
+
+    async fn narrate(
+        &self,
+        scenes: &[Scene],
+        on_progress: &(impl Fn(Progress) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Narrated>, Error> {
+        let total = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
+        let mut done = 0;
+        let mut narrated = Vec::with_capacity(scenes.len());
+        for (index, scene) in scenes.iter().enumerate() {
+            let lines: Vec<Pcm> = stream::iter(&scene.steps)
+                .map(|step| narration::speak(&self.voice, &step.narration, cancel))
+                .buffered(self.at_a_time.max(1))
+                .try_collect()
+                .await
+                .map_err(|source| Error::Narration { scene: index, source })?;
+            let timeline = timeline::lay_out(&lines, self.settings.fps);
+            let sound = timeline::mix(&timeline, &lines);
+            done += lines.len() as u64;
+            on_progress(Progress::Narrating { done, total });
+            narrated.push(Narrated { timeline, sound });
+        }
+        Ok(narrated)
+    }
+
+    /// The scenes' clips. Each thread takes the next scene; the first failure ends all.
+    fn render(
+        &self,
+        description: &Description,
+        narrated: &[Narrated],
+        folder: &Path,
+        on_progress: &(impl Fn(Progress) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let clips: Vec<PathBuf> =
+            (0..narrated.len()).map(|index| folder.join(format!("{index:02}.mp4"))).collect();
+        let total = narrated.iter().map(|narrated| u64::from(narrated.timeline.frames)).sum();
+        let (next, frames) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let cancel = cancel.child_token();
+        let work = || {
+            while let Some(index) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < clips.len())
+            {
+                let scene = &description.scenes[index];
+                let source = typeset::source(scene, &description.look);
+                let Narrated { timeline, sound } = &narrated[index];
+                let material = Material { scene, source: &source, timeline, narration: sound };
+                let mut on_frame = |_done, _total| {
+                    let frames = frames.fetch_add(1, Ordering::Relaxed) + 1;
+                    on_progress(Progress::Rendering { frames, total });
+                };
+                if let Err(source) =
+                    scene_video::render(material, &self.settings, &clips[index], &mut on_frame, &cancel)
+                {
+                    cancel.cancel();
+                    if let Ok(mut failed) = failed.lock() {
+                        failed.get_or_insert(Error::Scene { scene: index, source });
+                    }
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            for _ in 0..self.at_a_time.clamp(1, clips.len().max(1)) {
+                threads.spawn(work);
+            }
+        });
+        match failed.into_inner() {
+            Ok(Some(error)) => Err(error),
+            _ => Ok(clips),
+        }
+    }
+}
