@@ -109,7 +109,9 @@ fn read(file: &Path) -> anyhow::Result<Description> {
             anyhow::anyhow!("{} is no sound description:\n  {}", file.display(), told.join("\n  "))
         });
     }
-    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // A script without a title has its file's name.
+    let name =
+        file.file_stem().map(|name| name.to_string_lossy().replace(['-', '_'], " ")).unwrap_or_default();
     let request = planner::Request { topic: &name, context: None, script: Some(&text), title: None };
     let plan = planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
     Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })

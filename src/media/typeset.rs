@@ -49,6 +49,8 @@ pub struct RgbaPage {
 
 /// Pages on which something grows, after the one on which it begins.
 const GROWTH_PAGES: u32 = 24;
+/// How high charts and figures are beside other blocks.
+const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 /// How long the words of a timeline may be for its items to stand beside each other.
 const WIDE_ITEM_CHARACTERS: usize = 60;
 
@@ -77,7 +79,8 @@ pub fn source(scene: &Scene, look: &Look) -> String {
         Layout::Closing => "closing",
     };
     let mut text = String::from("#import \"theme.typ\": *\n\n#let t = (\n");
-    text.push_str(&look_source(look));
+    let drawings = if scene.blocks.len() > 1 { DRAWING_BESIDE_OTHERS } else { 1.0 };
+    text.push_str(&look_source(look, drawings));
     text.push_str(")\n\n#scene(t,\n");
     text.push_str(&format!("  layout: {},\n", literal(layout)));
     text.push_str(&format!("  title: {},\n", literal(&breakable(&scene.title))));
@@ -94,8 +97,8 @@ pub fn source(scene: &Scene, look: &Look) -> String {
     text
 }
 
-/// The colours, fonts and lengths of the look, as entries of a dictionary.
-fn look_source(look: &Look) -> String {
+/// The colours, fonts and lengths of the look, as entries of a dictionary. `drawings` scales charts and figures.
+fn look_source(look: &Look, drawings: f64) -> String {
     let style = look.style();
     let mut text = String::new();
     let mut entry = |name: &str, value: String| text.push_str(&format!("  {name}: {value},\n"));
@@ -137,8 +140,8 @@ fn look_source(look: &Look) -> String {
         ("title-height", page.title_height),
         ("content-top", page.content_top()),
         ("content-height", page.height - page.content_top() - page.foot),
-        ("chart-height", page.chart_height),
-        ("figure-height", page.chart_height * 1.15),
+        ("chart-height", page.chart_height * drawings),
+        ("figure-height", page.chart_height * 1.15 * drawings),
         ("least-code", if look.aspect == Aspect::Wide { 24.0 } else { 30.0 }),
     ] {
         entry(name, format!("{points}pt"));

@@ -3,7 +3,7 @@
 //! These are estimates of a 1920x1080 page, made without typesetting, so that planning stays pure and
 //! fast. They err towards too tall: a scene that ends early looks better than one that overflows.
 
-use crate::media::scene::Block;
+use crate::media::scene::{Block, TimelineItem};
 
 /// Pixels between a content scene's heading and the bottom margin.
 pub(super) const PAGE_HEIGHT_PX: u32 = 1080 - 2 * 90 - 160;
@@ -23,6 +23,9 @@ const CODE_PADDING_PX: u32 = 32;
 const FORMULA_PX: u32 = 120;
 const CELL_PADDING_PX: u32 = 16;
 const GAP_PX: u32 = 24;
+const COUNTER_PX: u32 = 150;
+/// A chart or a figure beside other blocks.
+const DRAWING_PX: u32 = 400;
 
 /// Pixels a block takes in height, its gap included.
 pub(super) fn block_height_px(block: &Block) -> u32 {
@@ -37,19 +40,25 @@ pub(super) fn block_height_px(block: &Block) -> u32 {
         Block::Definition { term, text } => {
             text_height_px(term, ITEM_COLUMNS) + text_height_px(&text.to_plain(), ITEM_COLUMNS) + 3 * GAP_PX
         }
-        Block::Timeline { items } => TEXT_LINE_PX * pixels(2 * items.len()),
+        Block::Timeline { items } => {
+            let height = |text: &str| text_height_px(text, ITEM_COLUMNS);
+            let item = |item: &TimelineItem| {
+                height(&item.title) + if item.text.is_empty() { 0 } else { height(&item.text) } + GAP_PX
+            };
+            items.iter().map(item).sum::<u32>().saturating_sub(GAP_PX)
+        }
         Block::Comparison { left, right } => {
             TEXT_LINE_PX * pixels(2 + left.points.len().max(right.points.len()))
         }
         Block::Derivation { formulas } => FORMULA_PX * pixels(formulas.len()),
-        Block::Counter { .. } => 3 * TEXT_LINE_PX + GAP_PX,
+        Block::Counter { label, .. } => COUNTER_PX + if label.is_empty() { 0 } else { TEXT_LINE_PX },
         Block::Flow { nodes, .. } => 3 * TEXT_LINE_PX * pixels(nodes.len().div_ceil(4)),
-        // They take all the room that there is.
+        // They are drawn smaller beside others.
         Block::Chart { .. }
         | Block::Scatter { .. }
         | Block::Plot { .. }
         | Block::Figure { .. }
-        | Block::Image { .. } => PAGE_HEIGHT_PX - GAP_PX,
+        | Block::Image { .. } => DRAWING_PX,
         Block::Table { header, rows } => std::iter::once(header).chain(rows).map(|row| row_px(row)).sum(),
     };
     content + GAP_PX

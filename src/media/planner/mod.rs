@@ -2,23 +2,28 @@
 //!
 //! A script is read into sections (`markdown`), each divided into units of one sentence, item, quotation,
 //! table or listing (`units`), without any of it being changed. The cards take theirs (`cards`), the rest
-//! is made to fit (`budget`) and divided over pages (`pages`), and every page becomes a scene.
+//! is made to fit (`budget`) and divided over pages (`pages`), and every page becomes a scene. Last, each page
+//! shows what it says in few words and in pictures (`staging`).
 //!
-//! Invariants: what [`validate`] checks; what is shown and spoken is the script's own text, in its order;
-//! the same request always gives the same plan. Deliberately absent: any understanding of what the text
-//! means, any summary in words of our own, and any markup but Markdown's.
+//! Invariants: what [`validate`] checks; what is spoken is the script's own text, in its order, and what is shown
+//! is part of it; the same request always gives the same plan. Deliberately absent: any understanding of what
+//! the text means, any summary in words of our own, and any markup but Markdown's and Mermaid's flowcharts.
 
 mod budget;
 mod capacity;
 mod cards;
+mod condense;
 mod document;
 mod formulas;
 mod headings;
 mod listing;
 mod markdown;
+mod mermaid;
+mod numbers;
 mod pages;
 mod sentences;
 mod speech;
+mod staging;
 mod tables;
 mod units;
 mod validate;
@@ -90,7 +95,8 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let mut scenes = vec![opening];
     for chapter in &chapters {
         let pages = pages::paginate(&chapter.units);
-        scenes.extend(pages.into_iter().map(|page| content(&chapter.heading, &chapter.units[page])));
+        let page = |page| staging::stage(content(&chapter.heading, &chapter.units[page]));
+        scenes.extend(pages.into_iter().map(page));
     }
     scenes.push(closing);
     debug_assert_eq!(validate(&scenes), vec![]);

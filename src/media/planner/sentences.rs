@@ -213,7 +213,7 @@ fn trimmed(plain: &str, range: Range<usize>) -> Range<usize> {
 }
 
 /// Cuts a text along ascending byte ranges, in one pass over its spans.
-fn slices(text: &RichText, ranges: &[Range<usize>]) -> Vec<RichText> {
+pub(super) fn slices(text: &RichText, ranges: &[Range<usize>]) -> Vec<RichText> {
     let mut cut = Vec::with_capacity(ranges.len());
     let (mut index, mut span_start) = (0, 0);
     for range in ranges {

@@ -91,6 +91,12 @@ pub(super) fn class(word: &str) -> Class {
     if is_adverb || is_contraction { Class::Other } else { Class::Content }
 }
 
+/// Whether a lower-case word is one of the common verbs.
+pub(super) fn is_verb(word: &str) -> bool {
+    static VERB_SET: LazyLock<std::collections::HashSet<&str>> = LazyLock::new(|| VERBS.split(' ').collect());
+    VERB_SET.contains(word)
+}
+
 /// Words that agree with one thing only, so that a plural-looking word after its noun is a verb.
 pub(super) fn is_singular(determiner: &str) -> bool {
     matches!(determiner, "a" | "an" | "every" | "each")

@@ -1,0 +1,466 @@
+//! What a page shows while its sentences are spoken: few words, and pictures where the text has their content.
+//!
+//! Pages come with a block for every sentence. Here sentences become bullets of at most eight words, and some
+//! become what they describe: a definition, steps, a comparison, a chart or a number. Nothing spoken changes.
+
+use crate::media::scene::{
+    Block, ChartKind, ComparisonSide, Layout, Number, Reveal, RichText, Scene, Series, SpanStyle,
+    TimelineItem,
+};
+
+use super::capacity::{PAGE_HEIGHT_PX, block_height_px};
+use super::condense::{MOST_WORDS, capitalized, condensed, condensed_plain, statement, word_count};
+use super::mermaid;
+use super::numbers::{Quantity, quantities};
+use super::words::stem;
+
+/// Words with which steps begin.
+const STEP_WORDS: &[&str] = &[
+    "first",
+    "firstly",
+    "second",
+    "secondly",
+    "third",
+    "thirdly",
+    "then",
+    "next",
+    "after that",
+    "finally",
+    "lastly",
+];
+const FEWEST_STEPS: usize = 3;
+const MOST_STEPS: usize = 7;
+/// A lone sentence of this many words is shown whole.
+const WHOLE_WORDS: usize = 16;
+/// Blocks beside a number that fills half the page, at most.
+const MOST_BESIDE_COUNTER: usize = 3;
+/// Parts in which code appears at most.
+const MOST_GROUPS: usize = 4;
+
+/// The page with its blocks as they are shown.
+pub(super) fn stage(scene: Scene) -> Scene {
+    if scene.layout != Layout::Content {
+        return scene;
+    }
+    let mut stage = Stage { shown: vec![], places: vec![], scene };
+    while stage.places.len() < stage.scene.blocks.len() {
+        let from = stage.places.len();
+        let _staged = stage.flow(from)
+            || stage.numbered(from)
+            || stage.steps(from)
+            || stage.comparison(from)
+            || stage.line(from)
+            || stage.definition(from)
+            || stage.counter(from)
+            || stage.as_it_is(from);
+    }
+    stage.finish()
+}
+
+struct Stage {
+    scene: Scene,
+    shown: Vec<Block>,
+    /// Where each of the scene's blocks went: a block that is shown, and its part. `None`: it is only spoken.
+    places: Vec<Option<(usize, Option<usize>)>>,
+}
+
+impl Stage {
+    /// The text of a sentence or an item.
+    fn text(&self, block: usize) -> Option<&RichText> {
+        match self.scene.blocks.get(block)? {
+            Block::Paragraph { text } | Block::Bullet { text } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn plain(&self, block: usize) -> Option<String> {
+        self.text(block).map(RichText::to_plain)
+    }
+
+    /// The plain texts from a block on, as long as there are any.
+    fn run(&self, from: usize) -> Vec<String> {
+        (from..self.scene.blocks.len()).map_while(|block| self.plain(block)).collect()
+    }
+
+    /// Shows one block for several, each as a part of it.
+    fn show_parts(&mut self, block: Block, count: usize) -> bool {
+        let index = self.shown.len();
+        self.places.extend((0..count).map(|part| Some((index, Some(part)))));
+        self.shown.push(block);
+        true
+    }
+
+    fn show(&mut self, block: Block) -> bool {
+        self.places.push(Some((self.shown.len(), None)));
+        self.shown.push(block);
+        true
+    }
+
+    /// Whether the page has room for a block in place of some.
+    fn has_room_for(&self, block: &Block, from: usize, count: usize) -> bool {
+        let others = self.shown.iter().chain(&self.scene.blocks[from + count..]);
+        others.chain([block]).map(block_height_px).sum::<u32>() <= PAGE_HEIGHT_PX
+    }
+
+    fn flow(&mut self, from: usize) -> bool {
+        let Block::Code { language, text, .. } = &self.scene.blocks[from] else { return false };
+        if language.as_deref() != Some("mermaid") {
+            return false;
+        }
+        let Some(flow) = mermaid::read(text) else { return false };
+        self.has_room_for(&flow, from, 1) && self.show(flow)
+    }
+
+    fn numbered(&mut self, from: usize) -> bool {
+        let items: Vec<TimelineItem> = self.scene.blocks[from..]
+            .iter()
+            .map_while(|block| match block {
+                Block::Numbered { text, .. } => Some(item(&text.to_plain())),
+                _ => None,
+            })
+            .collect();
+        let begins_at_one = matches!(self.scene.blocks[from], Block::Numbered { number: 1, .. });
+        let count = items.len();
+        begins_at_one
+            && (2..=MOST_STEPS).contains(&count)
+            && self.show_parts(Block::Timeline { items }, count)
+    }
+
+    fn steps(&mut self, from: usize) -> bool {
+        let run = self.run(from);
+        let begins = |text: &String| {
+            run.first() == Some(text) && step_word(text).is_some_and(|word| word.starts_with("first"))
+        };
+        let steps: Vec<&String> = run
+            .iter()
+            .take_while(|text| begins(text) || step_word(text).is_some_and(|word| !word.starts_with("first")))
+            .collect();
+        let count = steps.len();
+        if !(FEWEST_STEPS..=MOST_STEPS).contains(&count) || !begins(&run[0]) {
+            return false;
+        }
+        let items = steps.into_iter().map(|text| item(text)).collect();
+        self.show_parts(Block::Timeline { items }, count)
+    }
+
+    /// "A versus B …", then a sentence for each.
+    fn comparison(&mut self, from: usize) -> bool {
+        let run = self.run(from);
+        let [named, first, second, ..] = &run[..] else { return false };
+        let Some((left, right)) = versus(named) else { return false };
+        let side = |title: String, text: &str| ComparisonSide {
+            title,
+            points: vec![RichText::plain(condensed_plain(text))],
+        };
+        let comparison = Block::Comparison { left: side(left, first), right: side(right, second) };
+        if !self.has_room_for(&comparison, from, 3) {
+            return false;
+        }
+        self.places.push(None);
+        self.show_parts(comparison, 2)
+    }
+
+    /// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".
+    fn line(&mut self, from: usize) -> bool {
+        let run = self.run(from);
+        let pairs: Vec<(Quantity, Quantity)> = run.iter().map_while(|text| pair(text)).collect();
+        let Some((first_x, first_y)) = pairs.first() else { return false };
+        let same = |(x, y): &&(Quantity, Quantity)| {
+            stem(x.kind()) == stem(first_x.kind()) && stem(y.kind()) == stem(first_y.kind())
+        };
+        let count = pairs.iter().take_while(same).count();
+        let rises = pairs[..count].windows(2).all(|pair| pair[0].0.value < pair[1].0.value);
+        if count < 2 || !rises || first_x.kind().is_empty() || first_y.kind().is_empty() {
+            return false;
+        }
+        let values = pairs[..count].iter().filter_map(|(_, y)| Number::new(y.value)).collect::<Vec<_>>();
+        let labels = pairs[..count].iter().map(|(x, _)| format!("{} {}", whole(x.value), x.kind())).collect();
+        let chart = if count == 2 { ChartKind::Bar } else { ChartKind::Line };
+        let series = vec![Series { name: String::new(), values }];
+        let chart = Block::Chart { chart, unit: first_y.unit.clone(), labels, series };
+        if !self.has_room_for(&chart, from, count) {
+            return false;
+        }
+        self.show(chart);
+        self.places.extend((1..count).map(|_| None));
+        true
+    }
+
+    fn definition(&mut self, from: usize) -> bool {
+        let Some(text) = self.plain(from) else { return false };
+        let Some((term, meaning)) = defined(&text) else { return false };
+        let definition = Block::Definition { term, text: RichText::plain(meaning) };
+        self.has_room_for(&definition, from, 1) && self.show(definition)
+    }
+
+    fn counter(&mut self, from: usize) -> bool {
+        let counters = self.shown.iter().filter(|block| matches!(block, Block::Counter { .. })).count();
+        if counters > 0 || self.scene.blocks.len() > MOST_BESIDE_COUNTER + 1 {
+            return false;
+        }
+        let Some(text) =
+            self.text(from).filter(|text| text.0.iter().all(|span| span.style != SpanStyle::Code))
+        else {
+            return false;
+        };
+        let plain = text.to_plain();
+        let main = statement(&plain);
+        let telling: Vec<Quantity> = quantities(&plain)
+            .into_iter()
+            .filter(|found| found.is_telling() && main.contains(&found.range.start))
+            .collect();
+        let [quantity] = &telling[..] else { return false };
+        let Some(value) = Number::new(quantity.value) else { return false };
+        let before = plain[main.start..quantity.range.start].trim();
+        let label =
+            if word_count(before) >= 3 { capitalized(before.trim_end_matches('$')) } else { String::new() };
+        let unit = match quantity.unit.as_str() {
+            "percent" => "%".to_owned(),
+            unit => unit.to_owned(),
+        };
+        let (decimals, prefix) = (quantity.decimals, quantity.prefix.clone());
+        let counter = Block::Counter { value, decimals, prefix, unit, label };
+        self.has_room_for(&counter, from, 1) && self.show(counter)
+    }
+
+    fn as_it_is(&mut self, from: usize) -> bool {
+        let alone = self.scene.blocks.len() == 1;
+        let block = match &self.scene.blocks[from] {
+            Block::Paragraph { text } if alone && word_count(&text.to_plain()) <= WHOLE_WORDS => {
+                Block::Paragraph { text: text.clone() }
+            }
+            // A heading that ran into this page stays one.
+            Block::Paragraph { text } if text.0.iter().all(|span| span.style == SpanStyle::Strong) => {
+                Block::Paragraph { text: text.clone() }
+            }
+            Block::Paragraph { text } | Block::Bullet { text } => Block::Bullet { text: condensed(text) },
+            Block::Numbered { number, text } => Block::Numbered { number: *number, text: condensed(text) },
+            other => other.clone(),
+        };
+        self.show(block)
+    }
+
+    fn finish(self) -> Scene {
+        let Self { mut scene, shown, places } = self;
+        for step in &mut scene.steps {
+            let reveals = step.reveals.iter().filter_map(|reveal| {
+                let (block, part) = places.get(reveal.block).copied().flatten()?;
+                Some(Reveal { block, part: part.or(reveal.part) })
+            });
+            step.reveals = reveals.collect();
+        }
+        scene.blocks = shown;
+        scene.title = shortened(&scene.title);
+        reveal_code_in_groups(&mut scene);
+        scene
+    }
+}
+
+/// A heading in at most eight words.
+fn shortened(title: &str) -> String {
+    if word_count(title) <= MOST_WORDS { title.to_owned() } else { condensed_plain(title) }
+}
+
+/// Code beside several sentences appears in as many groups of lines, one with each.
+fn reveal_code_in_groups(scene: &mut Scene) {
+    let whole: Vec<usize> = scene.steps.first().map_or(vec![], |step| {
+        step.reveals.iter().filter(|reveal| reveal.part.is_none()).map(|reveal| reveal.block).collect()
+    });
+    let groups_wanted = scene.steps.len().min(MOST_GROUPS);
+    for index in whole {
+        let Some(Block::Code { text, groups, .. }) = scene.blocks.get_mut(index) else { continue };
+        let lengths = group_lengths(text, groups_wanted);
+        if lengths.len() < 2 {
+            continue;
+        }
+        let count = lengths.len();
+        *groups = lengths;
+        for (part, step) in scene.steps.iter_mut().take(count).enumerate() {
+            step.reveals.retain(|reveal| reveal.block != index);
+            step.reveals.push(Reveal { block: index, part: Some(part) });
+        }
+    }
+}
+
+/// Lines of each group: of similar size, ending where the next line goes back to the left or a line is blank.
+fn group_lengths(text: &str, wanted: usize) -> Vec<u32> {
+    let lines: Vec<&str> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let wanted = wanted.min(lines.len() / 2).max(1);
+    let mut lengths = vec![];
+    let mut from = 0;
+    for group in 0..wanted.saturating_sub(1) {
+        let ideal = lines.len() * (group + 1) / wanted;
+        let near = (from + 1).max(ideal.saturating_sub(2))..(ideal + 3).min(lines.len());
+        // The best place is before a line that stands as far left as possible.
+        let cut = near.min_by_key(|at| {
+            (indent(lines[*at]) + usize::from(!lines[at - 1].trim().is_empty()), at.abs_diff(ideal))
+        });
+        let Some(cut) = cut else { break };
+        lengths.push((cut - from) as u32);
+        from = cut;
+    }
+    if from < lines.len() {
+        lengths.push((lines.len() - from) as u32);
+    }
+    lengths
+}
+
+/// A step without the word that counts it.
+fn item(text: &str) -> TimelineItem {
+    let rest = step_word(text).map_or(text, |word| text[word.len()..].trim_start_matches([',', ' ']));
+    TimelineItem { title: capitalized(&condensed_plain(rest)), text: String::new() }
+}
+
+/// The word that makes a sentence a step.
+fn step_word(text: &str) -> Option<String> {
+    let lower = text.get(..14.min(text.len())).unwrap_or(text).to_lowercase();
+    let lower = if lower.is_ascii() { lower } else { return None };
+    let found = STEP_WORDS
+        .iter()
+        .find(|word| lower.strip_prefix(**word).is_some_and(|rest| rest.starts_with([' ', ','])));
+    found.map(|word| (*word).to_owned())
+}
+
+/// The two things of "A versus B is …".
+fn versus(text: &str) -> Option<(String, String)> {
+    const MOST: usize = 4;
+    let (left, right) = [" versus ", " vs. ", " vs "].iter().find_map(|word| text.split_once(word))?;
+    let right: Vec<&str> = right
+        .split(' ')
+        .take_while(|word| {
+            let bare = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+            !matches!(
+                super::words::class(&bare),
+                super::words::Class::Copula | super::words::Class::Preposition
+            ) && !super::words::is_verb(&bare)
+        })
+        .collect();
+    let right = right.join(" ");
+    let fits = |side: &str| (1..=MOST).contains(&word_count(side));
+    let bare = |side: &str| capitalized(side.trim_matches(|c: char| !c.is_alphanumeric()));
+    (fits(left) && fits(&right)).then(|| (bare(left), bare(&right)))
+}
+
+/// What a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
+fn defined(text: &str) -> Option<(String, String)> {
+    const MOST_TERM_WORDS: usize = 4;
+    const MOST_MEANING_WORDS: usize = 24;
+    let bare = |term: &str| {
+        let term = term.trim().trim_end_matches(['.', ',']);
+        let term = ["a ", "an ", "the ", "A ", "An ", "The "]
+            .iter()
+            .find_map(|article| term.strip_prefix(article))
+            .unwrap_or(term);
+        capitalized(term)
+    };
+    let fits = |term: &str, meaning: &str| {
+        (1..=MOST_TERM_WORDS).contains(&word_count(term))
+            && (3..=MOST_MEANING_WORDS).contains(&word_count(meaning))
+    };
+    let named =
+        ["Definition: ", "definition: ", "DEFINITION: "].iter().find_map(|word| text.strip_prefix(word));
+    if let Some(rest) = named {
+        let (term, meaning) = [" is ", " are ", " means "].iter().find_map(|verb| rest.split_once(verb))?;
+        return fits(term, meaning).then(|| (bare(term), capitalized(meaning)));
+    }
+    let (meaning, rest) = [" is called ", " are called "].iter().find_map(|verb| text.split_once(verb))?;
+    let term = rest.split([',', ';', '.']).next().unwrap_or(rest);
+    fits(term, meaning).then(|| (bare(term), capitalized(meaning)))
+}
+
+/// Exactly two quantities of different kinds.
+fn pair(text: &str) -> Option<(Quantity, Quantity)> {
+    let [x, y] = <[Quantity; 2]>::try_from(quantities(text)).ok()?;
+    (!x.kind().is_empty() && x.kind() != y.kind()).then_some((x, y))
+}
+
+fn whole(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { value.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::planner::{Request, plan};
+
+    /// The blocks of the content scenes of a script.
+    fn blocks(script: &str) -> Vec<Block> {
+        let request = Request { topic: "Topic", context: None, script: Some(script), title: None };
+        let scenes = plan(&request).unwrap().scenes;
+        scenes
+            .into_iter()
+            .filter(|scene| scene.layout == Layout::Content)
+            .flat_map(|scene| scene.blocks)
+            .collect()
+    }
+
+    #[test]
+    fn steps_become_a_timeline() {
+        let script = "## Charging\n\nFirst, the charger pulls electrons out. Then ions leave the cathode. \
+                      Finally they slip into the graphite. It is done. That is all.";
+        let Block::Timeline { items } = &blocks(script)[0] else { panic!("{:?}", blocks(script)) };
+        let titles: Vec<&str> = items.iter().map(|item| item.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            ["The charger pulls electrons out", "Ions leave the cathode", "They slip into the graphite"]
+        );
+        let list = blocks("## How\n\n1. Keep it cool\n2. Charge slowly\n\nThat is all there is. Really.");
+        assert!(matches!(&list[0], Block::Timeline { items } if items.len() == 2), "{list:?}");
+    }
+
+    #[test]
+    fn two_things_become_a_comparison() {
+        let script = "## Choice\n\nEnergy versus life is the choice. NMC carries you further. LFP lasts longer, and it \
+                      needs no cobalt. So it is. Really.";
+        let Block::Comparison { left, right } = &blocks(script)[0] else { panic!("{:?}", blocks(script)) };
+        assert_eq!((left.title.as_str(), right.title.as_str()), ("Energy", "Life"));
+        assert_eq!(right.points[0].to_plain(), "LFP lasts longer, and it needs no cobalt");
+    }
+
+    #[test]
+    fn definitions_numbers_and_series_are_shown_as_such() {
+        let definition =
+            &blocks("## Words\n\nDefinition: an ion is an atom that lost electrons. It moves. It stays.")[0];
+        assert!(matches!(definition, Block::Definition { term, .. } if term == "Ion"), "{definition:?}");
+        let called =
+            &blocks("## Words\n\nThe longest side is called the hypotenuse, always. It is long. Very.")[0];
+        assert!(matches!(called, Block::Definition { term, .. } if term == "Hypotenuse"), "{called:?}");
+        let counter = &blocks("## Size\n\nThat is 240,000 events a month, or so. It grows. It stays.")[0];
+        assert!(
+            matches!(counter, Block::Counter { value, unit, .. } if value.get() == 240_000.0 && unit == "events a month")
+        );
+        let script = "## Age\n\nAfter 500 cycles it holds 85 percent. After 1000 cycles it holds 70 percent. It ages. So it is.";
+        let chart = &blocks(script)[0];
+        assert!(
+            matches!(chart, Block::Chart { labels, .. } if labels == &["500 cycles", "1000 cycles"]),
+            "{chart:?}"
+        );
+    }
+
+    #[test]
+    fn code_appears_in_groups_with_the_lines_about_it() {
+        let script = "## Code\n\nIt begins. It goes on.\n\n```python\nimport os\n\ndef f():\n    return 1\n\nprint(f())\n```\n\nThe end.";
+        let blocks = blocks(script);
+        let groups = blocks.iter().find_map(|block| match block {
+            Block::Code { groups, .. } => Some(groups.clone()),
+            _ => None,
+        });
+        assert_eq!(groups, Some(vec![2, 4]));
+    }
+
+    #[test]
+    fn every_bullet_has_eight_words_at_most() {
+        for script in [
+            include_str!("../../../tests/fixtures/scripts/reference-180s.md"),
+            include_str!("../../../tests/fixtures/scripts/event-sourcing.md"),
+            include_str!("../../../tests/fixtures/scripts/pythagoras.txt"),
+        ] {
+            for block in blocks(script) {
+                if let Block::Bullet { text } = block {
+                    assert!((1..=MOST_WORDS).contains(&word_count(&text.to_plain())), "{text:?}");
+                }
+            }
+        }
+    }
+}
