@@ -91,6 +91,62 @@ pub async fn get_thumbnail(req: &mut Request, depot: &mut Depot, res: &mut Respo
     serve(req, res, served).await
 }
 
+/// The captions, as WebVTT
+///
+/// What is said, in captions of at most 42 characters by 2 lines. 404 when the job was asked for without subtitles.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_captions_vtt",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
+    responses((status_code = 200, description = "The captions", content_type = "text/vtt"),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_captions_vtt(
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    captions(req, depot, res, FileRole::CaptionsVtt, "vtt", "text/vtt; charset=utf-8").await
+}
+
+/// The captions, as SubRip
+///
+/// What is said, in captions of at most 42 characters by 2 lines. 404 when the job was asked for without subtitles.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_captions_srt",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
+    responses((status_code = 200, description = "The captions", content_type = "application/x-subrip"),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_captions_srt(
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    captions(req, depot, res, FileRole::CaptionsSrt, "srt", "application/x-subrip; charset=utf-8").await
+}
+
+async fn captions(
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+    role: FileRole,
+    extension: &str,
+    content_type: &'static str,
+) -> Result<(), Problem> {
+    let (view, path, file) = stored(req, depot, role).await?;
+    let disposition = format!("inline; filename=\"{}.{extension}\"", file_name(&view.topic));
+    serve(
+        req,
+        res,
+        Served { path, file: &file, content_type, disposition, cache_control: "private, max-age=3600" },
+    )
+    .await
+}
+
 /// Where a completed job's file is.
 async fn stored(
     req: &Request,

@@ -13,6 +13,7 @@ use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
 use crate::events::job::FileRole;
+use crate::media::captions::{self, Chapter};
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
 
@@ -29,7 +30,9 @@ pub struct MetadataAnswer {
     /// Empty while videos are stored locally.
     pub s3_keys: Vec<String>,
     pub technical_metadata: serde_json::Value,
-    pub chapters: Vec<serde_json::Value>,
+    pub chapters: Vec<ChapterDetails>,
+    /// Where the captions are, by format; empty for a job without subtitles.
+    pub captions: BTreeMap<String, String>,
     pub processing: ProcessingDetails,
 }
 
@@ -53,6 +56,21 @@ pub struct VideoDetails {
     /// Bits per second.
     pub bitrate: u64,
     pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChapterDetails {
+    pub title: String,
+    /// Seconds from the beginning.
+    pub start: f64,
+    pub end: f64,
+}
+
+impl ChapterDetails {
+    fn of(chapter: &Chapter) -> Self {
+        let seconds = |ms: u64| ms as f64 / 1000.0;
+        Self { title: chapter.title.clone(), start: seconds(chapter.start_ms), end: seconds(chapter.end_ms) }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,10 +109,14 @@ pub async fn get_video_metadata(
     let video =
         state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
     let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
-    Ok(Json(answer(&view, video, logs)))
+    let job = state.executor.load(view.job_id).await?.into_job();
+    let told =
+        job.scenes.iter().filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)));
+    let chapters = captions::chapters(told);
+    Ok(Json(answer(&view, video, logs, &chapters)))
 }
 
-fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>) -> MetadataAnswer {
+fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chapter]) -> MetadataAnswer {
     let base = format!("/api/v1/videos/jobs/{}", view.job_id);
     let download_url = format!("{base}/download");
     let streaming_url = format!("{download_url}?inline=true");
@@ -108,6 +130,12 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>) -> MetadataAnswe
         .into_iter()
         .filter(|(role, _)| has(*role))
         .map(|(_, size)| format!("{base}/thumbnail?size={size}"))
+        .collect();
+    let formats = [(FileRole::CaptionsVtt, "vtt"), (FileRole::CaptionsSrt, "srt")];
+    let captions = formats
+        .into_iter()
+        .filter(|(role, _)| has(*role))
+        .map(|(_, format)| (format.to_owned(), format!("{base}/captions.{format}")))
         .collect();
     let digests: BTreeMap<String, &str> =
         row.files.iter().map(|file| (file.key.clone(), file.blake3.as_str())).collect();
@@ -135,7 +163,8 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>) -> MetadataAnswe
         streaming_info: serde_json::json!({ "fast_start": true, "supports_ranges": true, "format": "mp4" }),
         s3_keys: vec![],
         technical_metadata,
-        chapters: vec![],
+        captions,
+        chapters: chapters.iter().map(ChapterDetails::of).collect(),
         processing: ProcessingDetails {
             stages: row.stages.into_iter().map(details).collect(),
             logs: logs.into_iter().map(LogLineAnswer::of).collect(),

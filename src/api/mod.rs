@@ -80,6 +80,16 @@ fn protected() -> Router {
                 .get(files::get_thumbnail)
                 .head(files::get_thumbnail),
         )
+        .push(
+            Router::with_path("videos/jobs/{job_id}/captions.vtt")
+                .get(files::get_captions_vtt)
+                .head(files::get_captions_vtt),
+        )
+        .push(
+            Router::with_path("videos/jobs/{job_id}/captions.srt")
+                .get(files::get_captions_srt)
+                .head(files::get_captions_srt),
+        )
         .push(Router::with_path("jobs").get(jobs::list_jobs))
         .push(Router::with_path("jobs/{job_id}/events").get(jobs::list_job_events))
         .push(Router::with_path("jobs/{job_id}/logs").get(jobs::list_job_logs))

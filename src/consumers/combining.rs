@@ -9,7 +9,8 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
 use crate::events::Stage;
 use crate::events::job::{Clip, Thumbnail, ThumbnailSize};
-use crate::media::combine;
+use crate::media::captions;
+use crate::media::combine::{self, Labels};
 use crate::media::thumbnails;
 
 pub struct Combining;
@@ -38,10 +39,19 @@ fn join(task: &Task) -> Result<Clip, StageError> {
     };
     let parts: Vec<PathBuf> = task.job.scenes.iter().map(clip).collect::<Result<_, StageError>>()?;
     let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
+    let told = || {
+        task.job
+            .scenes
+            .iter()
+            .filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)))
+    };
+    let chapters = captions::chapters(told());
+    let captions = if task.request()?.enable_subtitles { captions::captions(told()) } else { vec![] };
+    let labels = Labels { title, chapters: &chapters, captions: &captions };
     let file = "video.mp4".to_owned();
     let mut on_progress = |done, total| task.progress.report(done, total);
     let combined =
-        combine::combine(&parts, title, &task.workspace.path(&file), &mut on_progress, &task.cancel)
+        combine::combine(&parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
             .map_err(cannot_combine)?;
     Ok(Clip { file, frames: combined.frames, duration_ms: combined.duration_ms, bytes: combined.bytes })
 }

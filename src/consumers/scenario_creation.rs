@@ -1,6 +1,8 @@
 //! `scenario_creation`: every line is spoken and measured. The measured durations are the only clock
 //! of what follows.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -9,6 +11,7 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::NarratedScene;
+use crate::media::loudness::{self, Meter};
 use crate::media::narration::{self, Pcm, Voice};
 use crate::media::timeline;
 
@@ -33,6 +36,7 @@ impl StageHandler for ScenarioCreation {
         let total = task.job.scenes.iter().map(|scene| scene.description.steps.len() as u64).sum();
         let mut narrated = Vec::with_capacity(task.job.scenes.len());
         let mut done = 0;
+        let mut meter = Meter::new().map_err(cannot_measure)?;
         for (scene, state) in (0..).zip(&task.job.scenes) {
             let lines: Vec<String> =
                 state.description.steps.iter().map(|step| step.narration.clone()).collect();
@@ -42,9 +46,16 @@ impl StageHandler for ScenarioCreation {
             let narration = format!("narration/{scene:02}.wav");
             let path = task.workspace.path(&narration);
             let mixed = timeline::mix(&timeline, &spoken);
+            meter.add(&mixed).map_err(cannot_measure)?;
             blocking(move || timeline::write_wav(&path, &mixed).map_err(cannot_write)).await?;
             narrated.push(NarratedScene { scene, narration, timeline });
             task.progress.report(done, total);
+        }
+        // All scenes of a voice get the same gain: how it speaks is its own.
+        let gain = meter.gain();
+        for scene in &narrated {
+            let path = task.workspace.path(&scene.narration);
+            blocking(move || amplify(&path, gain)).await?;
         }
         let voice =
             format!("espeak-ng {} at {} words a minute", self.voice.name, self.voice.words_per_minute);
@@ -62,6 +73,17 @@ impl ScenarioCreation {
             .await
             .map_err(cannot_speak)
     }
+}
+
+fn amplify(path: &Path, gain: f64) -> Result<(), StageError> {
+    let mut sound = timeline::read_wav(path).map_err(cannot_write)?;
+    loudness::amplify(&mut sound, gain);
+    timeline::write_wav(path, &sound).map_err(cannot_write)
+}
+
+fn cannot_measure(error: ebur128::Error) -> StageError {
+    StageError::retryable("NARRATION_FAILED", "the loudness of the narration cannot be measured")
+        .because(error)
 }
 
 fn cannot_speak(error: narration::Error) -> StageError {

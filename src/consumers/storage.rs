@@ -9,6 +9,9 @@ use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::{FileRole, StorageTarget, VideoFacts};
 use crate::ids::JobId;
+use crate::media::captions;
+use crate::media::encoder::KEY_FRAME_EVERY_SECONDS;
+use crate::media::gate::{self, Allowed};
 use crate::media::probe::{self, Promise};
 use crate::storage::{Error, LocalStorage};
 
@@ -53,7 +56,8 @@ fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
         StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
     })?;
     let (width, height) = request.dimensions();
-    let mismatches = probe::check(&facts, &Promise { duration_ms, width, height, fps: request.fps });
+    let mut mismatches = probe::check(&facts, &Promise { duration_ms, width, height, fps: request.fps });
+    mismatches.extend(look_and_listen(task, &clip.file)?);
     if !mismatches.is_empty() {
         let message = format!("the finished video is not what was planned: {}", mismatches.join("; "));
         return Err(StageError::retryable("VIDEO_MISMATCH", message));
@@ -71,15 +75,59 @@ fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
     })
 }
 
+/// What a viewer would notice.
+fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
+    let timelines = || task.job.scenes.iter().filter_map(|scene| Some(&scene.narrated.as_ref()?.timeline));
+    let fps = f64::from(task.request()?.fps);
+    let longest = timelines().flat_map(|timeline| &timeline.steps).map(|step| step.frames).max().unwrap_or(0);
+    let allowed = Allowed {
+        pictures: timelines().map(|timeline| u64::from(timeline.frames)).sum(),
+        longest_hold: f64::from(longest) / fps,
+        key_frame_every: f64::from(KEY_FRAME_EVERY_SECONDS),
+    };
+    let found = gate::inspect(&task.workspace.path(file)).map_err(|error| {
+        StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be decoded").because(error)
+    })?;
+    Ok(gate::faults(&found, &allowed))
+}
+
+/// The captions as files of their own.
+fn write_captions(task: &Task) -> Result<Vec<(FileRole, String)>, StageError> {
+    if !task.request()?.enable_subtitles {
+        return Ok(vec![]);
+    }
+    let told = task
+        .job
+        .scenes
+        .iter()
+        .filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)));
+    let captions = captions::captions(told);
+    let texts = [
+        (FileRole::CaptionsVtt, "captions.vtt", captions::web_vtt(&captions)),
+        (FileRole::CaptionsSrt, "captions.srt", captions::sub_rip(&captions)),
+    ];
+    texts
+        .into_iter()
+        .map(|(role, file, text)| {
+            std::fs::write(task.workspace.path(file), text).map_err(|error| match error.kind() {
+                std::io::ErrorKind::StorageFull => StageError::disk_full(error),
+                _ => StageError::retryable("STORAGE_FAILED", "the captions cannot be written").because(error),
+            })?;
+            Ok((role, file.to_owned()))
+        })
+        .collect()
+}
+
 fn store(task: &Task, local: &LocalStorage) -> Result<Vec<crate::events::job::StoredFile>, StageError> {
     let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
     let thumbnails =
-        task.job.thumbnails.iter().map(|thumbnail| (thumbnail.size.file_role(), &thumbnail.file));
-    let sources: Vec<_> = std::iter::once((FileRole::Video, &clip.file)).chain(thumbnails).collect();
+        task.job.thumbnails.iter().map(|thumbnail| (thumbnail.size.file_role(), thumbnail.file.clone()));
+    let video = std::iter::once((FileRole::Video, clip.file.clone()));
+    let sources: Vec<_> = video.chain(thumbnails).chain(write_captions(task)?).collect();
     let total = sources.len() as u64;
     let mut stored = Vec::with_capacity(sources.len());
     for (done, (role, file)) in (1..).zip(sources) {
-        stored.push(local.store(task.job_id, role, &task.workspace.path(file)).map_err(cannot_store)?);
+        stored.push(local.store(task.job_id, role, &task.workspace.path(&file)).map_err(cannot_store)?);
         task.progress.report(done, total);
     }
     Ok(stored)

@@ -199,6 +199,8 @@ pub enum FileRole {
     ThumbnailSmall,
     ThumbnailMedium,
     ThumbnailLarge,
+    CaptionsVtt,
+    CaptionsSrt,
 }
 
 /// What was read back from the finished file.

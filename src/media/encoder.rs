@@ -22,7 +22,7 @@ use super::picture::Picture;
 use crate::scene::{Entrance, SceneTimeline};
 
 /// Seconds between key frames.
-const KEY_FRAME_EVERY_SECONDS: u32 = 2;
+pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
 /// Seconds that something new takes to appear.
 const ENTRANCE_SECONDS: f64 = 0.4;
 /// Seconds that the scene takes to disappear.

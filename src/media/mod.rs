@@ -6,6 +6,7 @@
 
 mod aac;
 mod axis;
+pub mod captions;
 pub mod check;
 pub mod combine;
 pub mod description;
@@ -13,7 +14,9 @@ pub mod encoder;
 mod ffmpeg;
 mod figure;
 mod flow;
+pub mod gate;
 pub mod h264;
+pub mod loudness;
 pub mod motion;
 pub mod narration;
 pub mod picture;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
 
-use super::combine::{Combined, combine};
+use super::combine::{Combined, Labels, combine};
 use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
@@ -85,7 +85,8 @@ async fn two_scenes(folder: &Path) -> [Rendered; 2] {
 
 fn combined(scenes: &[Rendered], out: &Path) -> Combined {
     let parts: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
-    combine(&parts, "A title", out, &mut |_, _| {}, &CancellationToken::new()).unwrap()
+    let labels = Labels { title: "A title", ..Labels::default() };
+    combine(&parts, labels, out, &mut |_, _| {}, &CancellationToken::new()).unwrap()
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn cancelled_work_leaves_no_file() {
         &cancel,
     );
     assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
-    let joined = combine(&parts, "t", &empty.path().join("video.mp4"), &mut |_, _| {}, &cancel);
+    let joined = combine(&parts, Labels::default(), &empty.path().join("video.mp4"), &mut |_, _| {}, &cancel);
     assert_eq!(joined.unwrap_err().to_string(), "cancelled");
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
@@ -232,7 +233,7 @@ async fn scenes_of_different_settings_are_not_joined() {
     );
     let joined = combine(
         &[first.clip, second.clip],
-        "t",
+        Labels::default(),
         &folder.path().join("v.mp4"),
         &mut |_, _| {},
         &CancellationToken::new(),

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::combine::{self, Combined};
+use super::captions;
+use super::combine::{self, Combined, Labels};
 use super::description::Description;
 use super::encoder::EncodeSettings;
+use super::loudness::{self, Meter};
 use super::narration::{self, Pcm, Voice};
 use super::scene_video::{self, Material};
 use super::{timeline, typeset};
@@ -21,6 +23,8 @@ pub enum Error {
     Narration { scene: usize, source: narration::Error },
     #[error("scene {}: it cannot be rendered", scene + 1)]
     Scene { scene: usize, source: scene_video::Error },
+    #[error("the loudness of the narration cannot be measured")]
+    Loudness(#[source] ebur128::Error),
     #[error(transparent)]
     Combine(#[from] combine::Error),
     #[error("the folder for the scenes cannot be made")]
@@ -65,7 +69,10 @@ impl Studio {
             self.render(description, &narrated, folder.path(), &on_progress, cancel)
         })?;
         on_progress(Progress::Combining);
-        Ok(combine::combine(&clips, &description.title, out, &mut |_, _| {}, cancel)?)
+        let told = || description.scenes.iter().zip(narrated.iter().map(|narrated| &narrated.timeline));
+        let (chapters, captions) = (captions::chapters(told()), captions::captions(told()));
+        let labels = Labels { title: &description.title, chapters: &chapters, captions: &captions };
+        Ok(combine::combine(&clips, labels, out, &mut |_, _| {}, cancel)?)
     }
 
     async fn narrate(
@@ -76,7 +83,8 @@ impl Studio {
     ) -> Result<Vec<Narrated>, Error> {
         let total = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
         let mut done = 0;
-        let mut narrated = Vec::with_capacity(scenes.len());
+        let mut narrated: Vec<Narrated> = Vec::with_capacity(scenes.len());
+        let mut meter = Meter::new().map_err(Error::Loudness)?;
         for (index, scene) in scenes.iter().enumerate() {
             let lines: Vec<Pcm> = stream::iter(&scene.steps)
                 .map(|step| narration::speak(&self.voice, &step.narration, cancel))
@@ -86,10 +94,13 @@ impl Studio {
                 .map_err(|source| Error::Narration { scene: index, source })?;
             let timeline = timeline::lay_out(&lines, self.settings.fps);
             let sound = timeline::mix(&timeline, &lines);
+            meter.add(&sound).map_err(Error::Loudness)?;
             done += lines.len() as u64;
             on_progress(Progress::Narrating { done, total });
             narrated.push(Narrated { timeline, sound });
         }
+        let gain = meter.gain();
+        narrated.iter_mut().for_each(|narrated| loudness::amplify(&mut narrated.sound, gain));
         Ok(narrated)
     }
 

@@ -7,7 +7,7 @@ use super::narration::{Pcm, SAMPLE_RATE_HZ};
 use crate::scene::{SceneTimeline, StepTiming};
 
 /// Before the first line: the scene fades in.
-const LEAD_IN_MS: u64 = 400;
+pub const LEAD_IN_MS: u64 = 400;
 /// After each line but the last.
 const PAUSE_MS: u64 = 350;
 /// After the last line, before the next scene.

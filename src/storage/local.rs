@@ -35,6 +35,8 @@ impl FileRole {
             FileRole::ThumbnailSmall => "thumbnail-small.jpg",
             FileRole::ThumbnailMedium => "thumbnail-medium.jpg",
             FileRole::ThumbnailLarge => "thumbnail-large.jpg",
+            FileRole::CaptionsVtt => "captions.vtt",
+            FileRole::CaptionsSrt => "captions.srt",
         }
     }
 }

@@ -47,11 +47,47 @@ async fn check(file: &str, topic: &str) {
     check_file(&path, narration_seconds);
     check_metadata(&system, &job_id, &path, narration_seconds).await;
     check_thumbnails(&system, &job_id).await;
+    check_captions(&system, &job_id, &path).await;
 
     let files = files_under(system.media());
     let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-    assert_eq!(names, ["thumbnail-large.jpg", "thumbnail-medium.jpg", "thumbnail-small.jpg", "video.mp4"]);
+    assert_eq!(
+        names,
+        [
+            "captions.srt",
+            "captions.vtt",
+            "thumbnail-large.jpg",
+            "thumbnail-medium.jpg",
+            "thumbnail-small.jpg",
+            "video.mp4"
+        ]
+    );
     system.running.stop().await;
+}
+
+/// Captions as files and in the video, and chapters, say and mark the same.
+async fn check_captions(system: &System, job_id: &str, video: &Path) {
+    let base = format!("/api/v1/videos/jobs/{job_id}");
+    let vtt = system.get(&format!("{base}/captions.vtt")).await;
+    assert_eq!(vtt.headers()["content-type"], "text/vtt; charset=utf-8");
+    let vtt = vtt.text().await.unwrap();
+    assert!(vtt.starts_with("WEBVTT\n\n00:00:00.400 --> "), "{vtt}");
+    let srt = system.get(&format!("{base}/captions.srt")).await.text().await.unwrap();
+    assert_eq!(vtt.matches(" --> ").count(), srt.matches(" --> ").count());
+    let embedded =
+        run("ffmpeg", &["-v", "error", "-i", video.to_str().unwrap(), "-map", "0:s:0", "-f", "srt", "-"]);
+    assert_eq!(embedded.matches(" --> ").count(), srt.matches(" --> ").count(), "{embedded}");
+    let metadata: Value = system.get(&format!("{base}/metadata")).await.json().await.unwrap();
+    let chapters = metadata["chapters"].as_array().unwrap();
+    let listed = run("ffprobe", &["-v", "error", "-show_chapters", "-of", "json", video.to_str().unwrap()]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = listed["chapters"].as_array().unwrap();
+    assert_eq!(listed.len(), chapters.len());
+    for (told, found) in chapters.iter().zip(listed) {
+        assert_eq!(told["title"], found["tags"]["title"]);
+        let start: f64 = found["start_time"].as_str().unwrap().parse().unwrap();
+        assert!((told["start"].as_f64().unwrap() - start).abs() < 0.01, "{told} {found}");
+    }
 }
 
 fn check_polled_progress(statuses: &[Value]) {

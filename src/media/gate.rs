@@ -1,0 +1,253 @@
+//! The last look at a finished video: everything is read as a player would, and compared with the plan.
+
+use std::path::Path;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::sample::{Sample, Type};
+use ffmpeg_next::{Packet, frame, media};
+
+use super::ffmpeg::start;
+
+/// Picture and sound may begin and end this far apart, in seconds.
+const MOST_APART: f64 = 0.040;
+/// What a picture of one colour hardly exceeds: the range of its luma.
+const BLANK_RANGE: u8 = 12;
+/// Silence: the loudest sample of the whole, of 1.
+const SILENT_PEAK: f32 = 0.02;
+/// Planned holds may be this many key frames longer than their steps: one before, one behind, and the pause.
+const EXTRA_KEY_FRAMES: usize = 3;
+
+/// What a player would find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Findings {
+    pub pictures: u64,
+    /// Seconds.
+    pub picture_start: f64,
+    pub picture_end: f64,
+    pub sound_start: f64,
+    pub sound_end: f64,
+    /// Timestamps that do not rise, of either stream.
+    pub disorder: u64,
+    /// The loudest sample, of 1.
+    pub peak: f32,
+    /// Key frames of one colour, the longest run.
+    pub blank_run: usize,
+    /// Key frames that show the same, the longest run.
+    pub same_run: usize,
+}
+
+/// What the plan allows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowed {
+    pub pictures: u64,
+    /// Of the longest step, in seconds.
+    pub longest_hold: f64,
+    /// From one key frame to the next, in seconds.
+    pub key_frame_every: f64,
+}
+
+/// Reads all packets, decodes the sound and every key frame.
+pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
+    start();
+    let mut input = ffmpeg::format::input(video)?;
+    let picture = input.streams().best(media::Type::Video).ok_or(ffmpeg::Error::StreamNotFound)?;
+    let sound = input.streams().best(media::Type::Audio).ok_or(ffmpeg::Error::StreamNotFound)?;
+    let mut pictures = Stream::new(&picture);
+    let mut sounds = Stream::new(&sound);
+    let mut eye = ffmpeg::codec::Context::from_parameters(picture.parameters())?.decoder().video()?;
+    let mut ear = ffmpeg::codec::Context::from_parameters(sound.parameters())?.decoder().audio()?;
+    let mut looks = Looks::default();
+    let mut peak = 0.0_f32;
+    let mut packet = Packet::empty();
+    loop {
+        match packet.read(&mut input) {
+            Ok(()) => {}
+            Err(ffmpeg::Error::Eof) => break,
+            Err(error) => return Err(error),
+        }
+        if packet.stream() == pictures.index {
+            pictures.note(&packet);
+            if packet.is_key() {
+                eye.send_packet(&packet)?;
+                eye.send_eof()?;
+                let mut decoded = frame::Video::empty();
+                eye.receive_frame(&mut decoded)?;
+                looks.note(&decoded);
+                eye.flush();
+            }
+        } else if packet.stream() == sounds.index {
+            sounds.note(&packet);
+            ear.send_packet(&packet)?;
+            peak = peak.max(heard(&mut ear)?);
+        }
+    }
+    ear.send_eof()?;
+    peak = peak.max(heard(&mut ear)?);
+    Ok(Findings {
+        pictures: pictures.packets,
+        picture_start: pictures.start(),
+        picture_end: pictures.end(),
+        sound_start: sounds.start(),
+        sound_end: sounds.end(),
+        disorder: pictures.disorder + sounds.disorder,
+        peak,
+        blank_run: looks.longest_blank,
+        same_run: looks.longest_same,
+    })
+}
+
+/// Everything that a viewer would notice; empty when all is well.
+pub fn faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
+    let mut faults = vec![];
+    let mut expect = |holds: bool, message: String| {
+        if !holds {
+            faults.push(message);
+        }
+    };
+    let (begin, end) =
+        ((found.picture_start - found.sound_start).abs(), (found.picture_end - found.sound_end).abs());
+    expect(found.disorder == 0, format!("{} timestamps do not rise", found.disorder));
+    expect(
+        found.pictures == allowed.pictures,
+        format!("it has {} pictures, not {}", found.pictures, allowed.pictures),
+    );
+    expect(begin <= MOST_APART, format!("picture and sound begin {:.0} ms apart", begin * 1000.0));
+    expect(end <= MOST_APART, format!("picture and sound end {:.0} ms apart", end * 1000.0));
+    expect(
+        found.peak >= SILENT_PEAK,
+        format!("its loudest sample is {:.4} of 1: nothing can be heard", found.peak),
+    );
+    expect(found.blank_run < 2, format!("{} key frames in a row show nothing", found.blank_run));
+    let hold = (allowed.longest_hold / allowed.key_frame_every).ceil() as usize + EXTRA_KEY_FRAMES;
+    expect(
+        found.same_run <= hold,
+        format!("{} key frames in a row are the same, but the longest step explains {hold}", found.same_run),
+    );
+    faults
+}
+
+/// The timestamps of one stream.
+struct Stream {
+    index: usize,
+    seconds: f64,
+    first: Option<i64>,
+    last: i64,
+    end: i64,
+    packets: u64,
+    disorder: u64,
+}
+
+impl Stream {
+    fn new(stream: &ffmpeg::format::stream::Stream<'_>) -> Self {
+        let seconds = f64::from(stream.time_base());
+        Self { index: stream.index(), seconds, first: None, last: i64::MIN, end: 0, packets: 0, disorder: 0 }
+    }
+
+    fn note(&mut self, packet: &Packet) {
+        let time = packet.pts().unwrap_or(i64::MIN);
+        self.disorder += u64::from(time <= self.last || packet.dts().is_some_and(|dts| dts > time));
+        self.last = time;
+        // What stands before the beginning only leads the decoder in.
+        if time >= 0 {
+            self.first.get_or_insert(time);
+        }
+        self.end = self.end.max(time + packet.duration());
+        self.packets += 1;
+    }
+
+    fn start(&self) -> f64 {
+        self.first.unwrap_or(0) as f64 * self.seconds
+    }
+
+    fn end(&self) -> f64 {
+        self.end as f64 * self.seconds
+    }
+}
+
+/// Runs of key frames that show nothing, or the same.
+#[derive(Default)]
+struct Looks {
+    last: Option<u64>,
+    blank: usize,
+    same: usize,
+    longest_blank: usize,
+    longest_same: usize,
+}
+
+impl Looks {
+    fn note(&mut self, picture: &frame::Video) {
+        let (width, stride) = (picture.width() as usize, picture.stride(0));
+        let rows = || picture.data(0).chunks(stride).take(picture.height() as usize).map(|row| &row[..width]);
+        let (mut least, mut most) = (u8::MAX, 0);
+        let mut hash = blake3::Hasher::new();
+        // Every fourth row tells as much, and rows of text are higher.
+        for row in rows().step_by(4) {
+            least = row.iter().copied().fold(least, u8::min);
+            most = row.iter().copied().fold(most, u8::max);
+            hash.update(row);
+        }
+        let look = u64::from_le_bytes(hash.finalize().as_bytes()[..8].try_into().unwrap_or_default());
+        self.blank = if most.saturating_sub(least) <= BLANK_RANGE { self.blank + 1 } else { 0 };
+        self.same = if self.last == Some(look) { self.same + 1 } else { 1 };
+        self.last = Some(look);
+        self.longest_blank = self.longest_blank.max(self.blank);
+        self.longest_same = self.longest_same.max(self.same);
+    }
+}
+
+/// The loudest sample that the decoder has ready.
+fn heard(ear: &mut ffmpeg::decoder::Audio) -> Result<f32, ffmpeg::Error> {
+    let mut decoded = frame::Audio::empty();
+    let mut peak = 0.0_f32;
+    while ear.receive_frame(&mut decoded).is_ok() {
+        if decoded.format() != Sample::F32(Type::Planar) {
+            return Err(ffmpeg::Error::InvalidData);
+        }
+        peak = decoded.plane::<f32>(0).iter().fold(peak, |peak, sample| peak.max(sample.abs()));
+    }
+    Ok(peak)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_told() {
+        let sound = Findings {
+            pictures: 300,
+            picture_start: 0.0,
+            picture_end: 10.0,
+            sound_start: 0.0,
+            sound_end: 10.01,
+            disorder: 0,
+            peak: 0.4,
+            blank_run: 1,
+            same_run: 3,
+        };
+        let allowed = Allowed { pictures: 300, longest_hold: 4.0, key_frame_every: 2.0 };
+        assert_eq!(faults(&sound, &allowed), Vec::<String>::new());
+        let broken = Findings {
+            pictures: 299,
+            picture_start: 0.1,
+            sound_end: 9.0,
+            disorder: 2,
+            peak: 0.0,
+            blank_run: 4,
+            same_run: 9,
+            ..sound
+        };
+        assert_eq!(
+            faults(&broken, &allowed),
+            [
+                "2 timestamps do not rise",
+                "it has 299 pictures, not 300",
+                "picture and sound begin 100 ms apart",
+                "picture and sound end 1000 ms apart",
+                "its loudest sample is 0.0000 of 1: nothing can be heard",
+                "4 key frames in a row show nothing",
+                "9 key frames in a row are the same, but the longest step explains 5",
+            ]
+        );
+    }
+}
