@@ -444,6 +444,7 @@ fn copy_to(picture: &Picture, frame: &mut frame::Video) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::picture::Rect;
 
     #[test]
     fn the_frames_of_a_step_are_all_used_once() {
@@ -458,6 +459,126 @@ mod tests {
                 }
             }
         }
+    }
+
+    const SIZE: (usize, usize) = (320, 176);
+
+    /// Pictures of a square that moves, then rests, again and again.
+    fn film() -> Vec<(Picture, u32)> {
+        let blank = Picture::of([250, 248, 240], SIZE.0, SIZE.1);
+        let dark = Picture::of([20, 40, 120], SIZE.0, SIZE.1);
+        let at = |left: usize| {
+            let mut picture = blank.clone();
+            picture.copy(&dark, Rect { left, top: 40, right: left + 60, bottom: 100 });
+            picture
+        };
+        let rests = [0, 0, 0, 130, 0, 0, 45, 7, 0, 0, 0, 200];
+        rests.into_iter().enumerate().map(|(step, rest)| (at(8 * step), rest)).collect()
+    }
+
+    fn settings() -> EncodeSettings {
+        EncodeSettings::new(SIZE.0 as u32, SIZE.1 as u32, 30)
+    }
+
+    /// All pictures of a stream, as planes of bytes.
+    fn decoded(headers: &[u8], units: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let codec = ffmpeg::decoder::find(codec::Id::H264).unwrap();
+        let mut decoder = codec::Context::new_with_codec(codec).decoder().video().unwrap();
+        let mut pictures = vec![];
+        let mut take = |decoder: &mut ffmpeg::decoder::Video| {
+            let mut picture = frame::Video::empty();
+            while decoder.receive_frame(&mut picture).is_ok() {
+                let plane = |index: usize| {
+                    let (width, height) =
+                        (picture.plane_width(index) as usize, picture.plane_height(index) as usize);
+                    let rows = picture.data(index).chunks(picture.stride(index)).take(height);
+                    rows.flat_map(|row| &row[..width]).copied().collect::<Vec<_>>()
+                };
+                pictures.push([plane(0), plane(1), plane(2)].concat());
+            }
+        };
+        for (number, unit) in units.iter().enumerate() {
+            let bytes = if number == 0 { [headers, unit].concat() } else { unit.clone() };
+            decoder.send_packet(&Packet::copy(&bytes)).unwrap();
+            take(&mut decoder);
+        }
+        decoder.send_eof().unwrap();
+        take(&mut decoder);
+        pictures
+    }
+
+    /// The access units of the film, with repeats; and how many repeats follow each picture.
+    fn with_repeats() -> (Vec<u8>, Vec<Vec<u8>>) {
+        crate::media::ffmpeg::start();
+        let mut encoder = PictureEncoder::open(&settings()).unwrap();
+        let mut units = vec![];
+        for (picture, rest) in film() {
+            units.push(encoder.encode(&picture).unwrap());
+            units.extend((0..rest).map(|_| encoder.repeat().unwrap()));
+        }
+        (encoder.headers.clone(), units)
+    }
+
+    #[test]
+    fn repeated_pictures_decode_bit_for_bit_like_a_plain_encode() {
+        let (headers, units) = with_repeats();
+        let pictures = decoded(&headers, &units);
+        assert_eq!(pictures.len(), units.len(), "every picture is decoded");
+        let repeats = units.iter().filter(|unit| unit.len() < 20).count();
+        assert!(repeats > 350, "{repeats} of {} are repeats", units.len());
+        // The same pictures through the encoder alone, with key frames at the same places and nothing between.
+        let mut plain = PictureEncoder::open(&settings()).unwrap();
+        let mut plain_units = vec![];
+        let mut shown = vec![];
+        let mut film = film().into_iter();
+        let mut left = 0;
+        for unit in &units {
+            if left == 0 {
+                let (picture, rest) = film.next().unwrap();
+                copy_to(&picture, &mut plain.frame);
+                left = rest + 1;
+            }
+            left -= 1;
+            if unit.len() >= 20 && !shown_again(unit, &units, &plain_units) {
+                let kind = if h264::is_idr(unit) { picture::Type::I } else { picture::Type::None };
+                plain_units.push(plain.send(kind).unwrap());
+            }
+            shown.push(plain_units.len() - 1);
+        }
+        let plain_pictures = decoded(&[], &with_headers(&plain, plain_units));
+        for (number, (picture, index)) in pictures.iter().zip(shown).enumerate() {
+            assert!(*picture == plain_pictures[index], "picture {number} differs from the plain encode");
+        }
+    }
+
+    /// Whether a key frame is the one before once more.
+    fn shown_again(unit: &[u8], units: &[Vec<u8>], plain: &[Vec<u8>]) -> bool {
+        let same = units.iter().filter(|other| other.as_slice() == unit).count() > 1;
+        same && plain.last().is_some_and(|last| last.as_slice() == unit)
+    }
+
+    fn with_headers(encoder: &PictureEncoder, mut units: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        units[0] = [encoder.headers.as_slice(), &units[0]].concat();
+        units
+    }
+
+    #[test]
+    fn key_frames_come_every_two_seconds_and_decoding_can_begin_at_each() {
+        let (headers, units) = with_repeats();
+        let whole = decoded(&headers, &units);
+        let keys: Vec<usize> =
+            units.iter().enumerate().filter(|(_, unit)| h264::is_idr(unit)).map(|(at, _)| at).collect();
+        assert_eq!(keys, (0..units.len()).step_by(60).collect::<Vec<_>>());
+        for key in keys {
+            let tail = decoded(&headers, &units[key..]);
+            assert_eq!(tail.len(), units.len() - key);
+            assert!(tail == whole[key..], "what is decoded from picture {key} on differs");
+        }
+    }
+
+    #[test]
+    fn the_same_pictures_give_the_same_bytes() {
+        assert!(with_repeats() == with_repeats());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::combine::{Combined, Labels, combine};
 use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
+use super::gate::{self, Allowed};
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
 use super::{probe, thumbnails, timeline, typeset};
@@ -239,4 +240,34 @@ async fn scenes_of_different_settings_are_not_joined() {
         &CancellationToken::new(),
     );
     assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
+}
+
+fn findings(scenes: &[Rendered], out: &Path) -> Vec<String> {
+    let frames = || scenes.iter().flat_map(|scene| &scene.timeline.steps).map(|step| step.frames);
+    let allowed = Allowed {
+        pictures: frames().map(u64::from).sum(),
+        longest_hold: f64::from(frames().max().unwrap()) / f64::from(FPS),
+        key_frame_every: 2.0,
+    };
+    gate::faults(&gate::inspect(out).unwrap(), &allowed)
+}
+
+#[tokio::test]
+async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("video.mp4");
+    let scenes = two_scenes(folder.path()).await;
+    combined(&scenes, &out);
+    assert_eq!(findings(&scenes, &out), Vec::<String>::new());
+
+    // Silent, blank, and shorter than planned.
+    let [first, _] = scenes;
+    let silent = Rendered { narration: Pcm { samples: vec![0; first.narration.samples.len()] }, ..first };
+    encode(&scene(" ", &[".", "."]), &silent, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
+    combined(std::slice::from_ref(&silent), &out);
+    let told = findings(&[silent], &out).join("; ");
+    assert!(told.contains("nothing can be heard"), "{told}");
+
+    std::fs::write(&out, &std::fs::read(&out).unwrap()[..2000]).unwrap();
+    assert!(gate::inspect(&out).is_err(), "half a file is no video");
 }

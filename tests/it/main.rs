@@ -13,6 +13,7 @@ mod cancelling;
 mod chaos;
 mod cli;
 mod cluster;
+mod descriptions;
 mod erasure;
 mod event_log;
 mod harness;
