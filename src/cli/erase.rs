@@ -64,6 +64,7 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
             break;
         }
     }
+    Workspaces::new(&media).cache_of(&user_id).remove()?;
     let id = named(AggregateKind::User, &user_id);
     let event = SystemEvent::UserErased { keys, jobs: jobs.len() as u64 };
     operator.executor.record(AggregateKind::User, id, &event, operator.actor()).await?;

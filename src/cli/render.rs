@@ -13,6 +13,7 @@ use crate::events::Quality;
 use crate::look::{Aspect, Look, Theme};
 use crate::media::description::{self, Description, VERSION};
 use crate::media::encoder::EncodeSettings;
+use crate::media::images::Images;
 use crate::media::narration::Voice;
 use crate::media::planner;
 use crate::media::studio::{Progress, Studio};
@@ -75,12 +76,15 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         bail!("--speed is {}, but must be from 80 to 450 words a minute", arguments.speed);
     }
     let (width, height) = description.look.aspect.dimensions(quality.dimensions());
+    let beside = arguments.file.parent().unwrap_or(Path::new("."));
+    let images = Images::read(&description.scenes, beside)?;
     if let Some(folder) = &arguments.stills {
-        return stills(&description, folder, (width, height));
+        return stills(&description, &images, folder, (width, height));
     }
     let studio = Studio {
         voice: Voice { words_per_minute: arguments.speed, ..Voice::default() },
         settings: EncodeSettings::new(width, height, arguments.fps),
+        images,
         at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let out = arguments.out.unwrap_or_else(|| arguments.file.with_extension("mp4"));
@@ -117,10 +121,15 @@ fn read(file: &Path) -> anyhow::Result<Description> {
     Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })
 }
 
-fn stills(description: &Description, folder: &Path, (width, height): (u32, u32)) -> anyhow::Result<()> {
+fn stills(
+    description: &Description,
+    images: &Images,
+    folder: &Path,
+    (width, height): (u32, u32),
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (index, scene) in description.scenes.iter().enumerate() {
-        let pages = Pages::of(&typeset::source(scene, &description.look))
+        let pages = Pages::of(&typeset::source(scene, &description.look), images)
             .with_context(|| format!("scene {} cannot be typeset", index + 1))?;
         let page = pages.raster(pages.count().saturating_sub(1), width, height)?;
         let file = folder.join(format!("{:02}.png", index + 1));

@@ -131,12 +131,14 @@ impl Attempt {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
+        let user_id = loaded.job.user_id.clone();
         let task = Task {
             job_id: self.job_id(),
             job: loaded.job,
             scene: item.scene,
             token: work.receipt.token,
             workspace: self.worker.workspaces.of(self.job_id()),
+            cache: self.worker.workspaces.cache_of(&user_id),
             progress,
             cancel: cancel.clone(),
         };

@@ -53,7 +53,8 @@ fn join(task: &Task) -> Result<Clip, StageError> {
     let combined =
         combine::combine(&parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
             .map_err(cannot_combine)?;
-    Ok(Clip { file, frames: combined.frames, duration_ms: combined.duration_ms, bytes: combined.bytes })
+    let (frames, duration_ms, bytes) = (combined.frames, combined.duration_ms, combined.bytes);
+    Ok(Clip { file, frames, duration_ms, bytes, reused: false })
 }
 
 fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {

@@ -28,6 +28,7 @@ mod rebuild;
 pub mod rehearsal;
 mod rendering;
 mod retry;
+mod reuse;
 mod runner;
 mod scenario_creation;
 mod storage;

@@ -3,13 +3,18 @@
 use async_trait::async_trait;
 
 use super::error::{StageError, missing};
+use super::reuse::{fetched, kept};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Clip;
 use crate::media::encoder::{self, EncodeSettings};
+use crate::media::images::Images;
+use crate::media::narration::Pcm;
 use crate::media::scene_video::{self, Error, Material};
 use crate::media::{timeline, typeset};
+use crate::scene::SceneTimeline;
+use crate::storage::Key;
 
 pub struct Rendering;
 
@@ -42,13 +47,22 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
 
     let file = format!("scenes/{index:02}.mp4");
     let settings = EncodeSettings::new(width, height, request.fps);
-    let mut on_frame = |done, total| task.progress.report(done, total);
     let out = task.workspace.path(&file);
+    let key = clip_key(code, &narrated.timeline, &narration, &settings);
+    let (frames, duration_ms) = (u64::from(narrated.timeline.frames), narrated.timeline.duration_ms());
+    if fetched(&task.cache, &key, &out) {
+        task.progress.report(frames, frames);
+        let bytes = std::fs::metadata(&out).map_or(0, |metadata| metadata.len());
+        return Ok(Outcome::Rendered { clip: Clip { file, frames, duration_ms, bytes, reused: true } });
+    }
+    let mut on_frame = |done, total| task.progress.report(done, total);
     let material = Material {
         scene: &scene.description,
         source: code,
         timeline: &narrated.timeline,
         narration: &narration,
+        // Scenes of a job show none: `read_scenes` refuses them.
+        images: &Images::default(),
     };
     let encoded =
         scene_video::render(material, &settings, &out, &mut on_frame, &task.cancel).map_err(|failure| {
@@ -57,8 +71,18 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
                 Error::Encode(error) => cannot_encode(index, error),
             }
         })?;
-    let duration_ms = narrated.timeline.duration_ms();
-    Ok(Outcome::Rendered { clip: Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes } })
+    kept(&task.cache, &key, &out);
+    let clip = Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes, reused: false };
+    Ok(Outcome::Rendered { clip })
+}
+
+/// Everything that a clip is made from; another version of the engine makes another clip.
+fn clip_key(code: &str, timeline: &SceneTimeline, narration: &Pcm, settings: &EncodeSettings) -> Key {
+    let mut key = Key::of(concat!("clip ", env!("CARGO_PKG_VERSION")));
+    key.add(code).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}"));
+    let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    key.add(samples);
+    key
 }
 
 fn cannot_typeset(index: u32, error: typeset::Error) -> StageError {

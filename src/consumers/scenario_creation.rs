@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::StageError;
+use super::reuse::{fetched, kept};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
@@ -14,6 +15,7 @@ use crate::events::job::NarratedScene;
 use crate::media::loudness::{self, Meter};
 use crate::media::narration::{self, Pcm, Voice};
 use crate::media::timeline;
+use crate::storage::Key;
 
 /// Lines spoken at a time; each is a short-lived process.
 const VOICES_AT_A_TIME: usize = 2;
@@ -67,11 +69,37 @@ impl ScenarioCreation {
     /// The lines as sound, in their order.
     async fn speak_all(&self, task: &Task, lines: Vec<String>) -> Result<Vec<Pcm>, StageError> {
         stream::iter(lines)
-            .map(|line| async move { narration::speak(&self.voice, &line, &task.cancel).await })
+            .enumerate()
+            .map(|(index, line)| self.speak(task, index, line))
             .buffered(VOICES_AT_A_TIME)
             .try_collect()
             .await
-            .map_err(cannot_speak)
+    }
+
+    /// A line as it was spoken before, or else now.
+    async fn speak(&self, task: &Task, index: usize, line: String) -> Result<Pcm, StageError> {
+        let mut key = Key::of(concat!("line ", env!("CARGO_PKG_VERSION")));
+        let Voice { program, name, words_per_minute } = &self.voice;
+        key.add(program.as_os_str().as_encoded_bytes())
+            .add(name)
+            .add(words_per_minute.to_le_bytes())
+            .add(&line);
+        let path = task.workspace.path(&format!("narration/line-{index:03}.wav"));
+        let (cache, file, wanted) = (task.cache.clone(), path.clone(), key.clone());
+        let before = blocking(move || {
+            Ok(fetched(&cache, &wanted, &file).then(|| timeline::read_wav(&file).ok()).flatten())
+        });
+        if let Some(spoken) = before.await? {
+            return Ok(spoken);
+        }
+        let spoken = narration::speak(&self.voice, &line, &task.cancel).await.map_err(cannot_speak)?;
+        let cache = task.cache.clone();
+        blocking(move || {
+            timeline::write_wav(&path, &spoken).map_err(cannot_write)?;
+            kept(&cache, &key, &path);
+            Ok(spoken)
+        })
+        .await
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::{StageError, missing};
 use crate::domain::job::{Job, Outcome, SceneProgress};
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
-use crate::storage::Workspace;
+use crate::storage::{Cache, Workspace};
 
 #[async_trait]
 pub trait StageHandler: Send + Sync + 'static {
@@ -30,6 +30,8 @@ pub struct Task {
     pub scene: Option<u32>,
     pub token: AttemptToken,
     pub workspace: Workspace,
+    /// What was made for the same user before.
+    pub cache: Cache,
     pub progress: Progress,
     pub cancel: CancellationToken,
 }

@@ -147,6 +147,9 @@ pub struct Clip {
     pub frames: u64,
     pub duration_ms: u64,
     pub bytes: u64,
+    /// Whether it had been made before, from the same content.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Fault};
 use crate::look::Look;
-use crate::scene::Scene;
+use crate::scene::{Block, Scene};
 
 /// The form of descriptions that this version writes and reads.
 pub const VERSION: u32 = 1;
@@ -46,7 +46,21 @@ pub fn read_scenes(value: &serde_json::Value) -> Result<Vec<Scene>, Vec<Fault>> 
         let fault = fault_of(&error);
         vec![Fault { path: ["scenes".to_owned()].into_iter().chain(fault.path).collect(), ..fault }]
     })?;
-    let faults = check::faults(&scenes);
+    let mut faults = check::faults(&scenes);
+    for (index, scene) in scenes.iter().enumerate() {
+        let images =
+            scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
+        faults.extend(images.map(|(block, _)| {
+            Fault {
+                path: ["scenes", &index.to_string(), "blocks", &block.to_string()]
+                    .map(str::to_owned)
+                    .to_vec(),
+                message:
+                    "is a picture, which needs a file beside the description; requests cannot have files yet"
+                        .into(),
+            }
+        }));
+    }
     if !faults.is_empty() {
         return Err(faults);
     }

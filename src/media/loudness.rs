@@ -28,9 +28,10 @@ impl Meter {
         self.0.loudness_global().ok().filter(|loudness| loudness.is_finite())
     }
 
-    /// What brings it to [`TARGET_LUFS`].
+    /// What brings it to [`TARGET_LUFS`], in steps of half a decibel: a changed word leaves the rest as it is.
     pub fn gain(&self) -> f64 {
-        let wanted = self.loudness().map_or(1.0, |loudness| 10_f64.powf((TARGET_LUFS - loudness) / 20.0));
+        let decibels = self.loudness().map_or(0.0, |loudness| ((TARGET_LUFS - loudness) * 2.0).round() / 2.0);
+        let wanted = 10_f64.powf(decibels / 20.0);
         wanted.clamp(1.0 / MOST_GAIN, MOST_GAIN)
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::encoder::{self, EncodeSettings, EncodedScene, SceneParts};
+use super::images::Images;
 use super::narration::Pcm;
 use super::picture::Picture;
 use super::typeset;
@@ -26,6 +27,7 @@ pub struct Material<'a> {
     pub source: &'a str,
     pub timeline: &'a SceneTimeline,
     pub narration: &'a Pcm,
+    pub images: &'a Images,
 }
 
 /// Writes the scene's clip to `out`, which appears when it is whole. Blocks; looks at `cancel` for every frame.
@@ -36,8 +38,8 @@ pub fn render(
     on_frame: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<EncodedScene, Error> {
-    let Material { scene, source, timeline, narration } = material;
-    let pages = typeset::Pages::of(source)?;
+    let Material { scene, source, timeline, narration, images } = material;
+    let pages = typeset::Pages::of(source, images)?;
     let motions = typeset::motions(scene);
     let parts = SceneParts { motions: &motions, timeline, narration };
     let picture = |page: u32| -> Result<Picture, Error> {

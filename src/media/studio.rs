@@ -11,6 +11,7 @@ use super::captions;
 use super::combine::{self, Combined, Labels};
 use super::description::Description;
 use super::encoder::EncodeSettings;
+use super::images::Images;
 use super::loudness::{self, Meter};
 use super::narration::{self, Pcm, Voice};
 use super::scene_video::{self, Material};
@@ -44,6 +45,7 @@ pub enum Progress {
 pub struct Studio {
     pub voice: Voice,
     pub settings: EncodeSettings,
+    pub images: Images,
     /// Scenes rendered at a time.
     pub at_a_time: usize,
 }
@@ -126,7 +128,8 @@ impl Studio {
                 let scene = &description.scenes[index];
                 let source = typeset::source(scene, &description.look);
                 let Narrated { timeline, sound } = &narrated[index];
-                let material = Material { scene, source: &source, timeline, narration: sound };
+                let material =
+                    Material { scene, source: &source, timeline, narration: sound, images: &self.images };
                 let mut on_frame = |_done, _total| {
                     let frames = frames.fetch_add(1, Ordering::Relaxed) + 1;
                     on_progress(Progress::Rendering { frames, total });

@@ -1,7 +1,7 @@
 //! Typesetting: a scene becomes Typst source, and the source becomes pictures.
 //!
 //! All text of the user goes into the source as string literals, which Typst never reads as markup.
-//! The compiler sees two files, the source and the theme; every other access is refused.
+//! The compiler sees the source, the theme and the scene's own pictures; every other access is refused.
 
 use std::sync::LazyLock;
 
@@ -17,6 +17,7 @@ use typst_render::RenderOptions;
 
 use super::axis::Axis;
 use super::encoder::StepMotion;
+use super::images::Images;
 use super::{figure, flow, plot};
 use crate::look::{Aspect, Colour, Look, Style};
 use crate::scene::{
@@ -622,8 +623,8 @@ pub struct Pages {
 
 impl Pages {
     /// Compiles a scene's source.
-    pub fn of(source: &str) -> Result<Self, Error> {
-        Ok(Self { document: compile(source)? })
+    pub fn of(source: &str, images: &Images) -> Result<Self, Error> {
+        Ok(Self { document: compile_with(source, images)? })
     }
 
     pub fn count(&self) -> usize {
@@ -654,7 +655,7 @@ impl Drop for Pages {
 /// All pages of a source, drawn.
 #[cfg(test)]
 pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
-    let pages = Pages::of(source)?;
+    let pages = Pages::of(source, &Images::default())?;
     (0..pages.count()).map(|page| pages.raster(page, width, height)).collect()
 }
 
@@ -674,16 +675,22 @@ fn crop(rgba: &[u8], width: usize, height: usize, wanted_width: usize, wanted_he
 }
 
 pub(super) fn compile(source: &str) -> Result<PagedDocument, Error> {
-    let world = SceneWorld { main: Source::new(*MAIN, source.to_owned()) };
+    compile_with(source, &Images::default())
+}
+
+fn compile_with(source: &str, images: &Images) -> Result<PagedDocument, Error> {
+    let world = SceneWorld { main: Source::new(*MAIN, source.to_owned()), images };
     typst::compile::<PagedDocument>(&world).output.map_err(|diagnostics| {
         let messages: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
         Error::Compile(messages.join("; "))
     })
 }
 
+/// How scenes look; what is drawn depends on it.
+pub const THEME_SOURCE: &str = include_str!("theme.typ");
+
 static MAIN: LazyLock<FileId> = LazyLock::new(|| file_id("main.typ"));
-static THEME: LazyLock<Source> =
-    LazyLock::new(|| Source::new(file_id("theme.typ"), include_str!("theme.typ").to_owned()));
+static THEME: LazyLock<Source> = LazyLock::new(|| Source::new(file_id("theme.typ"), THEME_SOURCE.to_owned()));
 static LIBRARY: LazyLock<LazyHash<Library>> = LazyLock::new(|| LazyHash::new(Library::default()));
 /// The system's fonts, and those that Typst brings along.
 static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
@@ -699,11 +706,12 @@ fn file_id(name: &str) -> FileId {
 }
 
 /// All that a scene's source can see.
-struct SceneWorld {
+struct SceneWorld<'a> {
     main: Source,
+    images: &'a Images,
 }
 
-impl World for SceneWorld {
+impl World for SceneWorld<'_> {
     fn library(&self) -> &LazyHash<Library> {
         &LIBRARY
     }
@@ -726,8 +734,9 @@ impl World for SceneWorld {
         }
     }
 
-    fn file(&self, _id: FileId) -> FileResult<Bytes> {
-        Err(FileError::AccessDenied)
+    fn file(&self, id: FileId) -> FileResult<Bytes> {
+        let name = id.vpath().get_without_slash();
+        self.images.get(name).map(|bytes| Bytes::new(bytes.to_vec())).ok_or(FileError::AccessDenied)
     }
 
     fn font(&self, index: usize) -> Option<Font> {

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use crate::ids::JobId;
 
 #[derive(Debug, Clone)]
 pub struct Workspaces {
-    root: PathBuf,
+    media_root: PathBuf,
 }
 
 /// Paths inside are relative names such as `scenes/03.mp4`, which is how events refer to them.
@@ -18,11 +19,16 @@ pub struct Workspace {
 
 impl Workspaces {
     pub fn new(media_root: &Path) -> Self {
-        Self { root: media_root.join("work") }
+        Self { media_root: media_root.to_owned() }
+    }
+
+    /// What was made for the user before.
+    pub fn cache_of(&self, user: &str) -> Cache {
+        Cache::new(&self.media_root, user)
     }
 
     pub fn of(&self, job: JobId) -> Workspace {
-        Workspace { root: self.root.join(job.to_string()) }
+        Workspace { root: self.media_root.join("work").join(job.to_string()) }
     }
 }
 

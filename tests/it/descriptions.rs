@@ -128,3 +128,36 @@ async fn what_is_wrong_with_scenes_and_looks_is_told_with_its_place() {
     }
     system.running.stop().await;
 }
+
+/// For each scene of a finished job, whether its clip had been made before.
+async fn reused(system: &System, script: &str) -> Vec<bool> {
+    let body = json!({ "topic": "Ions", "script": script, "quality": "low" });
+    let job_id = system.generate(&body).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    let mut clips: Vec<(u64, bool)> = system
+        .events(&job_id)
+        .await
+        .iter()
+        .filter(|event| event["type"] == "SceneRendered")
+        .map(|event| {
+            (event["data"]["scene"].as_u64().unwrap(), event["data"]["clip"]["reused"] == json!(true))
+        })
+        .collect();
+    clips.sort_unstable();
+    clips.into_iter().map(|(_, reused)| reused).collect()
+}
+
+#[tokio::test]
+async fn a_changed_word_makes_one_scene_again() {
+    let system = System::start(&ALL_ROLES).await;
+    let script = "# Ions\n\n## Moving\n\nThey move to and fro. They rest at night.\n\n## Ageing\n\nThey tire \
+                  in the heat. They last in the cold.\n\n> Be gentle.";
+    let first = reused(&system, script).await;
+    assert!(first.len() > 3 && first.iter().all(|reused| !reused), "{first:?}");
+    let again = reused(&system, &script.replace("at night", "by day")).await;
+    assert_eq!(again.iter().filter(|reused| !**reused).count(), 1, "{again:?}");
+    let cache = system.media().join("cache");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 1, "one folder for the user");
+    system.running.stop().await;
+}

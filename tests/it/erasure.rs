@@ -92,6 +92,8 @@ async fn an_erased_users_content_is_gone_and_history_stays_valid() {
     assert_eq!(events["events"][0]["data"]["request"]["topic"], "[sealed]");
     fresh.stop().await;
     assert!(!system.media().join(format!("videos/{job_id}")).exists(), "the video is gone");
+    let cached = std::fs::read_dir(system.media().join("cache")).unwrap().count();
+    assert_eq!(cached, 0, "and so is what it was made of");
 
     // The history goes on where it was, and proves itself.
     let after = log.history(id.aggregate(), 0).await.unwrap();

@@ -80,7 +80,7 @@ fn scene(title: &str) -> Scene {
 }
 
 fn clip(file: &str) -> Clip {
-    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10 }
+    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10, reused: false }
 }
 
 fn whole(stage: Stage) -> WorkItem {
