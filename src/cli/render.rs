@@ -9,12 +9,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
+use crate::config::PIPER_PYTHON;
 use crate::events::Quality;
 use crate::look::{Aspect, Look, Theme};
 use crate::media::description::{self, Description, VERSION};
 use crate::media::encoder::EncodeSettings;
 use crate::media::images::Images;
-use crate::media::narration::Voice;
+use crate::media::narration::{Espeak, Voice};
+use crate::media::piper::Piper;
 use crate::media::planner;
 use crate::media::studio::{Progress, Studio};
 use crate::media::typeset::{self, Pages};
@@ -38,6 +40,9 @@ pub struct Render {
     /// 16:9, 9:16 or 1:1, in place of the description's
     #[arg(long)]
     aspect: Option<String>,
+    /// espeak-ng, or piper (see scripts/piper)
+    #[arg(long, default_value = "espeak-ng")]
+    voice: String,
     /// Words a minute
     #[arg(long, default_value_t = 165)]
     speed: u32,
@@ -82,7 +87,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         return stills(&description, &images, folder, (width, height));
     }
     let studio = Studio {
-        voice: Voice { words_per_minute: arguments.speed, ..Voice::default() },
+        voice: voice(&arguments)?,
         settings: EncodeSettings::new(width, height, arguments.fps),
         images,
         at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,6 +107,15 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         made.bytes as f64 / 1e6,
         video / took
     ))
+}
+
+fn voice(arguments: &Render) -> anyhow::Result<Voice> {
+    let words_per_minute = arguments.speed;
+    match arguments.voice.as_str() {
+        "espeak-ng" => Ok(Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() })),
+        "piper" => Ok(Voice::Piper(Piper::new(PIPER_PYTHON.into(), None, words_per_minute))),
+        other => bail!("--voice is `{other}`, but must be espeak-ng or piper"),
+    }
 }
 
 /// A description as it is, or what the planner makes of a script.

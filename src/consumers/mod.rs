@@ -43,13 +43,15 @@ pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;
 
-use crate::config::MediaConfig;
-use crate::media::narration::Voice;
+use crate::config::{MediaConfig, VoiceConfig};
+use crate::media::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
+use crate::media::piper::Piper;
+use crate::media::speech_api::SpeechApi;
 use crate::storage::LocalStorage;
 
 /// The handler of every stage.
 pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
-    let voice = Voice { program: media.espeak_program.clone(), ..Voice::default() };
+    let voice = voice(media);
     vec![
         Arc::new(initializing::Initializing),
         Arc::new(planning::Planning),
@@ -59,4 +61,18 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(combining::Combining),
         Arc::new(storage::Storage { local: LocalStorage::new(&media.root) }),
     ]
+}
+
+fn voice(media: &MediaConfig) -> Voice {
+    match media.voice.clone() {
+        VoiceConfig::Espeak => {
+            Voice::Espeak(Espeak { program: media.espeak_program.clone(), ..Espeak::default() })
+        }
+        VoiceConfig::Piper { python, model } => {
+            Voice::Piper(Piper::new(python, model, NORMAL_WORDS_PER_MINUTE))
+        }
+        VoiceConfig::OpenAi { url, key, model, voice } => {
+            Voice::Api(SpeechApi::new(&url, key.map(|key| key.0), model, voice))
+        }
+    }
 }

@@ -59,8 +59,7 @@ impl StageHandler for ScenarioCreation {
             let path = task.workspace.path(&scene.narration);
             blocking(move || amplify(&path, gain)).await?;
         }
-        let voice =
-            format!("espeak-ng {} at {} words a minute", self.voice.name, self.voice.words_per_minute);
+        let voice = self.voice.to_string();
         Ok(Outcome::Narrated { voice, scenes: narrated })
     }
 }
@@ -79,11 +78,7 @@ impl ScenarioCreation {
     /// A line as it was spoken before, or else now.
     async fn speak(&self, task: &Task, index: usize, line: String) -> Result<Pcm, StageError> {
         let mut key = Key::of(concat!("line ", env!("CARGO_PKG_VERSION")));
-        let Voice { program, name, words_per_minute } = &self.voice;
-        key.add(program.as_os_str().as_encoded_bytes())
-            .add(name)
-            .add(words_per_minute.to_le_bytes())
-            .add(&line);
+        key.add(self.voice.to_string()).add(&line);
         let path = task.workspace.path(&format!("narration/line-{index:03}.wav"));
         let (cache, file, wanted) = (task.cache.clone(), path.clone(), key.clone());
         let before = blocking(move || {
@@ -116,7 +111,7 @@ fn cannot_measure(error: ebur128::Error) -> StageError {
 
 fn cannot_speak(error: narration::Error) -> StageError {
     StageError::retryable("NARRATION_FAILED", format!("a line cannot be spoken: {error}"))
-        .suggest("install espeak-ng on the workers, or name it in ESPEAK_PROGRAM")
+        .suggest("install the voice on the workers, or choose another with REEL_VOICE")
         .because(error)
 }
 

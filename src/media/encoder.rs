@@ -73,7 +73,7 @@ pub struct EncodeSettings {
 
 impl EncodeSettings {
     pub fn new(width: u32, height: u32, fps: u32) -> Self {
-        Self { width, height, fps, crf: 20, threads: 1 }
+        Self { width, height, fps, crf: 22, threads: 1 }
     }
 }
 

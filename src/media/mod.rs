@@ -23,10 +23,12 @@ pub mod narration;
 pub mod picture;
 #[cfg(test)]
 mod pipeline_tests;
+pub mod piper;
 pub mod planner;
 pub mod plot;
 pub mod probe;
 pub mod scene_video;
+pub mod speech_api;
 pub mod studio;
 pub mod thumbnails;
 pub mod timeline;

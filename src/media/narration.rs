@@ -1,5 +1,6 @@
-//! Speaking a line with espeak-ng, and measuring it.
+//! Speaking a line, and making it fit for a video: one sample rate, no silence around it, no clicks.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,6 +16,8 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::ffmpeg::start;
+use super::piper::Piper;
+use super::speech_api::SpeechApi;
 
 /// Of all sound between here and the finished file.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;
@@ -28,6 +31,14 @@ const EDGE_MS: usize = 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("{} was not found: run scripts/piper, which installs Piper, or name a Python with piper-tts in PIPER_PYTHON", python.display())]
+    NoPiper { python: PathBuf },
+    #[error("the speech server {url} cannot be reached")]
+    Unreachable { url: String, source: reqwest::Error },
+    #[error("the speech server {url} refused with status {status}: {said}")]
+    Refused { url: String, status: u16, said: String },
+    #[error("the voice answered with {found}, expected a WAV of 16-bit samples")]
+    Format { found: String },
     #[error("{} was not found: install it with `apt-get install espeak-ng`, or name it in ESPEAK_PROGRAM", program.display())]
     NotInstalled { program: PathBuf },
     #[error("{} cannot be run", program.display())]
@@ -44,17 +55,57 @@ pub enum Error {
     Cancelled,
 }
 
+/// How fast a voice speaks unless it is asked otherwise.
+pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
+
+/// Who speaks.
 #[derive(Debug, Clone)]
-pub struct Voice {
+pub enum Voice {
+    Espeak(Espeak),
+    Piper(Piper),
+    Api(SpeechApi),
+}
+
+/// Always there: small, fast, and no pleasure to listen to.
+#[derive(Debug, Clone)]
+pub struct Espeak {
     pub program: PathBuf,
     /// As `espeak-ng --voices` lists it.
     pub name: String,
     pub words_per_minute: u32,
 }
 
+impl Default for Espeak {
+    fn default() -> Self {
+        Self {
+            program: "espeak-ng".into(),
+            name: "en-us".to_owned(),
+            words_per_minute: NORMAL_WORDS_PER_MINUTE,
+        }
+    }
+}
+
 impl Default for Voice {
     fn default() -> Self {
-        Self { program: "espeak-ng".into(), name: "en-us".to_owned(), words_per_minute: 165 }
+        Self::Espeak(Espeak::default())
+    }
+}
+
+/// Everything that makes it sound as it does.
+impl fmt::Display for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Espeak(Espeak { name, words_per_minute, .. }) => {
+                write!(f, "espeak-ng {name} at {words_per_minute} words a minute")
+            }
+            Self::Piper(Piper { model, words_per_minute, .. }) => {
+                let model = model.as_ref().map_or("en_US-joe-medium".into(), |model| model.to_string_lossy());
+                write!(f, "Piper {model} at {words_per_minute} words a minute")
+            }
+            Self::Api(SpeechApi { url, model, voice, speed, .. }) => {
+                write!(f, "{voice} of {model} at {url}, speed {speed}")
+            }
+        }
     }
 }
 
@@ -70,15 +121,14 @@ impl Pcm {
     }
 }
 
-/// The line as sound, without silence around it. The synthesiser's process group is killed when the
+/// The line as sound, without silence around it. A synthesiser's process group is killed when the
 /// line is cancelled, takes too long, or the future is dropped.
 pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<Pcm, Error> {
-    let wav = tokio::select! {
+    let (rate, samples) = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Cancelled),
         () = tokio::time::sleep(PATIENCE) => return Err(Error::TimedOut),
-        wav = synthesise(voice, line) => wav?,
+        spoken = synthesise(voice, line) => spoken?,
     };
-    let (rate, samples) = read_streamed_wav(&wav);
     let samples = resample(&samples, rate).map_err(Error::Resample)?;
     let samples = trimmed(samples);
     if samples.is_empty() {
@@ -87,8 +137,17 @@ pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Res
     Ok(Pcm { samples })
 }
 
+async fn synthesise(voice: &Voice, line: &str) -> Result<(u32, Vec<i16>), Error> {
+    match voice {
+        Voice::Espeak(espeak) => samples_of(&espeak.synthesise(line).await?),
+        Voice::Piper(piper) => piper.synthesise(line).await,
+        Voice::Api(api) => samples_of(&api.synthesise(line).await?),
+    }
+}
+
 /// Kills the whole group when dropped, so that nothing the program started outlives it.
-struct Group(Child);
+#[derive(Debug)]
+pub(super) struct Group(pub Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -99,35 +158,38 @@ impl Drop for Group {
     }
 }
 
-async fn synthesise(voice: &Voice, line: &str) -> Result<Vec<u8>, Error> {
-    let run = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => Error::NotInstalled { program: voice.program.clone() },
-        _ => Error::Run { program: voice.program.clone(), source },
-    };
-    let mut command = Command::new(&voice.program);
-    // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
-    command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &voice.name]);
-    command.args(["-s", &voice.words_per_minute.to_string()]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).kill_on_drop(true);
-    let mut group = Group(command.spawn().map_err(run)?);
-    let child = &mut group.0;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let text = speakable(line);
-    let write = async {
-        let Some(mut stdin) = stdin else { return Ok(()) };
-        stdin.write_all(text.as_bytes()).await?;
-        stdin.shutdown().await
-    };
-    let (written, wav, complaint, status) =
-        tokio::join!(write, read_all(stdout), read_all(stderr), child.wait());
-    let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
-    if !status.success() {
-        let stderr = String::from_utf8_lossy(&complaint.unwrap_or_default()).trim().to_owned();
-        return Err(Error::Failed { program: voice.program.clone(), status, stderr });
+impl Espeak {
+    /// The line as a WAV file.
+    async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
+        let run = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Error::NotInstalled { program: self.program.clone() },
+            _ => Error::Run { program: self.program.clone(), source },
+        };
+        let mut command = Command::new(&self.program);
+        // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
+        command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &self.name]);
+        command.args(["-s", &self.words_per_minute.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let mut group = Group(command.spawn().map_err(run)?);
+        let child = &mut group.0;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let text = speakable(line);
+        let write = async {
+            let Some(mut stdin) = stdin else { return Ok(()) };
+            stdin.write_all(text.as_bytes()).await?;
+            stdin.shutdown().await
+        };
+        let (written, wav, complaint, status) =
+            tokio::join!(write, read_all(stdout), read_all(stderr), child.wait());
+        let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
+        if !status.success() {
+            let stderr = String::from_utf8_lossy(&complaint.unwrap_or_default()).trim().to_owned();
+            return Err(Error::Failed { program: self.program.clone(), status, stderr });
+        }
+        written.map_err(run)?;
+        Ok(wav)
     }
-    written.map_err(run)?;
-    Ok(wav)
 }
 
 async fn read_all(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
@@ -146,14 +208,29 @@ fn speakable(line: &str) -> String {
     text
 }
 
-/// Rate and samples of a WAV whose length fields were written before the length was known: 16-bit
-/// mono after the `data` header, to the end.
-fn read_streamed_wav(wav: &[u8]) -> (u32, Vec<i16>) {
+/// Rate and samples, of all channels together, of a WAV whose length fields may have been written before the length
+/// was known: what follows the `data` header, to the end.
+fn samples_of(wav: &[u8]) -> Result<(u32, Vec<i16>), Error> {
+    let number = |at: usize, length: usize| -> u32 {
+        let bytes = wav.get(at..at + length).unwrap_or_default();
+        bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    };
+    if !wav.starts_with(b"RIFF") || wav.get(8..12) != Some(b"WAVE".as_slice()) {
+        let found = format!("{} bytes that are no WAV", wav.len());
+        return Err(Error::Format { found });
+    }
+    let (channels, rate, bits) = (number(22, 2), number(24, 4), number(34, 2));
+    if bits != 16 || !(1..=8).contains(&channels) || !(8000..=192_000).contains(&rate) {
+        let found = format!("{bits}-bit samples of {channels} channels at {rate} Hz");
+        return Err(Error::Format { found });
+    }
     let header = wav.windows(4).position(|window| window == b"data").map(|at| at + 8);
-    let rate = wav.get(24..28).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let sound = header.and_then(|start| wav.get(start..)).unwrap_or_default();
-    let samples = sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    (rate.unwrap_or(SAMPLE_RATE_HZ), samples)
+    let frames = sound.chunks_exact(2 * channels as usize).map(|frame| {
+        let samples = frame.chunks_exact(2).map(|pair| i32::from(i16::from_le_bytes([pair[0], pair[1]])));
+        (samples.sum::<i32>() / channels as i32) as i16
+    });
+    Ok((rate, frames.collect()))
 }
 
 fn resample(samples: &[i16], rate: u32) -> Result<Vec<i16>, ffmpeg::Error> {
@@ -228,14 +305,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_is_named_with_its_cure() {
-        let voice = Voice { program: "espeak-nowhere".into(), ..Voice::default() };
+        let voice = Voice::Espeak(Espeak { program: "espeak-nowhere".into(), ..Espeak::default() });
         let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().starts_with("espeak-nowhere was not found: install it"), "{error}");
     }
 
     #[tokio::test]
     async fn a_failing_program_says_how_it_ended() {
-        let voice = Voice { program: "false".into(), ..Voice::default() };
+        let voice = Voice::Espeak(Espeak { program: "false".into(), ..Espeak::default() });
         let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
     }
@@ -245,6 +322,57 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         assert!(matches!(speak(&Voice::default(), "x", &cancel).await, Err(Error::Cancelled)));
+    }
+
+    #[tokio::test]
+    async fn a_python_without_piper_says_what_it_lacks() {
+        let piper = |python: &str| Voice::Piper(Piper::new(python.into(), None, 165));
+        let error = speak(&piper("python-nowhere"), "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("python-nowhere was not found: run scripts/piper"), "{error}");
+        let error = speak(&piper("false"), "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
+    }
+
+    /// A process that speaks the driver's protocol: a second of a tone for each line, counted by its loudness.
+    #[tokio::test]
+    async fn a_long_lived_process_speaks_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        let script = "#!/usr/bin/env python3\nimport struct, sys\nfor number, line in enumerate(sys.stdin, 1):\n    \
+                      sound = b''.join(struct.pack('<h', (at % 50) * 100 * number) for at in range(22050))\n    \
+                      if 'wrong' in line: rate, sound = 0, b'no such phoneme'\n    \
+                      else: rate = 22050\n    \
+                      sys.stdout.buffer.write(struct.pack('<II', rate, len(sound)) + sound); sys.stdout.flush()\n";
+        std::fs::write(&python, script).unwrap();
+        std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let voice = Voice::Piper(Piper::new(python, None, 165));
+        let cancel = CancellationToken::new();
+        let first = speak(&voice, "one", &cancel).await.unwrap();
+        let second = speak(&voice, "two", &cancel).await.unwrap();
+        assert!((990..1010).contains(&first.duration_ms()), "{}", first.duration_ms());
+        let loudest = |sound: &Pcm| sound.samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+        assert!(loudest(&second) > loudest(&first) * 3 / 2, "the same process spoke both");
+        let error = speak(&voice, "wrong", &cancel).await.unwrap_err();
+        assert!(
+            std::error::Error::source(&error).unwrap().to_string().contains("no such phoneme"),
+            "{error:?}"
+        );
+        assert!(speak(&voice, "three", &cancel).await.is_ok(), "a new process took its place");
+    }
+
+    #[test]
+    fn a_wav_is_read_whatever_its_lengths_say() {
+        let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
+        wav.extend(24_000_u32.to_le_bytes());
+        wav.extend([0, 0, 0, 0, 4, 0, 16, 0]);
+        wav.extend(b"data\xff\xff\xff\xff");
+        wav.extend([100_i16, 300, -50, -150].iter().flat_map(|sample| sample.to_le_bytes()));
+        assert_eq!(samples_of(&wav).unwrap(), (24_000, vec![200, -100]));
+        assert!(matches!(samples_of(b"<html>"), Err(Error::Format { .. })));
+        wav[34] = 24;
+        assert!(
+            samples_of(&wav).unwrap_err().to_string().contains("24-bit samples of 2 channels at 24000 Hz")
+        );
     }
 
     #[test]

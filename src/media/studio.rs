@@ -16,6 +16,7 @@ use super::loudness::{self, Meter};
 use super::narration::{self, Pcm, Voice};
 use super::scene_video::{self, Material};
 use super::{timeline, typeset};
+use crate::look::Look;
 use crate::scene::{Scene, SceneTimeline};
 
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +24,23 @@ pub enum Error {
     #[error("scene {}: a line cannot be spoken", scene + 1)]
     Narration { scene: usize, source: narration::Error },
     #[error("scene {}: it cannot be rendered", scene + 1)]
-    Scene { scene: usize, source: scene_video::Error },
+    Scene { scene: usize, source: SceneError },
+    #[error("the narration cannot be kept")]
+    Sound(#[from] timeline::Error),
     #[error("the loudness of the narration cannot be measured")]
     Loudness(#[source] ebur128::Error),
     #[error(transparent)]
     Combine(#[from] combine::Error),
     #[error("the folder for the scenes cannot be made")]
     Folder(#[source] std::io::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SceneError {
+    #[error(transparent)]
+    Video(#[from] scene_video::Error),
+    #[error(transparent)]
+    Sound(#[from] timeline::Error),
 }
 
 /// How far a video is.
@@ -50,9 +61,10 @@ pub struct Studio {
     pub at_a_time: usize,
 }
 
+/// A scene's sound waits in a file: a long video should not take more memory than a short one.
 struct Narrated {
     timeline: SceneTimeline,
-    sound: Pcm,
+    sound: PathBuf,
 }
 
 impl Studio {
@@ -66,9 +78,9 @@ impl Studio {
     ) -> Result<Combined, Error> {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
-        let narrated = self.narrate(&description.scenes, &on_progress, cancel).await?;
+        let (narrated, gain) = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
         let clips = tokio::task::block_in_place(|| {
-            self.render(description, &narrated, folder.path(), &on_progress, cancel)
+            self.render(description, (&narrated, gain), folder.path(), &on_progress, cancel)
         })?;
         on_progress(Progress::Combining);
         let told = || description.scenes.iter().zip(narrated.iter().map(|narrated| &narrated.timeline));
@@ -80,9 +92,10 @@ impl Studio {
     async fn narrate(
         &self,
         scenes: &[Scene],
+        folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
-    ) -> Result<Vec<Narrated>, Error> {
+    ) -> Result<(Vec<Narrated>, f64), Error> {
         let total = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
         let mut done = 0;
         let mut narrated: Vec<Narrated> = Vec::with_capacity(scenes.len());
@@ -97,20 +110,20 @@ impl Studio {
             let timeline = timeline::lay_out(&lines, self.settings.fps);
             let sound = timeline::mix(&timeline, &lines);
             meter.add(&sound).map_err(Error::Loudness)?;
+            let file = folder.join(format!("{index:02}.wav"));
+            timeline::write_wav(&file, &sound)?;
             done += lines.len() as u64;
             on_progress(Progress::Narrating { done, total });
-            narrated.push(Narrated { timeline, sound });
+            narrated.push(Narrated { timeline, sound: file });
         }
-        let gain = meter.gain();
-        narrated.iter_mut().for_each(|narrated| loudness::amplify(&mut narrated.sound, gain));
-        Ok(narrated)
+        Ok((narrated, meter.gain()))
     }
 
     /// The scenes' clips. Each thread takes the next scene; the first failure ends all.
     fn render(
         &self,
         description: &Description,
-        narrated: &[Narrated],
+        (narrated, gain): (&[Narrated], f64),
         folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
@@ -121,22 +134,17 @@ impl Studio {
         let (next, frames) = (AtomicUsize::new(0), AtomicU64::new(0));
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let cancel = cancel.child_token();
+        let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < clips.len());
+        let on_frame = || {
+            let frames = frames.fetch_add(1, Ordering::Relaxed) + 1;
+            on_progress(Progress::Rendering { frames, total });
+        };
         let work = || {
-            while let Some(index) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < clips.len())
-            {
-                let scene = &description.scenes[index];
-                let source = typeset::source(scene, &description.look);
-                let Narrated { timeline, sound } = &narrated[index];
-                let material =
-                    Material { scene, source: &source, timeline, narration: sound, images: &self.images };
-                let mut on_frame = |_done, _total| {
-                    let frames = frames.fetch_add(1, Ordering::Relaxed) + 1;
-                    on_progress(Progress::Rendering { frames, total });
-                };
-                if let Err(source) =
-                    scene_video::render(material, &self.settings, &clips[index], &mut on_frame, &cancel)
-                {
+            while let Some(index) = take() {
+                let (scene, narrated) = (&description.scenes[index], &narrated[index]);
+                let rendered =
+                    self.clip(scene, &description.look, (narrated, gain), &clips[index], &on_frame, &cancel);
+                if let Err(source) = rendered {
                     cancel.cancel();
                     if let Ok(mut failed) = failed.lock() {
                         failed.get_or_insert(Error::Scene { scene: index, source });
@@ -153,5 +161,23 @@ impl Studio {
             Ok(Some(error)) => Err(error),
             _ => Ok(clips),
         }
+    }
+
+    fn clip(
+        &self,
+        scene: &Scene,
+        look: &Look,
+        (narrated, gain): (&Narrated, f64),
+        out: &Path,
+        on_frame: &dyn Fn(),
+        cancel: &CancellationToken,
+    ) -> Result<(), SceneError> {
+        let source = typeset::source(scene, look);
+        let mut sound = timeline::read_wav(&narrated.sound)?;
+        loudness::amplify(&mut sound, gain);
+        let timeline = &narrated.timeline;
+        let material = Material { scene, source: &source, timeline, narration: &sound, images: &self.images };
+        scene_video::render(material, &self.settings, out, &mut |_, _| on_frame(), cancel)?;
+        Ok(())
     }
 }

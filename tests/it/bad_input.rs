@@ -194,7 +194,10 @@ async fn a_full_disk_fails_the_job_and_leaves_nothing() {
     assert_eq!(last["error"]["error_code"], "DISK_FULL", "{last}");
     assert!(last["error"]["recovery_suggestion"].as_str().unwrap().contains("free some space"));
     crate::harness::eventually("the partial files are gone", async || {
-        files_under(&root).iter().all(|file| file.to_string_lossy().starts_with("filler-"))
+        let expected = |file: &std::path::PathBuf| {
+            file.starts_with("cache") || file.to_string_lossy().starts_with("filler-")
+        };
+        files_under(&root).iter().all(expected)
     })
     .await;
     system.running.stop().await;

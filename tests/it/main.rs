@@ -29,3 +29,4 @@ mod rebuild;
 mod runtime;
 mod takeover;
 mod videos;
+mod voices;

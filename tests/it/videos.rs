@@ -49,7 +49,8 @@ async fn check(file: &str, topic: &str) {
     check_thumbnails(&system, &job_id).await;
     check_captions(&system, &job_id, &path).await;
 
-    let files: Vec<_> = files_under(system.media()).into_iter().filter(|file| !file.starts_with("cache")).collect();
+    let files: Vec<_> =
+        files_under(system.media()).into_iter().filter(|file| !file.starts_with("cache")).collect();
     let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
     assert_eq!(
         names,
