@@ -137,10 +137,14 @@ pub struct Style {
     /// Grounds of code and of what is marked.
     pub panel: Colour,
     pub soft: Colour,
+    /// Of the motif.
+    pub ground: Colour,
     /// Thin lines.
     pub rule: Colour,
     pub heading_font: String,
     pub body_font: String,
+    /// What stands quietly behind everything: `disc`, `discs`, `hill`, `line` or `none`.
+    pub motif: &'static str,
     /// How a title card is framed: `edge`, `foot` or `frame`.
     pub card: &'static str,
     /// Whether corners are round.
@@ -155,6 +159,7 @@ struct Palette {
     third: [u8; 3],
     heading_font: &'static str,
     body_font: &'static str,
+    motif: &'static str,
     card: &'static str,
     round: bool,
 }
@@ -196,6 +201,7 @@ impl Theme {
             third: [0x1b, 0x7f, 0x6b],
             heading_font: sans,
             body_font: sans,
+            motif: "disc",
             card: "edge",
             round: true,
         };
@@ -207,6 +213,7 @@ impl Theme {
                 accent: [0x6e, 0xa8, 0xff],
                 second: [0xff, 0xb4, 0x54],
                 third: [0x5f, 0xd6, 0xb4],
+                motif: "discs",
                 card: "frame",
                 ..paper
             },
@@ -218,6 +225,7 @@ impl Theme {
                 third: [0xf2, 0x9c, 0x86],
                 heading_font: serif,
                 body_font: serif,
+                motif: "line",
                 card: "frame",
                 round: false,
             },
@@ -227,6 +235,7 @@ impl Theme {
                 accent: [0xb8, 0x3f, 0x18],
                 second: [0x0f, 0x6e, 0x66],
                 third: [0x8a, 0x5a, 0x00],
+                motif: "hill",
                 card: "foot",
                 ..paper
             },
@@ -237,6 +246,7 @@ impl Theme {
                 second: [0x20, 0x20, 0x20],
                 third: [0x5a, 0x5a, 0x5a],
                 heading_font: serif,
+                motif: "line",
                 card: "edge",
                 round: false,
                 ..paper
@@ -247,6 +257,7 @@ impl Theme {
                 accent: [0x1c, 0x74, 0x3a],
                 second: [0x8a, 0x4b, 0x10],
                 third: [0x2b, 0x5f, 0x9e],
+                motif: "hill",
                 card: "foot",
                 ..paper
             },
@@ -256,6 +267,7 @@ impl Theme {
                 accent: [0xd9, 0x8c, 0xff],
                 second: [0x5e, 0xea, 0xd4],
                 third: [0xff, 0xb3, 0x8a],
+                motif: "discs",
                 card: "frame",
                 ..paper
             },
@@ -285,9 +297,11 @@ impl Look {
             third: Colour(palette.third).readable_on(&grounds),
             panel,
             soft: background.mixed(accent, 0.16),
+            ground: background.mixed(ink, 0.025),
             rule: background.mixed(ink, 0.17),
             heading_font: font(palette.heading_font),
             body_font: font(palette.body_font),
+            motif: palette.motif,
             card: palette.card,
             round: palette.round,
         }

@@ -20,6 +20,7 @@ use super::visible_job;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::projections::status::{JobStatus, StatusView};
 
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A stored file on its way to a client.
@@ -59,6 +60,109 @@ pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
         cache_control: "private, max-age=3600",
     };
     serve(req, res, served).await
+}
+
+/// Stream the video
+///
+/// The fast-start MP4, shown in the browser, with ranges. There is one rendition so far, which is what `auto` gives.
+#[endpoint(
+    tags("videos"),
+    operation_id = "stream_video",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
+               ("quality" = Option<String>, Query, description = "auto (the default), or the quality the job was asked for")),
+    responses((status_code = 200, description = "The file", content_type = "video/mp4"),
+              (status_code = 206, description = "The requested range", content_type = "video/mp4"),
+              (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn stream_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let wanted = req.query::<String>("quality").unwrap_or_else(|| "auto".to_owned());
+    let (view, path, file) = stored(req, depot, FileRole::Video).await?;
+    if wanted != "auto" && wanted != view.quality.name() {
+        return Err(Problem::not_found(format!(
+            "there is no rendition \"{wanted}\", only {}",
+            view.quality.name()
+        )));
+    }
+    let disposition = format!("inline; filename=\"{}.mp4\"", file_name(&view.topic));
+    let (content_type, cache_control) = ("video/mp4", "private, max-age=3600");
+    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
+}
+
+/// The HLS master playlist
+///
+/// One variant for each rendition; what it refers to needs the same token. 409 before the job is completed.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_hls_master",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
+    responses((status_code = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_hls_master(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let (state, view) = visible_job(req, depot).await?;
+    require_completed(&view)?;
+    let none = || Problem::not_found("this video has no stream");
+    let video = state.catalog.video(view.job_id).await?.ok_or_else(none)?;
+    if !video.files.iter().any(|file| file.role == FileRole::HlsPlaylist) {
+        return Err(none());
+    }
+    let facts = &video.facts;
+    // Segments with much that moves take more than the mean.
+    let bandwidth = facts.bitrate * 3;
+    let (width, height, fps) = (facts.width, facts.height, facts.fps);
+    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+    let variant = format!(
+        "BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={},RESOLUTION={width}x{height},FRAME-RATE={fps:.3}",
+        facts.bitrate
+    );
+    res.render(format!(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:{variant}\nindex.m3u8\n"
+    ));
+    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+    Ok(())
+}
+
+/// The HLS playlist of a rendition
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_hls_playlist",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
+    responses((status_code = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"))
+)]
+pub async fn get_hls_playlist(
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let (_, path, file) = stored(req, depot, FileRole::HlsPlaylist).await?;
+    let (content_type, cache_control, disposition) = (PLAYLIST, "private, max-age=3600", "inline".to_owned());
+    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
+}
+
+/// The HLS segments of a rendition
+///
+/// One file of fMP4 segments; players ask for ranges of it.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_hls_segments",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
+    responses((status_code = 200, description = "The file", content_type = "video/mp4"),
+              (status_code = 206, description = "The requested range", content_type = "video/mp4"))
+)]
+pub async fn get_hls_segments(
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let (_, path, file) = stored(req, depot, FileRole::HlsSegments).await?;
+    let (content_type, cache_control, disposition) =
+        ("video/mp4", "private, max-age=3600", "inline".to_owned());
+    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
 }
 
 /// A thumbnail of the video

@@ -119,7 +119,7 @@ pub async fn get_video_metadata(
 fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chapter]) -> MetadataAnswer {
     let base = format!("/api/v1/videos/jobs/{}", view.job_id);
     let download_url = format!("{base}/download");
-    let streaming_url = format!("{download_url}?inline=true");
+    let streaming_url = format!("{base}/stream");
     let has = |role| row.files.iter().any(|file| file.role == role);
     let thumbnails = [
         (FileRole::ThumbnailSmall, "small"),
@@ -160,7 +160,12 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chap
         thumbnail_urls,
         download_url,
         streaming_url,
-        streaming_info: serde_json::json!({ "fast_start": true, "supports_ranges": true, "format": "mp4" }),
+        streaming_info: serde_json::json!({
+            "fast_start": true,
+            "supports_ranges": true,
+            "format": "mp4",
+            "hls_url": has(FileRole::HlsPlaylist).then(|| format!("{base}/hls/master.m3u8")),
+        }),
         s3_keys: vec![],
         technical_metadata,
         captions,

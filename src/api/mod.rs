@@ -81,6 +81,18 @@ fn protected() -> Router {
                 .head(files::get_thumbnail),
         )
         .push(
+            Router::with_path("videos/jobs/{job_id}/stream")
+                .get(files::stream_video)
+                .head(files::stream_video),
+        )
+        .push(Router::with_path("videos/jobs/{job_id}/hls/master.m3u8").get(files::get_hls_master))
+        .push(Router::with_path("videos/jobs/{job_id}/hls/index.m3u8").get(files::get_hls_playlist))
+        .push(
+            Router::with_path("videos/jobs/{job_id}/hls/index.m4s")
+                .get(files::get_hls_segments)
+                .head(files::get_hls_segments),
+        )
+        .push(
             Router::with_path("videos/jobs/{job_id}/captions.vtt")
                 .get(files::get_captions_vtt)
                 .head(files::get_captions_vtt),

@@ -12,6 +12,7 @@ use crate::ids::JobId;
 use crate::media::captions;
 use crate::media::encoder::KEY_FRAME_EVERY_SECONDS;
 use crate::media::gate::{self, Allowed};
+use crate::media::hls;
 use crate::media::probe::{self, Promise};
 use crate::storage::{Error, LocalStorage};
 
@@ -91,6 +92,22 @@ fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
     Ok(gate::faults(&found, &allowed))
 }
 
+/// The video for streaming: a playlist and its segments.
+fn package(task: &Task, file: &str) -> Result<[(FileRole, String); 2], StageError> {
+    let [playlist, segments] = ["hls/index.m3u8", "hls/index.m4s"].map(str::to_owned);
+    hls::package(&task.workspace.path(file), &task.workspace.path(&playlist)).map_err(|error| {
+        if error.is_disk_full() {
+            return StageError::disk_full(error);
+        }
+        StageError::retryable(
+            "STORAGE_FAILED",
+            format!("the video cannot be packaged for streaming: {error}"),
+        )
+        .because(error)
+    })?;
+    Ok([(FileRole::HlsPlaylist, playlist), (FileRole::HlsSegments, segments)])
+}
+
 /// The captions as files of their own.
 fn write_captions(task: &Task) -> Result<Vec<(FileRole, String)>, StageError> {
     if !task.request()?.enable_subtitles {
@@ -123,7 +140,8 @@ fn store(task: &Task, local: &LocalStorage) -> Result<Vec<crate::events::job::St
     let thumbnails =
         task.job.thumbnails.iter().map(|thumbnail| (thumbnail.size.file_role(), thumbnail.file.clone()));
     let video = std::iter::once((FileRole::Video, clip.file.clone()));
-    let sources: Vec<_> = video.chain(thumbnails).chain(write_captions(task)?).collect();
+    let sources: Vec<_> =
+        video.chain(thumbnails).chain(write_captions(task)?).chain(package(task, &clip.file)?).collect();
     let total = sources.len() as u64;
     let mut stored = Vec::with_capacity(sources.len());
     for (done, (role, file)) in (1..).zip(sources) {

@@ -204,6 +204,8 @@ pub enum FileRole {
     ThumbnailLarge,
     CaptionsVtt,
     CaptionsSrt,
+    HlsPlaylist,
+    HlsSegments,
 }
 
 /// What was read back from the finished file.

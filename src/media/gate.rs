@@ -10,8 +10,8 @@ use super::ffmpeg::start;
 
 /// Picture and sound may begin and end this far apart, in seconds.
 const MOST_APART: f64 = 0.040;
-/// What a picture of one colour hardly exceeds: the range of its luma.
-const BLANK_RANGE: u8 = 12;
+/// What a page with nothing on it hardly exceeds, its motif included: the range of its luma.
+const BLANK_RANGE: u8 = 24;
 /// Silence: the loudest sample of the whole, of 1.
 const SILENT_PEAK: f32 = 0.02;
 /// Planned holds may be this many key frames longer than their steps: one before, one behind, and the pause.

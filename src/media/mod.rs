@@ -16,6 +16,7 @@ mod figure;
 mod flow;
 pub mod gate;
 pub mod h264;
+pub mod hls;
 pub mod images;
 pub mod loudness;
 pub mod motion;

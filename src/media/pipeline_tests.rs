@@ -6,10 +6,13 @@ use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::combine::{Combined, Labels, combine};
+use super::description;
 use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
 use super::gate::{self, Allowed};
+use super::images::Images;
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
+use super::studio::Studio;
 use super::{probe, thumbnails, timeline, typeset};
 use crate::look::Look;
 use crate::scene::{Block, Layout, Reveal, RichText, Scene, SceneTimeline, Step};
@@ -270,4 +273,31 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
 
     std::fs::write(&out, &std::fs::read(&out).unwrap()[..2000]).unwrap();
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thread_and_many_make_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let chart = r#"{ "kind": "chart", "chart": "line", "labels": ["a", "b", "c"], "series": [{ "values": [1, 3, 2] }] }"#;
+    let scene = |title: &str| {
+        format!(
+            r#"{{ "title": "{title}", "blocks": [{chart}], "steps": [{{ "narration": "It rises, and falls." }}] }}"#
+        )
+    };
+    let scenes = ["One", "Two", "Three", "Four"].map(scene).join(",");
+    let json = format!(r#"{{ "version": 1, "title": "T", "scenes": [{scenes}] }}"#);
+    let description = description::read(&json).unwrap();
+    let mut files = vec![];
+    for at_a_time in [1, 4] {
+        let studio = Studio {
+            voice: Voice::default(),
+            settings: EncodeSettings::new(640, 360, FPS),
+            images: Images::default(),
+            at_a_time,
+        };
+        let out = folder.path().join(format!("{at_a_time}.mp4"));
+        studio.make(&description, &out, |_| (), &CancellationToken::new()).await.unwrap();
+        files.push(std::fs::read(out).unwrap());
+    }
+    assert!(files[0] == files[1], "{} and {} bytes", files[0].len(), files[1].len());
 }

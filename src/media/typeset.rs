@@ -30,7 +30,7 @@ const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "
 /// A longer run without a break may be broken anywhere.
 const LONGEST_UNBROKEN: usize = 24;
 /// Compilations that a cached result survives unused.
-const CACHE_AGE: usize = 8;
+const CACHE_AGE: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -114,6 +114,7 @@ fn look_source(look: &Look, drawings: f64) -> String {
         ("third", style.third),
         ("panel", style.panel),
         ("soft", style.soft),
+        ("ground", style.ground),
         ("rule", style.rule),
     ] {
         entry(name, format!("rgb({})", literal(&String::from(colour))));
@@ -128,6 +129,7 @@ fn look_source(look: &Look, drawings: f64) -> String {
     entry("mono", "(\"DejaVu Sans Mono\", \"Noto Sans CJK SC\")".to_owned());
     entry("code-theme", format!("bytes({})", literal(&code_colours(&style))));
     entry("card", literal(style.card));
+    entry("motif", literal(style.motif));
     entry("round", u8::from(style.round).to_string());
     entry("logo", "none".to_owned());
     let page = Page::of(look.aspect);

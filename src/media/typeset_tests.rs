@@ -120,12 +120,11 @@ fn formulas_are_mathematics_or_their_own_source() {
     drawn(&"x + ".repeat(1250));
 }
 
-/// The darkest difference from the page's corner within a margin.
-fn margin_is_clean(page: &RgbaPage, margin: usize) -> bool {
-    let at = |x: usize, y: usize| &page.rgba[(y * page.width + x) * 4..][..3];
-    let background = at(page.width - 1, 0).to_vec();
+/// Whether nothing but the empty page is in a margin.
+fn margin_is_clean(page: &RgbaPage, empty: &RgbaPage, margin: usize) -> bool {
+    let at = |page: &RgbaPage, x: usize, y: usize| page.rgba[(y * page.width + x) * 4..][..3].to_vec();
     let in_margin = |x: usize, y: usize| x >= page.width - margin || y < margin || y >= page.height - margin;
-    (0..page.height).all(|y| (0..page.width).all(|x| !in_margin(x, y) || at(x, y) == background))
+    (0..page.height).all(|y| (0..page.width).all(|x| !in_margin(x, y) || at(page, x, y) == at(empty, x, y)))
 }
 
 #[test]
@@ -148,7 +147,10 @@ fn a_scene_that_is_too_full_shrinks_until_it_fits() {
     for (index, blocks) in full.into_iter().enumerate() {
         let scene = scene_of(Layout::Content, &"A long heading that goes on ".repeat(5), blocks);
         let pages = pages(&source(&scene), 1920, 1080).unwrap();
-        assert!(margin_is_clean(pages.last().unwrap(), 40), "scene {index} reaches into the margin");
+        assert!(
+            margin_is_clean(pages.last().unwrap(), &pages[0], 40),
+            "scene {index} reaches into the margin"
+        );
     }
 }
 
@@ -172,10 +174,10 @@ fn pages_differ_only_by_what_appears() {
     let (first, second) = (changed(&pages[0], &pages[1]), changed(&pages[1], &pages[2]));
     assert!(!first.is_empty() && !second.is_empty());
     assert!(first.last() < second.first(), "the second line appears below all that was there");
-    assert!(
-        pages[0].rgba.chunks(4).all(|pixel| pixel == &pages[0].rgba[..4]),
-        "nothing is there before the first step"
-    );
+    let empty = compile(&source(&scene)).unwrap();
+    let mut text = String::new();
+    collect_text(&empty.pages()[0].frame, &mut text);
+    assert_eq!(text, "", "nothing is said before the first step");
 }
 
 #[test]
@@ -344,4 +346,14 @@ fn what_is_hidden_keeps_its_place() {
             assert!(share < 0.012, "{}: page {number} shows {share} that the last does not", scene.title);
         }
     }
+}
+
+#[test]
+fn a_font_that_is_not_installed_gives_way_to_one_that_is() {
+    let look = Look { font: Some("No Such Font".into()), ..Look::default() };
+    let scene = scene_of(Layout::Content, "Ions", vec![paragraph("They move.")]);
+    let document = compile(&typeset::source(&scene, &look)).unwrap();
+    let mut missing = vec![];
+    missing_glyphs(&document.pages().last().unwrap().frame, &mut missing);
+    assert_eq!(missing, Vec::<String>::new());
 }

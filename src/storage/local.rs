@@ -37,6 +37,8 @@ impl FileRole {
             FileRole::ThumbnailLarge => "thumbnail-large.jpg",
             FileRole::CaptionsVtt => "captions.vtt",
             FileRole::CaptionsSrt => "captions.srt",
+            FileRole::HlsPlaylist => "index.m3u8",
+            FileRole::HlsSegments => "index.m4s",
         }
     }
 }

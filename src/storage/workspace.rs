@@ -35,7 +35,7 @@ impl Workspaces {
 impl Workspace {
     /// Creates the folder and those inside it; a second call changes nothing.
     pub fn create(&self) -> io::Result<()> {
-        for folder in ["narration", "scenes", "thumbnails"] {
+        for folder in ["narration", "scenes", "thumbnails", "hls"] {
             std::fs::create_dir_all(self.root.join(folder))?;
         }
         Ok(())

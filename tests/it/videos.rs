@@ -48,6 +48,7 @@ async fn check(file: &str, topic: &str) {
     check_metadata(&system, &job_id, &path, narration_seconds).await;
     check_thumbnails(&system, &job_id).await;
     check_captions(&system, &job_id, &path).await;
+    check_streams(&system, &job_id, narration_seconds).await;
 
     let files: Vec<_> =
         files_under(system.media()).into_iter().filter(|file| !file.starts_with("cache")).collect();
@@ -57,6 +58,8 @@ async fn check(file: &str, topic: &str) {
         [
             "captions.srt",
             "captions.vtt",
+            "index.m3u8",
+            "index.m4s",
             "thumbnail-large.jpg",
             "thumbnail-medium.jpg",
             "thumbnail-small.jpg",
@@ -64,6 +67,34 @@ async fn check(file: &str, topic: &str) {
         ]
     );
     system.running.stop().await;
+}
+
+/// HLS as a player reads it: from the master playlist to ranges of segments.
+async fn check_streams(system: &System, job_id: &str, narration_seconds: f64) {
+    let base = format!("/api/v1/videos/jobs/{job_id}");
+    let range = system.get(&format!("{base}/stream?quality=auto")).await;
+    assert_eq!(
+        (range.status().as_u16(), &range.headers()["accept-ranges"]),
+        (200, &"bytes".parse().unwrap())
+    );
+    assert_eq!(system.get(&format!("{base}/stream?quality=4k")).await.status(), 404);
+    let master = system.get(&format!("{base}/hls/master.m3u8")).await;
+    assert_eq!(master.headers()["content-type"], "application/vnd.apple.mpegurl");
+    let master = master.text().await.unwrap();
+    assert!(master.contains("RESOLUTION=1920x1080,FRAME-RATE=30.000\nindex.m3u8"), "{master}");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["index.m3u8", "index.m4s"] {
+        let file = system.get(&format!("{base}/hls/{name}")).await.bytes().await.unwrap();
+        std::fs::write(folder.path().join(name), file).unwrap();
+    }
+    let playlist = std::fs::read_to_string(folder.path().join("index.m3u8")).unwrap();
+    let lengths = playlist
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok());
+    let seconds: f64 = lengths.sum();
+    assert!((seconds - narration_seconds).abs() < 0.3, "{seconds} of {narration_seconds}");
+    let path = folder.path().join("index.m3u8");
+    assert_eq!(run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-f", "null", "-"]), "");
 }
 
 /// Captions as files and in the video, and chapters, say and mark the same.

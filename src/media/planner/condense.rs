@@ -120,8 +120,8 @@ pub(super) fn statement(plain: &str) -> Range<usize> {
     for index in from + 1..words.len() {
         let follows = FOLLOWING.contains(&words[index].lower.as_str());
         let long_enough = index - from >= FEWEST_WORDS;
-        if long_enough && (words[index - 1].ends_clause() || follows) && !is_enumeration(&words, from, index)
-        {
+        let ends = words[index - 1].ends_clause() && !is_enumeration(&words, from, index);
+        if long_enough && (ends || follows) {
             to = index;
             break;
         }
@@ -296,6 +296,10 @@ mod tests {
             (
                 "It says that in a right triangle, the square of the longest side equals the sum of the others.",
                 "Square of the longest side equals the sum",
+            ),
+            (
+                "They slip between the sheets of graphite, where the electrons wait.",
+                "They slip between the sheets of graphite",
             ),
             ("Take a triangle whose short sides are 3 and 4 units long.", "Take a triangle"),
             ("What remains in the middle is a tilted square with side c.", "What remains in the middle"),
