@@ -333,16 +333,22 @@ mod tests {
         assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
     }
 
-    /// A process that speaks the driver's protocol: a second of a tone for each line, counted by its loudness.
+    /// A process that speaks the driver's protocol: a second for each line, the second louder than the first.
     #[tokio::test]
     async fn a_long_lived_process_speaks_line_by_line() {
         let folder = tempfile::tempdir().unwrap();
         let python = folder.path().join("python");
-        let script = "#!/usr/bin/env python3\nimport struct, sys\nfor number, line in enumerate(sys.stdin, 1):\n    \
-                      sound = b''.join(struct.pack('<h', (at % 50) * 100 * number) for at in range(22050))\n    \
-                      if 'wrong' in line: rate, sound = 0, b'no such phoneme'\n    \
-                      else: rate = 22050\n    \
-                      sys.stdout.buffer.write(struct.pack('<II', rate, len(sound)) + sound); sys.stdout.flush()\n";
+        let script = r#"#!/bin/sh
+n=0
+while read -r line; do
+    n=$((n + 1))
+    case "$line" in
+    *wrong*) printf '\000\000\000\000\017\000\000\000no such phoneme'; continue ;;
+    esac
+    printf '\042\126\000\000\104\254\000\000'
+    if [ $n = 1 ]; then yes '!!!!'; else yes 'yyyy'; fi | tr -d '\n' | head -c 44100
+done
+"#;
         std::fs::write(&python, script).unwrap();
         std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let voice = Voice::Piper(Piper::new(python, None, 165));

@@ -643,6 +643,9 @@ impl Pages {
         let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
         let pixmap = typst_render::render(page, &options);
         let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
+        if (drawn_width, drawn_height) == (width as usize, height as usize) {
+            return Ok(RgbaPage { width: drawn_width, height: drawn_height, rgba: pixmap.take() });
+        }
         Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
     }
 }

@@ -42,7 +42,7 @@ async fn markup_in_a_script_is_text() {
     system.running.stop().await;
 }
 
-/// Outside string literals, the only `#` are those of the two lines that every scene begins with.
+/// Outside string literals, the only `#` are those of the import, the look and the call that make every scene.
 fn check_only_literals(code: &str) {
     let mut outside = String::new();
     let (mut in_literal, mut escaped) = (false, false);
@@ -56,7 +56,7 @@ fn check_only_literals(code: &str) {
         }
     }
     assert!(!in_literal, "{code}");
-    assert_eq!(outside.matches('#').count(), 2, "{outside}");
+    assert_eq!(outside.matches('#').count(), 3, "{outside}");
     assert!(
         !outside.contains("read") && !outside.contains("panic") && !outside.contains("passwd"),
         "{outside}"
