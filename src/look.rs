@@ -297,7 +297,7 @@ impl Look {
             third: Colour(palette.third).readable_on(&grounds),
             panel,
             soft: background.mixed(accent, 0.16),
-            ground: background.mixed(ink, 0.025),
+            ground: background.mixed(accent, 0.05),
             rule: background.mixed(ink, 0.17),
             heading_font: font(palette.heading_font),
             body_font: font(palette.body_font),
@@ -367,6 +367,7 @@ mod tests {
                 ("on the accent", style.on_accent, style.accent),
                 ("on the second", style.on_second, style.second),
                 ("ink on what is marked", style.ink, style.soft),
+                ("ink on the motif", style.ink, style.ground),
             ];
             for (name, text, ground) in pairs {
                 let contrast = text.contrast(ground);
