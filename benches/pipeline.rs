@@ -50,6 +50,8 @@ struct Run {
 }
 
 async fn video(system: &System) -> Run {
+    // Nothing is taken from the run before.
+    let _first_run = std::fs::remove_dir_all(system.media().join("cache"));
     let job_id =
         system.generate(&json!({ "topic": "Event sourcing", "script": SCRIPT, "quality": "high" })).await;
     let last = system.statuses_until_ended(&job_id, Duration::from_secs(600)).await.pop().unwrap();
@@ -96,6 +98,9 @@ async fn idle_api_megabytes(system: &System) -> f64 {
         .env("REDIS_URL", &system.config.redis.url)
         .env("DATABASE_URL", &system.config.postgres.url)
         .env("CLERK_ISSUER", &system.config.auth.issuer)
+        .env("REEL_MASTER_KEY", harness::MASTER_KEY)
+        .env("REEL_SIGNING_KEY", harness::MASTER_KEY)
+        .env("ARCHIVE_ROOT", &system.config.archive.root)
         .env("MEDIA_ROOT", system.media())
         .env("REEL_BIND", format!("127.0.0.1:{port}"))
         .env("REEL_LOG", "error")
