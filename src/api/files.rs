@@ -32,6 +32,18 @@ struct Served<'a> {
     cache_control: &'static str,
 }
 
+impl<'a> Served<'a> {
+    /// Of a video, which a job that is reprocessed may replace: kept for an hour.
+    fn of_video(
+        path: PathBuf,
+        file: &'a StoredFile,
+        content_type: &'static str,
+        disposition: String,
+    ) -> Self {
+        Self { path, file, content_type, disposition, cache_control: "private, max-age=3600" }
+    }
+}
+
 /// Download the video
 ///
 /// Supports ranges, `If-Range`, `If-None-Match` and `HEAD`. 409 before the job is completed.
@@ -52,14 +64,7 @@ pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let (view, path, file) = stored(req, depot, FileRole::Video).await?;
     let kind = if inline { "inline" } else { "attachment" };
     let disposition = format!("{kind}; filename=\"{}.mp4\"", file_name(&view.topic));
-    let served = Served {
-        path,
-        file: &file,
-        content_type: "video/mp4",
-        disposition,
-        cache_control: "private, max-age=3600",
-    };
-    serve(req, res, served).await
+    serve(req, res, Served::of_video(path, &file, "video/mp4", disposition)).await
 }
 
 /// Stream the video
@@ -85,9 +90,8 @@ pub async fn stream_video(req: &mut Request, depot: &mut Depot, res: &mut Respon
             view.quality.name()
         )));
     }
-    let disposition = format!("inline; filename=\"{}.mp4\"", file_name(&view.topic));
-    let (content_type, cache_control) = ("video/mp4", "private, max-age=3600");
-    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
+    let disposition = shown_as(&view, "mp4");
+    serve(req, res, Served::of_video(path, &file, "video/mp4", disposition)).await
 }
 
 /// The HLS master playlist
@@ -113,7 +117,6 @@ pub async fn get_hls_master(req: &mut Request, depot: &mut Depot, res: &mut Resp
     // Segments with much that moves take more than the mean.
     let bandwidth = facts.bitrate * 3;
     let (width, height, fps) = (facts.width, facts.height, facts.fps);
-    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
     let variant = format!(
         "BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={},RESOLUTION={width}x{height},FRAME-RATE={fps:.3}",
         facts.bitrate
@@ -139,8 +142,7 @@ pub async fn get_hls_playlist(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let (_, path, file) = stored(req, depot, FileRole::HlsPlaylist).await?;
-    let (content_type, cache_control, disposition) = (PLAYLIST, "private, max-age=3600", "inline".to_owned());
-    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
+    serve(req, res, Served::of_video(path, &file, PLAYLIST, "inline".to_owned())).await
 }
 
 /// The HLS segments of a rendition
@@ -160,9 +162,7 @@ pub async fn get_hls_segments(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let (_, path, file) = stored(req, depot, FileRole::HlsSegments).await?;
-    let (content_type, cache_control, disposition) =
-        ("video/mp4", "private, max-age=3600", "inline".to_owned());
-    serve(req, res, Served { path, file: &file, content_type, disposition, cache_control }).await
+    serve(req, res, Served::of_video(path, &file, "video/mp4", "inline".to_owned())).await
 }
 
 /// A thumbnail of the video
@@ -242,13 +242,13 @@ async fn captions(
     content_type: &'static str,
 ) -> Result<(), Problem> {
     let (view, path, file) = stored(req, depot, role).await?;
-    let disposition = format!("inline; filename=\"{}.{extension}\"", file_name(&view.topic));
-    serve(
-        req,
-        res,
-        Served { path, file: &file, content_type, disposition, cache_control: "private, max-age=3600" },
-    )
-    .await
+    let disposition = shown_as(&view, extension);
+    serve(req, res, Served::of_video(path, &file, content_type, disposition)).await
+}
+
+/// Shown in the browser, and saved under the video's name.
+fn shown_as(view: &StatusView, extension: &str) -> String {
+    format!("inline; filename=\"{}.{extension}\"", file_name(&view.topic))
 }
 
 /// Where a completed job's file is.

@@ -258,21 +258,22 @@ impl<'a> Reader<'a> {
     /// What the look is made of must be readable; other preferences are recorded as they are.
     fn style_preferences(&mut self) -> Option<Map<String, Value>> {
         let preferences = self.object("style_preferences")?;
+        let given = |name: &str| preferences.get(name).filter(|value| !value.is_null());
         for name in ["accent_color", "background_color"] {
-            let Some(value) = preferences.get(name).filter(|value| !value.is_null()) else { continue };
+            let Some(value) = given(name) else { continue };
             if value.as_str().is_none_or(|text| Colour::try_from(text.to_owned()).is_err()) {
                 let msg =
                     format!("is {value}, but must be `#` and six hexadecimal digits, such as \"#1f5fd0\"");
                 self.fail(&["style_preferences", name], msg, "not_allowed");
             }
         }
-        if let Some(value) = preferences.get("aspect_ratio").filter(|value| !value.is_null())
+        if let Some(value) = given("aspect_ratio")
             && value.as_str().and_then(Aspect::named).is_none()
         {
             let msg = format!("is {value}, but must be one of {}", Aspect::ALL.map(Aspect::name).join(", "));
             self.fail(&["style_preferences", "aspect_ratio"], msg, "not_allowed");
         }
-        if let Some(value) = preferences.get("font").filter(|value| !value.is_null())
+        if let Some(value) = given("font")
             && value.as_str().is_none_or(|name| !(1..=100).contains(&name.chars().count()))
         {
             let msg = "must be a font's family name of 1 to 100 characters";

@@ -57,23 +57,15 @@ pub struct Render {
 pub async fn render(arguments: Render) -> anyhow::Result<()> {
     let mut description = read(&arguments.file)?;
     if let Some(name) = &arguments.theme {
-        let names = Theme::ALL.map(Theme::name).join(", ");
-        description.look.theme =
-            Theme::named(name).with_context(|| format!("--theme is `{name}`, but must be one of {names}"))?;
+        description.look.theme = one_of("--theme", name, &Theme::ALL, Theme::name)?;
     }
     if let Some(name) = &arguments.aspect {
-        let names = Aspect::ALL.map(Aspect::name).join(", ");
-        description.look.aspect = Aspect::named(name)
-            .with_context(|| format!("--aspect is `{name}`, but must be one of {names}"))?;
+        description.look.aspect = one_of("--aspect", name, &Aspect::ALL, Aspect::name)?;
     }
     if arguments.plan {
         return say(serde_json::to_string_pretty(&description)?);
     }
-    let names = Quality::ALL.map(Quality::name);
-    let quality =
-        Quality::ALL.into_iter().find(|quality| quality.name() == arguments.quality).with_context(|| {
-            format!("--quality is `{}`, but must be one of {}", arguments.quality, names.join(", "))
-        })?;
+    let quality = one_of("--quality", &arguments.quality, &Quality::ALL, Quality::name)?;
     if ![24, 25, 30, 50, 60].contains(&arguments.fps) {
         bail!("--fps is {}, but must be one of 24, 25, 30, 50, 60", arguments.fps);
     }
@@ -107,6 +99,13 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         made.bytes as f64 / 1e6,
         video / took
     ))
+}
+
+fn one_of<T: Copy>(option: &str, given: &str, all: &[T], name: fn(T) -> &'static str) -> anyhow::Result<T> {
+    all.iter().copied().find(|one| name(*one) == given).with_context(|| {
+        let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
+        format!("{option} is `{given}`, but must be one of {}", names.join(", "))
+    })
 }
 
 fn voice(arguments: &Render) -> anyhow::Result<Voice> {

@@ -39,14 +39,10 @@ fn join(task: &Task) -> Result<Clip, StageError> {
     };
     let parts: Vec<PathBuf> = task.job.scenes.iter().map(clip).collect::<Result<_, StageError>>()?;
     let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
-    let told = || {
-        task.job
-            .scenes
-            .iter()
-            .filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)))
-    };
-    let chapters = captions::chapters(told());
-    let captions = if task.request()?.enable_subtitles { captions::captions(told()) } else { vec![] };
+    let job = &task.job;
+    let chapters = captions::chapters(job.narrated_scenes());
+    let wanted = task.request()?.enable_subtitles;
+    let captions = if wanted { captions::captions(job.narrated_scenes()) } else { vec![] };
     let labels = Labels { title, chapters: &chapters, captions: &captions };
     let file = "video.mp4".to_owned();
     let mut on_progress = |done, total| task.progress.report(done, total);

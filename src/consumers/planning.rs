@@ -7,7 +7,6 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::media::planner::{self, PlanError};
-use crate::scene::Scene;
 
 pub struct Planning;
 
@@ -19,8 +18,7 @@ impl StageHandler for Planning {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let request = task.request()?.clone();
-        if let Some(mut scenes) = request.scenes {
-            scenes.iter_mut().for_each(Scene::reveal_all);
+        if let Some(scenes) = request.scenes {
             return Ok(Outcome::Planned { scenes });
         }
         let plan = blocking(move || {

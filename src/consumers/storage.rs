@@ -51,8 +51,7 @@ fn video_id(job: JobId) -> Uuid {
 fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
     let request = task.request()?;
     let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
-    let narrated = task.job.scenes.iter().filter_map(|scene| scene.narrated.as_ref());
-    let duration_ms = narrated.map(|narrated| narrated.timeline.duration_ms()).sum();
+    let duration_ms = task.job.narrated_scenes().map(|(_, timeline)| timeline.duration_ms()).sum();
     let facts = probe::probe(&task.workspace.path(&clip.file)).map_err(|error| {
         StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
     })?;
@@ -78,7 +77,7 @@ fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
 
 /// What a viewer would notice.
 fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
-    let timelines = || task.job.scenes.iter().filter_map(|scene| Some(&scene.narrated.as_ref()?.timeline));
+    let timelines = || task.job.narrated_scenes().map(|(_, timeline)| timeline);
     let fps = f64::from(task.request()?.fps);
     let longest = timelines().flat_map(|timeline| &timeline.steps).map(|step| step.frames).max().unwrap_or(0);
     let allowed = Allowed {
@@ -113,12 +112,7 @@ fn write_captions(task: &Task) -> Result<Vec<(FileRole, String)>, StageError> {
     if !task.request()?.enable_subtitles {
         return Ok(vec![]);
     }
-    let told = task
-        .job
-        .scenes
-        .iter()
-        .filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)));
-    let captions = captions::captions(told);
+    let captions = captions::captions(task.job.narrated_scenes());
     let texts = [
         (FileRole::CaptionsVtt, "captions.vtt", captions::web_vtt(&captions)),
         (FileRole::CaptionsSrt, "captions.srt", captions::sub_rip(&captions)),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::aac;
 use super::captions::{Caption, Chapter};
 use super::ffmpeg::{
-    create_mp4, extradata, is_disk_full, part_file, set_headers, start, write_fast_start_header,
+    create_mp4, extradata, is_disk_full, part_file, set_headers, start, write_fast_start_header, write_packet,
 };
 use super::narration::SAMPLE_RATE_HZ;
 
@@ -230,14 +230,10 @@ impl Joiner {
         duration: i64,
         time_base: Rational,
     ) -> Result<(), Error> {
-        let target = self.output.stream(stream).map_or(time_base, |stream| stream.time_base());
-        packet.set_stream(stream);
         packet.set_pts(Some(time));
         packet.set_dts(Some(time));
         packet.set_duration(duration);
-        packet.set_position(-1);
-        packet.rescale_ts(time_base, target);
-        packet.write_interleaved(&mut self.output).map_err(at("write the video"))
+        write_packet(&mut self.output, packet, stream, time_base).map_err(at("write the video"))
     }
 
     fn finish(mut self) -> Result<(u64, Rational), Error> {

@@ -14,7 +14,9 @@ use ffmpeg_next::{Dictionary, Packet, Rational, codec, color, encoder, frame, pa
 use tokio_util::sync::CancellationToken;
 
 use super::aac::{self, AacEncoder};
-use super::ffmpeg::{create_mp4, extradata, is_disk_full, part_file, set_headers, write_fast_start_header};
+use super::ffmpeg::{
+    create_mp4, extradata, is_disk_full, part_file, set_headers, write_fast_start_header, write_packet,
+};
 use super::h264::{self, Sequence};
 use super::motion::Transition;
 use super::narration::Pcm;
@@ -291,10 +293,7 @@ impl SceneWriter {
     }
 
     fn write(&mut self, mut packet: Packet, stream: usize, time_base: Rational) -> Result<(), Error> {
-        let target = self.output.stream(stream).map_or(time_base, |stream| stream.time_base());
-        packet.set_stream(stream);
-        packet.rescale_ts(time_base, target);
-        packet.write_interleaved(&mut self.output).map_err(at("write the scene"))
+        write_packet(&mut self.output, &mut packet, stream, time_base).map_err(at("write the scene"))
     }
 
     fn finish(mut self) -> Result<u64, Error> {

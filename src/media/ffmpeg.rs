@@ -8,7 +8,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::stream::StreamMut;
-use ffmpeg_next::{Dictionary, Packet};
+use ffmpeg_next::{Dictionary, Packet, Rational};
 
 /// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
 pub fn start() {
@@ -67,6 +67,20 @@ pub fn set_headers(stream: &mut StreamMut<'_>, headers: &[u8]) -> Result<(), ffm
         parameters.extradata_size = headers.len() as i32;
     }
     Ok(())
+}
+
+/// Writes a packet, whose times count `time_base`, to a stream.
+pub fn write_packet(
+    output: &mut Output,
+    packet: &mut Packet,
+    stream: usize,
+    time_base: Rational,
+) -> Result<(), ffmpeg::Error> {
+    let target = output.stream(stream).map_or(time_base, |stream| stream.time_base());
+    packet.set_stream(stream);
+    packet.set_position(-1);
+    packet.rescale_ts(time_base, target);
+    packet.write_interleaved(output)
 }
 
 /// All packets that `receive` has ready.

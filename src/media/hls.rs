@@ -6,7 +6,7 @@ use std::path::Path;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::{Dictionary, Packet, media};
 
-use super::ffmpeg::{is_disk_full, start};
+use super::ffmpeg::{is_disk_full, start, write_packet};
 
 /// Seconds of a segment at least: two key frames.
 const SEGMENT_SECONDS: u32 = 4;
@@ -59,13 +59,8 @@ pub fn package(video: &Path, playlist: &Path) -> Result<(), Error> {
             Err(source) => return Err(Error { attempted: "read the video", source }),
         }
         let Some(to) = streams.iter().position(|index| *index == packet.stream()) else { continue };
-        let times = (input.stream(packet.stream()), output.stream(to));
-        if let (Some(from), Some(stream)) = times {
-            packet.rescale_ts(from.time_base(), stream.time_base());
-        }
-        packet.set_stream(to);
-        packet.set_position(-1);
-        packet.write_interleaved(&mut output).map_err(at("write a segment"))?;
+        let Some(from) = input.stream(packet.stream()).map(|stream| stream.time_base()) else { continue };
+        write_packet(&mut output, &mut packet, to, from).map_err(at("write a segment"))?;
     }
     output.write_trailer().map_err(at("write the playlist"))
 }

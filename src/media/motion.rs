@@ -125,7 +125,7 @@ impl<'a> Transition<'a> {
 }
 
 /// Starts at once and ends gently: 1 - (1 - t)^3.
-fn eased(time: f64) -> f64 {
+pub(super) fn eased(time: f64) -> f64 {
     1.0 - (1.0 - time).powi(3)
 }
 

@@ -18,6 +18,7 @@ use typst_render::RenderOptions;
 use super::axis::Axis;
 use super::encoder::StepMotion;
 use super::images::Images;
+use super::motion::eased;
 use super::{figure, flow, plot};
 use crate::look::{Aspect, Colour, Look, Style};
 use crate::scene::{
@@ -272,9 +273,7 @@ fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
             .collect();
         for page in 0..StepMotion::of(scene, step).pages {
             let time = f64::from(page) / f64::from(GROWTH_PAGES);
-            // Starts at once and ends gently.
-            let share = 1.0 - (1.0 - time).powi(3);
-            let grown = (page < GROWTH_PAGES).then_some(share);
+            let grown = (page < GROWTH_PAGES).then_some(eased(time));
             growing.iter().for_each(|block| shown[*block].grown = grown);
             pages.push(shown.clone());
         }

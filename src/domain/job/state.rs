@@ -9,7 +9,7 @@ use crate::events::job::{
     Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
-use crate::scene::Scene;
+use crate::scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
@@ -70,6 +70,11 @@ pub struct SceneProgress {
 }
 
 impl Job {
+    /// Every scene that has been narrated, with when its steps are.
+    pub fn narrated_scenes(&self) -> impl Iterator<Item = (&Scene, &SceneTimeline)> {
+        self.scenes.iter().filter_map(|scene| Some((&scene.description, &scene.narrated.as_ref()?.timeline)))
+    }
+
     pub fn fold<'a>(events: impl IntoIterator<Item = &'a RecordedJobEvent>) -> Self {
         events.into_iter().fold(Self::default(), Self::evolve)
     }
