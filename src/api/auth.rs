@@ -58,7 +58,7 @@ pub enum Error {
     #[error("the session token is signed with a key that its issuer does not publish")]
     UnknownKey,
     #[error("the issuer's keys are out of reach for the moment")]
-    IssuerAway(#[source] reqwest::Error),
+    IssuerAway(#[source] Arc<reqwest::Error>),
 }
 
 /// Claims of Clerk's session tokens, v1 and v2.
@@ -101,7 +101,8 @@ pub struct Verifier {
 #[derive(Default)]
 struct KnownKeys {
     by_kid: HashMap<String, DecodingKey>,
-    fetched_at: Option<Instant>,
+    /// When the issuer was asked last, and why it did not answer, if it did not.
+    asked: Option<(Instant, Result<(), Arc<reqwest::Error>>)>,
 }
 
 impl Verifier {
@@ -155,10 +156,16 @@ impl Verifier {
         if let Some(key) = keys.by_kid.get(kid) {
             return Ok(key.clone());
         }
-        if keys.fetched_at.is_none_or(|at| at.elapsed() >= REFETCH_AT_MOST_EVERY) {
-            keys.fetched_at = Some(Instant::now());
-            let fetched = self.fetch().await.map_err(Error::IssuerAway)?;
-            keys.by_kid = fetched;
+        match &keys.asked {
+            Some((at, answer)) if at.elapsed() < REFETCH_AT_MOST_EVERY => {
+                answer.clone().map_err(Error::IssuerAway)?;
+            }
+            // A request that is dropped while it waits here has asked nothing.
+            _ => {
+                let fetched = self.fetch().await.map_err(Arc::new);
+                keys.asked = Some((Instant::now(), fetched.as_ref().map(|_| ()).map_err(Arc::clone)));
+                keys.by_kid = fetched.map_err(Error::IssuerAway)?;
+            }
         }
         keys.by_kid.get(kid).cloned().ok_or(Error::UnknownKey)
     }
@@ -211,6 +218,48 @@ impl Verifier {
                 Problem::from(error).render(req, depot, res);
                 ctrl.skip_rest();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::dev::Issuer;
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+
+    fn verifier(issuer: &Issuer, jwks: &str) -> Verifier {
+        let config = AuthConfig {
+            issuer: issuer.url(),
+            jwks_url: format!("{}/{jwks}", issuer.url()),
+            authorized_parties: vec![],
+        };
+        Verifier::new(config).unwrap()
+    }
+
+    fn header(issuer: &Issuer) -> String {
+        format!("Bearer {}", issuer.sign(&issuer.claims("user_1", "user", LIFETIME)).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_while_keys_are_fetched_does_not_shut_others_out() {
+        let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
+        let (verifier, header) = (verifier(&issuer, ".well-known/jwks.json"), header(&issuer));
+        let left = tokio::time::timeout(Duration::ZERO, verifier.verify(Some(&header))).await;
+        assert!(left.is_err(), "it was still waiting for the keys");
+        assert_eq!(verifier.verify(Some(&header)).await.unwrap().id, "user_1");
+    }
+
+    #[tokio::test]
+    async fn while_keys_cannot_be_had_nobody_is_told_that_the_token_is_wrong() {
+        let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
+        let (verifier, header) = (verifier(&issuer, "nowhere.json"), header(&issuer));
+        for _ in 0..2 {
+            let error = verifier.verify(Some(&header)).await.unwrap_err();
+            assert!(matches!(error, Error::IssuerAway(_)), "{error}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -78,15 +79,19 @@ impl Piper {
             return Error::Run { program: self.python.clone(), source };
         }
         let child: &mut Child = &mut process.group.0;
+        let mut stderr = child.stderr.take();
         let mut said = String::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            let _unread =
-                tokio::time::timeout(std::time::Duration::from_secs(2), stderr.read_to_string(&mut said))
-                    .await;
-        }
+        // Its pipes close a moment before it can be asked how it ended.
+        let ended = async {
+            if let Some(stderr) = &mut stderr {
+                let _unread = stderr.read_to_string(&mut said).await;
+            }
+            child.wait().await
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(2), ended).await;
         let stderr = said.trim().lines().last().unwrap_or_default().to_owned();
-        match child.try_wait() {
-            Ok(Some(status)) => Error::Failed { program: self.python.clone(), status, stderr },
+        match ended {
+            Ok(Ok(status)) => Error::Failed { program: self.python.clone(), status, stderr },
             _ => Error::Run { program: self.python.clone(), source },
         }
     }
