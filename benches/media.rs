@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use reelstream::format::OutputFormat;
 use reelstream::look::Look;
 use reelstream::media::description::{Description, VERSION};
 use reelstream::media::encoder::EncodeSettings;
@@ -57,6 +58,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
     let studio = Studio {
         voice: Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() }),
         settings,
+        format: OutputFormat::Mp4,
         images: Images::default(),
         at_a_time: std::thread::available_parallelism().unwrap().get(),
     };

@@ -7,7 +7,7 @@
 //! `projections` read the events into the views that `api` answers from. `ARCHITECTURE.md` tells it
 //! step by step.
 //!
-//! Imports go one way, from the bottom of this list up: ids, scene, events, domain, execute, then
+//! Imports go one way, from the bottom of this list up: ids, format, scene, events, domain, execute, then
 //! projections and consumers, then api; only `app` and `cli` see everything.
 
 pub mod api;
@@ -22,6 +22,7 @@ pub mod dev;
 pub mod domain;
 pub mod events;
 pub mod execute;
+pub mod format;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;

@@ -2,6 +2,7 @@
 
 use std::io::SeekFrom;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use salvo::http::header::{
@@ -16,8 +17,9 @@ use tokio_util::io::ReaderStream;
 
 use super::problem::Problem;
 use super::status::matches_etag;
-use super::visible_job;
+use super::{ApiState, visible_job};
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
+use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -46,123 +48,97 @@ impl<'a> Served<'a> {
 
 /// Download the video
 ///
-/// Supports ranges, `If-Range`, `If-None-Match` and `HEAD`. 409 before the job is completed.
+/// In the format that the job was asked for. Supports ranges, `If-Range`, `If-None-Match` and `HEAD`. 409 before the job
+/// is completed.
 #[endpoint(
     tags("videos"),
     operation_id = "download_video",
     security(["bearer" = []]),
     parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("inline" = Option<bool>, Query, description = "Show in the browser instead of saving")),
+               ("inline" = Option<bool>, Query, description = "Show in the browser instead of saving"),
+               ("quality" = Option<String>, Query, description = "One of the job's qualities, such as 720p; by default the one it was asked for")),
     responses((status_code = 200, description = "The file", content_type = "video/mp4"),
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
+              (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
               (status_code = 416, description = "The range lies outside the file", body = super::problem::ErrorBody))
 )]
 pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let inline =
         req.query::<String>("inline").is_some_and(|value| matches!(value.as_str(), "true" | "1" | ""));
-    let (view, path, file) = stored(req, depot, FileRole::Video).await?;
+    let files = Files::of(req, depot).await?;
+    let wanted = match req.query::<String>("quality") {
+        Some(name) => Wanted::named(&name)?,
+        None => Wanted::One(files.view.quality),
+    };
+    // Beside every MP4 stands a file of the format that was asked for, if that was another.
+    let found = files.of_role(FileRole::Video).filter(|found| wanted.fits(found.rendition.quality));
+    let found =
+        found.max_by_key(|found| (found.rendition.quality, found.rendition.format != OutputFormat::Mp4));
+    let Found { rendition, file } = found.ok_or_else(|| files.no_rendition(FileRole::Video))?;
     let kind = if inline { "inline" } else { "attachment" };
-    let disposition = format!("{kind}; filename=\"{}.mp4\"", file_name(&view.topic));
-    serve(req, res, Served::of_video(path, &file, "video/mp4", disposition)).await
+    let name = file_name(&files.view.topic);
+    let disposition = format!("{kind}; filename=\"{name}.{}\"", rendition.format.name());
+    let path = files.path(file)?;
+    serve(req, res, Served::of_video(path, file, rendition.format.media_type(), disposition)).await
 }
 
 /// Stream the video
 ///
-/// The fast-start MP4, shown in the browser, with ranges. There is one rendition so far, which is what `auto` gives.
+/// A fast-start MP4, shown in the browser, with ranges.
 #[endpoint(
     tags("videos"),
     operation_id = "stream_video",
     security(["bearer" = []]),
     parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("quality" = Option<String>, Query, description = "auto (the default), or the quality the job was asked for")),
+               ("quality" = Option<String>, Query, description = "One of the job's qualities, such as 720p; by default auto, which is the highest")),
     responses((status_code = 200, description = "The file", content_type = "video/mp4"),
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
               (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
 )]
 pub async fn stream_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let wanted = req.query::<String>("quality").unwrap_or_else(|| "auto".to_owned());
-    let (view, path, file) = stored(req, depot, FileRole::Video).await?;
-    if wanted != "auto" && wanted != view.quality.name() {
-        return Err(Problem::not_found(format!(
-            "there is no rendition \"{wanted}\", only {}",
-            view.quality.name()
-        )));
-    }
-    let disposition = shown_as(&view, "mp4");
-    serve(req, res, Served::of_video(path, &file, "video/mp4", disposition)).await
+    let wanted = Wanted::named(&req.query::<String>("quality").unwrap_or_else(|| "auto".to_owned()))?;
+    let files = Files::of(req, depot).await?;
+    let found = files
+        .of_role(FileRole::Video)
+        .filter(|found| found.rendition.format == OutputFormat::Mp4 && wanted.fits(found.rendition.quality))
+        .max_by_key(|found| found.rendition.quality);
+    let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::Video))?;
+    let disposition = shown_as(&files.view, "mp4");
+    serve(req, res, Served::of_video(files.path(file)?, file, "video/mp4", disposition)).await
 }
 
-/// The HLS master playlist
+/// A file of the video's HTTP Live Stream
 ///
-/// One variant for each rendition; what it refers to needs the same token. 409 before the job is completed.
+/// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
+/// segments, which are ranges of one file (`720p.m4s`). All need the same token. 409 before the job is completed.
 #[endpoint(
     tags("videos"),
-    operation_id = "get_hls_master",
+    operation_id = "get_hls_file",
     security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
-    responses((status_code = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
+               ("file" = String, Path, description = "master.m3u8, or what it refers to")),
+    responses((status_code = 200, description = "A playlist, or all segments of a rendition", content_type = "application/vnd.apple.mpegurl"),
+              (status_code = 206, description = "A segment", content_type = "video/mp4"),
+              (status_code = 404, description = "No such file", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
 )]
-pub async fn get_hls_master(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let (state, view) = visible_job(req, depot).await?;
-    require_completed(&view)?;
-    let none = || Problem::not_found("this video has no stream");
-    let video = state.catalog.video(view.job_id).await?.ok_or_else(none)?;
-    if !video.files.iter().any(|file| file.role == FileRole::HlsPlaylist) {
-        return Err(none());
-    }
-    let facts = &video.facts;
-    // Segments with much that moves take more than the mean.
-    let bandwidth = facts.bitrate * 3;
-    let (width, height, fps) = (facts.width, facts.height, facts.fps);
-    let variant = format!(
-        "BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={},RESOLUTION={width}x{height},FRAME-RATE={fps:.3}",
-        facts.bitrate
-    );
-    res.render(format!(
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:{variant}\nindex.m3u8\n"
-    ));
-    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
-    Ok(())
-}
-
-/// The HLS playlist of a rendition
-#[endpoint(
-    tags("videos"),
-    operation_id = "get_hls_playlist",
-    security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
-    responses((status_code = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"))
-)]
-pub async fn get_hls_playlist(
-    req: &mut Request,
-    depot: &mut Depot,
-    res: &mut Response,
-) -> Result<(), Problem> {
-    let (_, path, file) = stored(req, depot, FileRole::HlsPlaylist).await?;
-    serve(req, res, Served::of_video(path, &file, PLAYLIST, "inline".to_owned())).await
-}
-
-/// The HLS segments of a rendition
-///
-/// One file of fMP4 segments; players ask for ranges of it.
-#[endpoint(
-    tags("videos"),
-    operation_id = "get_hls_segments",
-    security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
-    responses((status_code = 200, description = "The file", content_type = "video/mp4"),
-              (status_code = 206, description = "The requested range", content_type = "video/mp4"))
-)]
-pub async fn get_hls_segments(
-    req: &mut Request,
-    depot: &mut Depot,
-    res: &mut Response,
-) -> Result<(), Problem> {
-    let (_, path, file) = stored(req, depot, FileRole::HlsSegments).await?;
-    serve(req, res, Served::of_video(path, &file, "video/mp4", "inline".to_owned())).await
+pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let name: String = req.param("file").unwrap_or_default();
+    let files = Files::of(req, depot).await?;
+    let (level, extension) = name.split_once('.').unwrap_or((&name, ""));
+    let (role, content_type) = match (level, extension) {
+        ("master", "m3u8") => (FileRole::HlsMaster, PLAYLIST),
+        (_, "m3u8") => (FileRole::HlsPlaylist, PLAYLIST),
+        (_, "m4s") => (FileRole::HlsSegments, "video/mp4"),
+        _ => return Err(Problem::not_found("this stream has no such file")),
+    };
+    let mut found = files.of_role(role);
+    let found = found.find(|found| role == FileRole::HlsMaster || found.rendition.quality.level() == level);
+    let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::HlsPlaylist))?;
+    let path = files.path(file)?;
+    serve(req, res, Served::of_video(path, file, content_type, "inline".to_owned())).await
 }
 
 /// A thumbnail of the video
@@ -251,19 +227,82 @@ fn shown_as(view: &StatusView, extension: &str) -> String {
     format!("inline; filename=\"{}.{extension}\"", file_name(&view.topic))
 }
 
-/// Where a completed job's file is.
+/// The files of a completed job.
+struct Files {
+    state: Arc<ApiState>,
+    view: StatusView,
+    files: Vec<StoredFile>,
+}
+
+/// One of them; what exists only once counts as of the quality that was asked for.
+struct Found<'a> {
+    rendition: Rendition,
+    file: &'a StoredFile,
+}
+
+impl Files {
+    async fn of(req: &Request, depot: &Depot) -> Result<Self, Problem> {
+        let (state, view) = visible_job(req, depot).await?;
+        require_completed(&view)?;
+        let video = state.catalog.video(view.job_id).await?;
+        Ok(Self { state, view, files: video.map(|video| video.files).unwrap_or_default() })
+    }
+
+    fn of_role(&self, role: FileRole) -> impl Iterator<Item = Found<'_>> {
+        let main = Rendition { quality: self.view.quality, format: OutputFormat::Mp4 };
+        let files = self.files.iter().filter(move |file| file.role == role);
+        files.map(move |file| Found { rendition: file.rendition.unwrap_or(main), file })
+    }
+
+    fn path(&self, file: &StoredFile) -> Result<PathBuf, Problem> {
+        self.state.storage.path(&file.key).map_err(|_| Problem::internal())
+    }
+
+    /// A 404 that says what there is.
+    fn no_rendition(&self, role: FileRole) -> Problem {
+        let mut levels: Vec<&str> = self.of_role(role).map(|found| found.rendition.quality.level()).collect();
+        levels.dedup();
+        match levels.as_slice() {
+            [] => Problem::not_found("this video has no such file"),
+            levels => {
+                Problem::not_found(format!("this video has no such rendition, only {}", levels.join(", ")))
+            }
+        }
+    }
+}
+
+/// A quality that a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    One(Quality),
+}
+
+impl Wanted {
+    fn named(name: &str) -> Result<Self, Problem> {
+        if name == "auto" {
+            return Ok(Wanted::Any);
+        }
+        let names = Quality::ALL.map(Quality::level).join(", ");
+        let expected = format!("auto or one of {names}");
+        Quality::named(name).map(Wanted::One).ok_or_else(|| Problem::query("quality", name, &expected))
+    }
+
+    fn fits(self, quality: Quality) -> bool {
+        self == Wanted::Any || self == Wanted::One(quality)
+    }
+}
+
+/// Where a completed job's file is, of which there is one.
 async fn stored(
     req: &Request,
     depot: &Depot,
     role: FileRole,
 ) -> Result<(StatusView, PathBuf, StoredFile), Problem> {
-    let (state, view) = visible_job(req, depot).await?;
-    require_completed(&view)?;
-    let video = state.catalog.video(view.job_id).await?;
-    let file = video.and_then(|video| video.files.into_iter().find(|file| file.role == role));
-    let file = file.ok_or_else(|| Problem::not_found("this video has no such file"))?;
-    let path = state.storage.path(&file.key).map_err(|_| Problem::internal())?;
-    Ok((view, path, file))
+    let files = Files::of(req, depot).await?;
+    let found = files.of_role(role).next().ok_or_else(|| files.no_rendition(role))?;
+    let (path, file) = (files.path(found.file)?, found.file.clone());
+    Ok((files.view, path, file))
 }
 
 /// 409 with what a client may show meanwhile.

@@ -17,7 +17,6 @@ const SHORT_NAME_CHARACTERS: (usize, usize) = (1, 100);
 const MOST_TAGS: usize = 10;
 const FRAME_RATES: [u64; 5] = [24, 25, 30, 50, 60];
 const CUSTOM_KEYS: [&str; 1] = ["fps"];
-const QUALITY_LEVELS: [&str; 8] = ["480p", "720p", "1080p", "1440p", "low", "medium", "high", "ultra"];
 /// Keys whose values would end in the log for ever.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
@@ -83,15 +82,17 @@ impl<'a> Reader<'a> {
         }
         self.refuse_unavailable();
         self.refuse_secrets("style_preferences");
+        let quality =
+            self.one_of("quality", &Quality::ALL, |quality| quality.name()).unwrap_or(default_quality);
         VideoRequest {
             topic: topic.unwrap_or_default(),
             context,
             script,
-            quality: self
-                .one_of("quality", &Quality::ALL, |quality| quality.name())
-                .unwrap_or(default_quality),
+            quality,
             priority: self.one_of("priority", &Priority::ALL, |priority| priority.name()).unwrap_or_default(),
-            output_format: self.output_format(),
+            output_format: self
+                .one_of("output_format", &OutputFormat::ALL, |format| format.name())
+                .unwrap_or_default(),
             fps: self.fps(),
             enable_subtitles: self.flag("enable_subtitles").unwrap_or(true),
             enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true),
@@ -104,7 +105,7 @@ impl<'a> Reader<'a> {
                 .one_of("template_id", &Theme::ALL, |theme| theme.name())
                 .map(|theme| theme.name().to_owned()),
             style_preferences: self.style_preferences(),
-            quality_levels: self.quality_levels(),
+            quality_levels: self.quality_levels(quality),
             scenes: self.scenes(),
         }
     }
@@ -211,16 +212,6 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn output_format(&mut self) -> OutputFormat {
-        let format =
-            self.one_of("output_format", &OutputFormat::ALL, |format| format.name()).unwrap_or_default();
-        if format != OutputFormat::Mp4 {
-            let msg = format!("{} is not available in this version, only mp4 is", format.name());
-            self.fail(&["output_format"], msg, "not_available");
-        }
-        format
-    }
-
     fn tags(&mut self) -> Vec<String> {
         let given = self.texts("tags");
         if given.len() > MOST_TAGS {
@@ -244,15 +235,25 @@ impl<'a> Reader<'a> {
         tags
     }
 
-    fn quality_levels(&mut self) -> Vec<String> {
-        let given = self.texts("quality_levels");
-        for (index, level) in given.iter().enumerate() {
-            if !QUALITY_LEVELS.contains(level) {
-                let msg = format!("is \"{level}\", but must be one of {}", QUALITY_LEVELS.join(", "));
-                self.fail(&["quality_levels", &index.to_string()], msg, "not_allowed");
+    /// The renditions, the best first. Without any, those that are usual for the quality.
+    fn quality_levels(&mut self, quality: Quality) -> Vec<String> {
+        let mut levels = vec![];
+        for (index, name) in self.texts("quality_levels").into_iter().enumerate() {
+            match Quality::named(name) {
+                Some(level) => levels.push(level),
+                None => {
+                    let names = Quality::ALL.map(Quality::level).join(", ");
+                    let msg = format!("is \"{name}\", but must be one of {names}");
+                    self.fail(&["quality_levels", &index.to_string()], msg, "not_allowed");
+                }
             }
         }
-        given.into_iter().map(str::to_owned).collect()
+        if levels.is_empty() {
+            levels = quality.usual_levels();
+        }
+        levels.sort_by_key(|level| std::cmp::Reverse(*level));
+        levels.dedup();
+        levels.into_iter().map(|level| level.level().to_owned()).collect()
     }
 
     /// What the look is made of must be readable; other preferences are recorded as they are.
@@ -397,7 +398,7 @@ mod tests {
     #[test]
     fn every_fault_is_reported_with_its_place() {
         let faults = faults(json!({
-            "topic": "x", "context": 7, "quality": "best", "tags": ["ok", 3], "output_format": "webm",
+            "topic": "x", "context": 7, "quality": "best", "tags": ["ok", 3], "output_format": "gif",
             "custom_config": {"fps": 29, "colour": 1, "db_password": "x"}, "callback_url": "http://x",
             "style_preferences": {"Token": 1}, "enable_subtitles": "yes", "quality_levels": ["4k"],
         }));
@@ -409,7 +410,7 @@ mod tests {
                 "body.callback_url: not_available",
                 "body.style_preferences.Token: secret",
                 "body.quality: not_allowed",
-                "body.output_format: not_available",
+                "body.output_format: not_allowed",
                 "body.custom_config.colour: unknown_key",
                 "body.custom_config.db_password: secret",
                 "body.custom_config.fps: not_allowed",
@@ -456,6 +457,19 @@ mod tests {
         assert!(problem(b"{\"topic\": }").message.contains("line 1 column 11"));
         assert_eq!(problem(b"{\"topic\": \"\xff\xfe\"}").code, "BAD_REQUEST");
         assert_eq!(problem(b"[1]").code, "VALIDATION_ERROR");
+    }
+
+    #[test]
+    fn renditions_are_those_asked_for_or_those_below() {
+        let levels = |body: Value| parsed(body).unwrap().quality_levels;
+        let script = |more: Value| {
+            let mut body = json!({"topic": "Ions", "script": "x"});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        assert_eq!(levels(script(json!({}))), ["1080p", "720p"]);
+        assert_eq!(levels(script(json!({"quality": "low"}))), ["480p"]);
+        assert_eq!(levels(script(json!({"quality_levels": ["480p", "high", "480p"]}))), ["1080p", "480p"]);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
-use crate::events::job::FileRole;
+use crate::events::job::{FileRole, StoredFile};
+use crate::events::{OutputFormat, Quality, Rendition};
 use crate::media::captions::{self, Chapter};
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
@@ -21,12 +22,12 @@ use crate::projections::status::StatusView;
 pub struct MetadataAnswer {
     pub job_id: Uuid,
     pub video: VideoDetails,
-    /// Quality -> URL.
+    /// Quality, such as `720p`, -> URL.
     pub video_urls: BTreeMap<String, String>,
     pub thumbnail_urls: Vec<String>,
     pub download_url: String,
     pub streaming_url: String,
-    pub streaming_info: serde_json::Value,
+    pub streaming_info: StreamingInfo,
     /// Empty while videos are stored locally.
     pub s3_keys: Vec<String>,
     pub technical_metadata: serde_json::Value,
@@ -56,6 +57,26 @@ pub struct VideoDetails {
     /// Bits per second.
     pub bitrate: u64,
     pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamingInfo {
+    pub fast_start: bool,
+    pub supports_ranges: bool,
+    pub format: String,
+    /// The master playlist.
+    pub hls_url: Option<String>,
+    /// What `quality` of the streaming URL may be, the best first.
+    pub renditions: Vec<RenditionDetails>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RenditionDetails {
+    /// Such as `720p`.
+    pub quality: String,
+    /// Bytes.
+    pub file_size: u64,
+    pub url: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,6 +150,23 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chap
         .filter(|(role, _)| has(*role))
         .map(|(_, size)| format!("{base}/thumbnail?size={size}"))
         .collect();
+    let main = Rendition { quality: view.quality, format: OutputFormat::Mp4 };
+    let videos = || row.files.iter().filter(|file| file.role == FileRole::Video);
+    let videos = || videos().map(|file| (file.rendition.unwrap_or(main), file));
+    let url = |quality: Quality| format!("{download_url}?quality={}", quality.level());
+    let video_urls = videos().map(|(made, _)| (made.quality.level().to_owned(), url(made.quality))).collect();
+    let mut renditions: Vec<(Rendition, &StoredFile)> =
+        videos().filter(|(made, _)| made.format == OutputFormat::Mp4).collect();
+    renditions.sort_by_key(|(made, _)| std::cmp::Reverse(made.quality));
+    let renditions = renditions.into_iter().map(|(made, file)| RenditionDetails {
+        quality: made.quality.level().to_owned(),
+        file_size: file.bytes,
+        url: format!("{streaming_url}?quality={}", made.quality.level()),
+    });
+    let renditions = renditions.collect();
+    // The file that a download gives is of the format that was asked for.
+    let delivered = videos().filter(|(made, _)| made.quality == view.quality);
+    let delivered = delivered.map(|(made, _)| made.format).max().unwrap_or_default();
     let formats = [(FileRole::CaptionsVtt, "vtt"), (FileRole::CaptionsSrt, "srt")];
     let captions = formats
         .into_iter()
@@ -142,28 +180,29 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chap
         job_id: view.job_id.0,
         video: VideoDetails {
             video_id: row.video_id,
-            filename: "video.mp4".to_owned(),
+            filename: format!("video.{}", delivered.name()),
             file_size: row.facts.file_size,
             duration: row.facts.duration_ms as f64 / 1000.0,
             width: row.facts.width,
             height: row.facts.height,
             fps: row.facts.fps,
-            format: "mp4".to_owned(),
+            format: delivered.name().to_owned(),
             video_codec: row.facts.video_codec,
             audio_codec: row.facts.audio_codec,
             bitrate: row.facts.bitrate,
             created_at: row.created_at,
         },
-        video_urls: BTreeMap::from([(view.quality.name().to_owned(), download_url.clone())]),
+        video_urls,
         thumbnail_urls,
         download_url,
         streaming_url,
-        streaming_info: serde_json::json!({
-            "fast_start": true,
-            "supports_ranges": true,
-            "format": "mp4",
-            "hls_url": has(FileRole::HlsPlaylist).then(|| format!("{base}/hls/master.m3u8")),
-        }),
+        streaming_info: StreamingInfo {
+            fast_start: true,
+            supports_ranges: true,
+            format: "mp4".to_owned(),
+            hls_url: has(FileRole::HlsMaster).then(|| format!("{base}/hls/master.m3u8")),
+            renditions,
+        },
         s3_keys: vec![],
         technical_metadata,
         captions,

@@ -85,12 +85,10 @@ fn protected() -> Router {
                 .get(files::stream_video)
                 .head(files::stream_video),
         )
-        .push(Router::with_path("videos/jobs/{job_id}/hls/master.m3u8").get(files::get_hls_master))
-        .push(Router::with_path("videos/jobs/{job_id}/hls/index.m3u8").get(files::get_hls_playlist))
         .push(
-            Router::with_path("videos/jobs/{job_id}/hls/index.m4s")
-                .get(files::get_hls_segments)
-                .head(files::get_hls_segments),
+            Router::with_path("videos/jobs/{job_id}/hls/{file}")
+                .get(files::get_hls_file)
+                .head(files::get_hls_file),
         )
         .push(
             Router::with_path("videos/jobs/{job_id}/captions.vtt")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::config::{
     Streams, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use crate::format::{OutputFormat, Quality, Rendition};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::telemetry;
@@ -184,11 +185,16 @@ pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
     let (job_id, status) = with_roles(&stack, stop, async |url| {
         eprintln!("The API listens on {url}. Asking it for a video about \"{topic}\" …");
         let client = Client::new(&url, &token)?;
-        let job_id = client.generate(&client::request(&topic, &script, None, None)).await?;
+        let mut request = client::request(&topic, &script, None, None);
+        // One file is enough to see what it is like.
+        request["quality_levels"] = json!([Quality::default().level()]);
+        let job_id = client.generate(&request).await?;
         Ok((job_id, watch::until_ended(&client, job_id).await?))
     })
     .await?;
-    say(describe_video(&media.join(format!("videos/{job_id}/video.mp4")), job_id, &status, data))
+    let quality = status["quality"].as_str().and_then(Quality::named).unwrap_or_default();
+    let file = Rendition { quality, format: OutputFormat::Mp4 }.file_name();
+    say(describe_video(&media.join(format!("videos/{job_id}/{file}")), job_id, &status, data))
 }
 
 fn describe_video(path: &Path, job_id: JobId, status: &Value, data: &Path) -> String {

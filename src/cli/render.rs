@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::say;
 use crate::config::PIPER_PYTHON;
-use crate::events::Quality;
+use crate::format::{OutputFormat, Quality};
 use crate::look::{Aspect, Look, Theme};
 use crate::media::description::{self, Description, VERSION};
 use crate::media::encoder::EncodeSettings;
@@ -25,7 +25,7 @@ use crate::media::typeset::{self, Pages};
 pub struct Render {
     /// A scene description (`.json`, see `reel schema`), or a script in Markdown or plain text
     file: PathBuf,
-    /// Where the video goes [default: the file's name with `.mp4`]
+    /// Where the video goes: `.mp4`, `.mov`, `.webm` or `.avi` [default: the file's name with `.mp4`]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     /// low, medium, high or ultra
@@ -78,13 +78,16 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.stills {
         return stills(&description, &images, folder, (width, height));
     }
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("mp4"));
+    let extension = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let format = one_of("the ending of --out", &extension, &OutputFormat::ALL, OutputFormat::name)?;
     let studio = Studio {
         voice: voice(&arguments)?,
         settings: EncodeSettings::new(width, height, arguments.fps),
+        format,
         images,
         at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let out = arguments.out.unwrap_or_else(|| arguments.file.with_extension("mp4"));
     let started = Instant::now();
     let bar =
         ProgressBar::new(1000).with_style(ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}")?);

@@ -1,4 +1,4 @@
-//! `combining`: the clips become one file, and thumbnails are taken from it.
+//! `combining`: the clips become one file for each rendition, and thumbnails are taken.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
-use crate::events::Stage;
-use crate::events::job::{Clip, Thumbnail, ThumbnailSize};
+use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
+use crate::events::{Rendition, Stage};
 use crate::media::captions;
-use crate::media::combine::{self, Labels};
+use crate::media::combine::{self, Combined, Labels, Parts};
 use crate::media::thumbnails;
 
 pub struct Combining;
@@ -32,25 +32,54 @@ impl StageHandler for Combining {
     }
 }
 
+/// All files of the video, each joined of the clips of its size and codec.
 fn join(task: &Task) -> Result<Clip, StageError> {
-    let clip = |scene: &SceneProgress| {
-        let clip = scene.clip.as_ref().ok_or_else(|| missing("SceneRendered"))?;
-        Ok(task.workspace.path(&clip.file))
-    };
-    let parts: Vec<PathBuf> = task.job.scenes.iter().map(clip).collect::<Result<_, StageError>>()?;
-    let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
+    let renditions = task.request()?.renditions();
+    let mut files = Vec::with_capacity(renditions.len());
+    for (number, rendition) in renditions.iter().enumerate() {
+        files.push(join_one(task, *rendition, (number, renditions.len()))?);
+    }
+    let mut files = files.into_iter();
+    let (main, combined) = files.next().ok_or_else(|| missing("JobRequested"))?;
+    Ok(Clip {
+        file: main.file,
+        frames: combined.frames,
+        duration_ms: combined.duration_ms,
+        bytes: main.bytes,
+        reused: false,
+        renditions: files.map(|(file, _)| file).collect(),
+    })
+}
+
+fn join_one(
+    task: &Task,
+    rendition: Rendition,
+    (number, of): (usize, usize),
+) -> Result<(RenditionFile, Combined), StageError> {
     let job = &task.job;
+    let request = task.request()?;
+    let main = request.main_rendition();
+    let clip_of = |scene: &SceneProgress| -> Result<PathBuf, StageError> {
+        let clip = scene.clip.as_ref().and_then(|clip| clip.file_of(rendition.of_clips(), main));
+        Ok(task.workspace.path(clip.ok_or_else(|| missing("SceneRendered"))?))
+    };
+    let sound_of = |scene: &SceneProgress| -> Result<PathBuf, StageError> {
+        let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
+        Ok(task.workspace.path(&narrated.narration))
+    };
+    let clips: Vec<PathBuf> = job.scenes.iter().map(clip_of).collect::<Result<_, _>>()?;
+    let sounds: Vec<PathBuf> = job.scenes.iter().map(sound_of).collect::<Result<_, _>>()?;
+    let parts = Parts { clips: &clips, sounds: &sounds, format: rendition.format };
+    let title = job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
     let chapters = captions::chapters(job.narrated_scenes());
-    let wanted = task.request()?.enable_subtitles;
-    let captions = if wanted { captions::captions(job.narrated_scenes()) } else { vec![] };
+    let captions = if request.enable_subtitles { captions::captions(job.narrated_scenes()) } else { vec![] };
     let labels = Labels { title, chapters: &chapters, captions: &captions };
-    let file = "video.mp4".to_owned();
-    let mut on_progress = |done, total| task.progress.report(done, total);
+    let file = format!("video-{}", rendition.file_name());
+    let mut on_progress = |done, total| task.progress.report(number as u64 * total + done, of as u64 * total);
     let combined =
-        combine::combine(&parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
+        combine::combine(parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
             .map_err(cannot_combine)?;
-    let (frames, duration_ms, bytes) = (combined.frames, combined.duration_ms, combined.bytes);
-    Ok(Clip { file, frames, duration_ms, bytes, reused: false })
+    Ok((RenditionFile { rendition, file, bytes: combined.bytes }, combined))
 }
 
 fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {

@@ -64,7 +64,14 @@ impl StageHandler for Pretend {
 
 /// What a stage might have led to. `scenes` is how many a plan gets.
 pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
-    let clip = Clip { file: "pretended.mp4".into(), frames: 30, duration_ms: 1000, bytes: 1, reused: false };
+    let clip = Clip {
+        file: "pretended.mp4".into(),
+        frames: 30,
+        duration_ms: 1000,
+        bytes: 1,
+        reused: false,
+        renditions: vec![],
+    };
     match stage {
         Stage::Initializing => Outcome::Initialized,
         Stage::Planning => Outcome::Planned { scenes: vec![scene(); scenes.max(1) as usize] },

@@ -1,4 +1,4 @@
-//! `rendering`: one scene from source and narration to a clip.
+//! `rendering`: one scene from source and narration to its clips.
 
 use async_trait::async_trait;
 
@@ -6,14 +6,12 @@ use super::error::{StageError, missing};
 use super::reuse::{fetched, kept};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
-use crate::events::Stage;
-use crate::events::job::Clip;
+use crate::events::job::{Clip, RenditionFile};
+use crate::events::{Rendition, Stage};
 use crate::media::encoder::{self, EncodeSettings};
 use crate::media::images::Images;
-use crate::media::narration::Pcm;
-use crate::media::scene_video::{self, Error, Material};
+use crate::media::scene_video::{self, Error, Material, Wanted};
 use crate::media::{timeline, typeset};
-use crate::scene::SceneTimeline;
 use crate::storage::Key;
 
 pub struct Rendering;
@@ -31,12 +29,9 @@ impl StageHandler for Rendering {
 }
 
 fn render(task: &Task) -> Result<Outcome, StageError> {
-    let request = task.request()?;
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
-    let (width, height) = request.dimensions();
-
     let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
         StageError::retryable(
             "NARRATION_LOST",
@@ -44,18 +39,6 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
         )
         .because(error)
     })?;
-
-    let file = format!("scenes/{index:02}.mp4");
-    let settings = EncodeSettings::new(width, height, request.fps);
-    let out = task.workspace.path(&file);
-    let key = clip_key(code, &narrated.timeline, &narration, &settings);
-    let (frames, duration_ms) = (u64::from(narrated.timeline.frames), narrated.timeline.duration_ms());
-    if fetched(&task.cache, &key, &out) {
-        task.progress.report(frames, frames);
-        let bytes = std::fs::metadata(&out).map_or(0, |metadata| metadata.len());
-        return Ok(Outcome::Rendered { clip: Clip { file, frames, duration_ms, bytes, reused: true } });
-    }
-    let mut on_frame = |done, total| task.progress.report(done, total);
     let material = Material {
         scene: &scene.description,
         source: code,
@@ -64,22 +47,77 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
         // Scenes of a job show none: `read_scenes` refuses them.
         images: &Images::default(),
     };
-    let encoded =
-        scene_video::render(material, &settings, &out, &mut on_frame, &task.cancel).map_err(|failure| {
-            match failure {
-                Error::Typeset(error) => cannot_typeset(index, error),
-                Error::Encode(error) => cannot_encode(index, error),
-            }
-        })?;
-    kept(&task.cache, &key, &out);
-    let clip = Clip { file, frames: encoded.frames, duration_ms, bytes: encoded.bytes, reused: false };
-    Ok(Outcome::Rendered { clip })
+    let clips = clips_to_make(task, index, material)?;
+    let made: Vec<&ToMake> =
+        clips.iter().filter(|clip| !fetched(&task.cache, &clip.key, &clip.wanted.out)).collect();
+    let frames = u64::from(narrated.timeline.frames);
+    let fetched = (clips.len() - made.len()) as u64 * frames;
+    let total = clips.len() as u64 * frames;
+    task.progress.report(fetched, total);
+    let wanted: Vec<Wanted> = made.iter().map(|clip| clip.wanted.clone()).collect();
+    let mut on_frame = |done, _| task.progress.report(fetched + done, total);
+    scene_video::render(material, &wanted, &mut on_frame, &task.cancel).map_err(|failure| match failure {
+        Error::Typeset(error) => cannot_typeset(index, error),
+        Error::Encode(error) => cannot_encode(index, error),
+    })?;
+    made.iter().for_each(|clip| kept(&task.cache, &clip.key, &clip.wanted.out));
+    let bytes = |clip: &ToMake| std::fs::metadata(&clip.wanted.out).map_or(0, |metadata| metadata.len());
+    let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
+    let file_of = |clip: &ToMake| RenditionFile {
+        rendition: clip.rendition,
+        file: clip.file.clone(),
+        bytes: bytes(clip),
+    };
+    Ok(Outcome::Rendered {
+        clip: Clip {
+            file: main.file.clone(),
+            frames,
+            duration_ms: narrated.timeline.duration_ms(),
+            bytes: bytes(main),
+            reused: made.is_empty(),
+            renditions: others.iter().map(file_of).collect(),
+        },
+    })
+}
+
+/// A clip of the scene, and the name of its content.
+struct ToMake {
+    rendition: Rendition,
+    file: String,
+    wanted: Wanted,
+    key: Key,
+}
+
+/// The clips that the job's files are joined of, first those of the main one.
+fn clips_to_make(task: &Task, index: u32, material: Material<'_>) -> Result<Vec<ToMake>, StageError> {
+    let request = task.request()?;
+    let mut clips: Vec<ToMake> = vec![];
+    for rendition in request.renditions().into_iter().map(Rendition::of_clips) {
+        if clips.iter().any(|clip| clip.rendition == rendition) {
+            continue;
+        }
+        let (width, height) = request.dimensions(rendition.quality);
+        let settings = EncodeSettings {
+            codec: rendition.format.video_codec(),
+            ..EncodeSettings::new(width, height, request.fps)
+        };
+        let file = format!("scenes/{index:02}-{}", rendition.file_name());
+        let key = clip_key(material, &settings);
+        clips.push(ToMake {
+            rendition,
+            wanted: Wanted { settings, out: task.workspace.path(&file) },
+            file,
+            key,
+        });
+    }
+    Ok(clips)
 }
 
 /// Everything that a clip is made from; another version of the engine makes another clip.
-fn clip_key(code: &str, timeline: &SceneTimeline, narration: &Pcm, settings: &EncodeSettings) -> Key {
+fn clip_key(material: Material<'_>, settings: &EncodeSettings) -> Key {
+    let Material { source, timeline, narration, .. } = material;
     let mut key = Key::of(concat!("clip ", env!("CARGO_PKG_VERSION")));
-    key.add(code).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}"));
+    key.add(source).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}"));
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     key.add(samples);
     key

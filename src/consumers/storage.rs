@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
-use crate::events::Stage;
-use crate::events::job::{FileRole, StorageTarget, VideoFacts};
+use crate::events::job::{FileRole, StorageTarget, StoredFile, VideoFacts};
+use crate::events::{OutputFormat, Rendition, Stage};
 use crate::ids::JobId;
 use crate::media::captions;
 use crate::media::encoder::KEY_FRAME_EVERY_SECONDS;
@@ -29,8 +29,9 @@ impl StageHandler for Storage {
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let (task, local) = (task.clone(), self.local.clone());
         blocking(move || {
-            let video = read_back(&task)?;
-            let files = store(&task, &local)?;
+            let renditions = made(&task)?;
+            let video = read_back(&task, &renditions)?;
+            let files = store(&task, &local, &renditions)?;
             Ok(Outcome::Stored {
                 video_id: video_id(task.job_id),
                 target: StorageTarget::Local,
@@ -42,26 +43,47 @@ impl StageHandler for Storage {
     }
 }
 
+/// A file of the video, in the workspace.
+struct Made {
+    rendition: Rendition,
+    file: String,
+}
+
+/// All files of the video, first the main one.
+fn made(task: &Task) -> Result<Vec<Made>, StageError> {
+    let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
+    let main = Made { rendition: task.request()?.main_rendition(), file: clip.file.clone() };
+    let others = clip.renditions.iter();
+    let others = others.map(|other| Made { rendition: other.rendition, file: other.file.clone() });
+    Ok(std::iter::once(main).chain(others).collect())
+}
+
 /// The same for every attempt.
 fn video_id(job: JobId) -> Uuid {
     Uuid::new_v5(&job.0, b"video")
 }
 
-/// What is in the file; an error when it is not what the plan promised.
-fn read_back(task: &Task) -> Result<VideoFacts, StageError> {
+/// What is in the main file; an error when any file is not what the plan promised.
+fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError> {
     let request = task.request()?;
-    let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
     let duration_ms = task.job.narrated_scenes().map(|(_, timeline)| timeline.duration_ms()).sum();
-    let facts = probe::probe(&task.workspace.path(&clip.file)).map_err(|error| {
-        StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
-    })?;
-    let (width, height) = request.dimensions();
-    let mut mismatches = probe::check(&facts, &Promise { duration_ms, width, height, fps: request.fps });
-    mismatches.extend(look_and_listen(task, &clip.file)?);
-    if !mismatches.is_empty() {
-        let message = format!("the finished video is not what was planned: {}", mismatches.join("; "));
-        return Err(StageError::retryable("VIDEO_MISMATCH", message));
+    let mut read = Vec::with_capacity(renditions.len());
+    for Made { rendition, file } in renditions {
+        let facts = probe::probe(&task.workspace.path(file)).map_err(|error| {
+            StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
+        })?;
+        let (width, height) = request.dimensions(rendition.quality);
+        let promise = Promise { format: rendition.format, duration_ms, width, height, fps: request.fps };
+        let mut mismatches = probe::check(&facts, &promise);
+        mismatches.extend(look_and_listen(task, file)?);
+        if !mismatches.is_empty() {
+            let message =
+                format!("{} is not what was planned: {}", rendition.file_name(), mismatches.join("; "));
+            return Err(StageError::retryable("VIDEO_MISMATCH", message));
+        }
+        read.push(facts);
     }
+    let facts = read.into_iter().next().ok_or_else(|| missing("VideoCombined"))?;
     Ok(VideoFacts {
         duration_ms: facts.duration_ms,
         width: facts.width,
@@ -91,24 +113,38 @@ fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
     Ok(gate::faults(&found, &allowed))
 }
 
-/// The video for streaming: a playlist and its segments.
-fn package(task: &Task, file: &str) -> Result<[(FileRole, String); 2], StageError> {
-    let [playlist, segments] = ["hls/index.m3u8", "hls/index.m4s"].map(str::to_owned);
-    hls::package(&task.workspace.path(file), &task.workspace.path(&playlist)).map_err(|error| {
+/// A file to store: what it is, and where it is in the workspace.
+type Source = ((FileRole, Option<Rendition>), String);
+
+/// The video for streaming: for each quality a playlist and its segments, and the playlist of them all.
+fn package(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
+    let cannot = |error: hls::Error| {
         if error.is_disk_full() {
             return StageError::disk_full(error);
         }
-        StageError::retryable(
-            "STORAGE_FAILED",
-            format!("the video cannot be packaged for streaming: {error}"),
-        )
-        .because(error)
-    })?;
-    Ok([(FileRole::HlsPlaylist, playlist), (FileRole::HlsSegments, segments)])
+        let message = format!("the video cannot be packaged for streaming: {error}");
+        StageError::retryable("STORAGE_FAILED", message).because(error)
+    };
+    let mut sources = vec![];
+    let mut variants = vec![];
+    for Made { rendition, file } in
+        renditions.iter().filter(|made| made.rendition.format == OutputFormat::Mp4)
+    {
+        let level = rendition.quality.level();
+        let [playlist, segments] = ["m3u8", "m4s"].map(|extension| format!("hls/{level}.{extension}"));
+        let variant = hls::package(&task.workspace.path(file), &task.workspace.path(&playlist));
+        variants.push(variant.map_err(cannot)?);
+        sources.push(((FileRole::HlsPlaylist, Some(*rendition)), playlist));
+        sources.push(((FileRole::HlsSegments, Some(*rendition)), segments));
+    }
+    let master = "hls/master.m3u8".to_owned();
+    hls::write_master(&variants, &task.workspace.path(&master)).map_err(cannot)?;
+    sources.push(((FileRole::HlsMaster, None), master));
+    Ok(sources)
 }
 
 /// The captions as files of their own.
-fn write_captions(task: &Task) -> Result<Vec<(FileRole, String)>, StageError> {
+fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
     if !task.request()?.enable_subtitles {
         return Ok(vec![]);
     }
@@ -124,22 +160,23 @@ fn write_captions(task: &Task) -> Result<Vec<(FileRole, String)>, StageError> {
                 std::io::ErrorKind::StorageFull => StageError::disk_full(error),
                 _ => StageError::retryable("STORAGE_FAILED", "the captions cannot be written").because(error),
             })?;
-            Ok((role, file.to_owned()))
+            Ok(((role, None), file.to_owned()))
         })
         .collect()
 }
 
-fn store(task: &Task, local: &LocalStorage) -> Result<Vec<crate::events::job::StoredFile>, StageError> {
-    let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
-    let thumbnails =
-        task.job.thumbnails.iter().map(|thumbnail| (thumbnail.size.file_role(), thumbnail.file.clone()));
-    let video = std::iter::once((FileRole::Video, clip.file.clone()));
-    let sources: Vec<_> =
-        video.chain(thumbnails).chain(write_captions(task)?).chain(package(task, &clip.file)?).collect();
+fn store(task: &Task, local: &LocalStorage, renditions: &[Made]) -> Result<Vec<StoredFile>, StageError> {
+    let mut sources: Vec<Source> = vec![];
+    sources
+        .extend(renditions.iter().map(|made| ((FileRole::Video, Some(made.rendition)), made.file.clone())));
+    let thumbnails = task.job.thumbnails.iter();
+    sources.extend(thumbnails.map(|thumbnail| ((thumbnail.size.file_role(), None), thumbnail.file.clone())));
+    sources.extend(write_captions(task)?);
+    sources.extend(package(task, renditions)?);
     let total = sources.len() as u64;
     let mut stored = Vec::with_capacity(sources.len());
-    for (done, (role, file)) in (1..).zip(sources) {
-        stored.push(local.store(task.job_id, role, &task.workspace.path(&file)).map_err(cannot_store)?);
+    for (done, (name, file)) in (1..).zip(sources) {
+        stored.push(local.store(task.job_id, name, &task.workspace.path(&file)).map_err(cannot_store)?);
         task.progress.report(done, total);
     }
     Ok(stored)

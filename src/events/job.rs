@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Stage;
-use super::request::{Priority, VideoRequest};
+use super::request::{Priority, Rendition, VideoRequest};
 use crate::scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,6 +150,28 @@ pub struct Clip {
     /// Whether it had been made before, from the same content.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
+    /// The same in other sizes and formats.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renditions: Vec<RenditionFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RenditionFile {
+    #[serde(flatten)]
+    pub rendition: Rendition,
+    /// Relative to the job's workspace.
+    pub file: String,
+    pub bytes: u64,
+}
+
+impl Clip {
+    /// Where a rendition is; `main` is the one that `file` holds.
+    pub fn file_of(&self, rendition: Rendition, main: Rendition) -> Option<&str> {
+        if rendition == main {
+            return Some(&self.file);
+        }
+        self.renditions.iter().find(|other| other.rendition == rendition).map(|other| other.file.as_str())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,6 +210,9 @@ impl StorageTarget {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredFile {
     pub role: FileRole,
+    /// For what exists in several sizes or formats; without it, it is the video as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendition: Option<Rendition>,
     /// Relative to the storage's root.
     pub key: String,
     pub bytes: u64,
@@ -204,6 +229,7 @@ pub enum FileRole {
     ThumbnailLarge,
     CaptionsVtt,
     CaptionsSrt,
+    HlsMaster,
     HlsPlaylist,
     HlsSegments,
 }

@@ -34,6 +34,6 @@ pub use job::JobEvent;
 pub use keys::Keys;
 pub use log::{Append, Appended, Error, EventLog, Mark};
 pub use queue::WorkQueue;
-pub use request::{OutputFormat, Priority, Quality, VideoRequest};
+pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
 pub use system::SystemEvent;

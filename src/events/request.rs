@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::content::ERASED;
+pub use crate::format::{OutputFormat, Quality, Rendition};
 use crate::look::{Aspect, Colour, Look, Theme};
 use crate::scene::Scene;
 
@@ -49,26 +50,6 @@ pub enum Priority {
     #[default]
     Normal,
     Low,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quality {
-    Low,
-    Medium,
-    #[default]
-    High,
-    Ultra,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputFormat {
-    #[default]
-    Mp4,
-    Mov,
-    Webm,
-    Avi,
 }
 
 impl VideoRequest {
@@ -124,9 +105,29 @@ impl VideoRequest {
         }
     }
 
-    /// Width and height of the video in pixels.
-    pub fn dimensions(&self) -> (u32, u32) {
-        self.look().aspect.dimensions(self.quality.dimensions())
+    /// Width and height in pixels of the video in a quality.
+    pub fn dimensions(&self, quality: Quality) -> (u32, u32) {
+        self.look().aspect.dimensions(quality.dimensions())
+    }
+
+    /// The MP4 in the quality that was asked for.
+    pub fn main_rendition(&self) -> Rendition {
+        Rendition { quality: self.quality, format: OutputFormat::Mp4 }
+    }
+
+    /// All files to make, first the MP4 in the quality that was asked for. Every quality is an MP4, which is what can be
+    /// streamed, and a file of the format that was asked for.
+    pub fn renditions(&self) -> Vec<Rendition> {
+        let mut qualities = vec![self.quality];
+        for quality in self.quality_levels.iter().filter_map(|level| Quality::named(level)) {
+            if !qualities.contains(&quality) {
+                qualities.push(quality);
+            }
+        }
+        let formats = [OutputFormat::Mp4, self.output_format];
+        let formats = if self.output_format == OutputFormat::Mp4 { &formats[..1] } else { &formats };
+        let of = |quality| formats.iter().map(move |format| Rendition { quality, format: *format });
+        qualities.into_iter().flat_map(of).collect()
     }
 }
 
@@ -144,42 +145,5 @@ impl Priority {
 
     pub fn parse(name: &str) -> Option<Priority> {
         Priority::ALL.into_iter().find(|priority| priority.name() == name)
-    }
-}
-
-impl Quality {
-    pub const ALL: [Quality; 4] = [Quality::Low, Quality::Medium, Quality::High, Quality::Ultra];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Quality::Low => "low",
-            Quality::Medium => "medium",
-            Quality::High => "high",
-            Quality::Ultra => "ultra",
-        }
-    }
-
-    /// Width and height in pixels.
-    pub fn dimensions(self) -> (u32, u32) {
-        match self {
-            Quality::Low => (854, 480),
-            Quality::Medium => (1280, 720),
-            Quality::High => (1920, 1080),
-            Quality::Ultra => (2560, 1440),
-        }
-    }
-}
-
-impl OutputFormat {
-    pub const ALL: [OutputFormat; 4] =
-        [OutputFormat::Mp4, OutputFormat::Mov, OutputFormat::Webm, OutputFormat::Avi];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            OutputFormat::Mp4 => "mp4",
-            OutputFormat::Mov => "mov",
-            OutputFormat::Webm => "webm",
-            OutputFormat::Avi => "avi",
-        }
     }
 }

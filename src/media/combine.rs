@@ -1,9 +1,10 @@
-//! Joins scenes into one video, without encoding anything again.
+//! Joins scenes into one video. Pictures are copied as they are.
 //!
-//! Pictures are copied as they are. Sound is copied by AAC frames of 1024 samples, of which no scene has a whole
+//! In MP4 and MOV sound is copied, too; by AAC frames of 1024 samples, of which no scene has a whole
 //! number: each scene begins at the frame nearest to it, at most 11 ms away, and never further, however many
 //! scenes there are. A scene begins and ends in silence, so that nothing is cut; the first frame of each,
-//! which only leads the decoder in, takes the place of the last of the scene before.
+//! which only leads the decoder in, takes the place of the last of the scene before. WebM and AVI, which take no AAC,
+//! have the narration of all scenes encoded as one sound.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,15 @@ use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, media, packet};
 use tokio_util::sync::CancellationToken;
 
-use super::aac;
 use super::captions::{Caption, Chapter};
 use super::ffmpeg::{
-    create_mp4, extradata, is_disk_full, part_file, set_headers, start, write_fast_start_header, write_packet,
+    create, extradata, is_disk_full, part_file, set_headers, start, write_header, write_packet,
 };
+use super::h264;
 use super::narration::SAMPLE_RATE_HZ;
+use super::sound::{self, AAC_FRAME_SAMPLES, SoundCodec, SoundEncoder};
+use super::timeline;
+use crate::format::OutputFormat;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,6 +34,10 @@ pub enum Error {
     NoStream { kind: &'static str, scene: usize },
     #[error("scene {} was encoded with other settings than the first", scene + 1)]
     Differs { scene: usize },
+    #[error("the narration of scene {} cannot be read", scene + 1)]
+    Sound { scene: usize, source: timeline::Error },
+    #[error("the pictures of scene {} cannot be packed anew", scene + 1)]
+    Pictures { scene: usize, source: h264::Error },
     #[error("cannot {attempted}")]
     Output { attempted: &'static str, source: ffmpeg::Error },
     #[error("cannot write {}", path.display())]
@@ -76,28 +84,41 @@ pub struct Labels<'a> {
     pub captions: &'a [Caption],
 }
 
-/// Writes the video of `scenes`, as `encode_scene` wrote them, to `out`, which appears when it is whole. `on_progress` counts scenes.
+/// What a video is joined of: one of each for every scene.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// As `encode_scene` wrote them, with the codec of the format.
+    pub clips: &'a [PathBuf],
+    /// WAV files, as `timeline::write_wav` wrote them.
+    pub sounds: &'a [PathBuf],
+    pub format: OutputFormat,
+}
+
+/// Writes the video to `out`, which appears when it is whole. `on_progress` counts scenes.
 pub fn combine(
-    scenes: &[PathBuf],
+    parts: Parts<'_>,
     labels: Labels<'_>,
     out: &Path,
     on_progress: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<Combined, Error> {
     start();
-    let first = open(scenes.first().ok_or(Error::NoScenes)?, 0)?;
+    let first = open(parts.clips.first().ok_or(Error::NoScenes)?, 0)?;
     let file = |source| Error::File { path: out.to_owned(), source };
     let part = part_file(out).map_err(file)?;
-    let mut joiner = Joiner::open(&part, &first, labels)?;
+    let mut joiner = Joiner::open(&part, &first, parts.format, labels)?;
     drop(first);
-    for (scene, source) in scenes.iter().enumerate() {
+    let scenes = parts.clips.len();
+    for (scene, (clip, sound)) in parts.clips.iter().zip(parts.sounds).enumerate() {
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        joiner.append(scene, source, scene + 1 == scenes.len())?;
-        on_progress(scene as u64 + 1, scenes.len() as u64);
+        joiner.append(scene, (clip, sound), scene + 1 == scenes)?;
+        on_progress(scene as u64 + 1, scenes as u64);
     }
-    joiner.write_captions(labels.captions)?;
+    if joiner.has_captions {
+        joiner.write_captions(labels.captions)?;
+    }
     let (frames, fps) = joiner.finish()?;
     let bytes = std::fs::metadata(&part).map_err(file)?.len();
     part.persist(out).map_err(|error| file(error.error))?;
@@ -124,26 +145,61 @@ struct Joiner {
     fps: Rational,
     /// The decoder's setup, which all scenes must share.
     setup: Vec<u8>,
+    format: OutputFormat,
+    has_captions: bool,
     frames: u64,
-    /// AAC frames.
-    sounds: u64,
+    sound: Sound,
+}
+
+/// Where sound comes from.
+enum Sound {
+    /// From the clips; the number of AAC frames written.
+    Copied(u64),
+    /// From the narration; samples still to be left out, since the decoder adds as many.
+    Encoded { encoder: SoundEncoder, early: usize },
+}
+
+impl Sound {
+    fn of(format: OutputFormat) -> Result<Self, ffmpeg::Error> {
+        let codec = match format {
+            OutputFormat::Mp4 | OutputFormat::Mov => return Ok(Sound::Copied(0)),
+            OutputFormat::Webm => SoundCodec::Opus,
+            OutputFormat::Avi => SoundCodec::Mp3,
+        };
+        let encoder = SoundEncoder::open(codec)?;
+        // WebM tells a decoder's delay; AVI does not, and every scene begins with silence enough.
+        let early = if format == OutputFormat::Avi { encoder.delay() } else { 0 };
+        Ok(Sound::Encoded { encoder, early })
+    }
 }
 
 impl Joiner {
-    fn open(path: &Path, first: &Input, labels: Labels<'_>) -> Result<Self, Error> {
-        let (video, audio) = (video_of(first, 0)?, audio_of(first, 0)?);
+    fn open(path: &Path, first: &Input, format: OutputFormat, labels: Labels<'_>) -> Result<Self, Error> {
+        let video = video_of(first, 0)?;
         let fps = video.avg_frame_rate();
-        let mut output = create_mp4(path).map_err(at("open the video's file"))?;
-        for (stream, time_base) in [(video, fps.invert()), (audio, aac::TIME_BASE)] {
-            let encoder = ffmpeg::encoder::find(stream.parameters().id());
-            let mut copy = output.add_stream(encoder).map_err(at("add a stream"))?;
-            copy.set_parameters(stream.parameters());
-            copy.set_time_base(time_base);
-            if time_base == fps.invert() {
-                copy.set_avg_frame_rate(fps);
+        let setup = decoder_setup(first, 0)?;
+        let mut output = create(path, format).map_err(at("open the video's file"))?;
+        let mut copy = output.add_stream(encoder_of(&video)).map_err(at("add the pictures"))?;
+        copy.set_parameters(parameters(&video));
+        copy.set_time_base(fps.invert());
+        copy.set_avg_frame_rate(fps);
+        if format == OutputFormat::Avi {
+            set_headers(&mut copy, &[]).map_err(at("set the video stream's headers"))?;
+        }
+        let sound = Sound::of(format).map_err(at("open the sound's encoder"))?;
+        match &sound {
+            Sound::Copied(_) => {
+                let audio = audio_of(first, 0)?;
+                let mut copy = output.add_stream(encoder_of(&audio)).map_err(at("add the sound"))?;
+                copy.set_parameters(parameters(&audio));
+                copy.set_time_base(sound::TIME_BASE);
+            }
+            Sound::Encoded { encoder, .. } => {
+                output.add_stream_with(encoder.context()).map_err(at("add the sound"))?;
             }
         }
-        if !labels.captions.is_empty() {
+        let has_captions = !labels.captions.is_empty() && matches!(sound, Sound::Copied(_));
+        if has_captions {
             let mut track = output.add_stream(codec::Id::MOV_TEXT).map_err(at("add the captions"))?;
             let mut parameters = codec::Parameters::new();
             parameters.set_medium(media::Type::Subtitle);
@@ -159,54 +215,94 @@ impl Joiner {
         let mut metadata = Dictionary::new();
         metadata.set("title", labels.title);
         output.set_metadata(metadata);
-        write_fast_start_header(&mut output).map_err(at("write the video's header"))?;
-        Ok(Self { output, fps, setup: decoder_setup(first, 0)?, frames: 0, sounds: 0 })
+        write_header(&mut output, format).map_err(at("write the video's header"))?;
+        Ok(Self { output, fps, setup, format, has_captions, frames: 0, sound })
     }
 
-    fn append(&mut self, scene: usize, part: &Path, is_last: bool) -> Result<(), Error> {
-        let mut input = open(part, scene)?;
+    fn append(
+        &mut self,
+        scene: usize,
+        (clip, narration): (&Path, &Path),
+        is_last: bool,
+    ) -> Result<(), Error> {
+        let mut input = open(clip, scene)?;
         if decoder_setup(&input, scene)? != self.setup {
             return Err(Error::Differs { scene });
         }
-        let (video, audio) = (video_of(&input, scene)?.index(), audio_of(&input, scene)?.index());
+        // Pictures and sound wait in the muxer for each other, so whichever comes first waits.
+        self.append_narration(scene, narration, is_last)?;
+        let video = video_of(&input, scene)?.index();
+        let audio = match self.sound {
+            Sound::Copied(_) => Some(audio_of(&input, scene)?.index()),
+            Sound::Encoded { .. } => None,
+        };
         let mut sounds = vec![];
         let mut packet = Packet::empty();
         loop {
             match packet.read(&mut input) {
-                Ok(()) if packet.stream() == video => self.write_picture(&mut packet)?,
-                Ok(()) if packet.stream() == audio => sounds.push(packet.clone()),
+                Ok(()) if packet.stream() == video => self.write_picture(scene, &packet)?,
+                Ok(()) if Some(packet.stream()) == audio => sounds.push(packet.clone()),
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => break,
                 Err(source) => return Err(Error::Scene { attempted: "read the clip", scene, source }),
             }
         }
-        // The scene's own frames, up to where the next begins; the last scene has no next.
+        self.copy_sounds(sounds, is_last)
+    }
+
+    /// The scene's own frames, up to where the next begins; the last scene has no next.
+    fn copy_sounds(&mut self, sounds: Vec<Packet>, is_last: bool) -> Result<(), Error> {
         let end = self.sound_frames();
-        let own = if is_last { sounds.len() } else { end.saturating_sub(self.sounds) as usize };
-        sounds.into_iter().take(own).try_for_each(|sound| self.write_sound(sound))
+        let Sound::Copied(written) = self.sound else { return Ok(()) };
+        let own = if is_last { sounds.len() } else { end.saturating_sub(written) as usize };
+        for (number, mut sound) in (written..).zip(sounds.into_iter().take(own)) {
+            // The first frame of all stands before the beginning: it is what a decoder needs to begin.
+            let length = AAC_FRAME_SAMPLES as i64;
+            let time = (number as i64 - 1) * length;
+            self.write(&mut sound, AUDIO, time, length, sound::TIME_BASE)?;
+            self.sound = Sound::Copied(number + 1);
+        }
+        Ok(())
+    }
+
+    fn append_narration(&mut self, scene: usize, narration: &Path, is_last: bool) -> Result<(), Error> {
+        let Sound::Encoded { encoder, early } = &mut self.sound else { return Ok(()) };
+        let sound = timeline::read_wav(narration).map_err(|source| Error::Sound { scene, source })?;
+        let skipped = (*early).min(sound.samples.len());
+        *early -= skipped;
+        let mut packets = encoder.push(&sound.samples[skipped..]).map_err(at("encode the narration"))?;
+        if is_last {
+            packets.extend(encoder.finish().map_err(at("encode the narration"))?);
+        }
+        packets.iter_mut().try_for_each(|packet| {
+            write_packet(&mut self.output, packet, AUDIO, sound::TIME_BASE).map_err(at("write the video"))
+        })
     }
 
     /// AAC frames that last as long as the pictures so far, to the nearest.
     fn sound_frames(&self) -> u64 {
         let samples = self.frames * u64::from(SAMPLE_RATE_HZ) * self.fps.denominator() as u64;
-        let a_frame = aac::FRAME_SAMPLES * self.fps.numerator() as u64;
+        let a_frame = AAC_FRAME_SAMPLES * self.fps.numerator() as u64;
         (samples + a_frame / 2) / a_frame
     }
 
     /// Pictures come in the order in which they are shown, one every frame: counting them gives exact
     /// times, whatever the clip's own clock.
-    fn write_picture(&mut self, packet: &mut Packet) -> Result<(), Error> {
+    fn write_picture(&mut self, scene: usize, packet: &Packet) -> Result<(), Error> {
         let time = self.frames as i64;
         self.frames += 1;
-        self.write(packet, VIDEO, time, 1, self.fps.invert())
-    }
-
-    /// The first frame of all stands before the beginning: it is what a decoder needs to begin.
-    fn write_sound(&mut self, mut packet: Packet) -> Result<(), Error> {
-        let length = aac::FRAME_SAMPLES as i64;
-        let time = (self.sounds as i64 - 1) * length;
-        self.sounds += 1;
-        self.write(&mut packet, AUDIO, time, length, aac::TIME_BASE)
+        let mut packet = match (self.format, packet.data()) {
+            (OutputFormat::Avi, Some(unit)) => {
+                let headers = packet.is_key().then_some(self.setup.as_slice());
+                let bytes =
+                    h264::byte_stream(unit, headers).map_err(|source| Error::Pictures { scene, source })?;
+                let mut packed = Packet::copy(&bytes);
+                packed.set_flags(packet.flags());
+                packed
+            }
+            _ => packet.clone(),
+        };
+        self.write(&mut packet, VIDEO, time, 1, self.fps.invert())
     }
 
     /// Each is its length in bytes, and the text (3GPP TS 26.245, section 5.17).
@@ -240,6 +336,20 @@ impl Joiner {
         self.output.write_trailer().map_err(at("write the video's end"))?;
         Ok((self.frames, self.fps))
     }
+}
+
+fn encoder_of(stream: &Stream<'_>) -> Option<ffmpeg::Codec> {
+    ffmpeg::encoder::find(stream.parameters().id())
+}
+
+/// A stream's parameters for a container of another kind, which has its own name for the codec.
+fn parameters(stream: &Stream<'_>) -> codec::Parameters {
+    let mut parameters = stream.parameters();
+    // SAFETY: `parameters` owns the struct.
+    unsafe {
+        (*parameters.as_mut_ptr()).codec_tag = 0;
+    }
+    parameters
 }
 
 /// Sequence and picture parameter sets of a clip.

@@ -10,6 +10,8 @@ use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{Dictionary, Packet, Rational};
 
+use crate::format::OutputFormat;
+
 /// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
 pub fn start() {
     static START: Once = Once::new();
@@ -25,16 +27,28 @@ pub fn is_disk_full(error: &ffmpeg::Error) -> bool {
     matches!(error, ffmpeg::Error::Other { errno } if *errno == ffmpeg::error::ENOSPC)
 }
 
-/// Opens an MP4 for writing, whatever the path's extension.
-pub fn create_mp4(path: &Path) -> Result<Output, ffmpeg::Error> {
+/// Opens a file for writing, whatever the path's extension.
+pub fn create(path: &Path, format: OutputFormat) -> Result<Output, ffmpeg::Error> {
     start();
-    ffmpeg::format::output_as(path, "mp4")
+    ffmpeg::format::output_as(path, format.name())
 }
 
-/// Writes the header of a file that ends with `moov` before `mdat`, so that it plays while it loads.
-pub fn write_fast_start_header(output: &mut Output) -> Result<(), ffmpeg::Error> {
+/// Writes the header of a file that tells where everything is before it comes, so that it plays while it loads.
+pub fn write_header(output: &mut Output, format: OutputFormat) -> Result<(), ffmpeg::Error> {
     let mut options = Dictionary::new();
-    options.set("movflags", "+faststart");
+    match format {
+        OutputFormat::Mp4 | OutputFormat::Mov => options.set("movflags", "+faststart"),
+        OutputFormat::Webm => {
+            options.set("cues_to_front", "1");
+            // Otherwise its tracks get random numbers.
+            options.set("fflags", "+bitexact");
+        }
+        OutputFormat::Avi => {}
+    }
+    if matches!(format, OutputFormat::Webm | OutputFormat::Avi) {
+        // Without captions no stream has long gaps: pictures and sound wait for each other, however long it takes.
+        options.set("max_interleave_delta", "0");
+    }
     output.write_header_with(options).map(|_unused| ())
 }
 

@@ -144,7 +144,8 @@ impl Stream {
     }
 
     fn note(&mut self, packet: &Packet) {
-        let time = packet.pts().unwrap_or(i64::MIN);
+        // AVI has no other times than those of decoding.
+        let time = packet.pts().or(packet.dts()).unwrap_or(i64::MIN);
         self.disorder += u64::from(time <= self.last || packet.dts().is_some_and(|dts| dts > time));
         self.last = time;
         // What stands before the beginning only leads the decoder in.

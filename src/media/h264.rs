@@ -10,7 +10,6 @@
 /// Bytes before each NAL unit in a byte stream (annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 const NAL_SLICE: u8 = 1;
-const NAL_IDR: u8 = 5;
 const NAL_SPS: u8 = 7;
 /// `nal_ref_idc` of a P picture, and of parameter sets.
 const REFERENCE: u8 = 2 << 5;
@@ -135,9 +134,36 @@ impl Sequence {
     }
 }
 
-/// Whether a picture of the access unit is an IDR picture, from which decoding can begin.
-pub fn is_idr(access_unit: &[u8]) -> bool {
-    units(access_unit).any(|nal| nal.first().is_some_and(|byte| byte & 31 == NAL_IDR))
+/// An access unit of an MP4 file as a byte stream, behind the parameter sets that the file's header holds, where they are
+/// given (ISO/IEC 14496-15, sections 5.3.3.1 and 5.3.4.2). Lengths are of four bytes, as all that write them do.
+pub fn byte_stream(access_unit: &[u8], header: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    let mut stream = Vec::with_capacity(access_unit.len() + 64);
+    if let Some(header) = header {
+        // Version, profile, compatibility, level, and the bytes of a length.
+        let mut rest = header.get(5..).ok_or(Error::Truncated)?;
+        for mask in [31, 255] {
+            let (count, mut sets) = rest.split_first().ok_or(Error::Truncated)?;
+            for _ in 0..count & mask {
+                sets = append_unit::<2>(&mut stream, sets)?;
+            }
+            rest = sets;
+        }
+    }
+    let mut rest = access_unit;
+    while !rest.is_empty() {
+        rest = append_unit::<4>(&mut stream, rest)?;
+    }
+    Ok(stream)
+}
+
+/// Appends the unit at the beginning of `from`, which follows its length; returns what is behind it.
+fn append_unit<'a, const LENGTH: usize>(stream: &mut Vec<u8>, from: &'a [u8]) -> Result<&'a [u8], Error> {
+    let (length, rest) = from.split_first_chunk::<LENGTH>().ok_or(Error::Truncated)?;
+    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let (unit, rest) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
+    stream.extend_from_slice(&START_CODE);
+    stream.extend_from_slice(unit);
+    Ok(rest)
 }
 
 /// The NAL units of a byte stream, without their start codes.
@@ -303,10 +329,21 @@ mod tests {
         let (one, two) = (SEQUENCE.repeat(1), SEQUENCE.repeat(2));
         assert_ne!(one, two);
         assert_eq!(SEQUENCE.set_frame_num(&one, 2).unwrap(), two);
-        let idr = nal_unit(PARAMETERS | NAL_IDR, &[1, 2, 3]);
-        assert!(is_idr(&idr) && !is_idr(&one));
+        let idr = nal_unit(PARAMETERS | 5, &[1, 2, 3]);
         assert_eq!(SEQUENCE.set_frame_num(&idr, 5).unwrap(), idr, "an IDR picture is number 0");
         assert_eq!((SEQUENCE.next(14), SEQUENCE.next(15)), (15, 0));
+    }
+
+    #[test]
+    fn units_with_lengths_become_a_byte_stream() {
+        let header = [1, 100, 0, 40, 255, 0xe1, 0, 2, 0x67, 9, 1, 0, 1, 0x68];
+        let unit = [0, 0, 0, 3, 0x65, 7, 8];
+        let picture = [0, 0, 0, 1, 0x65, 7, 8];
+        assert_eq!(byte_stream(&unit, None).unwrap(), picture);
+        let parameters = [0, 0, 0, 1, 0x67, 9, 0, 0, 0, 1, 0x68];
+        assert_eq!(byte_stream(&unit, Some(&header)).unwrap(), [parameters.as_slice(), &picture].concat());
+        assert_eq!(byte_stream(&unit[..5], None), Err(Error::Truncated));
+        assert_eq!(byte_stream(&unit, Some(&header[..12])), Err(Error::Truncated));
     }
 
     #[test]

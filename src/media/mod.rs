@@ -4,7 +4,6 @@
 //! What burns CPU is blocking and takes a `CancellationToken` that it looks at for every frame.
 //! Every file appears under its name only when it is whole.
 
-mod aac;
 mod axis;
 pub mod captions;
 pub mod check;
@@ -22,6 +21,7 @@ pub mod loudness;
 pub mod motion;
 pub mod narration;
 pub mod picture;
+mod picture_encoder;
 #[cfg(test)]
 mod pipeline_tests;
 pub mod piper;
@@ -29,6 +29,7 @@ pub mod planner;
 pub mod plot;
 pub mod probe;
 pub mod scene_video;
+mod sound;
 pub mod speech_api;
 pub mod studio;
 pub mod thumbnails;

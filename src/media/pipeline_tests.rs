@@ -5,15 +5,17 @@ use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
 
-use super::combine::{Combined, Labels, combine};
+use super::combine::{self, Combined, Labels, Parts};
 use super::description;
 use super::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
 use super::gate::{self, Allowed};
 use super::images::Images;
 use super::narration::{Pcm, Voice, speak};
 use super::picture::Picture;
+use super::sound::SoundTrack;
 use super::studio::Studio;
 use super::{probe, thumbnails, timeline, typeset};
+use crate::format::OutputFormat;
 use crate::look::Look;
 use crate::scene::{Block, Layout, Reveal, RichText, Scene, SceneTimeline, Step};
 
@@ -37,6 +39,7 @@ async fn spoken(scene: &Scene) -> Vec<Pcm> {
 
 struct Rendered {
     clip: PathBuf,
+    sound: PathBuf,
     timeline: SceneTimeline,
     narration: Pcm,
 }
@@ -45,20 +48,23 @@ async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
     let lines = spoken(scene).await;
     let laid_out = timeline::lay_out(&lines, FPS);
     let narration = timeline::mix(&laid_out, &lines);
-    let rendered = Rendered { clip: folder.join(format!("{name}.mp4")), timeline: laid_out, narration };
+    let [clip, sound] = ["mp4", "wav"].map(|extension| folder.join(format!("{name}.{extension}")));
+    let rendered = Rendered { clip, sound, timeline: laid_out, narration };
     encode(scene, &rendered, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
+    timeline::write_wav(&rendered.sound, &rendered.narration).unwrap();
     rendered
 }
 
 fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
-    let Rendered { clip, timeline, narration } = rendered;
+    let Rendered { clip, timeline, narration, .. } = rendered;
     let pages =
         typeset::pages(&typeset::source(scene, &Look::default()), settings.width, settings.height).unwrap();
     let motions = typeset::motions(scene);
+    let track = SoundTrack::encode(narration).unwrap();
     let mut reports = vec![];
     let encoded = encode_scene::<Error>(
         |page| Ok(Picture::from_rgba(&pages[page as usize])),
-        SceneParts { motions: &motions, timeline, narration },
+        SceneParts { motions: &motions, timeline, sound: Some(&track) },
         settings,
         clip,
         &mut |done, total| reports.push((done, total)),
@@ -88,9 +94,20 @@ async fn two_scenes(folder: &Path) -> [Rendered; 2] {
 }
 
 fn combined(scenes: &[Rendered], out: &Path) -> Combined {
-    let parts: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
     let labels = Labels { title: "A title", ..Labels::default() };
-    combine(&parts, labels, out, &mut |_, _| {}, &CancellationToken::new()).unwrap()
+    join(scenes, labels, out, &CancellationToken::new()).unwrap()
+}
+
+fn join(
+    scenes: &[Rendered],
+    labels: Labels<'_>,
+    out: &Path,
+    cancel: &CancellationToken,
+) -> Result<Combined, combine::Error> {
+    let clips: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
+    let sounds: Vec<_> = scenes.iter().map(|scene| scene.sound.clone()).collect();
+    let parts = Parts { clips: &clips, sounds: &sounds, format: OutputFormat::Mp4 };
+    combine::combine(parts, labels, out, &mut |_, _| {}, cancel)
 }
 
 #[tokio::test]
@@ -159,7 +176,13 @@ async fn a_file_is_read_back_as_it_was_promised() {
     let result = combined(&scenes, &out);
     let facts = probe::probe(&out).unwrap();
     assert_eq!((facts.frames, facts.file_size), (result.frames, result.bytes));
-    let promise = probe::Promise { duration_ms: result.duration_ms, width: SIZE.0, height: SIZE.1, fps: FPS };
+    let promise = probe::Promise {
+        format: OutputFormat::Mp4,
+        duration_ms: result.duration_ms,
+        width: SIZE.0,
+        height: SIZE.1,
+        fps: FPS,
+    };
     assert_eq!(probe::check(&facts, &promise), Vec::<String>::new());
     let by_ffmpeg = probe::read_streams(&out, facts.file_size).unwrap();
     assert!(by_ffmpeg.duration_ms.abs_diff(facts.duration_ms) < 50);
@@ -195,7 +218,6 @@ async fn thumbnails_show_something_in_each_size() {
 async fn cancelled_work_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let scenes = two_scenes(folder.path()).await;
-    let parts: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
     let empty = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let timeline = SceneTimeline {
@@ -210,18 +232,14 @@ async fn cancelled_work_leaves_no_file() {
     };
     let encoded = encode_scene::<Error>(
         |_| Ok(Picture::of([255; 3], 64, 64)),
-        SceneParts {
-            motions: &[StepMotion::default()],
-            timeline: &timeline,
-            narration: &Pcm { samples: vec![0; 48_000] },
-        },
+        SceneParts { motions: &[StepMotion::default()], timeline: &timeline, sound: None },
         &EncodeSettings::new(64, 64, 30),
         &empty.path().join("scene.mp4"),
         &mut stop_midway,
         &cancel,
     );
     assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
-    let joined = combine(&parts, Labels::default(), &empty.path().join("video.mp4"), &mut |_, _| {}, &cancel);
+    let joined = join(&scenes, Labels::default(), &empty.path().join("video.mp4"), &cancel);
     assert_eq!(joined.unwrap_err().to_string(), "cancelled");
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
@@ -235,13 +253,8 @@ async fn scenes_of_different_settings_are_not_joined() {
         &second,
         &EncodeSettings::new(640, 360, FPS),
     );
-    let joined = combine(
-        &[first.clip, second.clip],
-        Labels::default(),
-        &folder.path().join("v.mp4"),
-        &mut |_, _| {},
-        &CancellationToken::new(),
-    );
+    let out = folder.path().join("v.mp4");
+    let joined = join(&[first, second], Labels::default(), &out, &CancellationToken::new());
     assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
 }
 
@@ -275,29 +288,79 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_thread_and_many_make_the_same_file() {
-    let folder = tempfile::tempdir().unwrap();
+/// Two scenes of which one has a chart that grows.
+fn described(titles: &[&str]) -> description::Description {
     let chart = r#"{ "kind": "chart", "chart": "line", "labels": ["a", "b", "c"], "series": [{ "values": [1, 3, 2] }] }"#;
-    let scene = |title: &str| {
+    let scene = |title: &&str| {
         format!(
             r#"{{ "title": "{title}", "blocks": [{chart}], "steps": [{{ "narration": "It rises, and falls." }}] }}"#
         )
     };
-    let scenes = ["One", "Two", "Three", "Four"].map(scene).join(",");
+    let scenes = titles.iter().map(scene).collect::<Vec<_>>().join(",");
     let json = format!(r#"{{ "version": 1, "title": "T", "scenes": [{scenes}] }}"#);
-    let description = description::read(&json).unwrap();
-    let mut files = vec![];
-    for at_a_time in [1, 4] {
-        let studio = Studio {
-            voice: Voice::default(),
-            settings: EncodeSettings::new(640, 360, FPS),
-            images: Images::default(),
-            at_a_time,
-        };
-        let out = folder.path().join(format!("{at_a_time}.mp4"));
-        studio.make(&description, &out, |_| (), &CancellationToken::new()).await.unwrap();
-        files.push(std::fs::read(out).unwrap());
+    description::read(&json).unwrap()
+}
+
+async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Path) -> Combined {
+    let studio = Studio {
+        voice: Voice::default(),
+        settings: EncodeSettings::new(640, 360, FPS),
+        format,
+        images: Images::default(),
+        at_a_time,
+    };
+    studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()
+}
+
+/// When the first word is heard, in samples of 48 kHz.
+fn onset(video: &Path) -> usize {
+    let path = video.to_str().unwrap();
+    let arguments = ["-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
+    let sound = Command::new("ffmpeg").args(arguments).output().unwrap().stdout;
+    let samples = sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    samples.into_iter().position(|sample| sample.unsigned_abs() > 1500).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_has_its_codecs_and_plays_in_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut onsets = vec![];
+    for (format, container, codecs) in [
+        (OutputFormat::Mp4, "mov,mp4,m4a,3gp,3g2,mj2", ["h264", "aac"]),
+        (OutputFormat::Mov, "mov,mp4,m4a,3gp,3g2,mj2", ["h264", "aac"]),
+        (OutputFormat::Webm, "matroska,webm", ["vp9", "opus"]),
+        (OutputFormat::Avi, "avi", ["h264", "mp3"]),
+    ] {
+        let out = folder.path().join(format!("video.{}", format.name()));
+        let result = made(&["One", "Two", "Three"], format, 2, &out).await;
+        let facts = ffprobe(&out, "stream=codec_name,width,height,avg_frame_rate:format=format_name");
+        let (video, audio) = (&facts["streams"][0], &facts["streams"][1]);
+        assert_eq!(facts["format"]["format_name"], container, "{format:?}");
+        assert_eq!([&video["codec_name"], &audio["codec_name"]], codecs, "{format:?}");
+        assert_eq!((&video["width"], &video["avg_frame_rate"]), (&640.into(), &"30/1".into()), "{format:?}");
+        let complaints = run("ffmpeg", &["-v", "error", "-i", out.to_str().unwrap(), "-f", "null", "-"]);
+        assert_eq!(complaints, "", "{format:?} decodes without a complaint");
+        let allowed = Allowed { pictures: result.frames, longest_hold: 4.0, key_frame_every: 2.0 };
+        assert_eq!(gate::faults(&gate::inspect(&out).unwrap(), &allowed), Vec::<String>::new(), "{format:?}");
+        let promise =
+            probe::Promise { format, duration_ms: result.duration_ms, width: 640, height: 360, fps: FPS };
+        assert_eq!(probe::check(&probe::probe(&out).unwrap(), &promise), Vec::<String>::new());
+        onsets.push(onset(&out));
     }
-    assert!(files[0] == files[1], "{} and {} bytes", files[0].len(), files[1].len());
+    let most_apart = onsets.iter().max().unwrap() - onsets.iter().min().unwrap();
+    assert!(most_apart < 480, "the first word comes at {onsets:?}, more than 10 ms apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thread_and_many_make_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in [OutputFormat::Mp4, OutputFormat::Webm] {
+        let mut files = vec![];
+        for at_a_time in [1, 4] {
+            let out = folder.path().join(format!("{at_a_time}.{}", format.name()));
+            made(&["One", "Two", "Three", "Four"], format, at_a_time, &out).await;
+            files.push(std::fs::read(out).unwrap());
+        }
+        assert!(files[0] == files[1], "{format:?}: {} and {} bytes", files[0].len(), files[1].len());
+    }
 }

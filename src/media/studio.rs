@@ -8,14 +8,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::captions;
-use super::combine::{self, Combined, Labels};
+use super::combine::{self, Combined, Labels, Parts};
 use super::description::Description;
 use super::encoder::EncodeSettings;
 use super::images::Images;
 use super::loudness::{self, Meter};
 use super::narration::{self, Pcm, Voice};
-use super::scene_video::{self, Material};
+use super::scene_video::{self, Material, Wanted};
 use super::{timeline, typeset};
+use crate::format::OutputFormat;
 use crate::look::Look;
 use crate::scene::{Scene, SceneTimeline};
 
@@ -55,7 +56,9 @@ pub enum Progress {
 #[derive(Debug, Clone)]
 pub struct Studio {
     pub voice: Voice,
+    /// The format says with which codec.
     pub settings: EncodeSettings,
+    pub format: OutputFormat,
     pub images: Images,
     /// Scenes rendered at a time.
     pub at_a_time: usize,
@@ -78,15 +81,17 @@ impl Studio {
     ) -> Result<Combined, Error> {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
-        let (narrated, gain) = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
+        let narrated = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
         let clips = tokio::task::block_in_place(|| {
-            self.render(description, (&narrated, gain), folder.path(), &on_progress, cancel)
+            self.render(description, &narrated, folder.path(), &on_progress, cancel)
         })?;
         on_progress(Progress::Combining);
         let told = || description.scenes.iter().zip(narrated.iter().map(|narrated| &narrated.timeline));
         let (chapters, captions) = (captions::chapters(told()), captions::captions(told()));
         let labels = Labels { title: &description.title, chapters: &chapters, captions: &captions };
-        Ok(combine::combine(&clips, labels, out, &mut |_, _| {}, cancel)?)
+        let sounds: Vec<PathBuf> = narrated.iter().map(|narrated| narrated.sound.clone()).collect();
+        let parts = Parts { clips: &clips, sounds: &sounds, format: self.format };
+        Ok(combine::combine(parts, labels, out, &mut |_, _| {}, cancel)?)
     }
 
     async fn narrate(
@@ -95,7 +100,7 @@ impl Studio {
         folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
-    ) -> Result<(Vec<Narrated>, f64), Error> {
+    ) -> Result<Vec<Narrated>, Error> {
         let total = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
         let mut done = 0;
         let mut narrated: Vec<Narrated> = Vec::with_capacity(scenes.len());
@@ -116,20 +121,27 @@ impl Studio {
             on_progress(Progress::Narrating { done, total });
             narrated.push(Narrated { timeline, sound: file });
         }
-        Ok((narrated, meter.gain()))
+        // All scenes of a voice get the same gain: how it speaks is its own.
+        let gain = meter.gain();
+        for Narrated { sound: file, .. } in &narrated {
+            let mut sound = timeline::read_wav(file)?;
+            loudness::amplify(&mut sound, gain);
+            timeline::write_wav(file, &sound)?;
+        }
+        Ok(narrated)
     }
 
     /// The scenes' clips. Each thread takes the next scene; the first failure ends all.
     fn render(
         &self,
         description: &Description,
-        (narrated, gain): (&[Narrated], f64),
+        narrated: &[Narrated],
         folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
     ) -> Result<Vec<PathBuf>, Error> {
         let clips: Vec<PathBuf> =
-            (0..narrated.len()).map(|index| folder.join(format!("{index:02}.mp4"))).collect();
+            (0..narrated.len()).map(|index| folder.join(format!("{index:02}.clip"))).collect();
         let total = narrated.iter().map(|narrated| u64::from(narrated.timeline.frames)).sum();
         let (next, frames) = (AtomicUsize::new(0), AtomicU64::new(0));
         let failed: Mutex<Option<Error>> = Mutex::new(None);
@@ -143,7 +155,7 @@ impl Studio {
             while let Some(index) = take() {
                 let (scene, narrated) = (&description.scenes[index], &narrated[index]);
                 let rendered =
-                    self.clip(scene, &description.look, (narrated, gain), &clips[index], &on_frame, &cancel);
+                    self.clip(scene, &description.look, narrated, &clips[index], &on_frame, &cancel);
                 if let Err(source) = rendered {
                     cancel.cancel();
                     if let Ok(mut failed) = failed.lock() {
@@ -167,17 +179,18 @@ impl Studio {
         &self,
         scene: &Scene,
         look: &Look,
-        (narrated, gain): (&Narrated, f64),
+        narrated: &Narrated,
         out: &Path,
         on_frame: &dyn Fn(),
         cancel: &CancellationToken,
     ) -> Result<(), SceneError> {
         let source = typeset::source(scene, look);
-        let mut sound = timeline::read_wav(&narrated.sound)?;
-        loudness::amplify(&mut sound, gain);
+        let sound = timeline::read_wav(&narrated.sound)?;
         let timeline = &narrated.timeline;
         let material = Material { scene, source: &source, timeline, narration: &sound, images: &self.images };
-        scene_video::render(material, &self.settings, out, &mut |_, _| on_frame(), cancel)?;
+        let settings = EncodeSettings { codec: self.format.video_codec(), ..self.settings.clone() };
+        let wanted = Wanted { settings, out: out.to_owned() };
+        scene_video::render(material, &[wanted], &mut |_, _| on_frame(), cancel)?;
         Ok(())
     }
 }

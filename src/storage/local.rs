@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::events::Rendition;
 use crate::events::job::{FileRole, StoredFile};
 use crate::ids::JobId;
 
@@ -28,18 +29,19 @@ pub struct LocalStorage {
     root: PathBuf,
 }
 
-impl FileRole {
-    fn file_name(self) -> &'static str {
-        match self {
-            FileRole::Video => "video.mp4",
-            FileRole::ThumbnailSmall => "thumbnail-small.jpg",
-            FileRole::ThumbnailMedium => "thumbnail-medium.jpg",
-            FileRole::ThumbnailLarge => "thumbnail-large.jpg",
-            FileRole::CaptionsVtt => "captions.vtt",
-            FileRole::CaptionsSrt => "captions.srt",
-            FileRole::HlsPlaylist => "index.m3u8",
-            FileRole::HlsSegments => "index.m4s",
-        }
+/// What a file is called in its job's folder.
+fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
+    let level = rendition.map_or("all", |rendition| rendition.quality.level());
+    match role {
+        FileRole::Video => rendition.map_or_else(|| "video.mp4".to_owned(), Rendition::file_name),
+        FileRole::ThumbnailSmall => "thumbnail-small.jpg".to_owned(),
+        FileRole::ThumbnailMedium => "thumbnail-medium.jpg".to_owned(),
+        FileRole::ThumbnailLarge => "thumbnail-large.jpg".to_owned(),
+        FileRole::CaptionsVtt => "captions.vtt".to_owned(),
+        FileRole::CaptionsSrt => "captions.srt".to_owned(),
+        FileRole::HlsMaster => "master.m3u8".to_owned(),
+        FileRole::HlsPlaylist => format!("{level}.m3u8"),
+        FileRole::HlsSegments => format!("{level}.m4s"),
     }
 }
 
@@ -55,8 +57,14 @@ impl LocalStorage {
 
     /// Copies `source` to its final place, all or nothing; a second call replaces the first result.
     /// Blocks while it copies, hashes and flushes.
-    pub fn store(&self, job: JobId, role: FileRole, source: &Path) -> Result<StoredFile, Error> {
-        let key = format!("videos/{job}/{}", role.file_name());
+    pub fn store(
+        &self,
+        job: JobId,
+        (role, rendition): (FileRole, Option<Rendition>),
+        source: &Path,
+    ) -> Result<StoredFile, Error> {
+        let name = file_name(role, rendition);
+        let key = format!("videos/{job}/{name}");
         let path = self.root.join(&key);
         let folder = path.parent().unwrap_or(&self.root);
         let write = |source| Error::Write { path: path.clone(), source };
@@ -64,7 +72,7 @@ impl LocalStorage {
         let mut input =
             File::open(source).map_err(|error| Error::Read { path: source.to_owned(), source: error })?;
         let temporary = tempfile::Builder::new()
-            .prefix(role.file_name())
+            .prefix(&name)
             .suffix(".part")
             .permissions(readable())
             .tempfile_in(folder)
@@ -76,7 +84,7 @@ impl LocalStorage {
         temporary.persist(&path).map_err(|error| write(error.error))?;
         // The rename itself must survive a power cut too.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)?;
-        Ok(StoredFile { role, key, bytes, blake3 })
+        Ok(StoredFile { role, rendition, key, bytes, blake3 })
     }
 
     /// Removes all that is stored of a job; nothing there is fine.
@@ -131,10 +139,10 @@ mod tests {
         fs::write(&source, b"content").unwrap();
         let storage = LocalStorage::new(root.path());
         let job = JobId::new();
-        let stored = storage.store(job, FileRole::Video, &source).unwrap();
+        let stored = storage.store(job, (FileRole::Video, None), &source).unwrap();
         assert_eq!(stored.blake3, blake3::hash(b"content").to_hex().to_string());
         assert_eq!(fs::read(storage.path(&stored.key).unwrap()).unwrap(), b"content");
-        storage.store(job, FileRole::Video, &source).unwrap();
+        storage.store(job, (FileRole::Video, None), &source).unwrap();
         let folder = root.path().join(format!("videos/{job}"));
         assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
     }

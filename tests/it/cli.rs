@@ -133,7 +133,7 @@ fn the_demo_makes_a_video_and_leaves_no_process() {
     let (shown, said) =
         (String::from_utf8(output.stderr).unwrap(), String::from_utf8(output.stdout).unwrap());
     assert!(output.status.success(), "{shown}");
-    let path = said.lines().map(str::trim).find(|line| line.ends_with("video.mp4")).unwrap();
+    let path = said.lines().map(str::trim).find(|line| line.ends_with("1080p.mp4")).unwrap();
     let streams = probe(Path::new(path))["streams"].clone();
     let kinds: Vec<&str> =
         streams.as_array().unwrap().iter().map(|stream| stream["codec_type"].as_str().unwrap()).collect();

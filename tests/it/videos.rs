@@ -56,14 +56,18 @@ async fn check(file: &str, topic: &str) {
     assert_eq!(
         names,
         [
+            "1080p.m3u8",
+            "1080p.m4s",
+            "1080p.mp4",
+            "720p.m3u8",
+            "720p.m4s",
+            "720p.mp4",
             "captions.srt",
             "captions.vtt",
-            "index.m3u8",
-            "index.m4s",
+            "master.m3u8",
             "thumbnail-large.jpg",
             "thumbnail-medium.jpg",
             "thumbnail-small.jpg",
-            "video.mp4"
         ]
     );
     system.running.stop().await;
@@ -77,24 +81,85 @@ async fn check_streams(system: &System, job_id: &str, narration_seconds: f64) {
         (range.status().as_u16(), &range.headers()["accept-ranges"]),
         (200, &"bytes".parse().unwrap())
     );
-    assert_eq!(system.get(&format!("{base}/stream?quality=4k")).await.status(), 404);
+    assert_eq!(system.get(&format!("{base}/stream?quality=4k")).await.status(), 422);
     let master = system.get(&format!("{base}/hls/master.m3u8")).await;
     assert_eq!(master.headers()["content-type"], "application/vnd.apple.mpegurl");
     let master = master.text().await.unwrap();
-    assert!(master.contains("RESOLUTION=1920x1080,FRAME-RATE=30.000\nindex.m3u8"), "{master}");
+    let lines: Vec<&str> = master.lines().collect();
     let folder = tempfile::tempdir().unwrap();
-    for name in ["index.m3u8", "index.m4s"] {
-        let file = system.get(&format!("{base}/hls/{name}")).await.bytes().await.unwrap();
-        std::fs::write(folder.path().join(name), file).unwrap();
+    let mut segments = vec![];
+    for (level, size) in [("1080p", "1920x1080"), ("720p", "1280x720")] {
+        let at = lines.iter().position(|line| *line == format!("{level}.m3u8")).unwrap();
+        assert!(lines[at - 1].contains(&format!("RESOLUTION={size},FRAME-RATE=30.000")), "{master}");
+        assert!(lines[at - 1].contains("CODECS=\"avc1.6400"), "{master}");
+        for name in ["m3u8", "m4s"].map(|extension| format!("{level}.{extension}")) {
+            let file = system.get(&format!("{base}/hls/{name}")).await.bytes().await.unwrap();
+            std::fs::write(folder.path().join(name), file).unwrap();
+        }
+        let path = folder.path().join(format!("{level}.m3u8"));
+        let playlist = std::fs::read_to_string(&path).unwrap();
+        let lengths = playlist
+            .lines()
+            .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok());
+        let lengths: Vec<f64> = lengths.collect();
+        let seconds: f64 = lengths.iter().sum();
+        assert!((seconds - narration_seconds).abs() < 0.3, "{seconds} of {narration_seconds}");
+        segments.push(lengths);
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-f", "null", "-"]), "");
     }
-    let playlist = std::fs::read_to_string(folder.path().join("index.m3u8")).unwrap();
-    let lengths = playlist
-        .lines()
-        .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok());
-    let seconds: f64 = lengths.sum();
-    assert!((seconds - narration_seconds).abs() < 0.3, "{seconds} of {narration_seconds}");
-    let path = folder.path().join("index.m3u8");
-    assert_eq!(run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-f", "null", "-"]), "");
+    // Players change between renditions where segments begin: the same places in all.
+    assert_eq!(segments[0], segments[1]);
+}
+
+async fn save(system: &System, path: &str) -> (reqwest::header::HeaderMap, Value, tempfile::TempDir) {
+    let answer = system.get(path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    let headers = answer.headers().clone();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("video");
+    std::fs::write(&file, answer.bytes().await.unwrap()).unwrap();
+    (headers, probe(&file), folder)
+}
+
+// 003-3
+#[tokio::test]
+async fn renditions_come_in_every_quality_and_in_the_format_that_was_asked_for() {
+    let system = System::start(&ALL_ROLES).await;
+    let body = json!({
+        "topic": "Ions", "script": "Ions move through the electrolyte. They come back when the cell is charged.",
+        "quality": "low", "quality_levels": ["480p", "720p"], "output_format": "webm",
+    });
+    let job_id = system.generate(&body).await;
+    let statuses = system.statuses_until_ended(&job_id, Duration::from_secs(200)).await;
+    assert_eq!(statuses.last().unwrap()["status"], "completed", "{:?}", statuses.last());
+    let base = format!("/api/v1/videos/jobs/{job_id}");
+    for (path, media_type, ending, codec, height) in [
+        ("download", "video/webm", "webm", "vp9", 480),
+        ("download?quality=720p", "video/webm", "webm", "vp9", 720),
+        ("download?quality=auto", "video/webm", "webm", "vp9", 720),
+        ("stream", "video/mp4", "mp4", "h264", 720),
+        ("stream?quality=low", "video/mp4", "mp4", "h264", 480),
+    ] {
+        let (headers, probed, _folder) = save(&system, &format!("{base}/{path}")).await;
+        assert_eq!(headers["content-type"], media_type, "{path}");
+        let disposition = headers["content-disposition"].to_str().unwrap();
+        assert!(disposition.ends_with(&format!("filename=\"Ions.{ending}\"")), "{path}: {disposition}");
+        let picture = &probed["streams"][0];
+        assert_eq!((&picture["codec_name"], &picture["height"]), (&json!(codec), &json!(height)), "{path}");
+    }
+    let missing = system.get(&format!("{base}/stream?quality=1080p")).await;
+    assert_eq!(missing.status(), 404);
+    let told: Value = missing.json().await.unwrap();
+    assert!(told.to_string().contains("only 480p, 720p"), "{told}");
+    let metadata: Value = system.get(&format!("{base}/metadata")).await.json().await.unwrap();
+    let urls = metadata["video_urls"].as_object().unwrap();
+    assert_eq!(urls.keys().collect::<Vec<_>>(), ["480p", "720p"]);
+    assert_eq!(urls["720p"], format!("{base}/download?quality=720p"));
+    assert_eq!((&metadata["video"]["format"], &metadata["video"]["height"]), (&json!("webm"), &json!(480)));
+    let renditions = metadata["streaming_info"]["renditions"].as_array().unwrap();
+    let levels: Vec<_> = renditions.iter().map(|made| made["quality"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["720p", "480p"]);
+    system.running.stop().await;
 }
 
 /// Captions as files and in the video, and chapters, say and mark the same.

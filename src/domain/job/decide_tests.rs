@@ -80,7 +80,7 @@ fn scene(title: &str) -> Scene {
 }
 
 fn clip(file: &str) -> Clip {
-    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10, reused: false }
+    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10, reused: false, renditions: vec![] }
 }
 
 fn whole(stage: Stage) -> WorkItem {

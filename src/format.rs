@@ -1,0 +1,158 @@
+//! What a video is delivered as: sizes, containers, codecs.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    Low,
+    Medium,
+    #[default]
+    High,
+    Ultra,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    #[default]
+    Mp4,
+    Mov,
+    Webm,
+    Avi,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum VideoCodec {
+    #[default]
+    H264,
+    Vp9,
+}
+
+/// One of the files that show the same video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Rendition {
+    pub quality: Quality,
+    pub format: OutputFormat,
+}
+
+impl Quality {
+    pub const ALL: [Quality; 4] = [Quality::Low, Quality::Medium, Quality::High, Quality::Ultra];
+    /// What else is made of a video that is at least as large, unless its user says otherwise.
+    const USUAL: [Quality; 2] = [Quality::High, Quality::Medium];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Quality::Low => "low",
+            Quality::Medium => "medium",
+            Quality::High => "high",
+            Quality::Ultra => "ultra",
+        }
+    }
+
+    /// Its name as a rendition: how many rows a wide picture has.
+    pub fn level(self) -> &'static str {
+        match self {
+            Quality::Low => "480p",
+            Quality::Medium => "720p",
+            Quality::High => "1080p",
+            Quality::Ultra => "1440p",
+        }
+    }
+
+    /// By its name, or by its name as a rendition.
+    pub fn named(name: &str) -> Option<Quality> {
+        Quality::ALL.into_iter().find(|quality| quality.name() == name || quality.level() == name)
+    }
+
+    /// Width and height in pixels, of a wide picture.
+    pub fn dimensions(self) -> (u32, u32) {
+        match self {
+            Quality::Low => (854, 480),
+            Quality::Medium => (1280, 720),
+            Quality::High => (1920, 1080),
+            Quality::Ultra => (2560, 1440),
+        }
+    }
+
+    /// This quality, and those of 1080p and 720p that are below it.
+    pub fn usual_levels(self) -> Vec<Quality> {
+        let below = Quality::USUAL.into_iter().filter(|quality| *quality < self);
+        std::iter::once(self).chain(below).collect()
+    }
+}
+
+impl OutputFormat {
+    pub const ALL: [OutputFormat; 4] =
+        [OutputFormat::Mp4, OutputFormat::Mov, OutputFormat::Webm, OutputFormat::Avi];
+
+    /// Also the file's extension.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutputFormat::Mp4 => "mp4",
+            OutputFormat::Mov => "mov",
+            OutputFormat::Webm => "webm",
+            OutputFormat::Avi => "avi",
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            OutputFormat::Mp4 => "video/mp4",
+            OutputFormat::Mov => "video/quicktime",
+            OutputFormat::Webm => "video/webm",
+            OutputFormat::Avi => "video/x-msvideo",
+        }
+    }
+
+    pub fn video_codec(self) -> VideoCodec {
+        match self {
+            OutputFormat::Mp4 | OutputFormat::Mov | OutputFormat::Avi => VideoCodec::H264,
+            OutputFormat::Webm => VideoCodec::Vp9,
+        }
+    }
+
+    /// What the clips of its scenes are kept as.
+    pub fn of_clips(self) -> OutputFormat {
+        match self.video_codec() {
+            VideoCodec::H264 => OutputFormat::Mp4,
+            VideoCodec::Vp9 => OutputFormat::Webm,
+        }
+    }
+}
+
+impl Rendition {
+    /// Of which the clips are joined to make this.
+    pub fn of_clips(self) -> Rendition {
+        Rendition { format: self.format.of_clips(), ..self }
+    }
+
+    /// Such as `1080p.mp4`.
+    pub fn file_name(self) -> String {
+        format!("{}.{}", self.quality.level(), self.format.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_levels_are_the_quality_and_what_is_below() {
+        let levels =
+            |quality: Quality| quality.usual_levels().into_iter().map(Quality::level).collect::<Vec<_>>();
+        assert_eq!(levels(Quality::Low), ["480p"]);
+        assert_eq!(levels(Quality::Medium), ["720p"]);
+        assert_eq!(levels(Quality::High), ["1080p", "720p"]);
+        assert_eq!(levels(Quality::Ultra), ["1440p", "1080p", "720p"]);
+    }
+
+    #[test]
+    fn a_quality_has_two_names() {
+        for quality in Quality::ALL {
+            assert_eq!(Quality::named(quality.name()), Some(quality));
+            assert_eq!(Quality::named(quality.level()), Some(quality));
+        }
+        assert_eq!(Quality::named("4k"), None);
+    }
+}
