@@ -47,7 +47,13 @@ struct Made {
 }
 
 fn described(script: &str) -> Description {
-    let request = planner::Request { topic: "Batteries", context: None, script: Some(script), title: None };
+    let request = planner::Request {
+        topic: "Batteries",
+        context: None,
+        script: Some(script),
+        title: None,
+        duration_ms: None,
+    };
     let plan = planner::plan(&request).unwrap();
     Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes }
 }
@@ -60,6 +66,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
         settings,
         format: OutputFormat::Mp4,
         images: Images::default(),
+        duration_ms: None,
         at_a_time: std::thread::available_parallelism().unwrap().get(),
     };
     let (started, combining) = (Instant::now(), Mutex::new(None));

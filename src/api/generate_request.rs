@@ -16,7 +16,8 @@ const DESCRIPTION_CHARACTERS: (usize, usize) = (1, 1000);
 const SHORT_NAME_CHARACTERS: (usize, usize) = (1, 100);
 const MOST_TAGS: usize = 10;
 const FRAME_RATES: [u64; 5] = [24, 25, 30, 50, 60];
-const CUSTOM_KEYS: [&str; 1] = ["fps"];
+const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
+const DURATION_SECONDS: std::ops::RangeInclusive<u32> = 30..=600;
 /// Keys whose values would end in the log for ever.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
@@ -62,6 +63,12 @@ fn field_error(loc: &[&str], msg: impl Into<String>, kind: &str) -> FieldError {
     }
 }
 
+/// What `custom_config` holds.
+struct Custom {
+    fps: u32,
+    duration_seconds: Option<u32>,
+}
+
 /// Reads fields and collects what is wrong with them.
 struct Reader<'a> {
     fields: &'a Map<String, Value>,
@@ -82,6 +89,7 @@ impl<'a> Reader<'a> {
         }
         self.refuse_unavailable();
         self.refuse_secrets("style_preferences");
+        let custom = self.custom_config();
         let quality =
             self.one_of("quality", &Quality::ALL, |quality| quality.name()).unwrap_or(default_quality);
         VideoRequest {
@@ -93,7 +101,8 @@ impl<'a> Reader<'a> {
             output_format: self
                 .one_of("output_format", &OutputFormat::ALL, |format| format.name())
                 .unwrap_or_default(),
-            fps: self.fps(),
+            fps: custom.fps,
+            duration_seconds: custom.duration_seconds,
             enable_subtitles: self.flag("enable_subtitles").unwrap_or(true),
             enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true),
             title: self.text("title", TITLE_CHARACTERS),
@@ -297,8 +306,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn fps(&mut self) -> u32 {
-        let Some(custom) = self.object("custom_config") else { return 30 };
+    fn custom_config(&mut self) -> Custom {
+        let mut read = Custom { fps: 30, duration_seconds: None };
+        let Some(custom) = self.object("custom_config") else { return read };
         for key in custom.keys() {
             if is_secret(key) {
                 self.fail(
@@ -311,17 +321,25 @@ impl<'a> Reader<'a> {
                 self.fail(&["custom_config", key], msg, "unknown_key");
             }
         }
-        match custom.get("fps") {
-            None | Some(Value::Null) => 30,
-            Some(value) => match value.as_u64().filter(|fps| FRAME_RATES.contains(fps)) {
-                Some(fps) => fps as u32,
+        let given = |name: &str| custom.get(name).filter(|value| !value.is_null());
+        if let Some(value) = given("fps") {
+            match value.as_u64().filter(|fps| FRAME_RATES.contains(fps)) {
+                Some(fps) => read.fps = fps as u32,
                 None => {
                     let msg = format!("is {value}, but must be one of 24, 25, 30, 50, 60");
                     self.fail(&["custom_config", "fps"], msg, "not_allowed");
-                    30
                 }
-            },
+            }
         }
+        if let Some(value) = given("duration_seconds") {
+            read.duration_seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+            if read.duration_seconds.is_none_or(|seconds| !DURATION_SECONDS.contains(&seconds)) {
+                let (least, most) = DURATION_SECONDS.into_inner();
+                let msg = format!("is {value}, but must be a whole number from {least} to {most}");
+                self.fail(&["custom_config", "duration_seconds"], msg, "out_of_range");
+            }
+        }
+        read
     }
 
     fn refuse_unavailable(&mut self) {
@@ -399,7 +417,7 @@ mod tests {
     fn every_fault_is_reported_with_its_place() {
         let faults = faults(json!({
             "topic": "x", "context": 7, "quality": "best", "tags": ["ok", 3], "output_format": "gif",
-            "custom_config": {"fps": 29, "colour": 1, "db_password": "x"}, "callback_url": "http://x",
+            "custom_config": {"fps": 29, "duration_seconds": 601, "colour": 1, "db_password": "x"}, "callback_url": "http://x",
             "style_preferences": {"Token": 1}, "enable_subtitles": "yes", "quality_levels": ["4k"],
         }));
         assert_eq!(
@@ -409,11 +427,12 @@ mod tests {
                 "body.context: wrong_type",
                 "body.callback_url: not_available",
                 "body.style_preferences.Token: secret",
-                "body.quality: not_allowed",
-                "body.output_format: not_allowed",
                 "body.custom_config.colour: unknown_key",
                 "body.custom_config.db_password: secret",
                 "body.custom_config.fps: not_allowed",
+                "body.custom_config.duration_seconds: out_of_range",
+                "body.quality: not_allowed",
+                "body.output_format: not_allowed",
                 "body.enable_subtitles: wrong_type",
                 "body.tags.1: wrong_type",
                 "body.quality_levels.0: not_allowed",

@@ -46,6 +46,9 @@ pub struct Render {
     /// Words a minute
     #[arg(long, default_value_t = 165)]
     speed: u32,
+    /// Seconds that the video should last, from 30 to 600: of a script that takes longer, a part is said
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..=600))]
+    duration: Option<u64>,
     /// Write a picture of each scene's end into this folder, and make no video
     #[arg(long, value_name = "DIR")]
     stills: Option<PathBuf>,
@@ -55,7 +58,8 @@ pub struct Render {
 }
 
 pub async fn render(arguments: Render) -> anyhow::Result<()> {
-    let mut description = read(&arguments.file)?;
+    let duration_ms = arguments.duration.map(|seconds| seconds * 1000);
+    let mut description = read(&arguments.file, duration_ms)?;
     if let Some(name) = &arguments.theme {
         description.look.theme = one_of("--theme", name, &Theme::ALL, Theme::name)?;
     }
@@ -86,6 +90,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         settings: EncodeSettings::new(width, height, arguments.fps),
         format,
         images,
+        duration_ms,
         at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let started = Instant::now();
@@ -121,7 +126,7 @@ fn voice(arguments: &Render) -> anyhow::Result<Voice> {
 }
 
 /// A description as it is, or what the planner makes of a script.
-fn read(file: &Path) -> anyhow::Result<Description> {
+fn read(file: &Path, duration_ms: Option<u64>) -> anyhow::Result<Description> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     if file.extension().is_some_and(|extension| extension == "json") {
         return description::read(&text).map_err(|faults| {
@@ -132,7 +137,8 @@ fn read(file: &Path) -> anyhow::Result<Description> {
     // A script without a title has its file's name.
     let name =
         file.file_stem().map(|name| name.to_string_lossy().replace(['-', '_'], " ")).unwrap_or_default();
-    let request = planner::Request { topic: &name, context: None, script: Some(&text), title: None };
+    let request =
+        planner::Request { topic: &name, context: None, script: Some(&text), title: None, duration_ms };
     let plan = planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
     Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })
 }

@@ -125,7 +125,7 @@ mod tests {
             title: Some("secret title".into()),
             ..VideoRequest::of_script("secret topic", "secret script")
         };
-        JobEvent::JobRequested(JobRequested { user_id: "user_1".into(), request })
+        JobEvent::JobRequested(JobRequested { user_id: "user_1".into(), request: request.into() })
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub enum JobEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRequested {
     pub user_id: String,
-    pub request: VideoRequest,
+    pub request: Box<VideoRequest>,
 }
 
 /// One piece of work: a stage, or one scene of it.

@@ -18,6 +18,9 @@ pub struct VideoRequest {
     pub priority: Priority,
     pub output_format: OutputFormat,
     pub fps: u32,
+    /// How long the video should last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u32>,
     pub enable_subtitles: bool,
     pub enable_thumbnails: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,7 @@ impl VideoRequest {
             priority: Priority::default(),
             output_format: OutputFormat::default(),
             fps: 30,
+            duration_seconds: None,
             enable_subtitles: true,
             enable_thumbnails: true,
             title: None,

@@ -20,6 +20,7 @@ pub mod images;
 pub mod loudness;
 pub mod motion;
 pub mod narration;
+pub mod narrator;
 pub mod picture;
 mod picture_encoder;
 #[cfg(test)]

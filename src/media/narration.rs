@@ -91,6 +91,26 @@ impl Default for Voice {
     }
 }
 
+impl Voice {
+    /// The same voice, speaking so many times as fast.
+    pub fn at_tempo(&self, tempo: f64) -> Self {
+        let faster = |words_per_minute: u32| (f64::from(words_per_minute) * tempo).round() as u32;
+        match self {
+            Self::Espeak(espeak) => {
+                Self::Espeak(Espeak { words_per_minute: faster(espeak.words_per_minute), ..espeak.clone() })
+            }
+            Self::Piper(Piper { python, model, words_per_minute, .. }) => {
+                Self::Piper(Piper::new(python.clone(), model.clone(), faster(*words_per_minute)))
+            }
+            Self::Api(api) => {
+                let mut api = api.clone();
+                api.speed *= tempo;
+                Self::Api(api)
+            }
+        }
+    }
+}
+
 /// Everything that makes it sound as it does.
 impl fmt::Display for Voice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

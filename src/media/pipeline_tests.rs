@@ -46,7 +46,7 @@ struct Rendered {
 
 async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
     let lines = spoken(scene).await;
-    let laid_out = timeline::lay_out(&lines, FPS);
+    let laid_out = timeline::lay_out(&lines, FPS, timeline::Pauses::default());
     let narration = timeline::mix(&laid_out, &lines);
     let [clip, sound] = ["mp4", "wav"].map(|extension| folder.join(format!("{name}.{extension}")));
     let rendered = Rendered { clip, sound, timeline: laid_out, narration };
@@ -307,6 +307,7 @@ async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Pat
         settings: EncodeSettings::new(640, 360, FPS),
         format,
         images: Images::default(),
+        duration_ms: None,
         at_a_time,
     };
     studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()

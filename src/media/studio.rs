@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::captions;
@@ -12,24 +11,22 @@ use super::combine::{self, Combined, Labels, Parts};
 use super::description::Description;
 use super::encoder::EncodeSettings;
 use super::images::Images;
-use super::loudness::{self, Meter};
-use super::narration::{self, Pcm, Voice};
+use super::narration::{self, Voice};
+use super::narrator::{self, NarratedScene, Narration};
 use super::scene_video::{self, Material, Wanted};
 use super::{timeline, typeset};
 use crate::format::OutputFormat;
 use crate::look::Look;
-use crate::scene::{Scene, SceneTimeline};
+use crate::scene::Scene;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("scene {}: a line cannot be spoken", scene + 1)]
-    Narration { scene: usize, source: narration::Error },
+    #[error("a line cannot be spoken")]
+    Voice(#[source] narration::Error),
+    #[error(transparent)]
+    Narration(#[from] narrator::Error),
     #[error("scene {}: it cannot be rendered", scene + 1)]
     Scene { scene: usize, source: SceneError },
-    #[error("the narration cannot be kept")]
-    Sound(#[from] timeline::Error),
-    #[error("the loudness of the narration cannot be measured")]
-    Loudness(#[source] ebur128::Error),
     #[error(transparent)]
     Combine(#[from] combine::Error),
     #[error("the folder for the scenes cannot be made")]
@@ -60,14 +57,10 @@ pub struct Studio {
     pub settings: EncodeSettings,
     pub format: OutputFormat,
     pub images: Images,
+    /// How long the video should last, if somebody cares.
+    pub duration_ms: Option<u64>,
     /// Scenes rendered at a time.
     pub at_a_time: usize,
-}
-
-/// A scene's sound waits in a file: a long video should not take more memory than a short one.
-struct Narrated {
-    timeline: SceneTimeline,
-    sound: PathBuf,
 }
 
 impl Studio {
@@ -100,42 +93,27 @@ impl Studio {
         folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
-    ) -> Result<Vec<Narrated>, Error> {
-        let total = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
-        let mut done = 0;
-        let mut narrated: Vec<Narrated> = Vec::with_capacity(scenes.len());
-        let mut meter = Meter::new().map_err(Error::Loudness)?;
-        for (index, scene) in scenes.iter().enumerate() {
-            let lines: Vec<Pcm> = stream::iter(&scene.steps)
-                .map(|step| narration::speak(&self.voice, &step.narration, cancel))
-                .buffered(self.at_a_time.max(1))
-                .try_collect()
-                .await
-                .map_err(|source| Error::Narration { scene: index, source })?;
-            let timeline = timeline::lay_out(&lines, self.settings.fps);
-            let sound = timeline::mix(&timeline, &lines);
-            meter.add(&sound).map_err(Error::Loudness)?;
-            let file = folder.join(format!("{index:02}.wav"));
-            timeline::write_wav(&file, &sound)?;
-            done += lines.len() as u64;
-            on_progress(Progress::Narrating { done, total });
-            narrated.push(Narrated { timeline, sound: file });
-        }
-        // All scenes of a voice get the same gain: how it speaks is its own.
-        let gain = meter.gain();
-        for Narrated { sound: file, .. } in &narrated {
-            let mut sound = timeline::read_wav(file)?;
-            loudness::amplify(&mut sound, gain);
-            timeline::write_wav(file, &sound)?;
-        }
-        Ok(narrated)
+    ) -> Result<Vec<NarratedScene>, Error> {
+        let speak = |voice: Voice, _, line: String| async move {
+            narration::speak(&voice, &line, cancel).await.map_err(Error::Voice)
+        };
+        let narration = Narration {
+            scenes,
+            voice: &self.voice,
+            fps: self.settings.fps,
+            duration_ms: self.duration_ms,
+            folder,
+            at_a_time: self.at_a_time,
+        };
+        let on_line = |done, total| on_progress(Progress::Narrating { done, total });
+        Ok(narrator::narrate(narration, speak, on_line).await?.1)
     }
 
     /// The scenes' clips. Each thread takes the next scene; the first failure ends all.
     fn render(
         &self,
         description: &Description,
-        narrated: &[Narrated],
+        narrated: &[NarratedScene],
         folder: &Path,
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
@@ -179,7 +157,7 @@ impl Studio {
         &self,
         scene: &Scene,
         look: &Look,
-        narrated: &Narrated,
+        narrated: &NarratedScene,
         out: &Path,
         on_frame: &dyn Fn(),
         cancel: &CancellationToken,

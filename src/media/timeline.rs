@@ -8,10 +8,28 @@ use crate::scene::{SceneTimeline, StepTiming};
 
 /// Before the first line: the scene fades in.
 pub const LEAD_IN_MS: u64 = 400;
-/// After each line but the last.
-const PAUSE_MS: u64 = 350;
-/// After the last line, before the next scene.
-const LAST_PAUSE_MS: u64 = 700;
+
+/// How long it is still after lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pauses {
+    /// After each line but a scene's last.
+    pub between_ms: u64,
+    /// After the last line, before the next scene.
+    pub last_ms: u64,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { between_ms: 350, last_ms: 700 }
+    }
+}
+
+impl Pauses {
+    pub fn scaled(self, by: f64) -> Self {
+        let scaled = |ms: u64| (ms as f64 * by) as u64;
+        Self { between_ms: scaled(self.between_ms), last_ms: scaled(self.last_ms) }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -38,14 +56,14 @@ impl Error {
 }
 
 /// One step for each line; every step is a whole number of frames. `fps` divides the sample rate.
-pub fn lay_out(lines: &[Pcm], fps: u32) -> SceneTimeline {
+pub fn lay_out(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
     let per_frame = u64::from(SAMPLE_RATE_HZ / fps);
     let in_samples = |ms: u64| ms * u64::from(SAMPLE_RATE_HZ) / 1000;
     let mut start_frame = 0;
     let mut steps = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let before = if index == 0 { in_samples(LEAD_IN_MS) } else { 0 };
-        let after = in_samples(if index + 1 == lines.len() { LAST_PAUSE_MS } else { PAUSE_MS });
+        let after = in_samples(if index + 1 == lines.len() { pauses.last_ms } else { pauses.between_ms });
         let frames = (before + line.samples.len() as u64 + after).div_ceil(per_frame) as u32;
         steps.push(StepTiming { start_frame, frames, speech_ms: line.duration_ms() });
         start_frame += frames;
@@ -106,7 +124,7 @@ mod tests {
     fn steps_are_whole_frames_and_hold_their_lines() {
         for fps in [24, 25, 30, 50, 60] {
             let lines = [line(1234), line(17), line(4321)];
-            let timeline = lay_out(&lines, fps);
+            let timeline = lay_out(&lines, fps, Pauses::default());
             assert_eq!(timeline.frames, timeline.steps.iter().map(|step| step.frames).sum::<u32>());
             let sound = mix(&timeline, &lines);
             assert_eq!(sound.samples.len(), (timeline.frames * SAMPLE_RATE_HZ / fps) as usize);

@@ -161,3 +161,35 @@ async fn a_changed_word_makes_one_scene_again() {
     assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 1, "one folder for the user");
     system.running.stop().await;
 }
+
+// 000-2: a requested duration is met within 5 %, or refused with what is possible.
+#[tokio::test]
+async fn a_requested_duration_is_met_or_refused_with_the_reason() {
+    let system = System::start(&ALL_ROLES).await;
+    let script = include_str!("../fixtures/scripts/event-sourcing.md");
+    let ask = |seconds: u32| {
+        json!({ "topic": "Event sourcing", "script": script, "quality": "low",
+                "custom_config": { "fps": 24, "duration_seconds": seconds } })
+    };
+    let job_id = system.generate(&ask(45)).await;
+    let statuses = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await;
+    assert_eq!(statuses.last().unwrap()["status"], "completed", "{:?}", statuses.last());
+    let metadata: Value =
+        system.get(&format!("/api/v1/videos/jobs/{job_id}/metadata")).await.json().await.unwrap();
+    let lasts = metadata["video"]["duration"].as_f64().unwrap();
+    assert!((lasts - 45.0).abs() <= 45.0 * 0.05, "{lasts} s");
+
+    let job_id = system.generate(&ask(500)).await;
+    let statuses = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await;
+    let error = &statuses.last().unwrap()["error"];
+    assert_eq!(
+        (&error["error_code"], &error["error_stage"]),
+        (&json!("DURATION_OUT_OF_REACH"), &json!("scenario_creation"))
+    );
+    let message = error["error_message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the video would last from ") && message.ends_with(" but 500 s were asked for"),
+        "{message}"
+    );
+    system.running.stop().await;
+}

@@ -25,7 +25,7 @@ fn origin() -> Origin {
 
 fn request(priority: Priority) -> Command {
     let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
-    Command::Request(JobRequested { user_id: "user_1".into(), request })
+    Command::Request(JobRequested { user_id: "user_1".into(), request: request.into() })
 }
 
 fn item(stage: Stage) -> WorkItem {

@@ -51,7 +51,7 @@ impl Histories<'_> {
             title: self.random.one_in(2).then(|| format!("title of user {user}")),
             ..VideoRequest::of_script(format!("topic of user {user}"), format!("script of user {user}"))
         };
-        Command::Request(JobRequested { user_id: format!("user_{user}"), request })
+        Command::Request(JobRequested { user_id: format!("user_{user}"), request: request.into() })
     }
 
     fn command(&mut self, job_id: JobId, job: &Job) -> Command {

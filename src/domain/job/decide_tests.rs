@@ -67,7 +67,10 @@ impl Then {
 }
 
 fn requested() -> JobRequested {
-    JobRequested { user_id: "user_1".into(), request: VideoRequest::of_script("Batteries", "Ions move.") }
+    JobRequested {
+        user_id: "user_1".into(),
+        request: VideoRequest::of_script("Batteries", "Ions move.").into(),
+    }
 }
 
 fn scene(title: &str) -> Scene {

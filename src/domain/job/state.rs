@@ -116,7 +116,7 @@ impl Job {
         match &recorded.event {
             JobEvent::JobRequested(requested) => {
                 self.user_id.clone_from(&requested.user_id);
-                self.request = Some(requested.request.clone());
+                self.request = Some((*requested.request).clone());
                 self.requested_at = Some(at);
             }
             JobEvent::JobQueued { .. } => self.status = Status::Queued,

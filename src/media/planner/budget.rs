@@ -6,6 +6,7 @@
 
 use crate::media::scene::{Block, RichText, Span, SpanStyle};
 
+use super::pace;
 use super::pages::{MAX_LINES, paginate};
 use super::speech::speak_plain;
 use super::units::{Kind, Unit};
@@ -19,22 +20,48 @@ pub(super) struct Chapter {
     pub units: Vec<Unit>,
 }
 
-/// Chapters that fit the given pages and lines of narration, and how many lines were left out.
-pub(super) fn fit(chapters: Vec<Chapter>, max_pages: usize, max_lines: usize) -> (Vec<Chapter>, usize) {
+/// What a video has room for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub pages: usize,
+    /// Lines of narration.
+    pub lines: usize,
+    /// Of speech and pauses, where a duration was asked for.
+    pub ms: Option<u64>,
+}
+
+/// Chapters that fit, and how many lines were left out.
+pub(super) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
     let total = lines(&chapters);
     let preferences: Vec<Vec<usize>> = chapters.iter().map(|chapter| by_preference(&chapter.units)).collect();
     let units = preferences.iter().map(Vec::len).sum::<usize>();
-    for quota in (1..=units.min(max_lines)).rev() {
+    // Nearest to the duration, which the voice can make up for; the least of all is better than nothing.
+    let mut too_long: Option<(u64, Vec<Chapter>, usize)> = None;
+    for quota in (1..=units.min(room.lines)).rev() {
         let kept = select(&chapters, &preferences, quota);
-        if lines(&kept) > max_lines {
+        let said = lines(&kept);
+        if said > room.lines {
             continue;
         }
-        let said = lines(&kept);
-        if let Some(fitting) = merge_to_fit(kept, max_pages) {
-            return (fitting, total - said);
+        let Some(fitting) = merge_to_fit(kept, room.pages) else { continue };
+        let over = room.ms.map_or(0, |ms| duration(&fitting).saturating_sub(ms));
+        if over > 0 {
+            too_long = Some((over, fitting, total - said));
+            continue;
         }
+        let under = room.ms.map_or(0, |ms| ms - duration(&fitting));
+        return match too_long {
+            Some((over, longer, omitted)) if over < under => (longer, omitted),
+            _ => (fitting, total - said),
+        };
     }
-    (Vec::new(), total)
+    too_long.map_or((Vec::new(), total), |(_, shortest, omitted)| (shortest, omitted))
+}
+
+/// How long the chapters' pages take.
+fn duration(chapters: &[Chapter]) -> u64 {
+    let said: u64 = chapters.iter().map(|chapter| pace::of_units(&chapter.units)).sum();
+    said + page_count(chapters) as u64 * pace::at_ends()
 }
 
 fn lines(chapters: &[Chapter]) -> usize {
@@ -169,13 +196,17 @@ mod tests {
 
     #[test]
     fn what_fits_is_left_alone() {
-        let (fitting, omitted) = fit(chapters("## A\n\nOne. Two.\n\n## B\n\nThree."), 2, 160);
+        let (fitting, omitted) =
+            fit(chapters("## A\n\nOne. Two.\n\n## B\n\nThree."), Room { pages: 2, lines: 160, ms: None });
         assert_eq!((fitting.len(), omitted), (2, 0));
     }
 
     #[test]
     fn small_chapters_are_merged_before_anything_is_left_out() {
-        let (fitting, omitted) = fit(chapters("## A\n\nOne.\n\n## B\n\nTwo.\n\n## C\n\nThree."), 2, 160);
+        let (fitting, omitted) = fit(
+            chapters("## A\n\nOne.\n\n## B\n\nTwo.\n\n## C\n\nThree."),
+            Room { pages: 2, lines: 160, ms: None },
+        );
         assert_eq!((fitting.len(), omitted), (2, 0));
         assert_eq!(fitting[0].units[1].steps[0].narration, "B. Two.");
         assert_eq!(fitting[0].units[1].blocks.len(), 2);
@@ -184,7 +215,7 @@ mod tests {
     #[test]
     fn first_sentences_and_items_are_kept_before_others() {
         let script = "## A\n\nFirst one. Rest. Rest.\n\nFirst two. Rest.\n\n- item";
-        let (fitting, omitted) = fit(chapters(script), 5, 3);
+        let (fitting, omitted) = fit(chapters(script), Room { pages: 5, lines: 3, ms: None });
         let said: Vec<&str> = fitting[0].units.iter().map(|unit| unit.steps[0].narration.as_str()).collect();
         assert_eq!(said, ["First one.", "First two.", "item."]);
         assert_eq!(omitted, 3);

@@ -20,6 +20,7 @@ mod listing;
 mod markdown;
 mod mermaid;
 mod numbers;
+mod pace;
 mod pages;
 mod sentences;
 mod speech;
@@ -57,6 +58,8 @@ pub struct Request<'a> {
     pub script: Option<&'a str>,
     /// Takes precedence over a title in the script, which then becomes the subtitle.
     pub title: Option<&'a str>,
+    /// How long the video should last: of a script that takes longer, a part is said.
+    pub duration_ms: Option<u64>,
 }
 
 /// A planned video.
@@ -91,7 +94,13 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let opening = opening(&document, &title, subtitle, &mut chapters);
 
     let max_pages = SCENE_COUNT.end() - 2;
-    let (chapters, omitted_sentences) = budget::fit(chapters, max_pages, MAX_NARRATION_LINES - CARD_LINES);
+    let cards_ms = pace::of_scene(&opening) + pace::of_scene(&closing);
+    let room = budget::Room {
+        pages: max_pages,
+        lines: MAX_NARRATION_LINES - CARD_LINES,
+        ms: request.duration_ms.map(|ms| ms.saturating_sub(cards_ms)),
+    };
+    let (chapters, omitted_sentences) = budget::fit(chapters, room);
     let mut scenes = vec![opening];
     for chapter in &chapters {
         let pages = pages::paginate(&chapter.units);

@@ -386,7 +386,8 @@ mod tests {
 
     /// The blocks of the content scenes of a script.
     fn blocks(script: &str) -> Vec<Block> {
-        let request = Request { topic: "Topic", context: None, script: Some(script), title: None };
+        let request =
+            Request { topic: "Topic", context: None, script: Some(script), title: None, duration_ms: None };
         let scenes = plan(&request).unwrap().scenes;
         scenes
             .into_iter()

@@ -13,7 +13,8 @@ const REFERENCE: &str = include_str!("../../../tests/fixtures/scripts/reference-
 
 /// Plans a script and checks what every plan promises.
 fn planned(script: &str) -> Plan {
-    let request = Request { topic: "A topic", context: None, script: Some(script), title: None };
+    let request =
+        Request { topic: "A topic", context: None, script: Some(script), title: None, duration_ms: None };
     let plan = plan(&request).expect("the script has something to say");
     assert_eq!(validate(&plan.scenes), vec![]);
     assert!(lines(&plan).len() <= MAX_NARRATION_LINES);
@@ -69,8 +70,13 @@ fn a_markdown_script_keeps_its_sections_and_ends_with_its_quotation() {
 
 #[test]
 fn a_plain_script_gets_headings_from_its_own_words() {
-    let request =
-        Request { topic: "The Pythagorean theorem", context: Some(PYTHAGORAS), script: None, title: None };
+    let request = Request {
+        topic: "The Pythagorean theorem",
+        context: Some(PYTHAGORAS),
+        script: None,
+        title: None,
+        duration_ms: None,
+    };
     let plan = plan(&request).expect("the context has something to say");
     let expected = [
         "The Pythagorean theorem",
@@ -104,6 +110,7 @@ fn a_requested_title_stands_above_the_scripts_own() {
         context: None,
         script: Some("# Own\n\nOne. Two. Three."),
         title: Some("Given"),
+        duration_ms: None,
     };
     let plan = plan(&request).expect("the script has something to say");
     assert_eq!(plan.title, "Given");
@@ -131,10 +138,17 @@ fn tiny_scripts_give_three_scenes() {
 #[test]
 fn a_script_without_words_is_an_error() {
     for script in ["", " \n\t ", "--- *** !!", "🎉🎉"] {
-        let request = Request { topic: "t", context: None, script: Some(script), title: None };
+        let request =
+            Request { topic: "t", context: None, script: Some(script), title: None, duration_ms: None };
         assert_eq!(plan(&request), Err(PlanError::NothingToSay), "{script:?}");
     }
-    let request = Request { topic: "t", context: Some("The context."), script: Some(" "), title: None };
+    let request = Request {
+        topic: "t",
+        context: Some("The context."),
+        script: Some(" "),
+        title: None,
+        duration_ms: None,
+    };
     assert!(plan(&request).is_ok());
 }
 
@@ -317,5 +331,29 @@ fn any_mixture_of_markdown_gives_a_valid_plan() {
         }
         let plan = planned(&script);
         assert_eq!(plan.scenes[0].layout, Layout::Title);
+    }
+}
+
+#[test]
+fn a_requested_duration_chooses_what_to_say() {
+    let planned = |duration_ms| {
+        let request =
+            Request { topic: "Ions", context: None, script: Some(REFERENCE), title: None, duration_ms };
+        plan(&request).unwrap()
+    };
+    let length = |plan: &Plan| plan.scenes.iter().map(super::pace::of_scene).sum::<u64>();
+    let whole = planned(None);
+    assert_eq!(planned(Some(600_000)), whole, "there is no more to say");
+    for wanted in [30_000, 60_000, 120_000] {
+        let part = planned(Some(wanted));
+        assert_eq!(validate(&part.scenes), vec![]);
+        let apart = length(&part).abs_diff(wanted);
+        assert!(apart < wanted / 6, "{wanted} ms: estimated {} ms", length(&part));
+        assert!(part.omitted_sentences > whole.omitted_sentences);
+        // What is said is the script's own, in its order.
+        let mut rest = lines(&whole).into_iter();
+        for line in lines(&part) {
+            assert!(rest.any(|other| other == line || line.ends_with(&other)), "{line}");
+        }
     }
 }
