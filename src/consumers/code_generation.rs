@@ -6,6 +6,7 @@ use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
+use crate::events::job::Warning;
 use crate::media::typeset;
 
 pub struct CodeGeneration;
@@ -19,8 +20,18 @@ impl StageHandler for CodeGeneration {
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let look = task.request()?.look();
         let description = task.scene()?.1.description.clone();
-        // Formulas are tried out on the way, which takes the compiler.
-        let code = blocking(move || Ok(typeset::source(&description, &look))).await?;
-        Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code })
+        blocking(move || {
+            // Formulas are tried out on the way, which takes the compiler.
+            let code = typeset::source(&description, &look);
+            let warnings = typeset::unreadable_formulas(&description).into_iter().map(|block| Warning {
+                code: "FORMULA_AS_SOURCE".to_owned(),
+                message: format!(
+                    "block {} holds a formula that cannot be read, so its LaTeX is shown as it is written",
+                    block + 1
+                ),
+            });
+            Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code, warnings: warnings.collect() })
+        })
+        .await
     }
 }

@@ -6,6 +6,7 @@ use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
+use crate::events::job::Warning;
 use crate::media::planner::{self, PlanError};
 
 pub struct Planning;
@@ -19,7 +20,7 @@ impl StageHandler for Planning {
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let request = task.request()?.clone();
         if let Some(scenes) = request.scenes {
-            return Ok(Outcome::Planned { scenes });
+            return Ok(Outcome::Planned { scenes, warnings: vec![] });
         }
         let plan = blocking(move || {
             planner::plan(&planner::Request {
@@ -32,10 +33,14 @@ impl StageHandler for Planning {
             .map_err(cannot_plan)
         })
         .await?;
-        if plan.omitted_sentences > 0 {
-            tracing::warn!(omitted = plan.omitted_sentences, "the script is longer than a video may be");
-        }
-        Ok(Outcome::Planned { scenes: plan.scenes })
+        let shortened = (plan.omitted_sentences > 0).then(|| Warning {
+            code: "SCRIPT_SHORTENED".to_owned(),
+            message: format!(
+                "the script is longer than the video may be: {} of its sentences are left out",
+                plan.omitted_sentences
+            ),
+        });
+        Ok(Outcome::Planned { scenes: plan.scenes, warnings: shortened.into_iter().collect() })
     }
 }
 

@@ -74,12 +74,16 @@ pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
     };
     match stage {
         Stage::Initializing => Outcome::Initialized,
-        Stage::Planning => Outcome::Planned { scenes: vec![scene(); scenes.max(1) as usize] },
+        Stage::Planning => {
+            Outcome::Planned { scenes: vec![scene(); scenes.max(1) as usize], warnings: vec![] }
+        }
         Stage::ScenarioCreation => Outcome::Narrated {
             voice: "none".into(),
             scenes: (0..job.scenes.len() as u32).map(narrated).collect(),
         },
-        Stage::CodeGeneration => Outcome::CodeGenerated { language: "none".into(), code: String::new() },
+        Stage::CodeGeneration => {
+            Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }
+        }
         Stage::Rendering => Outcome::Rendered { clip },
         Stage::Combining => Outcome::Combined { clip, thumbnails: vec![] },
         Stage::Storage => Outcome::Stored {

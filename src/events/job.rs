@@ -70,6 +70,12 @@ pub enum JobEvent {
         attempt: u32,
         error: Failure,
     },
+    /// The work went on, but not as its user may have meant it. Says nothing of what the user wrote.
+    WarningRaised {
+        stage: Stage,
+        scene: Option<u32>,
+        warning: Warning,
+    },
     /// The work goes on with another attempt, `delay_ms` from now.
     StageRetryScheduled {
         item: WorkItem,
@@ -259,6 +265,13 @@ pub struct Failure {
     pub suggestion: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable and upper-case, such as `SCRIPT_SHORTENED`.
+    pub code: String,
+    pub message: String,
+}
+
 impl JobEvent {
     /// The name in the envelope's `type` field.
     pub fn type_name(&self) -> &'static str {
@@ -278,6 +291,7 @@ impl JobEvent {
             JobEvent::UploadCompleted { .. } => "UploadCompleted",
             JobEvent::StageCompleted { .. } => "StageCompleted",
             JobEvent::StageFailed { .. } => "StageFailed",
+            JobEvent::WarningRaised { .. } => "WarningRaised",
             JobEvent::StageRetryScheduled { .. } => "StageRetryScheduled",
             JobEvent::JobCompleted { .. } => "JobCompleted",
             JobEvent::JobFailed { .. } => "JobFailed",

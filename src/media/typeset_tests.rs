@@ -357,3 +357,23 @@ fn a_font_that_is_not_installed_gives_way_to_one_that_is() {
     missing_glyphs(&document.pages().last().unwrap().frame, &mut missing);
     assert_eq!(missing, Vec::<String>::new());
 }
+
+#[test]
+fn formulas_are_read_or_shown_as_they_are_written() {
+    for latex in [
+        r"a^2 + b^2 = c^2",
+        r"x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}",
+        r"f(x) = \begin{cases} 1 & \text{if } x > 0 \\ 0 & \text{otherwise} \end{cases}",
+        r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}",
+        r"\{ a \leftarrow b \}",
+        r"\left( \frac{1}{2} \right)",
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
+    ] {
+        assert!(super::typeset::is_formula(latex), "{latex}");
+    }
+    for latex in
+        [r"\frac{1}{", r"a } b", r"\left( x", r"\begin{pmatrix} 1", r"a \# b", r"#read(1)", "a $ b", ""]
+    {
+        assert!(!super::typeset::is_formula(latex), "{latex}");
+    }
+}

@@ -185,6 +185,7 @@ impl StatusView {
             }
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::WarningRaised { .. }
             | JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)

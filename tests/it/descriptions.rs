@@ -193,3 +193,19 @@ async fn a_requested_duration_is_met_or_refused_with_the_reason() {
     );
     system.running.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_not_done_as_meant_is_a_warning_in_the_jobs_log() {
+    let system = System::start(&ALL_ROLES).await;
+    let formula = |latex: &str| json!({ "kind": "formula", "latex": latex });
+    let scene = |title: &str, block: Value| json!({ "title": title, "blocks": [block], "steps": [{ "narration": "A formula." }] });
+    let scenes = [scene("Sound", formula("a^2 + b^2 = c^2")), scene("Broken", formula("\\frac{1}{"))];
+    let job_id = system.generate(&json!({ "topic": "Formulas", "scenes": scenes, "quality": "low" })).await;
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    let logs: Value =
+        system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
+    let told = logs.to_string();
+    assert_eq!(told.matches("FORMULA_AS_SOURCE: block 1 holds").count(), 1, "{told}");
+    system.running.stop().await;
+}

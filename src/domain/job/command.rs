@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::events::Stage;
 use crate::events::job::{
-    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, WorkItem,
+    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, Warning,
+    WorkItem,
 };
 use crate::scene::Scene;
 
@@ -52,9 +53,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Initialized,
-    Planned { scenes: Vec<Scene> },
+    Planned { scenes: Vec<Scene>, warnings: Vec<Warning> },
     Narrated { voice: String, scenes: Vec<NarratedScene> },
-    CodeGenerated { language: String, code: String },
+    CodeGenerated { language: String, code: String, warnings: Vec<Warning> },
     Rendered { clip: Clip },
     Combined { clip: Clip, thumbnails: Vec<Thumbnail> },
     Stored { video_id: Uuid, target: StorageTarget, files: Vec<StoredFile>, video: VideoFacts },

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Outcome};
 use super::state::{Job, Status};
-use crate::events::job::{Failure, JobRequested, StageProgressed, WorkItem};
+use crate::events::job::{Failure, JobRequested, StageProgressed, Warning, WorkItem};
 use crate::events::{JobEvent, Stage};
 
 /// Why a command leads to nothing.
@@ -193,13 +193,14 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
     let wrong = |reason| Err(Rejection::WrongOutcome { stage, reason });
     match (stage, outcome) {
         (Stage::Initializing, Outcome::Initialized) => Ok(then(job, stage, scene_limit, vec![])),
-        (Stage::Planning, Outcome::Planned { scenes }) => {
+        (Stage::Planning, Outcome::Planned { scenes, warnings }) => {
             if scenes.is_empty() {
                 return wrong("a plan has at least one scene");
             }
             let planned =
                 (0..).zip(scenes).map(|(scene, description)| JobEvent::ScenePlanned { scene, description });
-            Ok(then(job, stage, scene_limit, planned.collect()))
+            let results = raised(item, warnings).chain(planned).collect();
+            Ok(then(job, stage, scene_limit, results))
         }
         (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes }) => {
             if scenes.len() != job.scenes.len() {
@@ -207,15 +208,11 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             }
             Ok(then(job, stage, scene_limit, vec![JobEvent::ScenarioCreated { voice, scenes }]))
         }
-        (Stage::CodeGeneration, Outcome::CodeGenerated { language, code }) => {
+        (Stage::CodeGeneration, Outcome::CodeGenerated { language, code, warnings }) => {
             let scene = scene_of(item)?;
             let percentage = percent_within(job, item, 1, 1);
-            Ok(fan_in(
-                job,
-                item,
-                scene_limit,
-                JobEvent::SceneCodeGenerated { scene, language, code, percentage },
-            ))
+            let generated = JobEvent::SceneCodeGenerated { scene, language, code, percentage };
+            Ok(raised(item, warnings).chain(fan_in(job, item, scene_limit, generated)).collect())
         }
         (Stage::Rendering, Outcome::Rendered { clip }) => {
             let scene = scene_of(item)?;
@@ -241,6 +238,11 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
 
 fn scene_of(item: WorkItem) -> Result<u32, Rejection> {
     item.scene.ok_or(Rejection::WrongOutcome { stage: item.stage, reason: "it names no scene" })
+}
+
+fn raised(item: WorkItem, warnings: Vec<Warning>) -> impl Iterator<Item = JobEvent> {
+    let raised = move |warning| JobEvent::WarningRaised { stage: item.stage, scene: item.scene, warning };
+    warnings.into_iter().map(raised)
 }
 
 /// A scene is done: the next takes its place. When it was the last one, the stage is done.

@@ -104,7 +104,7 @@ fn narrated(scene: u32) -> NarratedScene {
 }
 
 fn code() -> Outcome {
-    Outcome::CodeGenerated { language: "typst".into(), code: "#page()".into() }
+    Outcome::CodeGenerated { language: "typst".into(), code: "#page()".into(), warnings: vec![] }
 }
 
 fn failure() -> Failure {
@@ -118,7 +118,10 @@ fn narrated_job() -> Given {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a"), scene("b")] }))
+        .when(finish(
+            whole(Stage::Planning),
+            Outcome::Planned { scenes: vec![scene("a"), scene("b")], warnings: vec![] },
+        ))
         .and()
         .when(finish(
             whole(Stage::ScenarioCreation),
@@ -187,7 +190,7 @@ fn a_plan_fans_out_only_after_narration() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a")] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a")], warnings: vec![] }))
         .then([
             JobEvent::ScenePlanned { scene: 0, description: scene("a") },
             JobEvent::StageCompleted { stage: Stage::Planning, percentage: 30.0 },
@@ -202,7 +205,7 @@ fn an_empty_plan_is_refused() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![], warnings: vec![] }))
         .then_rejected(Rejection::WrongOutcome {
             stage: Stage::Planning,
             reason: "a plan has at least one scene",
@@ -511,7 +514,7 @@ fn plan_of(scenes: usize, scene_limit: u32) -> Given {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
         .and()
         .when(finish(
             whole(Stage::ScenarioCreation),

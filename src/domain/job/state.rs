@@ -134,7 +134,9 @@ impl Job {
                 progress.started_at.get_or_insert(at);
                 progress.attempts = progress.attempts.max(*attempt);
             }
-            JobEvent::StageProgressed(_) | JobEvent::UploadStarted { .. } => {}
+            JobEvent::StageProgressed(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::WarningRaised { .. } => {}
             JobEvent::ScenePlanned { description, .. } => self.scenes.push(SceneProgress {
                 description: description.clone(),
                 narrated: None,

@@ -257,6 +257,10 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         JobEvent::StageFailed { stage, scene, error, .. } => {
             ("error", Some(*stage), scene.map(|scene| scene as i32), failed(error))
         }
+        JobEvent::WarningRaised { stage, scene, warning } => {
+            let message = format!("{}: {}", warning.code, warning.message);
+            ("warning", Some(*stage), scene.map(|scene| scene as i32), message)
+        }
         JobEvent::StageRetryScheduled { item, delay_ms } => {
             let (stage, scene) = of_item(item);
             let message = format!("Attempt {} begins in {:.1} s", item.attempt, *delay_ms as f64 / 1000.0);
