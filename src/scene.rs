@@ -325,9 +325,8 @@ impl Block {
     /// How it enters when nobody says so.
     pub fn entrance(&self) -> Entrance {
         match self {
-            Self::Code { .. } | Self::Formula { .. } | Self::Derivation { .. } | Self::Table { .. } => {
-                Entrance::Wipe
-            }
+            Self::Code { .. } | Self::Table { .. } => Entrance::Wipe,
+            Self::Formula { .. } | Self::Derivation { .. } => Entrance::Morph,
             Self::Image { .. } | Self::Figure { .. } | Self::Flow { .. } => Entrance::Fade,
             block if block.grows() => Entrance::Fade,
             _ => Entrance::Rise,
@@ -346,6 +345,8 @@ pub enum Entrance {
     Rise,
     /// From left to right.
     Wipe,
+    /// A formula out of the one before: terms that both have move to their places. Whatever else fades in.
+    Morph,
 }
 
 impl Scene {

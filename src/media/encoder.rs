@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ffmpeg::{create, is_disk_full, part_file, set_headers, write_header, write_packet};
 use super::h264;
+use super::morph::{Morph, Move};
 use super::motion::Transition;
 use super::picture::Picture;
 use super::picture_encoder::{PictureEncoder, Unit};
@@ -24,6 +25,8 @@ use crate::scene::{Entrance, SceneTimeline};
 pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
 /// Seconds that something new takes to appear.
 const ENTRANCE_SECONDS: f64 = 0.4;
+/// Seconds that terms take to move to their places.
+const MORPH_SECONDS: f64 = 0.9;
 /// Seconds that the scene takes to disappear.
 const EXIT_SECONDS: f64 = 0.25;
 /// Seconds that each of several pages of a step is shown.
@@ -84,12 +87,14 @@ pub struct EncodedScene {
 }
 
 /// How a step comes into the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepMotion {
     /// From the page before to the step's first page.
     pub entrance: Entrance,
     /// Pages of the step itself that follow each other; the last of them stays. At least 1.
     pub pages: u32,
+    /// What moves on the way to the first page.
+    pub moves: Vec<Move>,
 }
 
 /// What a scene is made of.
@@ -128,10 +133,14 @@ pub fn encode_scene<E: From<Error>>(
     for (step, (timing, motion)) in timeline.steps.iter().zip(motions).enumerate() {
         let is_last = step + 1 == needed;
         let pages = motion.pages.max(1);
-        let shots = Shots::of(timing.frames, pages, settings.fps, is_last);
+        let entrance_seconds = if motion.moves.is_empty() { ENTRANCE_SECONDS } else { MORPH_SECONDS };
+        let shots = Shots::of(timing.frames, (pages, entrance_seconds), settings.fps, is_last);
         let before = shown;
         shown = page(next)?;
-        film.transition(&before, &shown, motion.entrance, shots.entrance)?;
+        match motion.moves.as_slice() {
+            [] => film.transition(&before, &shown, motion.entrance, shots.entrance)?,
+            moves => film.morph(&before, &shown, moves, shots.entrance)?,
+        }
         for following in shots.grown_pages(pages) {
             shown = page(next + following)?;
             film.move_to(&shown)?;
@@ -165,11 +174,11 @@ struct Shots {
 }
 
 impl Shots {
-    fn of(frames: u32, pages: u32, fps: u32, is_last: bool) -> Self {
+    fn of(frames: u32, (pages, entrance_seconds): (u32, f64), fps: u32, is_last: bool) -> Self {
         let in_frames = |seconds: f64| (seconds * f64::from(fps)).round() as u32;
         let exit = if is_last { in_frames(EXIT_SECONDS).min(frames / 4) } else { 0 };
         let following = pages - 1;
-        let entrance = in_frames(ENTRANCE_SECONDS).min((frames - exit) / 2).max(1).min(frames);
+        let entrance = in_frames(entrance_seconds).min((frames - exit) / 2).max(1).min(frames);
         let room = frames.saturating_sub(exit + entrance);
         let grown = in_frames(PAGE_SECONDS).max(1);
         let (grown, all_pages) = match following {
@@ -210,6 +219,16 @@ impl Film<'_> {
         let mut canvas = from.clone();
         for number in 1..=frames {
             transition.draw(&mut canvas, number);
+            self.move_to(&canvas)?;
+        }
+        Ok(())
+    }
+
+    fn morph(&mut self, from: &Picture, to: &Picture, moves: &[Move], frames: u32) -> Result<(), Error> {
+        let morph = Morph::new(from, to, moves, frames);
+        let mut canvas = from.clone();
+        for number in 1..=frames {
+            morph.draw(&mut canvas, number);
             self.move_to(&canvas)?;
         }
         Ok(())
@@ -311,7 +330,7 @@ mod tests {
         for frames in [1, 2, 3, 7, 20, 45, 90, 300] {
             for pages in [1, 2, 25] {
                 for (fps, is_last) in [(30, false), (30, true), (60, false), (24, true)] {
-                    let shots = Shots::of(frames, pages, fps, is_last);
+                    let shots = Shots::of(frames, (pages, ENTRANCE_SECONDS), fps, is_last);
                     let grown = shots.grown_pages(pages).len() as u32 * shots.grown;
                     let used = shots.entrance + grown + shots.held + shots.exit;
                     // A step of a single frame has no room for its last page.

@@ -18,6 +18,7 @@ pub mod h264;
 pub mod hls;
 pub mod images;
 pub mod loudness;
+pub mod morph;
 pub mod motion;
 pub mod narration;
 pub mod narrator;

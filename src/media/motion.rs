@@ -57,13 +57,12 @@ impl<'a> Transition<'a> {
             return canvas.copy(self.to, self.reach(band));
         }
         match self.entrance {
-            Entrance::Fade => self.blend(canvas, band, |_| (share * f64::from(WHOLE)) as u16),
+            Entrance::Fade | Entrance::Morph => blend(canvas, (self.from, self.to), band, |_| share),
             Entrance::Wipe => {
                 let width = (band.right - band.left) as f64;
                 let edge = (1.0 + SOFT_EDGE) * share * width;
-                self.blend(canvas, band, |x| {
-                    let inside = (edge - (x - band.left) as f64) / (SOFT_EDGE * width);
-                    (inside.clamp(0.0, 1.0) * f64::from(WHOLE)) as u16
+                blend(canvas, (self.from, self.to), band, |x| {
+                    (edge - (x - band.left) as f64) / (SOFT_EDGE * width)
                 });
             }
             Entrance::Rise => self.rise(canvas, band, share),
@@ -76,26 +75,12 @@ impl<'a> Transition<'a> {
             Entrance::Rise => {
                 Rect { bottom: (band.bottom + self.height_of_rise()).min(self.to.height), ..band }
             }
-            Entrance::Fade | Entrance::Wipe => band,
+            Entrance::Fade | Entrance::Wipe | Entrance::Morph => band,
         }
     }
 
     fn height_of_rise(&self) -> usize {
         ((self.to.height as f64 * RISE) as usize) & !1
-    }
-
-    /// Mixes both pictures, with the share of the new one by column.
-    fn blend(&self, canvas: &mut Picture, band: Rect, share: impl Fn(usize) -> u16) {
-        let shares: Vec<u16> = (band.left..band.right).map(share).collect();
-        let halved: Vec<u16> = shares.iter().step_by(2).copied().collect();
-        let sources = self.from.planes().into_iter().zip(self.to.planes());
-        for ((out, width, scale), ((from, ..), (to, ..))) in canvas.planes_mut().into_iter().zip(sources) {
-            let shares = if scale == 1 { &shares } else { &halved };
-            for y in band.top / scale..band.bottom / scale {
-                let row = y * width + band.left / scale..y * width + band.right / scale;
-                mix_row(&mut out[row.clone()], &from[row.clone()], &to[row], shares);
-            }
-        }
     }
 
     /// What is new comes from a little below, and fades in on its way.
@@ -120,6 +105,26 @@ impl<'a> Transition<'a> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Mixes both pictures, with the share of the second by column, from 0 to 1.
+pub(super) fn blend(
+    canvas: &mut Picture,
+    (from, to): (&Picture, &Picture),
+    band: Rect,
+    share: impl Fn(usize) -> f64,
+) {
+    let share = |x: usize| (share(x).clamp(0.0, 1.0) * f64::from(WHOLE)) as u16;
+    let shares: Vec<u16> = (band.left..band.right).map(share).collect();
+    let halved: Vec<u16> = shares.iter().step_by(2).copied().collect();
+    let sources = from.planes().into_iter().zip(to.planes());
+    for ((out, width, scale), ((from, ..), (to, ..))) in canvas.planes_mut().into_iter().zip(sources) {
+        let shares = if scale == 1 { &shares } else { &halved };
+        for y in band.top / scale..band.bottom / scale {
+            let row = y * width + band.left / scale..y * width + band.right / scale;
+            mix_row(&mut out[row.clone()], &from[row.clone()], &to[row], shares);
         }
     }
 }

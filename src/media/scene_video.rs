@@ -59,6 +59,8 @@ pub fn render(
     let total = frames * wanted.len() as u64;
     let clip = |(before, Wanted { settings, out }): (u64, &Wanted)| {
         let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
+        let mut motions = motions.clone();
+        pages.find_moves(&mut motions, settings.width);
         let parts = SceneParts { motions: &motions, timeline, sound };
         let picture = |page: u32| -> Result<Picture, Error> {
             Ok(Picture::from_rgba(&pages.raster(page as usize, settings.width, settings.height)?))

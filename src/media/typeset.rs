@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use typst::diag::{FileError, FileResult};
 use typst::foundations::{Bytes, Datetime, Duration};
+use typst::layout::{Frame, FrameItem, Ratio, Transform};
 use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
@@ -18,7 +19,9 @@ use typst_render::RenderOptions;
 use super::axis::Axis;
 use super::encoder::StepMotion;
 use super::images::Images;
+use super::morph::{self, Term};
 use super::motion::eased;
+use super::picture::Rect;
 use super::{figure, flow, plot};
 use crate::look::{Aspect, Colour, Look, Style};
 use crate::scene::{
@@ -56,19 +59,32 @@ const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 /// How long the words of a timeline may be for its items to stand beside each other.
 const WIDE_ITEM_CHARACTERS: usize = 60;
 
-/// How each step of a scene comes in.
+/// How each step of a scene comes in; terms that move are found on its pages ([`Pages::find_moves`]).
 pub fn motions(scene: &Scene) -> Vec<StepMotion> {
-    scene.steps.iter().map(|step| StepMotion::of(scene, step)).collect()
+    (0..scene.steps.len()).map(|step| StepMotion::of(scene, step)).collect()
 }
 
 impl StepMotion {
-    fn of(scene: &Scene, step: &Step) -> Self {
-        let blocks = || step.reveals.iter().filter_map(|reveal| scene.blocks.get(reveal.block));
-        let filled = scene.layout == Layout::Section;
-        let own = blocks().next().map_or(Entrance::Fade, Block::entrance);
-        let entrance = step.enter.unwrap_or(if filled { Entrance::Fade } else { own });
-        Self { entrance, pages: if blocks().any(Block::grows) { 1 + GROWTH_PAGES } else { 1 } }
+    fn of(scene: &Scene, step: usize) -> Self {
+        let entrance = |step: &Step| {
+            let filled = scene.layout == Layout::Section;
+            let own = revealed(scene, step).next().map_or(Entrance::Fade, Block::entrance);
+            step.enter.unwrap_or(if filled { Entrance::Fade } else { own })
+        };
+        let own = &scene.steps[step];
+        let before = step.checked_sub(1).map(|before| entrance(&scene.steps[before]));
+        // The first formula has none to come from.
+        let entrance = match entrance(own) {
+            Entrance::Morph if before != Some(Entrance::Morph) => Entrance::Wipe,
+            entrance => entrance,
+        };
+        let grows = revealed(scene, own).any(Block::grows);
+        Self { entrance, pages: if grows { 1 + GROWTH_PAGES } else { 1 }, moves: vec![] }
     }
+}
+
+fn revealed<'a>(scene: &'a Scene, step: &'a Step) -> impl Iterator<Item = &'a Block> {
+    step.reveals.iter().filter_map(|reveal| scene.blocks.get(reveal.block))
 }
 
 /// The complete Typst source of a scene: one page before the first step, then those of each step, as many as
@@ -257,7 +273,7 @@ impl std::fmt::Display for Shown {
 fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
     let mut shown = vec![Shown::default(); scene.blocks.len()];
     let mut pages = Vec::with_capacity(scene.steps.len());
-    for step in &scene.steps {
+    for (number, step) in scene.steps.iter().enumerate() {
         for reveal in &step.reveals {
             let Some(block) = shown.get_mut(reveal.block) else { continue };
             match reveal.part {
@@ -271,7 +287,7 @@ fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
             .map(|reveal| reveal.block)
             .filter(|block| scene.blocks[*block].grows())
             .collect();
-        for page in 0..StepMotion::of(scene, step).pages {
+        for page in 0..StepMotion::of(scene, number).pages {
             let time = f64::from(page) / f64::from(GROWTH_PAGES);
             let grown = (page < GROWTH_PAGES).then_some(eased(time));
             growing.iter().for_each(|block| shown[*block].grown = grown);
@@ -697,6 +713,68 @@ impl Pages {
             return Ok(RgbaPage { width: drawn_width, height: drawn_height, rgba: pixmap.take() });
         }
         Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
+    }
+}
+
+impl Pages {
+    /// For steps whose formula comes out of the one before: the terms that move, in pixels of pictures of a width.
+    pub fn find_moves(&self, motions: &mut [StepMotion], width: u32) {
+        // The last pages of the step before and of the one before that.
+        let (mut before, mut earlier) = (0, 0);
+        let mut page = 0;
+        for motion in motions {
+            if motion.entrance == Entrance::Morph {
+                let [earlier, before, after] =
+                    [earlier, before, page + 1].map(|page| self.terms(page, width));
+                let came = |of: &[Term], than: &[Term]| -> Vec<Term> {
+                    of.iter().filter(|term| !than.contains(term)).cloned().collect()
+                };
+                motion.moves = morph::moves(&came(&before, &earlier), &came(&after, &before));
+            }
+            page += motion.pages as usize;
+            (earlier, before) = (before, page);
+        }
+    }
+
+    /// All runs of glyphs of a page.
+    fn terms(&self, page: usize, width: u32) -> Vec<Term> {
+        let Some(page) = self.document.pages().get(page) else { return vec![] };
+        let size = page.frame.size();
+        let scale = f64::from(width) / size.x.to_pt();
+        let height = (size.y.to_pt() * scale) as usize & !1;
+        let mut terms = vec![];
+        collect_terms(&page.frame, Transform::scale(Ratio::new(scale), Ratio::new(scale)), &mut terms);
+        terms.retain(|term| term.place.right <= width as usize && term.place.bottom <= height);
+        terms
+    }
+}
+
+/// Room around a term, in pixels: glyphs are softened at their edges.
+const AROUND_TERM: f64 = 2.0;
+
+fn collect_terms(frame: &Frame, transform: Transform, terms: &mut Vec<Term>) {
+    for (at, item) in frame.items() {
+        let here = transform.pre_concat(Transform::translate(at.x, at.y));
+        match item {
+            FrameItem::Group(group) => collect_terms(&group.frame, here.pre_concat(group.transform), terms),
+            FrameItem::Text(run) => {
+                let bounds = run.bbox();
+                let corners = [bounds.min, bounds.max].map(|corner| corner.transform(here));
+                let (xs, ys) =
+                    (corners.map(|corner| corner.x.to_pt()), corners.map(|corner| corner.y.to_pt()));
+                let from = |values: [f64; 2]| (values[0].min(values[1]) - AROUND_TERM).max(0.0) as usize & !1;
+                let until = |values: [f64; 2]| {
+                    ((values[0].max(values[1]) + AROUND_TERM).max(0.0) as usize + 1).next_multiple_of(2)
+                };
+                let glyphs: Vec<u16> = run.glyphs.iter().map(|glyph| glyph.id).collect();
+                let size = (run.size.to_pt() * here.sx.get() * 10.0).round();
+                terms.push(Term {
+                    look: format!("{} {size} {glyphs:?}", run.font.info().family),
+                    place: Rect { left: from(xs), top: from(ys), right: until(xs), bottom: until(ys) },
+                });
+            }
+            _ => {}
+        }
     }
 }
 

@@ -377,3 +377,24 @@ fn formulas_are_read_or_shown_as_they_are_written() {
         assert!(!super::typeset::is_formula(latex), "{latex}");
     }
 }
+
+#[test]
+fn a_formula_comes_out_of_the_one_before() {
+    let json = r#"{ "version": 1, "title": "T", "scenes": [{ "title": "Solving", "blocks": [
+        { "kind": "derivation", "formulas": ["x + 3 = 7", "x = 7 - 3"] }, { "kind": "bullet", "text": "x = 4" }
+      ], "steps": [
+        { "narration": "One.", "reveals": [{ "block": 0, "part": 0 }] },
+        { "narration": "Two.", "reveals": [{ "block": 0, "part": 1 }] },
+        { "narration": "Three.", "reveals": [{ "block": 1 }] }
+      ] }] }"#;
+    let description = super::description::read(json).unwrap();
+    let scene = &description.scenes[0];
+    let pages = typeset::Pages::of(&source(scene), &super::images::Images::default()).unwrap();
+    for width in [1920, 1280] {
+        let mut found = typeset::motions(scene);
+        pages.find_moves(&mut found, width);
+        let counts: Vec<usize> = found.iter().map(|motion| motion.moves.len()).collect();
+        assert_eq!(counts, [0, 3, 0], "x, the equals sign and 7 move, and a bullet comes in as ever");
+        assert!(found[1].moves.iter().all(|term| term.down < 0 && term.down % 2 == 0 && term.right % 2 == 0));
+    }
+}
