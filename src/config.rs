@@ -84,6 +84,8 @@ pub struct MediaConfig {
     pub max_concurrent_renders: usize,
     /// `MAX_SCENE_CONCURRENCY`: scenes of one job that are worked on at a time, 16 by default (001-6.3).
     pub max_scene_concurrency: u32,
+    /// `USE_GPU_ACCELERATION`: `true` lets a graphics processor encode where there is one; `false` by default (001-6.6).
+    pub use_gpu: bool,
     /// `REEL_VOICE`: `espeak-ng` (the default), `piper` or `openai`.
     pub voice: VoiceConfig,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
@@ -330,6 +332,7 @@ impl MediaConfig {
             default_quality,
             max_concurrent_renders: count(env, "MAX_CONCURRENT_RENDERS", 256)?.unwrap_or_else(processors),
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
+            use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
         })
@@ -340,6 +343,16 @@ const SCENES_AT_A_TIME: u32 = 16;
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `false` when the variable is not set.
+fn flag(env: Environment, name: &'static str) -> Result<bool, Error> {
+    let Some(value) = env(name) else { return Ok(false) };
+    match value.to_lowercase().as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" | "" => Ok(false),
+        _ => Err(Error::Invalid { name, value, expected: "true or false" }),
+    }
 }
 
 /// A whole number from 1 to `most`; `None` when the variable is not set.

@@ -57,7 +57,7 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(planning::Planning),
         Arc::new(scenario_creation::ScenarioCreation { voice }),
         Arc::new(code_generation::CodeGeneration),
-        Arc::new(rendering::Rendering),
+        Arc::new(rendering::Rendering::new(media.use_gpu)),
         Arc::new(combining::Combining),
         Arc::new(storage::Storage { local: LocalStorage::new(&media.root) }),
     ]

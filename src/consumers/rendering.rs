@@ -9,12 +9,43 @@ use crate::domain::job::Outcome;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
 use crate::media::encoder::{self, EncodeSettings};
+use crate::media::hardware::{self, Hardware};
 use crate::media::images::Images;
 use crate::media::scene_video::{self, Error, Material, Wanted};
 use crate::media::{timeline, typeset};
 use crate::storage::Key;
+use crate::telemetry::chain;
 
-pub struct Rendering;
+pub struct Rendering {
+    /// Who encodes H.264; the processor itself without any.
+    pub hardware: Option<Hardware>,
+}
+
+impl Rendering {
+    /// With a graphics processor, if one is wanted and works. One that is wanted and does not is told of once, here.
+    pub fn new(use_gpu: bool) -> Self {
+        if !use_gpu {
+            return Self { hardware: None };
+        }
+        match hardware::find() {
+            Ok(hardware) => {
+                tracing::info!(encoder = %hardware, "a graphics processor encodes");
+                Self { hardware: Some(hardware) }
+            }
+            Err(reasons) => {
+                let reasons: Vec<String> = reasons
+                    .iter()
+                    .map(|(hardware, reason)| format!("{hardware}: {}", chain(reason)))
+                    .collect();
+                tracing::warn!(
+                    reasons = reasons.join("; "),
+                    "USE_GPU_ACCELERATION is set, but no graphics processor can encode here: libx264 does"
+                );
+                Self { hardware: None }
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl StageHandler for Rendering {
@@ -23,12 +54,12 @@ impl StageHandler for Rendering {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let task = task.clone();
-        blocking(move || render(&task)).await
+        let (task, hardware) = (task.clone(), self.hardware);
+        blocking(move || render(&task, hardware)).await
     }
 }
 
-fn render(task: &Task) -> Result<Outcome, StageError> {
+fn render(task: &Task, hardware: Option<Hardware>) -> Result<Outcome, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -47,7 +78,7 @@ fn render(task: &Task) -> Result<Outcome, StageError> {
         // Scenes of a job show none: `read_scenes` refuses them.
         images: &Images::default(),
     };
-    let clips = clips_to_make(task, index, material)?;
+    let clips = clips_to_make(task, index, material, hardware)?;
     let made: Vec<&ToMake> =
         clips.iter().filter(|clip| !fetched(&task.cache, &clip.key, &clip.wanted.out)).collect();
     let frames = u64::from(narrated.timeline.frames);
@@ -89,7 +120,12 @@ struct ToMake {
 }
 
 /// The clips that the job's files are joined of, first those of the main one.
-fn clips_to_make(task: &Task, index: u32, material: Material<'_>) -> Result<Vec<ToMake>, StageError> {
+fn clips_to_make(
+    task: &Task,
+    index: u32,
+    material: Material<'_>,
+    hardware: Option<Hardware>,
+) -> Result<Vec<ToMake>, StageError> {
     let request = task.request()?;
     let mut clips: Vec<ToMake> = vec![];
     for rendition in request.renditions().into_iter().map(Rendition::of_clips) {
@@ -99,6 +135,7 @@ fn clips_to_make(task: &Task, index: u32, material: Material<'_>) -> Result<Vec<
         let (width, height) = request.dimensions(rendition.quality);
         let settings = EncodeSettings {
             codec: rendition.format.video_codec(),
+            hardware,
             ..EncodeSettings::new(width, height, request.fps)
         };
         let file = format!("scenes/{index:02}-{}", rendition.file_name());

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ffmpeg::{create, is_disk_full, part_file, set_headers, write_header, write_packet};
 use super::h264;
+use super::hardware::Hardware;
 use super::morph::{Morph, Move};
 use super::motion::Transition;
 use super::picture::Picture;
@@ -70,13 +71,15 @@ pub struct EncodeSettings {
     pub fps: u32,
     /// The constant rate factor, on x264's scale; less is better and larger.
     pub crf: u32,
+    /// Who encodes H.264; the processor itself without any.
+    pub hardware: Option<Hardware>,
     /// Threads of one encoder; scenes are encoded side by side, so one is enough.
     pub threads: u32,
 }
 
 impl EncodeSettings {
     pub fn new(width: u32, height: u32, fps: u32) -> Self {
-        Self { codec: VideoCodec::H264, width, height, fps, crf: 22, threads: 1 }
+        Self { codec: VideoCodec::H264, width, height, fps, crf: 22, hardware: None, threads: 1 }
     }
 }
 

@@ -15,6 +15,7 @@ mod figure;
 mod flow;
 pub mod gate;
 pub mod h264;
+pub mod hardware;
 pub mod hls;
 pub mod images;
 pub mod loudness;

@@ -11,6 +11,7 @@ use ffmpeg_next::{Dictionary, Packet, Rational, codec, color, encoder, frame, pi
 use super::encoder::{EncodeSettings, Error, KEY_FRAME_EVERY_SECONDS, at};
 use super::ffmpeg::extradata;
 use super::h264::Sequence;
+use super::hardware::Hardware;
 use super::picture::Picture;
 use crate::format::VideoCodec;
 
@@ -74,7 +75,7 @@ impl PictureEncoder {
             time_base: Rational(1, settings.fps as i32),
             key_frame_every,
             since_key_frame: key_frame_every,
-            frame: frame::Video::new(Pixel::YUV420P, settings.width, settings.height),
+            frame: frame::Video::new(pixels(settings), settings.width, settings.height),
             key_frame: None,
             sent: 0,
         })
@@ -144,9 +145,10 @@ impl PictureEncoder {
 }
 
 fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
-    let (name, options) = match settings.codec {
-        VideoCodec::H264 => ("libx264", x264_options(settings)),
-        VideoCodec::Vp9 => ("libvpx-vp9", vpx_options(settings)),
+    let (name, options) = match (settings.codec, settings.hardware) {
+        (VideoCodec::H264, None) => ("libx264", x264_options(settings)),
+        (VideoCodec::H264, Some(hardware)) => (hardware.encoder(), hardware_options(hardware, settings)),
+        (VideoCodec::Vp9, _) => ("libvpx-vp9", vpx_options(settings)),
     };
     let codec = encoder::find_by_name(name).ok_or(ffmpeg::Error::EncoderNotFound)?;
     let mut context = codec::Context::new_with_codec(codec);
@@ -156,7 +158,7 @@ fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
     let mut video = context.encoder().video()?;
     video.set_width(settings.width);
     video.set_height(settings.height);
-    video.set_format(Pixel::YUV420P);
+    video.set_format(pixels(settings));
     video.set_time_base(Rational(1, settings.fps as i32));
     video.set_frame_rate(Some(Rational(settings.fps as i32, 1)));
     video.set_aspect_ratio(Rational(1, 1));
@@ -168,6 +170,36 @@ fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
     video.set_color_primaries(color::Primaries::BT709);
     video.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
     video.open_as_with(codec, options)
+}
+
+/// How the encoder takes pictures.
+fn pixels(settings: &EncodeSettings) -> Pixel {
+    match (settings.codec, settings.hardware) {
+        (VideoCodec::H264, Some(Hardware::Qsv)) => Pixel::NV12,
+        _ => Pixel::YUV420P,
+    }
+}
+
+/// Each picture out before the next goes in, as with the others.
+fn hardware_options(hardware: Hardware, settings: &EncodeSettings) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    options.set("profile", "high");
+    match hardware {
+        Hardware::Nvenc => {
+            options.set("preset", "p4");
+            options.set("rc", "constqp");
+            options.set("qp", &settings.crf.to_string());
+            options.set("delay", "0");
+            options.set("zerolatency", "1");
+            options.set("forced-idr", "1");
+        }
+        Hardware::Qsv => {
+            options.set("global_quality", &settings.crf.to_string());
+            options.set("async_depth", "1");
+            options.set("forced_idr", "1");
+        }
+    }
+    options
 }
 
 fn x264_options(settings: &EncodeSettings) -> Dictionary<'static> {
@@ -203,10 +235,29 @@ fn vpx_options(settings: &EncodeSettings) -> Dictionary<'static> {
 const VPX_ABOVE_X264: u32 = 8;
 
 fn copy_to(picture: &Picture, frame: &mut frame::Video) {
+    if frame.format() == Pixel::NV12 {
+        return copy_interleaved(picture, frame);
+    }
     for (index, (plane, width, _)) in picture.planes().into_iter().enumerate() {
         let stride = frame.stride(index);
         for (to, from) in frame.data_mut(index).chunks_mut(stride).zip(plane.chunks(width)) {
             to[..width].copy_from_slice(from);
+        }
+    }
+}
+
+/// NV12: both chroma planes are one, with their samples by turns.
+fn copy_interleaved(picture: &Picture, frame: &mut frame::Video) {
+    let [(luma, width, _), (blue, half, _), (red, ..)] = picture.planes();
+    let stride = frame.stride(0);
+    for (to, from) in frame.data_mut(0).chunks_mut(stride).zip(luma.chunks(width)) {
+        to[..width].copy_from_slice(from);
+    }
+    let stride = frame.stride(1);
+    let chroma = blue.chunks(half).zip(red.chunks(half));
+    for (to, (blue, red)) in frame.data_mut(1).chunks_mut(stride).zip(chroma) {
+        for (pair, (blue, red)) in to.chunks_exact_mut(2).zip(blue.iter().zip(red)) {
+            pair.copy_from_slice(&[*blue, *red]);
         }
     }
 }
@@ -340,6 +391,16 @@ mod tests {
                 assert!(tail == whole[key..], "{codec:?}: what is decoded from picture {key} on differs");
             }
         }
+    }
+
+    #[test]
+    fn interleaved_chroma_has_its_samples_by_turns() {
+        let picture = Picture::of([200, 30, 60], 16, 16);
+        let mut frame = frame::Video::new(Pixel::NV12, 16, 16);
+        copy_to(&picture, &mut frame);
+        assert_eq!(frame.data(0)[..16], picture.luma[..16]);
+        let pairs: Vec<u8> = std::iter::repeat_n([picture.blue[0], picture.red[0]], 8).flatten().collect();
+        assert_eq!(frame.data(1)[..16], pairs);
     }
 
     #[test]
