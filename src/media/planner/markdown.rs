@@ -11,8 +11,9 @@ use super::capacity::columns;
 use super::document::{Document, Element, MAX_HEADING_COLUMNS, Section, normalized};
 use super::formulas::join_display_formulas;
 use super::speech::is_speakable;
+use super::topics;
 
-/// Reads a script. Without any heading, every paragraph begins a section.
+/// Reads a script. Without any heading, every paragraph begins a section, and every topic of a long one.
 pub(super) fn read(source: &str) -> Document {
     let source = join_display_formulas(source);
     let document = parse(&source);
@@ -43,7 +44,7 @@ fn sections_of_paragraphs(document: Document) -> Document {
     let mut sections: Vec<Section> = Vec::new();
     for section in document.sections {
         sections.push(Section::default());
-        for element in section.elements {
+        for element in section.elements.into_iter().flat_map(by_topic) {
             let begins = matches!(element, Element::Paragraph(_));
             if begins && sections.last().is_some_and(Section::has_text) {
                 sections.push(Section::default());
@@ -55,6 +56,14 @@ fn sections_of_paragraphs(document: Document) -> Document {
     }
     sections.retain(|section| !section.elements.is_empty());
     Document { sections, ..document }
+}
+
+/// A long paragraph as several.
+fn by_topic(element: Element) -> Vec<Element> {
+    match element {
+        Element::Paragraph(text) => topics::divide(text).into_iter().map(Element::Paragraph).collect(),
+        element => vec![element],
+    }
 }
 
 /// Where the text being read will go.

@@ -26,6 +26,7 @@ mod sentences;
 mod speech;
 mod staging;
 mod tables;
+mod topics;
 mod units;
 mod validate;
 mod words;
