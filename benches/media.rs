@@ -67,6 +67,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
         format: OutputFormat::Mp4,
         images: Images::default(),
         duration_ms: None,
+        music: None,
         at_a_time: std::thread::available_parallelism().unwrap().get(),
     };
     let (started, combining) = (Instant::now(), Mutex::new(None));

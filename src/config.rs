@@ -88,6 +88,8 @@ pub struct MediaConfig {
     pub use_gpu: bool,
     /// `REEL_VOICE`: `espeak-ng` (the default), `piper` or `openai`.
     pub voice: VoiceConfig,
+    /// `MUSIC_ROOT`: a folder with the pieces that `style_preferences.music` may name; none by default.
+    pub music: Option<PathBuf>,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
 }
@@ -334,6 +336,7 @@ impl MediaConfig {
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
             use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,
+            music: env("MUSIC_ROOT").map(PathBuf::from),
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
         })
     }

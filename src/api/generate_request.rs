@@ -289,6 +289,12 @@ impl<'a> Reader<'a> {
             let msg = "must be a font's family name of 1 to 100 characters";
             self.fail(&["style_preferences", "font"], msg, "not_allowed");
         }
+        if let Some(value) = given("music")
+            && !value.as_str().is_some_and(is_plain_name)
+        {
+            let msg = "must be the name of a piece: 1 to 60 letters, digits, `-` or `_`";
+            self.fail(&["style_preferences", "music"], msg, "not_allowed");
+        }
         Some(preferences.clone())
     }
 
@@ -356,6 +362,11 @@ impl<'a> Reader<'a> {
             self.fail(&[name, key], "secrets are not allowed here: they would be recorded", "secret");
         }
     }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    (1..=60).contains(&name.len()) && name.chars().all(is_plain)
 }
 
 fn is_secret(key: &str) -> bool {

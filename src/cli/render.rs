@@ -15,6 +15,7 @@ use crate::look::{Aspect, Look, Theme};
 use crate::media::description::{self, Description, VERSION};
 use crate::media::encoder::EncodeSettings;
 use crate::media::images::Images;
+use crate::media::music::Music;
 use crate::media::narration::{Espeak, Voice};
 use crate::media::piper::Piper;
 use crate::media::planner;
@@ -46,6 +47,9 @@ pub struct Render {
     /// Words a minute
     #[arg(long, default_value_t = 165)]
     speed: u32,
+    /// A sound file that plays under the voice, quieter while it speaks
+    #[arg(long, value_name = "FILE")]
+    music: Option<PathBuf>,
     /// Seconds that the video should last, from 30 to 600: of a script that takes longer, a part is said
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..=600))]
     duration: Option<u64>,
@@ -91,6 +95,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         format,
         images,
         duration_ms,
+        music: arguments.music.as_deref().map(Music::read).transpose()?,
         at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let started = Instant::now();

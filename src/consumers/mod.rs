@@ -55,7 +55,7 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(initializing::Initializing),
         Arc::new(planning::Planning),
-        Arc::new(scenario_creation::ScenarioCreation { voice }),
+        Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration),
         Arc::new(rendering::Rendering::new(media.use_gpu)),
         Arc::new(combining::Combining),

@@ -80,6 +80,7 @@ pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
         Stage::ScenarioCreation => Outcome::Narrated {
             voice: "none".into(),
             scenes: (0..job.scenes.len() as u32).map(narrated).collect(),
+            warnings: vec![],
         },
         Stage::CodeGeneration => {
             Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }

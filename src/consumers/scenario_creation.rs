@@ -1,6 +1,8 @@
 //! `scenario_creation`: every line is spoken and measured. The measured durations are the only clock
 //! of what follows.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 
 use super::error::StageError;
@@ -8,18 +10,22 @@ use super::reuse::{fetched, kept};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
-use crate::events::job::NarratedScene;
+use crate::events::job::{NarratedScene, Warning};
+use crate::media::music::Music;
 use crate::media::narration::{self, Pcm, Voice};
 use crate::media::narrator::{self, Narration};
 use crate::media::timeline;
 use crate::scene::Scene;
 use crate::storage::Key;
+use crate::telemetry::chain;
 
 /// Lines spoken at a time; each is a short-lived process.
 const VOICES_AT_A_TIME: usize = 2;
 
 pub struct ScenarioCreation {
     pub voice: Voice,
+    /// Where pieces of music are.
+    pub music: Option<PathBuf>,
 }
 
 #[async_trait]
@@ -35,11 +41,22 @@ impl StageHandler for ScenarioCreation {
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
         let scenes: Vec<Scene> = task.job.scenes.iter().map(|scene| scene.description.clone()).collect();
         let folder = task.workspace.path(FOLDER);
+        let (music, warning) = match request.music() {
+            None => (None, None),
+            Some(name) => {
+                let (root, name) = (self.music.clone(), name.to_owned());
+                match blocking(move || Ok(piece(root.as_deref(), &name))).await? {
+                    Ok(music) => (Some(music), None),
+                    Err(message) => (None, Some(Warning { code: "NO_MUSIC".to_owned(), message })),
+                }
+            }
+        };
         let narration = Narration {
             scenes: &scenes,
             voice: &self.voice,
             fps: request.fps,
             duration_ms: request.duration_seconds.map(|seconds| u64::from(seconds) * 1000),
+            music: music.as_ref(),
             folder: &folder,
             at_a_time: VOICES_AT_A_TIME,
         };
@@ -50,8 +67,23 @@ impl StageHandler for ScenarioCreation {
             let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
             NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
         });
-        Ok(Outcome::Narrated { voice: voice.to_string(), scenes: scenes.collect() })
+        let warnings = warning.into_iter().collect();
+        Ok(Outcome::Narrated { voice: voice.to_string(), scenes: scenes.collect(), warnings })
     }
+}
+
+/// The piece of a name, or why there is no music. A video without it is better than none.
+fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
+    let none = || "there is no such piece of music here, so the video has none".to_owned();
+    let is_it = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
+    let files = std::fs::read_dir(root.ok_or_else(none)?).map_err(|_| none())?;
+    let mut found: Vec<PathBuf> = files.flatten().map(|file| file.path()).filter(is_it).collect();
+    found.sort();
+    let file = found.first().ok_or_else(none)?;
+    Music::read(file).map_err(|error| {
+        tracing::warn!(error = chain(&error), "a piece of music cannot be used");
+        "the piece of music cannot be read, so the video has none".to_owned()
+    })
 }
 
 /// Of the workspace, for sounds.

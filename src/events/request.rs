@@ -109,6 +109,11 @@ impl VideoRequest {
         }
     }
 
+    /// The name of the piece that plays under the voice: `style_preferences.music`.
+    pub fn music(&self) -> Option<&str> {
+        self.style_preferences.as_ref()?.get("music")?.as_str()
+    }
+
     /// Width and height in pixels of the video in a quality.
     pub fn dimensions(&self, quality: Quality) -> (u32, u32) {
         self.look().aspect.dimensions(quality.dimensions())

@@ -21,6 +21,7 @@ pub mod images;
 pub mod loudness;
 pub mod morph;
 pub mod motion;
+pub mod music;
 pub mod narration;
 pub mod narrator;
 pub mod picture;

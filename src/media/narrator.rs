@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::loudness::{self, Meter};
-use super::narration::{Pcm, Voice};
+use super::music::{Mixer, Music};
+use super::narration::{Pcm, SAMPLE_RATE_HZ, Voice};
 use super::timeline::{self, Pauses};
 use crate::scene::{Scene, SceneTimeline};
 
@@ -46,6 +47,8 @@ pub struct Narration<'a> {
     pub fps: u32,
     /// How long the video should last, if somebody cares.
     pub duration_ms: Option<u64>,
+    /// What plays under the voice.
+    pub music: Option<&'a Music>,
     /// Where the scenes' sounds go, each as long as its scene.
     pub folder: &'a Path,
     /// Lines spoken at a time.
@@ -69,7 +72,7 @@ where
     E: From<Error>,
     F: Future<Output = Result<Pcm, E>>,
 {
-    let Narration { scenes, voice, fps, duration_ms, folder, at_a_time } = narration;
+    let Narration { scenes, voice, fps, duration_ms, music, folder, at_a_time } = narration;
     let lines: u64 = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
     let speak_scene = async |voice: &Voice, scene: &Scene| -> Result<Vec<Pcm>, E> {
         let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
@@ -120,16 +123,24 @@ where
     }
     // All scenes of a voice get the same gain: how it speaks is its own.
     let gain = meter.gain();
-    for scene in &narrated {
-        let file = scene.sound.clone();
-        blocking(move || {
-            let mut sound = timeline::read_wav(&file)?;
-            loudness::amplify(&mut sound, gain);
-            timeline::write_wav(&file, &sound)
-        })
-        .await?;
+    let frames: u64 = narrated.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
+    let samples = frames * u64::from(SAMPLE_RATE_HZ) / u64::from(fps);
+    let mut mixer = music.map(|music| Mixer::new(music, samples));
+    for NarratedScene { sound: file, .. } in &narrated {
+        let mut sound = read(file).await?;
+        loudness::amplify(&mut sound, gain);
+        if let Some(mixer) = &mut mixer {
+            mixer.mix(&mut sound);
+        }
+        let file = file.clone();
+        blocking(move || timeline::write_wav(&file, &sound)).await?;
     }
     Ok((voice, narrated))
+}
+
+async fn read(file: &Path) -> Result<Pcm, Error> {
+    let file = file.to_owned();
+    Ok(tokio::task::spawn_blocking(move || timeline::read_wav(&file)).await??)
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), timeline::Error> + Send + 'static) -> Result<(), Error> {
@@ -205,6 +216,7 @@ mod tests {
             voice: &Voice::default(),
             fps: 30,
             duration_ms: wanted_ms,
+            music: None,
             folder: folder.path(),
             at_a_time: 2,
         };

@@ -308,6 +308,7 @@ async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Pat
         format,
         images: Images::default(),
         duration_ms: None,
+        music: None,
         at_a_time,
     };
     studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()

@@ -11,6 +11,7 @@ use super::combine::{self, Combined, Labels, Parts};
 use super::description::Description;
 use super::encoder::EncodeSettings;
 use super::images::Images;
+use super::music::Music;
 use super::narration::{self, Voice};
 use super::narrator::{self, NarratedScene, Narration};
 use super::scene_video::{self, Material, Wanted};
@@ -59,6 +60,8 @@ pub struct Studio {
     pub images: Images,
     /// How long the video should last, if somebody cares.
     pub duration_ms: Option<u64>,
+    /// What plays under the voice.
+    pub music: Option<Music>,
     /// Scenes rendered at a time.
     pub at_a_time: usize,
 }
@@ -102,6 +105,7 @@ impl Studio {
             voice: &self.voice,
             fps: self.settings.fps,
             duration_ms: self.duration_ms,
+            music: self.music.as_ref(),
             folder,
             at_a_time: self.at_a_time,
         };

@@ -1,4 +1,4 @@
-//! Voices besides espeak-ng: a speech server that speaks OpenAI's protocol, and what a job says when it refuses.
+//! Voices besides espeak-ng: a speech server that speaks OpenAI's protocol, and what a job says when it refuses; music under them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -108,4 +108,48 @@ async fn what_a_speech_server_refuses_is_told_without_the_key() {
     );
     assert!(!last.to_string().contains("sk-wrong"));
     system.running.stop().await;
+}
+
+#[tokio::test]
+async fn music_plays_under_the_voice_and_its_lack_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let piece = folder.path().join("calm.wav");
+    let tone = "sine=frequency=220:duration=5:sample_rate=44100";
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", tone, "-ac", "2", piece.to_str().unwrap()])
+        .status();
+    assert!(made.unwrap().success());
+    let music = Some(folder.path().to_owned());
+    let system = System::start_with(&ALL_ROLES, |config| config.media.music = music).await;
+    let mut levels = vec![];
+    for (piece, warnings) in [(None, 0), (Some("calm"), 0), (Some("wild"), 1)] {
+        let body = json!({ "topic": "Ions", "script": "Ions move. They come back.", "quality": "low",
+                           "style_preferences": { "music": piece } });
+        let job_id = system.generate(&body).await;
+        let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
+        assert_eq!(last["status"], "completed", "{last}");
+        let logs: Value =
+            system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
+        assert_eq!(logs.to_string().matches("NO_MUSIC").count(), warnings, "{logs}");
+        let video = folder.path().join("video.mp4");
+        let download = system.get(&format!("/api/v1/videos/jobs/{job_id}/download")).await;
+        std::fs::write(&video, download.bytes().await.unwrap()).unwrap();
+        levels.push(quietest(&video));
+    }
+    assert!(levels[1] > levels[0] + 20.0, "in pauses something is heard: {levels:?}");
+    assert!((levels[2] - levels[0]).abs() < 1.0, "{levels:?}");
+    system.running.stop().await;
+}
+
+/// Decibels of the quietest tenth of a second, the first and the last second left out.
+fn quietest(video: &std::path::Path) -> f64 {
+    let path = video.to_str().unwrap();
+    let arguments = ["-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
+    let sound = std::process::Command::new("ffmpeg").args(arguments).output().unwrap().stdout;
+    let samples: Vec<f64> =
+        sound.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]]))).collect();
+    let tenths = samples[48_000..samples.len() - 120_000].chunks_exact(4800);
+    let power = |tenth: &[f64]| tenth.iter().map(|sample| sample * sample).sum::<f64>() / tenth.len() as f64;
+    let least = tenths.map(power).fold(f64::MAX, f64::min).max(1.0);
+    10.0 * (least / 32_768.0_f64.powi(2)).log10()
 }

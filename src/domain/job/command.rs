@@ -54,7 +54,7 @@ pub enum Command {
 pub enum Outcome {
     Initialized,
     Planned { scenes: Vec<Scene>, warnings: Vec<Warning> },
-    Narrated { voice: String, scenes: Vec<NarratedScene> },
+    Narrated { voice: String, scenes: Vec<NarratedScene>, warnings: Vec<Warning> },
     CodeGenerated { language: String, code: String, warnings: Vec<Warning> },
     Rendered { clip: Clip },
     Combined { clip: Clip, thumbnails: Vec<Thumbnail> },

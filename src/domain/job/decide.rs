@@ -202,11 +202,12 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             let results = raised(item, warnings).chain(planned).collect();
             Ok(then(job, stage, scene_limit, results))
         }
-        (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes }) => {
+        (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes, warnings }) => {
             if scenes.len() != job.scenes.len() {
                 return wrong("it must narrate every scene");
             }
-            Ok(then(job, stage, scene_limit, vec![JobEvent::ScenarioCreated { voice, scenes }]))
+            let created = JobEvent::ScenarioCreated { voice, scenes };
+            Ok(then(job, stage, scene_limit, raised(item, warnings).chain([created]).collect()))
         }
         (Stage::CodeGeneration, Outcome::CodeGenerated { language, code, warnings }) => {
             let scene = scene_of(item)?;

@@ -125,7 +125,7 @@ fn narrated_job() -> Given {
         .and()
         .when(finish(
             whole(Stage::ScenarioCreation),
-            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)] },
+            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)], warnings: vec![] },
         ))
         .and()
 }
@@ -457,7 +457,7 @@ fn an_attempt_from_before_the_job_began_again_is_refused() {
         .and()
         .when(finish(
             WorkItem { attempt: 2, ..whole(Stage::ScenarioCreation) },
-            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)] },
+            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)], warnings: vec![] },
         ))
         .and();
     let again = |scene| WorkItem { attempt: 2, ..of_scene(Stage::CodeGeneration, scene) };
@@ -518,7 +518,7 @@ fn plan_of(scenes: usize, scene_limit: u32) -> Given {
         .and()
         .when(finish(
             whole(Stage::ScenarioCreation),
-            Outcome::Narrated { voice: "v".into(), scenes: narrated },
+            Outcome::Narrated { voice: "v".into(), scenes: narrated, warnings: vec![] },
         ))
         .and()
 }
