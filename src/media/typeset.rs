@@ -33,8 +33,6 @@ use crate::scene::{
 const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
 /// A longer run without a break may be broken anywhere.
 const LONGEST_UNBROKEN: usize = 24;
-/// Compilations that a cached result survives unused.
-const CACHE_AGE: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -779,9 +777,10 @@ fn collect_terms(frame: &Frame, transform: Transform, terms: &mut Vec<Term>) {
 }
 
 impl Drop for Pages {
-    /// A long-lived worker must not grow.
+    /// What one scene leaves in Typst's caches is of no use to another, and a long video must not take more memory than a
+    /// short one.
     fn drop(&mut self) {
-        comemo::evict(CACHE_AGE);
+        comemo::evict(0);
     }
 }
 
