@@ -4,7 +4,7 @@
 //! the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
 mod audit;
-mod auth;
+pub mod auth;
 mod cancel;
 mod files;
 mod generate;

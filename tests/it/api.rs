@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use reelstream::api::auth;
 use reelstream::app::Role;
+use reelstream::config::AuthConfig;
 use reelstream::dev::Issuer;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -334,4 +336,36 @@ fn the_committed_openapi_document_is_the_code_s() {
     let committed: Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
     let generated: Value = serde_json::from_str(&reelstream::api::openapi().to_json().unwrap()).unwrap();
     assert!(committed == generated, "openapi.json is out of date; run: cargo run -- openapi > openapi.json");
+}
+
+fn verifier(issuer: &Issuer, jwks: &str) -> auth::Verifier {
+    let config = AuthConfig {
+        issuer: issuer.url(),
+        jwks_url: format!("{}/{jwks}", issuer.url()),
+        authorized_parties: vec![],
+    };
+    auth::Verifier::new(config).unwrap()
+}
+
+fn header(issuer: &Issuer) -> String {
+    format!("Bearer {}", issuer.sign(&issuer.claims("user_1", "user", Duration::from_secs(60))).unwrap())
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_keys_are_fetched_does_not_shut_others_out() {
+    let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
+    let (verifier, header) = (verifier(&issuer, ".well-known/jwks.json"), header(&issuer));
+    let left = tokio::time::timeout(Duration::ZERO, verifier.verify(Some(&header))).await;
+    assert!(left.is_err(), "it was still waiting for the keys");
+    assert_eq!(verifier.verify(Some(&header)).await.unwrap().id, "user_1");
+}
+
+#[tokio::test]
+async fn while_keys_cannot_be_had_nobody_is_told_that_the_token_is_wrong() {
+    let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
+    let (verifier, header) = (verifier(&issuer, "nowhere.json"), header(&issuer));
+    for _ in 0..2 {
+        let error = verifier.verify(Some(&header)).await.unwrap_err();
+        assert!(matches!(error, auth::Error::IssuerAway(_)), "{error}");
+    }
 }
