@@ -90,6 +90,8 @@ pub struct MediaConfig {
     pub voice: VoiceConfig,
     /// `MUSIC_ROOT`: a folder with the pieces that `style_preferences.music` may name; none by default.
     pub music: Option<PathBuf>,
+    /// `LOGO_ROOT`: a folder with the logos that `style_preferences.logo` may name; none by default.
+    pub logos: Option<PathBuf>,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
 }
@@ -337,6 +339,7 @@ impl MediaConfig {
             use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,
             music: env("MUSIC_ROOT").map(PathBuf::from),
+            logos: env("LOGO_ROOT").map(PathBuf::from),
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
         })
     }

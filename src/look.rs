@@ -19,6 +19,9 @@ pub struct Look {
     /// A font's family name; where it is not installed, the theme's own is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub font: Option<String>,
+    /// A picture in the corner of every page, on cards larger: a PNG or JPEG beside the description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

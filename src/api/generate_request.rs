@@ -289,11 +289,11 @@ impl<'a> Reader<'a> {
             let msg = "must be a font's family name of 1 to 100 characters";
             self.fail(&["style_preferences", "font"], msg, "not_allowed");
         }
-        if let Some(value) = given("music")
-            && !value.as_str().is_some_and(is_plain_name)
-        {
-            let msg = "must be the name of a piece: 1 to 60 letters, digits, `-` or `_`";
-            self.fail(&["style_preferences", "music"], msg, "not_allowed");
+        for name in ["music", "logo"] {
+            if given(name).is_some_and(|value| !value.as_str().is_some_and(is_plain_name)) {
+                let msg = "must be a name of 1 to 60 letters, digits, `-` or `_`";
+                self.fail(&["style_preferences", name], msg, "not_allowed");
+            }
         }
         Some(preferences.clone())
     }

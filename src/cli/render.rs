@@ -82,7 +82,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     }
     let (width, height) = description.look.aspect.dimensions(quality.dimensions());
     let beside = arguments.file.parent().unwrap_or(Path::new("."));
-    let images = Images::read(&description.scenes, beside)?;
+    let images = Images::read(&description.scenes, &description.look, beside)?;
     if let Some(folder) = &arguments.stills {
         return stills(&description, &images, folder, (width, height));
     }

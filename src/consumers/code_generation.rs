@@ -1,5 +1,7 @@
 //! `code_generation`: the Typst source of one scene.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 
 use super::error::StageError;
@@ -7,9 +9,14 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Warning;
+use crate::media::images::Images;
 use crate::media::typeset;
+use crate::telemetry::chain;
 
-pub struct CodeGeneration;
+pub struct CodeGeneration {
+    /// Where logos are.
+    pub logos: Option<PathBuf>,
+}
 
 #[async_trait]
 impl StageHandler for CodeGeneration {
@@ -18,9 +25,16 @@ impl StageHandler for CodeGeneration {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let look = task.request()?.look();
+        let mut look = task.request()?.look();
+        let logos = self.logos.clone();
         let description = task.scene()?.1.description.clone();
         blocking(move || {
+            let no_logo = Images::of_logo(look.logo.as_deref(), logos.as_deref()).err().map(|error| {
+                tracing::warn!(error = chain(&error), "a logo cannot be used");
+                look.logo = None;
+                let message = "there is no such logo here, so this scene has none".to_owned();
+                Warning { code: "NO_LOGO".to_owned(), message }
+            });
             // Formulas are tried out on the way, which takes the compiler.
             let code = typeset::source(&description, &look);
             let warnings = typeset::unreadable_formulas(&description).into_iter().map(|block| Warning {
@@ -30,7 +44,8 @@ impl StageHandler for CodeGeneration {
                     block + 1
                 ),
             });
-            Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code, warnings: warnings.collect() })
+            let warnings = no_logo.into_iter().chain(warnings).collect();
+            Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code, warnings })
         })
         .await
     }

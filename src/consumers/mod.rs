@@ -56,8 +56,8 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(initializing::Initializing),
         Arc::new(planning::Planning),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
-        Arc::new(code_generation::CodeGeneration),
-        Arc::new(rendering::Rendering::new(media.use_gpu)),
+        Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
+        Arc::new(rendering::Rendering::new(media)),
         Arc::new(combining::Combining),
         Arc::new(storage::Storage { local: LocalStorage::new(&media.root) }),
     ]

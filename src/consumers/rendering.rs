@@ -1,10 +1,13 @@
 //! `rendering`: one scene from source and narration to its clips.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 
 use super::error::{StageError, missing};
 use super::reuse::{fetched, kept};
 use super::task::{StageHandler, Task, blocking};
+use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
@@ -18,19 +21,23 @@ use crate::telemetry::chain;
 
 pub struct Rendering {
     /// Who encodes H.264; the processor itself without any.
-    pub hardware: Option<Hardware>,
+    hardware: Option<Hardware>,
+    /// Where logos are.
+    logos: Option<PathBuf>,
 }
 
 impl Rendering {
     /// With a graphics processor, if one is wanted and works. One that is wanted and does not is told of once, here.
-    pub fn new(use_gpu: bool) -> Self {
-        if !use_gpu {
-            return Self { hardware: None };
-        }
+    pub fn new(media: &MediaConfig) -> Self {
+        let hardware = if media.use_gpu { Self::find_hardware() } else { None };
+        Self { hardware, logos: media.logos.clone() }
+    }
+
+    fn find_hardware() -> Option<Hardware> {
         match hardware::find() {
             Ok(hardware) => {
                 tracing::info!(encoder = %hardware, "a graphics processor encodes");
-                Self { hardware: Some(hardware) }
+                Some(hardware)
             }
             Err(reasons) => {
                 let reasons: Vec<String> = reasons
@@ -41,7 +48,7 @@ impl Rendering {
                     reasons = reasons.join("; "),
                     "USE_GPU_ACCELERATION is set, but no graphics processor can encode here: libx264 does"
                 );
-                Self { hardware: None }
+                None
             }
         }
     }
@@ -54,12 +61,12 @@ impl StageHandler for Rendering {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let (task, hardware) = (task.clone(), self.hardware);
-        blocking(move || render(&task, hardware)).await
+        let (task, hardware, logos) = (task.clone(), self.hardware, self.logos.clone());
+        blocking(move || render(&task, hardware, logos.as_deref())).await
     }
 }
 
-fn render(task: &Task, hardware: Option<Hardware>) -> Result<Outcome, StageError> {
+fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Result<Outcome, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -70,13 +77,15 @@ fn render(task: &Task, hardware: Option<Hardware>) -> Result<Outcome, StageError
         )
         .because(error)
     })?;
+    // Where there is no such logo, the scene was written without it.
+    let images = Images::of_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
     let material = Material {
         scene: &scene.description,
         source: code,
         timeline: &narrated.timeline,
         narration: &narration,
-        // Scenes of a job show none: `read_scenes` refuses them.
-        images: &Images::default(),
+        // Scenes of a job show no others: `read_scenes` refuses them.
+        images: &images,
     };
     let clips = clips_to_make(task, index, material, hardware)?;
     let made: Vec<&ToMake> =
@@ -152,8 +161,11 @@ fn clips_to_make(
 
 /// Everything that a clip is made from; another version of the engine makes another clip.
 fn clip_key(material: Material<'_>, settings: &EncodeSettings) -> Key {
-    let Material { source, timeline, narration, .. } = material;
+    let Material { source, timeline, narration, images, .. } = material;
     let mut key = Key::of(concat!("clip ", env!("CARGO_PKG_VERSION")));
+    images.contents().for_each(|content| {
+        key.add(content);
+    });
     key.add(source).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}"));
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     key.add(samples);

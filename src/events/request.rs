@@ -96,7 +96,7 @@ impl VideoRequest {
     }
 
     /// How the video looks: `template_id` names the theme, `style_preferences` may have `aspect_ratio`,
-    /// `accent_color`, `background_color` and `font`. What cannot be read counts as not given.
+    /// `accent_color`, `background_color`, `font` and `logo`. What cannot be read counts as not given.
     pub fn look(&self) -> Look {
         let preference = |name: &str| self.style_preferences.as_ref()?.get(name)?.as_str().map(str::to_owned);
         let colour = |name: &str| Colour::try_from(preference(name)?).ok();
@@ -106,6 +106,7 @@ impl VideoRequest {
             accent: colour("accent_color"),
             background: colour("background_color"),
             font: preference("font"),
+            logo: preference("logo"),
         }
     }
 

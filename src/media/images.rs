@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use image::imageops::FilterType;
 use image::{ImageError, ImageFormat, ImageReader};
 
+use crate::look::Look;
 use crate::scene::{Block, Scene};
 
 /// Pixels that a picture may have: about 300 MB while it is read.
@@ -32,8 +33,8 @@ pub enum Error {
 pub struct Images(HashMap<String, Vec<u8>>);
 
 impl Images {
-    /// Reads every picture that the scenes show, from files in `folder`.
-    pub fn read(scenes: &[Scene], folder: &Path) -> Result<Self, Error> {
+    /// Reads every picture that the scenes show, and the look's logo, from files in `folder`.
+    pub fn read(scenes: &[Scene], look: &Look, folder: &Path) -> Result<Self, Error> {
         let mut images = HashMap::new();
         for block in scenes.iter().flat_map(|scene| &scene.blocks) {
             if let Block::Image { file, .. } = block
@@ -42,7 +43,32 @@ impl Images {
                 images.insert(file.clone(), read(file, folder)?);
             }
         }
+        if let Some(logo) = &look.logo {
+            images.insert(logo.clone(), read(logo, folder)?);
+        }
         Ok(Self(images))
+    }
+
+    /// The logo of a name, from a folder of logos, whatever its file's ending. Without any it is an error to want one.
+    pub fn of_logo(name: Option<&str>, folder: Option<&Path>) -> Result<Self, Error> {
+        let Some(name) = name else { return Ok(Self::default()) };
+        let folder = folder.unwrap_or(Path::new(""));
+        let not_found = |source| Error::File { path: folder.join(name), source };
+        let files = std::fs::read_dir(folder).map_err(not_found)?;
+        let is_it = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
+        let mut found: Vec<PathBuf> = files.flatten().map(|file| file.path()).filter(is_it).collect();
+        found.sort();
+        let file =
+            found.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+        let file = file.ok_or_else(|| not_found(io::ErrorKind::NotFound.into()))?;
+        Ok(Self(HashMap::from([(name.to_owned(), read(&file, folder)?)])))
+    }
+
+    /// The contents, in the names' order.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        let mut names: Vec<&String> = self.0.keys().collect();
+        names.sort();
+        names.into_iter().map(|name| self.0[name].as_slice())
     }
 
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -89,14 +115,14 @@ mod tests {
     }
 
     fn told(file: &str, folder: &Path) -> String {
-        Images::read(&scene(file), folder).unwrap_err().to_string()
+        Images::read(&scene(file), &Look::default(), folder).unwrap_err().to_string()
     }
 
     #[test]
     fn pictures_are_read_and_large_ones_made_smaller() {
         let folder = tempfile::tempdir().unwrap();
         image::RgbImage::new(5000, 100).save(folder.path().join("wide.png")).unwrap();
-        let images = Images::read(&scene("wide.png"), folder.path()).unwrap();
+        let images = Images::read(&scene("wide.png"), &Look::default(), folder.path()).unwrap();
         let small = image::load_from_memory(images.get("wide.png").unwrap()).unwrap();
         assert_eq!((small.width(), small.height()), (2560, 51));
     }

@@ -146,7 +146,7 @@ fn look_source(look: &Look, drawings: f64) -> String {
     entry("card", literal(style.card));
     entry("motif", literal(style.motif));
     entry("round", u8::from(style.round).to_string());
-    entry("logo", "none".to_owned());
+    entry("logo", look.logo.as_deref().map_or("none".to_owned(), literal));
     let page = Page::of(look.aspect);
     entry("wide", (look.aspect == Aspect::Wide).to_string());
     for (name, points) in [

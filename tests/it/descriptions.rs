@@ -209,3 +209,32 @@ async fn what_was_not_done_as_meant_is_a_warning_in_the_jobs_log() {
     assert_eq!(told.matches("FORMULA_AS_SOURCE: block 1 holds").count(), 1, "{told}");
     system.running.stop().await;
 }
+
+#[tokio::test]
+async fn a_logo_stands_on_every_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let logo = image::RgbImage::from_pixel(400, 100, image::Rgb([220, 20, 60]));
+    logo.save(folder.path().join("acme.png")).unwrap();
+    let logos = Some(folder.path().to_owned());
+    let system = System::start_with(&ALL_ROLES, |config| config.media.logos = logos).await;
+    for (name, warned) in [("acme", false), ("nobody", true)] {
+        let body = json!({ "topic": "Ions", "script": "Ions move.", "quality": "low",
+                           "style_preferences": { "logo": name } });
+        let job_id = system.generate(&body).await;
+        let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
+        assert_eq!(last["status"], "completed", "{last}");
+        let logs: Value =
+            system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
+        assert_eq!(logs.to_string().contains("NO_LOGO"), warned, "{logs}");
+        let thumbnail = system.get(&format!("/api/v1/videos/jobs/{job_id}/thumbnail?size=large")).await;
+        let picture = image::load_from_memory(&thumbnail.bytes().await.unwrap()).unwrap().to_rgb8();
+        let is_red = |pixel: &&image::Rgb<u8>| pixel.0[0] > 180 && pixel.0[1] < 80 && pixel.0[2] < 110;
+        let red = picture.pixels().filter(is_red).count();
+        assert_eq!(red > 3000, !warned, "{name}: {red} pixels of the logo's colour");
+    }
+    let escaping =
+        json!({ "topic": "Ions", "script": "x", "style_preferences": { "logo": "../etc/passwd" } });
+    let refused = system.post("/api/v1/videos/generate", &escaping).await;
+    assert_eq!(refused.status(), 422);
+    system.running.stop().await;
+}
