@@ -148,6 +148,7 @@ fn look_source(look: &Look, drawings: f64) -> String {
     entry("round", u8::from(style.round).to_string());
     entry("logo", look.logo.as_deref().map_or("none".to_owned(), literal));
     let page = Page::of(look.aspect);
+    let foot = page.foot + if look.logo.is_some() { ABOVE_LOGO } else { 0.0 };
     entry("wide", (look.aspect == Aspect::Wide).to_string());
     for (name, points) in [
         ("width", page.width),
@@ -157,7 +158,7 @@ fn look_source(look: &Look, drawings: f64) -> String {
         ("title-top", page.title_top),
         ("title-height", page.title_height),
         ("content-top", page.content_top()),
-        ("content-height", page.height - page.content_top() - page.foot),
+        ("content-height", page.height - page.content_top() - foot),
         ("chart-height", page.chart_height * drawings),
         ("figure-height", page.chart_height * 1.15 * drawings),
         ("least-code", if look.aspect == Aspect::Wide { 24.0 } else { 30.0 }),
@@ -166,6 +167,9 @@ fn look_source(look: &Look, drawings: f64) -> String {
     }
     text
 }
+
+/// What the content leaves free above a logo, in points.
+const ABOVE_LOGO: f64 = 40.0;
 
 /// The lengths of a page, in points.
 #[derive(Debug, Clone, Copy)]
