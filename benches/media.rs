@@ -193,7 +193,8 @@ async fn bullets(folder: &Path) -> (f64, f64, Vec<(&'static str, f64)>) {
         let out = folder.join("moviepy.mp4");
         let length = format!("{video:.1}");
         let arguments = [moviepy.to_str().unwrap(), &length, out.to_str().unwrap()];
-        others.push(("MoviePy", timed(&peers.join("bin/python"), &arguments, &[])));
+        let moviepy = || timed(&peers.join("bin/python"), &arguments, &[]);
+        others.push(("MoviePy", median((0..RUNS).map(|_| moviepy()).collect())));
         let media = folder.join("manim");
         let arguments = [
             "-r",
@@ -206,10 +207,8 @@ async fn bullets(folder: &Path) -> (f64, f64, Vec<(&'static str, f64)>) {
             manim.to_str().unwrap(),
             "Bullets",
         ];
-        others.push((
-            "Manim CE",
-            timed(&peers.join("bin/manim"), &arguments, &[("BULLETS_SECONDS", length.clone())]),
-        ));
+        let manim = || timed(&peers.join("bin/manim"), &arguments, &[("BULLETS_SECONDS", length.clone())]);
+        others.push(("Manim CE", median((0..RUNS).map(|_| manim()).collect())));
     }
     (median(ours), video, others)
 }
