@@ -12,6 +12,7 @@ use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
 use crate::media::music::Music;
+use crate::media::named_file;
 use crate::media::narration::{self, Pcm, Voice};
 use crate::media::narrator::{self, Narration};
 use crate::media::timeline;
@@ -74,13 +75,9 @@ impl StageHandler for ScenarioCreation {
 
 /// The piece of a name, or why there is no music. A video without it is better than none.
 fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
-    let none = || "there is no such piece of music here, so the video has none".to_owned();
-    let is_it = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
-    let files = std::fs::read_dir(root.ok_or_else(none)?).map_err(|_| none())?;
-    let mut found: Vec<PathBuf> = files.flatten().map(|file| file.path()).filter(is_it).collect();
-    found.sort();
-    let file = found.first().ok_or_else(none)?;
-    Music::read(file).map_err(|error| {
+    let file = named_file::find(root, name)
+        .map_err(|_| "there is no such piece of music here, so the video has none".to_owned())?;
+    Music::read(&file).map_err(|error| {
         tracing::warn!(error = chain(&error), "a piece of music cannot be used");
         "the piece of music cannot be read, so the video has none".to_owned()
     })

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use image::imageops::FilterType;
 use image::{ImageError, ImageFormat, ImageReader};
 
+use super::named_file;
 use crate::look::Look;
 use crate::scene::{Block, Scene};
 
@@ -52,16 +53,9 @@ impl Images {
     /// The logo of a name, from a folder of logos, whatever its file's ending. Without any it is an error to want one.
     pub fn of_logo(name: Option<&str>, folder: Option<&Path>) -> Result<Self, Error> {
         let Some(name) = name else { return Ok(Self::default()) };
-        let folder = folder.unwrap_or(Path::new(""));
-        let not_found = |source| Error::File { path: folder.join(name), source };
-        let files = std::fs::read_dir(folder).map_err(not_found)?;
-        let is_it = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
-        let mut found: Vec<PathBuf> = files.flatten().map(|file| file.path()).filter(is_it).collect();
-        found.sort();
-        let file =
-            found.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-        let file = file.ok_or_else(|| not_found(io::ErrorKind::NotFound.into()))?;
-        Ok(Self(HashMap::from([(name.to_owned(), read(&file, folder)?)])))
+        let path = named_file::find(folder, name)
+            .map_err(|source| Error::File { path: folder.unwrap_or(Path::new("")).join(name), source })?;
+        Ok(Self(HashMap::from([(name.to_owned(), read_file(path)?)])))
     }
 
     /// The contents, in the names' order.
@@ -81,7 +75,11 @@ fn read(file: &str, folder: &Path) -> Result<Vec<u8>, Error> {
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(Error::Outside { file: file.to_owned() });
     }
-    let path = folder.join(relative);
+    read_file(folder.join(relative))
+}
+
+/// The picture as a PNG, no larger than a video shows.
+fn read_file(path: PathBuf) -> Result<Vec<u8>, Error> {
     let open = || -> Result<_, Error> {
         let reader = ImageReader::open(&path).and_then(ImageReader::with_guessed_format);
         reader.map_err(|source| Error::File { path: path.clone(), source })

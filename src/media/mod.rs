@@ -22,6 +22,7 @@ pub mod loudness;
 pub mod morph;
 pub mod motion;
 pub mod music;
+pub mod named_file;
 pub mod narration;
 pub mod narrator;
 pub mod picture;

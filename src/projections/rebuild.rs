@@ -167,16 +167,27 @@ fn tables_of(model: &ReadModel) -> Result<&Tables, Error> {
     model.tables().ok_or_else(|| Error::Rebuild(format!("{} has no tables", model.name())))
 }
 
+/// How long an owner that is done may take to let go: its session ends a moment after it, which the server may notice
+/// late.
+const LET_GO: Duration = Duration::from_secs(3);
+
 async fn own_all(log: &EventLog, filled: &dyn Projection) -> Result<Vec<Box<dyn Owner>>, Error> {
     let mut owners = vec![];
+    let deadline = Instant::now() + LET_GO;
     for partition in log.keys().partitions() {
-        let owner = filled.own(partition).await?;
-        let name = filled.name();
-        owners.push(owner.ok_or_else(|| {
-            Error::Rebuild(format!(
-                "another process is rebuilding or verifying {name} (partition {partition}); wait for it"
-            ))
-        })?);
+        let owner = loop {
+            match filled.own(partition).await? {
+                Some(owner) => break owner,
+                None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                None => {
+                    let name = filled.name();
+                    return Err(Error::Rebuild(format!(
+                        "another process is rebuilding or verifying {name} (partition {partition}); wait for it"
+                    )));
+                }
+            }
+        };
+        owners.push(owner);
     }
     Ok(owners)
 }
