@@ -137,6 +137,10 @@ pub async fn rebuild(
         ReadModel::Status(views) => switch_views(log, views, served.as_ref(), &mut owners, progress).await?,
         _ => switch_tables(log, tables_of(model)?, served.as_ref(), &mut owners, progress).await?,
     }
+    // A partition without events is not switched, and its owner would hold it for a while.
+    for owner in owners {
+        owner.release().await?;
+    }
     Ok(differences)
 }
 

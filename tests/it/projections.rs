@@ -305,3 +305,19 @@ async fn a_rebuild_switches_under_a_running_projector() {
     assert_eq!(models.rows_of("trail.events").await.len(), 210);
     system.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rebuild_after_another_finds_nobody_in_its_way() {
+    let system = System::start(&[Role::Api, Role::Projector]).await;
+    let models = system.read_models().await;
+    // One partition has events, all others have none.
+    system.generate(&short_request()).await;
+    models.caught_up().await;
+    for _ in 0..3 {
+        for model in models.models() {
+            let done = rebuild::rebuild(&models.log, &model, false, &watch::Sender::default()).await;
+            assert_eq!(done.unwrap().count, 0, "{}", model.name());
+        }
+    }
+    system.running.stop().await;
+}
