@@ -82,6 +82,16 @@ impl Quality {
     }
 }
 
+impl VideoCodec {
+    /// What the clips of scenes are kept as.
+    pub fn of_clips(self) -> OutputFormat {
+        match self {
+            VideoCodec::H264 => OutputFormat::Mp4,
+            VideoCodec::Vp9 => OutputFormat::Webm,
+        }
+    }
+}
+
 impl OutputFormat {
     pub const ALL: [OutputFormat; 4] =
         [OutputFormat::Mp4, OutputFormat::Mov, OutputFormat::Webm, OutputFormat::Avi];
@@ -111,20 +121,17 @@ impl OutputFormat {
             OutputFormat::Webm => VideoCodec::Vp9,
         }
     }
-
-    /// What the clips of its scenes are kept as.
-    pub fn of_clips(self) -> OutputFormat {
-        match self.video_codec() {
-            VideoCodec::H264 => OutputFormat::Mp4,
-            VideoCodec::Vp9 => OutputFormat::Webm,
-        }
-    }
 }
 
 impl Rendition {
+    /// What every video of a quality has: its MP4.
+    pub fn main(quality: Quality) -> Rendition {
+        Rendition { quality, format: OutputFormat::Mp4 }
+    }
+
     /// Of which the clips are joined to make this.
     pub fn of_clips(self) -> Rendition {
-        Rendition { format: self.format.of_clips(), ..self }
+        Rendition { format: self.format.video_codec().of_clips(), ..self }
     }
 
     /// Such as `1080p.mp4`.

@@ -249,9 +249,8 @@ impl Files {
     }
 
     fn of_role(&self, role: FileRole) -> impl Iterator<Item = Found<'_>> {
-        let main = Rendition { quality: self.view.quality, format: OutputFormat::Mp4 };
         let files = self.files.iter().filter(move |file| file.role == role);
-        files.map(move |file| Found { rendition: file.rendition.unwrap_or(main), file })
+        files.map(|file| Found { rendition: file.rendition_in(self.view.quality), file })
     }
 
     fn path(&self, file: &StoredFile) -> Result<PathBuf, Problem> {

@@ -150,9 +150,8 @@ fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chap
         .filter(|(role, _)| has(*role))
         .map(|(_, size)| format!("{base}/thumbnail?size={size}"))
         .collect();
-    let main = Rendition { quality: view.quality, format: OutputFormat::Mp4 };
     let videos = || row.files.iter().filter(|file| file.role == FileRole::Video);
-    let videos = || videos().map(|file| (file.rendition.unwrap_or(main), file));
+    let videos = || videos().map(|file| (file.rendition_in(view.quality), file));
     let url = |quality: Quality| format!("{download_url}?quality={}", quality.level());
     let video_urls = videos().map(|(made, _)| (made.quality.level().to_owned(), url(made.quality))).collect();
     let mut renditions: Vec<(Rendition, &StoredFile)> =

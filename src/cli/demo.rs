@@ -20,7 +20,7 @@ use crate::config::{
     Streams, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
-use crate::format::{OutputFormat, Quality, Rendition};
+use crate::format::{Quality, Rendition};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::telemetry;
@@ -193,7 +193,7 @@ pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
     })
     .await?;
     let quality = status["quality"].as_str().and_then(Quality::named).unwrap_or_default();
-    let file = Rendition { quality, format: OutputFormat::Mp4 }.file_name();
+    let file = Rendition::main(quality).file_name();
     say(describe_video(&media.join(format!("videos/{job_id}/{file}")), job_id, &status, data))
 }
 

@@ -28,7 +28,7 @@ impl StageHandler for Planning {
                 context: request.context.as_deref(),
                 script: request.script.as_deref(),
                 title: request.title.as_deref(),
-                duration_ms: request.duration_seconds.map(|seconds| u64::from(seconds) * 1000),
+                duration_ms: request.duration_ms(),
             })
             .map_err(cannot_plan)
         })

@@ -56,7 +56,7 @@ impl StageHandler for ScenarioCreation {
             scenes: &scenes,
             voice: &self.voice,
             fps: request.fps,
-            duration_ms: request.duration_seconds.map(|seconds| u64::from(seconds) * 1000),
+            duration_ms: request.duration_ms(),
             music: music.as_ref(),
             folder: &folder,
             at_a_time: VOICES_AT_A_TIME,

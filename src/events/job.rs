@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Stage;
-use super::request::{Priority, Rendition, VideoRequest};
+use super::request::{Priority, Quality, Rendition, VideoRequest};
 use crate::scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -224,6 +224,13 @@ pub struct StoredFile {
     pub bytes: u64,
     /// BLAKE3 of the content, in hex; the download's `ETag`.
     pub blake3: String,
+}
+
+impl StoredFile {
+    /// Its rendition, in a job that asked for `quality`.
+    pub fn rendition_in(&self, quality: Quality) -> Rendition {
+        self.rendition.unwrap_or(Rendition::main(quality))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -120,9 +120,13 @@ impl VideoRequest {
         self.look().aspect.dimensions(quality.dimensions())
     }
 
+    pub fn duration_ms(&self) -> Option<u64> {
+        self.duration_seconds.map(|seconds| u64::from(seconds) * 1000)
+    }
+
     /// The MP4 in the quality that was asked for.
     pub fn main_rendition(&self) -> Rendition {
-        Rendition { quality: self.quality, format: OutputFormat::Mp4 }
+        Rendition::main(self.quality)
     }
 
     /// All files to make, first the MP4 in the quality that was asked for. Every quality is an MP4, which is what can be

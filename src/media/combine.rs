@@ -240,7 +240,7 @@ impl Joiner {
         let mut packet = Packet::empty();
         loop {
             match packet.read(&mut input) {
-                Ok(()) if packet.stream() == video => self.write_picture(scene, &packet)?,
+                Ok(()) if packet.stream() == video => self.write_picture(scene, &mut packet)?,
                 Ok(()) if Some(packet.stream()) == audio => sounds.push(packet.clone()),
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => break,
@@ -288,21 +288,18 @@ impl Joiner {
 
     /// Pictures come in the order in which they are shown, one every frame: counting them gives exact
     /// times, whatever the clip's own clock.
-    fn write_picture(&mut self, scene: usize, packet: &Packet) -> Result<(), Error> {
+    fn write_picture(&mut self, scene: usize, packet: &mut Packet) -> Result<(), Error> {
         let time = self.frames as i64;
         self.frames += 1;
-        let mut packet = match (self.format, packet.data()) {
-            (OutputFormat::Avi, Some(unit)) => {
-                let headers = packet.is_key().then_some(self.setup.as_slice());
-                let bytes =
-                    h264::byte_stream(unit, headers).map_err(|source| Error::Pictures { scene, source })?;
-                let mut packed = Packet::copy(&bytes);
-                packed.set_flags(packet.flags());
-                packed
-            }
-            _ => packet.clone(),
-        };
-        self.write(&mut packet, VIDEO, time, 1, self.fps.invert())
+        if self.format == OutputFormat::Avi {
+            let headers = packet.is_key().then_some(self.setup.as_slice());
+            let bytes = h264::byte_stream(packet.data().unwrap_or_default(), headers)
+                .map_err(|source| Error::Pictures { scene, source })?;
+            let mut packed = Packet::copy(&bytes);
+            packed.set_flags(packet.flags());
+            *packet = packed;
+        }
+        self.write(packet, VIDEO, time, 1, self.fps.invert())
     }
 
     /// Each is its length in bytes, and the text (3GPP TS 26.245, section 5.17).

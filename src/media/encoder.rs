@@ -19,7 +19,7 @@ use super::motion::Transition;
 use super::picture::Picture;
 use super::picture_encoder::{PictureEncoder, Unit};
 use super::sound::{self, SoundTrack};
-use crate::format::{OutputFormat, VideoCodec};
+use crate::format::VideoCodec;
 use crate::scene::{Entrance, SceneTimeline};
 
 /// Seconds between key frames.
@@ -270,10 +270,7 @@ struct SceneWriter {
 impl SceneWriter {
     /// All of the sound is written first; the muxer interleaves it with the pictures that follow.
     fn open(path: &Path, settings: &EncodeSettings, sound: Option<&SoundTrack>) -> Result<Self, Error> {
-        let format = match settings.codec {
-            VideoCodec::H264 => OutputFormat::Mp4,
-            VideoCodec::Vp9 => OutputFormat::Webm,
-        };
+        let format = settings.codec.of_clips();
         let mut output = create(path, format).map_err(at("open the scene's file"))?;
         let pictures = PictureEncoder::open(settings)?;
         let mut stream = output.add_stream_with(&pictures.encoder).map_err(at("add the video stream"))?;

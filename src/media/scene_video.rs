@@ -47,6 +47,9 @@ pub fn render(
     on_frame: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<Vec<EncodedScene>, Error> {
+    if wanted.is_empty() {
+        return Ok(vec![]);
+    }
     let Material { scene, source, timeline, narration, images } = material;
     let pages = typeset::Pages::of(source, images)?;
     let motions = typeset::motions(scene);

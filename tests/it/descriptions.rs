@@ -200,12 +200,8 @@ async fn what_was_not_done_as_meant_is_a_warning_in_the_jobs_log() {
     let formula = |latex: &str| json!({ "kind": "formula", "latex": latex });
     let scene = |title: &str, block: Value| json!({ "title": title, "blocks": [block], "steps": [{ "narration": "A formula." }] });
     let scenes = [scene("Sound", formula("a^2 + b^2 = c^2")), scene("Broken", formula("\\frac{1}{"))];
-    let job_id = system.generate(&json!({ "topic": "Formulas", "scenes": scenes, "quality": "low" })).await;
-    let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
-    assert_eq!(last["status"], "completed", "{last}");
-    let logs: Value =
-        system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
-    let told = logs.to_string();
+    let job_id = system.completed(&json!({ "topic": "Formulas", "scenes": scenes, "quality": "low" })).await;
+    let told = system.warnings(&job_id).await;
     assert_eq!(told.matches("FORMULA_AS_SOURCE: block 1 holds").count(), 1, "{told}");
     system.running.stop().await;
 }
@@ -220,12 +216,9 @@ async fn a_logo_stands_on_every_page() {
     for (name, warned) in [("acme", false), ("nobody", true)] {
         let body = json!({ "topic": "Ions", "script": "Ions move.", "quality": "low",
                            "style_preferences": { "logo": name } });
-        let job_id = system.generate(&body).await;
-        let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
-        assert_eq!(last["status"], "completed", "{last}");
-        let logs: Value =
-            system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
-        assert_eq!(logs.to_string().contains("NO_LOGO"), warned, "{logs}");
+        let job_id = system.completed(&body).await;
+        let told = system.warnings(&job_id).await;
+        assert_eq!(told.contains("NO_LOGO"), warned, "{told}");
         let thumbnail = system.get(&format!("/api/v1/videos/jobs/{job_id}/thumbnail?size=large")).await;
         let picture = image::load_from_memory(&thumbnail.bytes().await.unwrap()).unwrap().to_rgb8();
         let is_red = |pixel: &&image::Rgb<u8>| pixel.0[0] > 180 && pixel.0[1] < 80 && pixel.0[2] < 110;

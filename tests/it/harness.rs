@@ -190,6 +190,21 @@ impl System {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
+    /// Makes a video, and gives its job.
+    pub async fn completed(&self, body: &Value) -> String {
+        let job_id = self.generate(body).await;
+        let last = self.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
+        assert_eq!(last["status"], "completed", "{last}");
+        job_id
+    }
+
+    /// The warnings in a job's log, as JSON.
+    pub async fn warnings(&self, job_id: &str) -> String {
+        let logs: Value =
+            self.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
+        logs.to_string()
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }

@@ -125,12 +125,9 @@ async fn music_plays_under_the_voice_and_its_lack_is_a_warning() {
     for (piece, warnings) in [(None, 0), (Some("calm"), 0), (Some("wild"), 1)] {
         let body = json!({ "topic": "Ions", "script": "Ions move. They come back.", "quality": "low",
                            "style_preferences": { "music": piece } });
-        let job_id = system.generate(&body).await;
-        let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
-        assert_eq!(last["status"], "completed", "{last}");
-        let logs: Value =
-            system.get(&format!("/api/v1/jobs/{job_id}/logs?level=warning")).await.json().await.unwrap();
-        assert_eq!(logs.to_string().matches("NO_MUSIC").count(), warnings, "{logs}");
+        let job_id = system.completed(&body).await;
+        let told = system.warnings(&job_id).await;
+        assert_eq!(told.matches("NO_MUSIC").count(), warnings, "{told}");
         let video = folder.path().join("video.mp4");
         let download = system.get(&format!("/api/v1/videos/jobs/{job_id}/download")).await;
         std::fs::write(&video, download.bytes().await.unwrap()).unwrap();
