@@ -100,11 +100,9 @@ fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError>
 /// What a viewer would notice.
 fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
     let timelines = || task.job.narrated_scenes().map(|(_, timeline)| timeline);
-    let fps = f64::from(task.request()?.fps);
-    let longest = timelines().flat_map(|timeline| &timeline.steps).map(|step| step.frames).max().unwrap_or(0);
     let allowed = Allowed {
         pictures: timelines().map(|timeline| u64::from(timeline.frames)).sum(),
-        longest_hold: f64::from(longest) / fps,
+        longest_hold: gate::longest_hold(task.job.narrated_scenes()),
         key_frame_every: f64::from(KEY_FRAME_EVERY_SECONDS),
     };
     let found = gate::inspect(&task.workspace.path(file)).map_err(|error| {

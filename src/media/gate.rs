@@ -7,6 +7,7 @@ use ffmpeg_next::format::sample::{Sample, Type};
 use ffmpeg_next::{Packet, frame, media};
 
 use super::ffmpeg::start;
+use crate::scene::{Scene, SceneTimeline};
 
 /// Picture and sound may begin and end this far apart, in seconds.
 const MOST_APART: f64 = 0.040;
@@ -40,10 +41,24 @@ pub struct Findings {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowed {
     pub pictures: u64,
-    /// Of the longest step, in seconds.
+    /// The [`longest_hold`], in seconds.
     pub longest_hold: f64,
     /// From one key frame to the next, in seconds.
     pub key_frame_every: f64,
+}
+
+/// How long the picture stays the same at most, in seconds: while a line is spoken, and those behind it that bring
+/// nothing new.
+pub fn longest_hold<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
+    let holds = scenes.into_iter().flat_map(|(scene, timeline)| {
+        let mut held = 0;
+        let steps = scene.steps.iter().zip(&timeline.steps).map(move |(step, timing)| {
+            held = if step.reveals.is_empty() { held + timing.frames } else { timing.frames };
+            f64::from(held) / f64::from(timeline.fps)
+        });
+        steps.collect::<Vec<_>>()
+    });
+    holds.fold(0.0, f64::max)
 }
 
 /// Reads all packets, decodes the sound and every key frame.

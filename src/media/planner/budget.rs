@@ -1,15 +1,20 @@
 //! Keeps a video within its bounds: merges small chapters, and chooses what to say when a script is
 //! longer than a video may be.
 //!
-//! Nothing is left out as long as merging suffices. Otherwise every chapter keeps its share; within one,
-//! the first sentences of paragraphs and the items of lists go before what follows them.
+//! Nothing is left out as long as merging suffices. Where pages are too few, some sentences are spoken while what
+//! stands before them stays on the screen. Where that is not enough either, every chapter keeps its share, of what says
+//! most ([`ranking`]).
 
 use crate::media::scene::{Block, RichText, Span, SpanStyle};
 
 use super::pace;
-use super::pages::{MAX_LINES, paginate};
+use super::pages::{MAX_LINES, MAX_SPOKEN, paginate};
+use super::ranking;
 use super::speech::speak_plain;
 use super::units::{Kind, Unit};
+
+/// Sentences in a row that are only spoken, at most: what stays on the screen for longer looks stuck.
+const MAX_ASIDES: usize = 2;
 
 /// A heading and what is said under it.
 #[derive(Debug, Clone)]
@@ -33,7 +38,7 @@ pub(super) struct Room {
 /// Chapters that fit, and how many lines were left out.
 pub(super) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
     let total = lines(&chapters);
-    let preferences: Vec<Vec<usize>> = chapters.iter().map(|chapter| by_preference(&chapter.units)).collect();
+    let preferences = ranking::by_preference(&chapters);
     let units = preferences.iter().map(Vec::len).sum::<usize>();
     // Nearest to the duration, which the voice can make up for; the least of all is better than nothing.
     let mut too_long: Option<(u64, Vec<Chapter>, usize)> = None;
@@ -43,7 +48,7 @@ pub(super) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
         if said > room.lines {
             continue;
         }
-        let Some(fitting) = merge_to_fit(kept, room.pages) else { continue };
+        let Some(fitting) = arrange(kept, room.pages) else { continue };
         let over = room.ms.map_or(0, |ms| duration(&fitting).saturating_sub(ms));
         if over > 0 {
             too_long = Some((over, fitting, total - said));
@@ -72,13 +77,41 @@ fn page_count(chapters: &[Chapter]) -> usize {
     chapters.iter().map(|chapter| paginate(&chapter.units).len()).sum()
 }
 
-/// The chapters with as little merging as fits the pages, or `None` when none does.
-fn merge_to_fit(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
-    if page_count(&chapters) <= max_pages {
+/// The chapters with as little merging as fits the pages, and failing that with as few sentences as possible that are
+/// only spoken; `None` when nothing makes them fit.
+fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
+    let fits = |chapters: &Vec<Chapter>| page_count(chapters) <= max_pages;
+    if fits(&chapters) {
         return Some(chapters);
     }
-    let merged = (2..=MAX_LINES).map(|limit| merged(&chapters, limit));
-    merged.into_iter().find(|chapters| page_count(chapters) <= max_pages)
+    if let Some(merged) = (2..=MAX_LINES).map(|limit| merged(&chapters, limit)).find(fits) {
+        return Some(merged);
+    }
+    let preferences = ranking::by_preference(&chapters);
+    let with_asides = |lines: usize| -> Vec<Chapter> {
+        let chapters = chapters.iter().zip(&preferences);
+        chapters.map(|(chapter, order)| with_asides(chapter, order, lines)).collect()
+    };
+    (MAX_LINES + 1..=MAX_SPOKEN).map(|lines| merged(&with_asides(lines), MAX_SPOKEN)).find(fits)
+}
+
+/// The chapter with sentences that are only spoken, those that say least: of as many lines as given, a page shows
+/// [`MAX_LINES`]. Never the first, and never more than [`MAX_ASIDES`] one after the other.
+fn with_asides(chapter: &Chapter, order: &[usize], lines: usize) -> Chapter {
+    let mut chapter = chapter.clone();
+    let units = &mut chapter.units;
+    let shown = (units.len() * MAX_LINES).div_ceil(lines);
+    let mut wanted = units.len() - shown;
+    for index in order.iter().rev().copied() {
+        let run = units[..index].iter().rev().take_while(|unit| unit.is_aside()).count()
+            + units[index + 1..].iter().take_while(|unit| unit.is_aside()).count();
+        let is_divided = units[index].continues || units.get(index + 1).is_some_and(|next| next.continues);
+        if wanted > 0 && index > 0 && run < MAX_ASIDES && !is_divided && units[index].can_be_aside() {
+            units[index].set_aside();
+            wanted -= 1;
+        }
+    }
+    chapter
 }
 
 /// Joins neighbours as long as they have at most `limit` units together and fit a page.
@@ -116,53 +149,18 @@ fn run_in(chapter: &Chapter, host: &str) -> Vec<Unit> {
     units
 }
 
-/// Indices of the units, the ones to keep first in front.
-fn by_preference(units: &[Unit]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_key(|&index| rank(&units[index]));
-    order
-}
-
-/// How far a unit is from the beginning of what it belongs to. What shows a formula or a listing, and
-/// every item, counts as a beginning.
-fn rank(unit: &Unit) -> usize {
-    let shows_more = unit.listing.is_some() || unit.blocks.len() > 1;
-    match unit.kind {
-        Kind::Item => 0,
-        Kind::Bridge | Kind::Table => unit.position,
-        Kind::Sentence | Kind::Quote if shows_more => 0,
-        Kind::Sentence | Kind::Quote => unit.position,
-    }
-}
-
 /// Keeps `quota` units, shared among the chapters by their size.
 fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec<Chapter> {
     let sizes: Vec<usize> = preferences.iter().map(Vec::len).collect();
     let shares = shares(&sizes, quota);
     let kept = chapters.iter().zip(preferences).zip(shares).filter(|(_, share)| *share > 0);
     kept.map(|((chapter, order), share)| {
-        let units =
-            chosen(&chapter.units, order, share).into_iter().map(|index| chapter.units[index].clone());
+        let mut chosen = order[..share].to_vec();
+        chosen.sort_unstable();
+        let units = chosen.into_iter().map(|index| chapter.units[index].clone());
         Chapter { heading: chapter.heading.clone(), written: chapter.written, units: units.collect() }
     })
     .collect()
-}
-
-/// The indices of the `share` preferred units, in reading order.
-///
-/// Where only a part of the equally ranked units fits, it is taken from all over the chapter.
-fn chosen(units: &[Unit], order: &[usize], share: usize) -> Vec<usize> {
-    if share >= order.len() {
-        return (0..units.len()).collect();
-    }
-    let cut = rank(&units[order[share]]);
-    let from = order.partition_point(|&index| rank(&units[index]) < cut);
-    let to = order.partition_point(|&index| rank(&units[index]) <= cut);
-    let wanted = share - from;
-    let spread = (0..wanted).map(|nth| order[from + nth * (to - from) / wanted]);
-    let mut chosen: Vec<usize> = order[..from].iter().copied().chain(spread).collect();
-    chosen.sort_unstable();
-    chosen
 }
 
 /// Divides `quota` in proportion to the sizes; each gets at least 1 when there is enough for all.
@@ -214,11 +212,29 @@ mod tests {
 
     #[test]
     fn first_sentences_and_items_are_kept_before_others() {
-        let script = "## A\n\nFirst one. Rest. Rest.\n\nFirst two. Rest.\n\n- item";
+        let script =
+            "## A\n\nRain feeds rivers. So it is. Indeed.\n\nSun dries rivers. So it is.\n\n- rivers flow";
         let (fitting, omitted) = fit(chapters(script), Room { pages: 5, lines: 3, ms: None });
         let said: Vec<&str> = fitting[0].units.iter().map(|unit| unit.steps[0].narration.as_str()).collect();
-        assert_eq!(said, ["First one.", "First two.", "item."]);
+        assert_eq!(said, ["Rain feeds rivers.", "Sun dries rivers.", "rivers flow."]);
         assert_eq!(omitted, 3);
+    }
+
+    #[test]
+    fn sentences_are_spoken_only_rather_than_left_out() {
+        let script = format!("## A\n\n{}", "Rain feeds the river. It runs on. ".repeat(7).trim());
+        let (fitting, omitted) = fit(chapters(&script), Room { pages: 2, lines: 160, ms: None });
+        assert_eq!(omitted, 0);
+        assert_eq!(page_count(&fitting), 2);
+        let units = &fitting[0].units;
+        let asides: Vec<&str> = units
+            .iter()
+            .filter(|unit| unit.is_aside())
+            .map(|unit| unit.steps[0].narration.as_str())
+            .collect();
+        assert_eq!(asides, ["It runs on."; 4]);
+        let (_, omitted) = fit(chapters(&script), Room { pages: 1, lines: 160, ms: None });
+        assert!((4..=6).contains(&omitted), "{omitted}: a page speaks ten sentences at most");
     }
 
     #[test]

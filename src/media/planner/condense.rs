@@ -13,6 +13,8 @@ use super::words::{Class, class, is_verb};
 
 /// Words of a bullet at most.
 pub(super) const MOST_WORDS: usize = 8;
+/// How much more than the main clause another must tell to be shown instead.
+const FOR_MAIN: i32 = 3;
 /// Columns of a bullet in a script without spaces.
 const MOST_COLUMNS: usize = 36;
 /// Fewer words say too little.
@@ -114,13 +116,25 @@ pub(super) fn statement(plain: &str) -> Range<usize> {
     if words.len() <= MOST_WORDS && !has_lead(&words) {
         return whole();
     }
-    let mut from = after_leads(&words);
+    let main = after_leads(&words);
+    let (first, others) = (phrase(&words, main), later_clauses(&words, main));
+    let telling = others
+        .into_iter()
+        .map(|from| phrase(&words, from))
+        .reduce(|best, other| if tells(&words, &other) > tells(&words, &best) { other } else { best });
+    let best =
+        telling.filter(|other| tells(&words, other) > tells(&words, &first) + FOR_MAIN).unwrap_or(first);
+    trimmed(plain, words[best.start].range.start..words[best.end - 1].range.end)
+}
+
+/// The words from one on, as far as they are a statement and there is room.
+fn phrase(words: &[Word<'_>], mut from: usize) -> Range<usize> {
     let mut to = words.len();
     // Where the statement ends: at the first mark or word that begins something else.
     for index in from + 1..words.len() {
         let follows = FOLLOWING.contains(&words[index].lower.as_str());
         let long_enough = index - from >= FEWEST_WORDS;
-        let ends = words[index - 1].ends_clause() && !is_enumeration(&words, from, index);
+        let ends = words[index - 1].ends_clause() && !is_enumeration(words, from, index);
         if long_enough && (ends || follows) {
             to = index;
             break;
@@ -130,7 +144,7 @@ pub(super) fn statement(plain: &str) -> Range<usize> {
         from += 1;
     }
     if to - from > MOST_WORDS {
-        to = last_phrase(&words, from);
+        to = last_phrase(words, from);
     }
     while to > from + 1 && hangs(&words[to - 1]) {
         to -= 1;
@@ -138,7 +152,46 @@ pub(super) fn statement(plain: &str) -> Range<usize> {
     if to - from < FEWEST_WORDS.min(words.len()) {
         (from, to) = (0, words.len().min(MOST_WORDS));
     }
-    trimmed(plain, words[from].range.start..words[to - 1].range.end)
+    from..to
+}
+
+/// Where clauses begin, behind the main one, that can stand alone: with a noun and a verb of their own.
+fn later_clauses(words: &[Word<'_>], main: usize) -> Vec<usize> {
+    let is_copula = |at: usize| class(&words[at].lower) == Class::Copula;
+    let asks = words.get(main).is_some_and(|word| word.lower == "what");
+    let begins = |at: usize| {
+        let before = &words[at - 1];
+        let behind_mark = before.ends_clause() && !is_enumeration(words, main, at);
+        // "What remains is a square": what it is tells more.
+        let complement = asks && is_copula(at - 1);
+        behind_mark || complement || matches!(before.lower.as_str(), "whose" | "because" | "so" | "that")
+    };
+    let is_noun =
+        |at: usize| matches!(class(&words[at].lower), Class::Determiner | Class::Content | Class::Vague);
+    let has_verb = |at: usize| {
+        words[at + 1..words.len().min(at + MOST_WORDS)].iter().any(|word| {
+            is_verb(&word.lower)
+                || class(&word.lower) == Class::Copula
+                || AUXILIARIES.contains(&word.lower.as_str())
+        })
+    };
+    (main + 1..words.len().saturating_sub(FEWEST_WORDS - 1))
+        .filter(|at| begins(*at) && is_noun(*at) && !words[*at].lower.ends_with("ing"))
+        .filter(|at| has_verb(*at) || asks && is_copula(*at - 1))
+        .collect()
+}
+
+/// How much a phrase tells: words with content, and numbers; less what stands for something said elsewhere.
+fn tells(words: &[Word<'_>], phrase: &Range<usize>) -> i32 {
+    let weight = |word: &Word<'_>| match class(&word.lower) {
+        _ if word.lower.starts_with(|c: char| c.is_ascii_digit()) => 3,
+        Class::Content => 2,
+        Class::Vague => 1,
+        Class::Pointer => -1,
+        _ if matches!(word.lower.as_str(), "it" | "they" | "he" | "she" | "them" | "him") => -1,
+        _ => 0,
+    };
+    words[phrase.clone()].iter().map(weight).sum()
 }
 
 fn words(plain: &str) -> Vec<Word<'_>> {
@@ -301,8 +354,11 @@ mod tests {
                 "They slip between the sheets of graphite, where the electrons wait.",
                 "They slip between the sheets of graphite",
             ),
-            ("Take a triangle whose short sides are 3 and 4 units long.", "Take a triangle"),
-            ("What remains in the middle is a tilted square with side c.", "What remains in the middle"),
+            (
+                "Take a triangle whose short sides are 3 and 4 units long.",
+                "Short sides are 3 and 4 units long",
+            ),
+            ("What remains in the middle is a tilted square with side c.", "A tilted square with side c"),
             ("So the hypotenuse is exactly 5 units long.", "The hypotenuse is exactly 5 units long"),
             ("電池はエネルギーを蓄える。", "電池はエネルギーを蓄える"),
         ] {

@@ -22,6 +22,7 @@ mod mermaid;
 mod numbers;
 mod pace;
 mod pages;
+mod ranking;
 mod sentences;
 mod speech;
 mod staging;

@@ -9,8 +9,10 @@ use std::ops::Range;
 use super::capacity::PAGE_HEIGHT_PX;
 use super::units::{Kind, Unit};
 
-/// Sentences and items on a page at most.
+/// Sentences and items that a page shows at most.
 pub(super) const MAX_LINES: usize = 5;
+/// The same with those that are only spoken.
+pub(super) const MAX_SPOKEN: usize = 2 * MAX_LINES;
 /// The same for a page with a listing or a table.
 const MAX_LINES_BESIDE: usize = 4;
 
@@ -45,15 +47,17 @@ pub(super) fn paginate(units: &[Unit]) -> Vec<Range<usize>> {
 
 /// Every start from which the units before `end` fit a page, with their height.
 fn page_starts(units: &[Unit], end: usize) -> impl Iterator<Item = (usize, u32)> {
-    let (mut height, mut lines, mut listings, mut beside) = (0, 0, 0, false);
+    let (mut height, mut lines, mut asides, mut listings, mut beside) = (0, 0, 0, 0, false);
     (0..end).rev().map_while(move |start| {
         let unit = &units[start];
         height += unit.height_px();
-        lines += usize::from(unit.kind != Kind::Table);
+        lines += usize::from(unit.kind != Kind::Table && !unit.is_aside());
+        asides += usize::from(unit.is_aside());
         listings += usize::from(unit.listing.is_some());
         beside |= unit.listing.is_some() || unit.kind == Kind::Table;
         let max_lines = if beside { MAX_LINES_BESIDE } else { MAX_LINES };
-        let fits = height <= PAGE_HEIGHT_PX && lines <= max_lines && listings <= 1;
+        let speaks = lines + asides <= MAX_SPOKEN;
+        let fits = height <= PAGE_HEIGHT_PX && lines <= max_lines && speaks && listings <= 1;
         (fits || start + 1 == end).then_some((start, height))
     })
 }
@@ -70,6 +74,8 @@ fn break_cost(before: &Unit, next: &Unit) -> u64 {
     let leads_in = before.lone_text().is_some_and(|text| text.to_plain().ends_with([':', '：']));
     let same = before.kind == next.kind && next.position > 0;
     match next.kind {
+        // Nothing would stand on the page while it is spoken.
+        _ if next.is_aside() => 100_000,
         _ if leads_in || next.continues => 20_000,
         Kind::Item if same => 5_000,
         Kind::Item => 2_500,

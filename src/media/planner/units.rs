@@ -73,6 +73,23 @@ impl Unit {
         }
     }
 
+    /// Whether this is a sentence that is only spoken.
+    pub fn is_aside(&self) -> bool {
+        self.kind == Kind::Sentence && self.blocks.is_empty() && self.listing.is_none()
+    }
+
+    /// Whether the screen can do without this: a sentence that shows nothing else, and leads to nothing.
+    pub fn can_be_aside(&self) -> bool {
+        let leads_in = |text: &RichText| text.to_plain().ends_with([':', '：']);
+        self.kind == Kind::Sentence && self.lone_text().is_some_and(|text| !leads_in(text))
+    }
+
+    /// Shows nothing for it, so that it is only spoken.
+    pub fn set_aside(&mut self) {
+        self.blocks.clear();
+        self.steps.iter_mut().for_each(|step| step.reveals.clear());
+    }
+
     /// Puts blocks above its own; they appear with its first line.
     pub fn prepend(&mut self, above: Vec<Block>) {
         let count = above.len();
