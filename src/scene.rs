@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Fewest and most scenes of one video.
 pub const SCENE_COUNT: std::ops::RangeInclusive<usize> = 3..=20;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
     #[serde(default)]
@@ -23,6 +23,9 @@ pub struct Scene {
     pub blocks: Vec<Block>,
     /// In the order they are spoken; never empty.
     pub steps: Vec<Step>,
+    /// How it goes at its end.
+    #[serde(default, skip_serializing_if = "Leave::is_usual")]
+    pub leave: Leave,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -345,8 +348,29 @@ pub enum Entrance {
     Rise,
     /// From left to right.
     Wipe,
+    /// From a little to the right, fading in.
+    Slide,
     /// A formula out of the one before: terms that both have move to their places. Whatever else fades in.
     Morph,
+}
+
+/// How a scene goes, to make room for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Leave {
+    /// Into the background.
+    #[default]
+    Fade,
+    /// A little to the left, fading out: as if the next scene, coming by `slide`, pushed it away.
+    Slide,
+    /// From left to right.
+    Wipe,
+}
+
+impl Leave {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Scene {

@@ -13,7 +13,7 @@ use crate::domain::job::{Job, Outcome};
 use crate::events::Stage;
 use crate::events::job::{Clip, NarratedScene, StorageTarget, VideoFacts};
 use crate::ids::JobId;
-use crate::scene::{Block, Layout, RichText, Scene, SceneTimeline, Step};
+use crate::scene::{Block, RichText, Scene, SceneTimeline, Step};
 
 /// How the pretended work goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,10 +98,10 @@ pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
 
 fn scene() -> Scene {
     Scene {
-        layout: Layout::Content,
         title: "Pretended".into(),
         blocks: vec![Block::Paragraph { text: RichText::plain("x") }],
         steps: vec![Step::new("x.", vec![])],
+        ..Scene::default()
     }
 }
 

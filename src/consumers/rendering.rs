@@ -161,12 +161,13 @@ fn clips_to_make(
 
 /// Everything that a clip is made from; another version of the engine makes another clip.
 fn clip_key(material: Material<'_>, settings: &EncodeSettings) -> Key {
-    let Material { source, timeline, narration, images, .. } = material;
+    let Material { scene, source, timeline, narration, images } = material;
     let mut key = Key::of(concat!("clip ", env!("CARGO_PKG_VERSION")));
     images.contents().for_each(|content| {
         key.add(content);
     });
-    key.add(source).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}"));
+    let motion = format!("{:?}{:?}", typeset::motions(scene), scene.leave);
+    key.add(source).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}")).add(motion);
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     key.add(samples);
     key

@@ -185,7 +185,7 @@ fn time(ms: u64, point: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::{Layout, Step, StepTiming};
+    use crate::scene::{Step, StepTiming};
 
     fn scene(title: &str, lines: &[(&str, u32)]) -> (Scene, SceneTimeline) {
         let steps = lines.iter().map(|(line, _)| Step::new(*line, vec![])).collect();
@@ -198,7 +198,7 @@ mod tests {
             timing
         });
         let timings = timings.collect();
-        let scene = Scene { layout: Layout::Content, title: title.into(), blocks: vec![], steps };
+        let scene = Scene { title: title.into(), steps, ..Scene::default() };
         (scene, SceneTimeline { fps: 30, frames: start_frame, steps: timings })
     }
 

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::ffmpeg::{create, is_disk_full, part_file, set_headers, write_header, write_packet};
 use super::h264;
 use super::hardware::Hardware;
+use super::highlight::{Highlight, Passage};
 use super::morph::{Morph, Move};
 use super::motion::Transition;
 use super::picture::Picture;
 use super::picture_encoder::{PictureEncoder, Unit};
 use super::sound::{self, SoundTrack};
 use crate::format::VideoCodec;
-use crate::scene::{Entrance, SceneTimeline};
+use crate::scene::{Entrance, Leave, SceneTimeline};
 
 /// Seconds between key frames.
 pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
@@ -28,6 +29,8 @@ pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
 const ENTRANCE_SECONDS: f64 = 0.4;
 /// Seconds that terms take to move to their places.
 const MORPH_SECONDS: f64 = 0.9;
+/// Seconds that a highlight takes to the next lines.
+const HIGHLIGHT_SECONDS: f64 = 0.6;
 /// Seconds that the scene takes to disappear.
 const EXIT_SECONDS: f64 = 0.25;
 /// Seconds that each of several pages of a step is shown.
@@ -96,8 +99,29 @@ pub struct StepMotion {
     pub entrance: Entrance,
     /// Pages of the step itself that follow each other; the last of them stays. At least 1.
     pub pages: u32,
-    /// What moves on the way to the first page.
-    pub moves: Vec<Move>,
+    pub moving: Moving,
+}
+
+/// What moves on the way to a step's first page.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Moving {
+    #[default]
+    Nothing,
+    /// Terms of a formula.
+    Terms(Vec<Move>),
+    /// What marks lines of code; `None` when it was nowhere before.
+    Highlight(Option<Passage>),
+}
+
+impl Moving {
+    /// Seconds that it takes, `None` when nothing moves.
+    fn seconds(&self) -> Option<f64> {
+        match self {
+            Self::Terms(moves) if !moves.is_empty() => Some(MORPH_SECONDS),
+            Self::Highlight(Some(_)) => Some(HIGHLIGHT_SECONDS),
+            _ => None,
+        }
+    }
 }
 
 /// What a scene is made of.
@@ -105,6 +129,7 @@ pub struct StepMotion {
 pub struct SceneParts<'a> {
     /// One for each step.
     pub motions: &'a [StepMotion],
+    pub leave: Leave,
     pub timeline: &'a SceneTimeline,
     /// As long as the timeline; `None` for a clip without sound.
     pub sound: Option<&'a SoundTrack>,
@@ -122,7 +147,7 @@ pub fn encode_scene<E: From<Error>>(
     on_frame: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<EncodedScene, E> {
-    let SceneParts { motions, timeline, sound } = parts;
+    let SceneParts { motions, leave, timeline, sound } = parts;
     let needed = timeline.steps.len();
     if motions.len() != needed {
         return Err(Error::Motions { motions: motions.len(), needed }.into());
@@ -136,13 +161,21 @@ pub fn encode_scene<E: From<Error>>(
     for (step, (timing, motion)) in timeline.steps.iter().zip(motions).enumerate() {
         let is_last = step + 1 == needed;
         let pages = motion.pages.max(1);
-        let entrance_seconds = if motion.moves.is_empty() { ENTRANCE_SECONDS } else { MORPH_SECONDS };
+        let entrance_seconds = motion.moving.seconds().unwrap_or(ENTRANCE_SECONDS);
         let shots = Shots::of(timing.frames, (pages, entrance_seconds), settings.fps, is_last);
         let before = shown;
         shown = page(next)?;
-        match motion.moves.as_slice() {
-            [] => film.transition(&before, &shown, motion.entrance, shots.entrance)?,
-            moves => film.morph(&before, &shown, moves, shots.entrance)?,
+        let frames = shots.entrance;
+        match &motion.moving {
+            Moving::Terms(moves) if !moves.is_empty() => {
+                let morph = Morph::new(&before, &shown, moves, frames);
+                film.draw(&before, frames, |canvas, number| morph.draw(canvas, number))?;
+            }
+            Moving::Highlight(Some(passage)) => {
+                let highlight = Highlight::new(&before, &shown, *passage, frames);
+                film.draw(&before, frames, |canvas, number| highlight.draw(canvas, number))?;
+            }
+            _ => film.change(&before, Transition::new(&before, &shown, motion.entrance, frames), frames)?,
         }
         for following in shots.grown_pages(pages) {
             shown = page(next + following)?;
@@ -152,7 +185,7 @@ pub fn encode_scene<E: From<Error>>(
         next += pages;
         film.hold(shots.held)?;
         if is_last {
-            film.transition(&shown, &blank, Entrance::Fade, shots.exit)?;
+            film.change(&shown, Transition::leaving(&shown, &blank, leave, shots.exit), shots.exit)?;
         }
     }
     let frames = film.scene.finish()?;
@@ -208,30 +241,18 @@ struct Film<'a> {
 }
 
 impl Film<'_> {
-    fn transition(
-        &mut self,
-        from: &Picture,
-        to: &Picture,
-        entrance: Entrance,
-        frames: u32,
-    ) -> Result<(), Error> {
-        let transition = Transition::new(from, to, entrance, frames);
+    fn change(&mut self, from: &Picture, transition: Transition<'_>, frames: u32) -> Result<(), Error> {
         if transition.is_still() && self.scene.frames > 0 {
             return self.hold(frames);
         }
-        let mut canvas = from.clone();
-        for number in 1..=frames {
-            transition.draw(&mut canvas, number);
-            self.move_to(&canvas)?;
-        }
-        Ok(())
+        self.draw(from, frames, |canvas, number| transition.draw(canvas, number))
     }
 
-    fn morph(&mut self, from: &Picture, to: &Picture, moves: &[Move], frames: u32) -> Result<(), Error> {
-        let morph = Morph::new(from, to, moves, frames);
+    /// Frames that are drawn one over the other, the first over a picture.
+    fn draw(&mut self, from: &Picture, frames: u32, draw: impl Fn(&mut Picture, u32)) -> Result<(), Error> {
         let mut canvas = from.clone();
         for number in 1..=frames {
-            morph.draw(&mut canvas, number);
+            draw(&mut canvas, number);
             self.move_to(&canvas)?;
         }
         Ok(())
@@ -347,7 +368,7 @@ mod tests {
         let motions = [StepMotion::default()];
         let result: Result<_, Error> = encode_scene(
             |_| Ok(Picture::of([0; 3], 64, 64)),
-            SceneParts { motions: &motions, timeline: &timeline, sound: None },
+            SceneParts { motions: &motions, leave: Leave::Fade, timeline: &timeline, sound: None },
             &EncodeSettings::new(64, 64, 30),
             &out.path().join("scene.mp4"),
             &mut |_, _| {},

@@ -101,14 +101,14 @@ fn read_file(path: PathBuf) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::{Layout, Step};
+    use crate::scene::Step;
 
     fn scene(file: &str) -> Vec<Scene> {
         vec![Scene {
-            layout: Layout::Content,
             title: "T".into(),
             blocks: vec![Block::Image { file: file.into(), caption: String::new() }],
             steps: vec![Step::new("x.", vec![])],
+            ..Scene::default()
         }]
     }
 

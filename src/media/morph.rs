@@ -85,9 +85,9 @@ impl<'a> Morph<'a> {
         let mut new = to.clone();
         moves.iter().for_each(|term| new.copy(from, term.to));
         let bands = from.changes(&new, 2);
-        let on_their_way = moves.iter().map(|term| union(term.to, term.begin(to)));
+        let on_their_way = moves.iter().map(|term| term.to.union(term.begin(to)));
         let places = from.changes(to, 2).into_iter().chain(on_their_way);
-        let reach = places.reduce(union).unwrap_or(Rect { left: 0, top: 0, right: 0, bottom: 0 });
+        let reach = places.reduce(Rect::union).unwrap_or(Rect { left: 0, top: 0, right: 0, bottom: 0 });
         Self { from, to, new, moves, frames, reach, bands }
     }
 
@@ -142,15 +142,6 @@ impl Move {
             right: moved(self.to.right, self.right, picture.width),
             bottom: moved(self.to.bottom, self.down, picture.height),
         }
-    }
-}
-
-fn union(one: Rect, other: Rect) -> Rect {
-    Rect {
-        left: one.left.min(other.left),
-        top: one.top.min(other.top),
-        right: one.right.max(other.right),
-        bottom: one.bottom.max(other.bottom),
     }
 }
 

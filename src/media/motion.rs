@@ -5,12 +5,14 @@
 //! the same frames, whoever computes them.
 
 use super::picture::{Picture, Rect};
-use crate::scene::Entrance;
+use crate::scene::{Entrance, Leave};
 
 /// Rows of one picture that are further apart than this move one after the other, as shares of the height.
 const BAND_GAP: f64 = 0.02;
 /// How far something rises, as a share of the height.
 const RISE: f64 = 0.03;
+/// How far something slides, as a share of the width.
+const SLIDE: f64 = 0.04;
 /// The soft edge of a wipe, as a share of what is wiped in.
 const SOFT_EDGE: f64 = 0.18;
 /// How much later each band begins than the one above, as a share of one band's time; all of them together are
@@ -25,15 +27,43 @@ pub struct Transition<'a> {
     from: &'a Picture,
     to: &'a Picture,
     bands: Vec<Rect>,
-    entrance: Entrance,
+    way: Way,
     frames: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Blend,
+    Wipe,
+    /// The new picture's content comes from a little below.
+    Rise,
+    /// The new picture's content comes from the right.
+    SlideIn,
+    /// The old picture's content goes to the left.
+    SlideOut,
 }
 
 impl<'a> Transition<'a> {
     /// Between two pictures of one size. After `frames` frames `to` is reached; the last of them equals it.
     pub fn new(from: &'a Picture, to: &'a Picture, entrance: Entrance, frames: u32) -> Self {
         let gap = (to.height as f64 * BAND_GAP) as usize;
-        Self { from, to, bands: from.changes(to, gap), entrance, frames }
+        let way = match entrance {
+            Entrance::Fade | Entrance::Morph => Way::Blend,
+            Entrance::Wipe => Way::Wipe,
+            Entrance::Rise => Way::Rise,
+            Entrance::Slide => Way::SlideIn,
+        };
+        Self { from, to, bands: from.changes(to, gap), way, frames }
+    }
+
+    /// From a scene to the empty page, all of it at once.
+    pub fn leaving(from: &'a Picture, to: &'a Picture, leave: Leave, frames: u32) -> Self {
+        let way = match leave {
+            Leave::Fade => Way::Blend,
+            Leave::Wipe => Way::Wipe,
+            Leave::Slide => Way::SlideOut,
+        };
+        Self { from, to, bands: from.changes(to, to.height), way, frames }
     }
 
     /// Whether both pictures are the same.
@@ -48,7 +78,9 @@ impl<'a> Transition<'a> {
         let time = f64::from(number) / f64::from(self.frames.max(1));
         for (index, band) in self.bands.iter().enumerate() {
             let begun = (time * (1.0 + late) - each * index as f64).clamp(0.0, 1.0);
-            self.draw_band(canvas, *band, if number >= self.frames { 1.0 } else { eased(begun) });
+            // What goes away gains speed.
+            let share = if self.way == Way::SlideOut { begun * begun } else { eased(begun) };
+            self.draw_band(canvas, *band, if number >= self.frames { 1.0 } else { share });
         }
     }
 
@@ -56,52 +88,69 @@ impl<'a> Transition<'a> {
         if share >= 1.0 {
             return canvas.copy(self.to, self.reach(band));
         }
-        match self.entrance {
-            Entrance::Fade | Entrance::Morph => blend(canvas, (self.from, self.to), band, |_| share),
-            Entrance::Wipe => {
+        let (arriving, leaving) = ((self.from, self.to), (self.to, self.from));
+        let (ahead, below) = self.distances();
+        match self.way {
+            Way::Blend => blend(canvas, arriving, band, |_| share),
+            Way::Wipe => {
                 let width = (band.right - band.left) as f64;
                 let edge = (1.0 + SOFT_EDGE) * share * width;
-                blend(canvas, (self.from, self.to), band, |x| {
-                    (edge - (x - band.left) as f64) / (SOFT_EDGE * width)
-                });
+                blend(canvas, arriving, band, |x| (edge - (x - band.left) as f64) / (SOFT_EDGE * width));
             }
-            Entrance::Rise => self.rise(canvas, band, share),
+            Way::Rise => self.shift(canvas, arriving, band, (0.0, below * (1.0 - share)), share),
+            Way::SlideIn => self.shift(canvas, arriving, band, (ahead * (1.0 - share), 0.0), share),
+            Way::SlideOut => self.shift(canvas, leaving, band, (-ahead * share, 0.0), 1.0 - share),
         }
+    }
+
+    /// How far something comes from or goes to, in pixels: to the side, and down.
+    fn distances(&self) -> (f64, f64) {
+        (self.to.width as f64 * SLIDE, self.to.height as f64 * RISE)
     }
 
     /// What a band may touch on its way.
     fn reach(&self, band: Rect) -> Rect {
-        match self.entrance {
-            Entrance::Rise => {
-                Rect { bottom: (band.bottom + self.height_of_rise()).min(self.to.height), ..band }
-            }
-            Entrance::Fade | Entrance::Wipe | Entrance::Morph => band,
+        let (ahead, below) = self.distances();
+        let even = |pixels: f64| (pixels as usize).next_multiple_of(2);
+        match self.way {
+            Way::Blend | Way::Wipe => band,
+            Way::Rise => Rect { bottom: (band.bottom + even(below)).min(self.to.height), ..band },
+            Way::SlideIn => Rect { right: (band.right + even(ahead)).min(self.to.width), ..band },
+            Way::SlideOut => Rect { left: band.left.saturating_sub(even(ahead)), ..band },
         }
     }
 
-    fn height_of_rise(&self) -> usize {
-        ((self.to.height as f64 * RISE) as usize) & !1
-    }
-
-    /// What is new comes from a little below, and fades in on its way.
-    fn rise(&self, canvas: &mut Picture, band: Rect, share: f64) {
-        let below = ((self.height_of_rise() as f64 * (1.0 - share)) as usize) & !1;
-        let weight = (share * f64::from(WHOLE)) as u16;
+    /// Draws the second picture's content, which is what differs from the first, away from its place, with a weight.
+    fn shift(
+        &self,
+        canvas: &mut Picture,
+        (under, over): (&Picture, &Picture),
+        band: Rect,
+        (right, down): (f64, f64),
+        weight: f64,
+    ) {
+        let (right, down) = (right as isize & !1, down as isize & !1);
+        let weight = (weight * f64::from(WHOLE)) as u16;
         let reach = self.reach(band);
-        canvas.copy(self.from, reach);
-        let sources = self.from.planes().into_iter().zip(self.to.planes());
-        for ((out, width, scale), ((from, ..), (to, ..))) in canvas.planes_mut().into_iter().zip(sources) {
-            let columns = band.left / scale..band.right / scale;
+        canvas.copy(under, reach);
+        let sources = under.planes().into_iter().zip(over.planes());
+        for ((out, width, scale), ((under, ..), (over, ..))) in canvas.planes_mut().into_iter().zip(sources) {
+            let (right, down) = (right / scale as isize, down / scale as isize);
+            // The columns that are still on the picture, where they are and where they go.
+            let columns = (band.left / scale).max((-right).max(0) as usize)
+                ..(band.right / scale).min((reach.right / scale).saturating_add_signed(-right));
+            let goes = columns.start.saturating_add_signed(right);
             for y in band.top / scale..band.bottom / scale {
-                let target = y + below / scale;
-                if target >= reach.bottom / scale {
+                let target = y.saturating_add_signed(down);
+                if target >= reach.bottom / scale || columns.is_empty() {
                     break;
                 }
-                let row = |y: usize| y * width + columns.start..y * width + columns.end;
-                let source = from[row(y)].iter().zip(&to[row(y)]);
-                for (out, (from, to)) in out[row(target)].iter_mut().zip(source) {
-                    if from != to {
-                        *out = mix(*out, *to, weight);
+                let row = y * width + columns.start..y * width + columns.end;
+                let source = under[row.clone()].iter().zip(&over[row]);
+                let to = &mut out[target * width + goes..][..columns.len()];
+                for (out, (under, over)) in to.iter_mut().zip(source) {
+                    if under != over {
+                        *out = mix(*out, *over, weight);
                     }
                 }
             }
@@ -149,7 +198,7 @@ fn mix(from: u8, to: u8, share: u16) -> u8 {
 mod tests {
     use super::*;
 
-    const ALL: [Entrance; 3] = [Entrance::Fade, Entrance::Rise, Entrance::Wipe];
+    const ALL: [Entrance; 4] = [Entrance::Fade, Entrance::Rise, Entrance::Wipe, Entrance::Slide];
 
     /// Two lines of a dark colour on a light page.
     fn pictures() -> (Picture, Picture) {
@@ -189,6 +238,24 @@ mod tests {
             (1..=7).for_each(|number| transition.draw(&mut one, number));
             transition.draw(&mut other, 7);
             assert_eq!(one, other, "{entrance:?}");
+        }
+    }
+
+    #[test]
+    fn a_scene_leaves_to_the_left_and_ends_empty() {
+        let (empty, full) = pictures();
+        for leave in [Leave::Fade, Leave::Slide, Leave::Wipe] {
+            let transition = Transition::leaving(&full, &empty, leave, 8);
+            let mut canvas = full.clone();
+            transition.draw(&mut canvas, 4);
+            let leftmost = |picture: &Picture| {
+                let row = &picture.luma[25 * 128..26 * 128];
+                row.iter().position(|luma| *luma != picture.luma[0])
+            };
+            let moved = leftmost(&canvas) < leftmost(&full);
+            assert_eq!(moved, leave == Leave::Slide, "{leave:?}");
+            (5..=8).for_each(|number| transition.draw(&mut canvas, number));
+            assert_eq!(canvas, empty, "{leave:?}");
         }
     }
 

@@ -195,14 +195,14 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::{Block, Layout, Reveal, RichText, Step};
+    use crate::scene::{Block, Reveal, RichText, Step};
 
     fn scenes(count: usize, lines: usize) -> Vec<Scene> {
         let scene = |_| Scene {
-            layout: Layout::Content,
             title: "A".into(),
             blocks: vec![Block::Paragraph { text: RichText::plain("x") }],
             steps: (0..lines).map(|_| Step::new("x", vec![Reveal { block: 0, part: None }])).collect(),
+            ..Scene::default()
         };
         (0..count).map(scene).collect()
     }

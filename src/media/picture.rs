@@ -120,6 +120,18 @@ impl Picture {
         changed.map(|(left, right)| (left & !1, right.next_multiple_of(2)))
     }
 
+    /// Takes over a pair of rows of another picture, from `row` on, for all rows of a part.
+    pub fn fill(&mut self, other: &Picture, row: usize, part: Rect) {
+        for top in (part.top..part.bottom).step_by(2) {
+            for ((to, width, scale), (from, ..)) in self.planes_mut().into_iter().zip(other.planes()) {
+                let columns = |row: usize| row * width + part.left / scale..row * width + part.right / scale;
+                for nth in 0..2 / scale {
+                    to[columns(top / scale + nth)].copy_from_slice(&from[columns(row / scale + nth)]);
+                }
+            }
+        }
+    }
+
     /// Takes over a part of another picture of the same size.
     pub fn copy(&mut self, other: &Picture, part: Rect) {
         for ((to, width, scale), (from, ..)) in self.planes_mut().into_iter().zip(other.planes()) {
@@ -138,6 +150,18 @@ pub struct Rect {
     pub top: usize,
     pub right: usize,
     pub bottom: usize,
+}
+
+impl Rect {
+    /// The least part that has both.
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            left: self.left.min(other.left),
+            top: self.top.min(other.top),
+            right: self.right.max(other.right),
+            bottom: self.bottom.max(other.bottom),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::studio::Studio;
 use super::{probe, thumbnails, timeline, typeset};
 use crate::format::OutputFormat;
 use crate::look::Look;
-use crate::scene::{Block, Layout, Reveal, RichText, Scene, SceneTimeline, Step};
+use crate::scene::{Block, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step};
 
 const SIZE: (u32, u32) = (1280, 720);
 const FPS: u32 = 30;
@@ -26,7 +26,13 @@ fn scene(title: &str, lines: &[&str]) -> Scene {
     let blocks = lines.iter().map(|line| Block::Paragraph { text: RichText::plain(*line) });
     let steps =
         lines.iter().enumerate().map(|(block, line)| Step::new(*line, vec![Reveal { block, part: None }]));
-    Scene { layout: Layout::Content, title: title.into(), blocks: blocks.collect(), steps: steps.collect() }
+    Scene {
+        layout: Layout::Content,
+        title: title.into(),
+        blocks: blocks.collect(),
+        steps: steps.collect(),
+        ..Scene::default()
+    }
 }
 
 async fn spoken(scene: &Scene) -> Vec<Pcm> {
@@ -64,7 +70,7 @@ fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
     let mut reports = vec![];
     let encoded = encode_scene::<Error>(
         |page| Ok(Picture::from_rgba(&pages[page as usize])),
-        SceneParts { motions: &motions, timeline, sound: Some(&track) },
+        SceneParts { motions: &motions, leave: Leave::Fade, timeline, sound: Some(&track) },
         settings,
         clip,
         &mut |done, total| reports.push((done, total)),
@@ -232,7 +238,12 @@ async fn cancelled_work_leaves_no_file() {
     };
     let encoded = encode_scene::<Error>(
         |_| Ok(Picture::of([255; 3], 64, 64)),
-        SceneParts { motions: &[StepMotion::default()], timeline: &timeline, sound: None },
+        SceneParts {
+            motions: &[StepMotion::default()],
+            leave: Leave::Fade,
+            timeline: &timeline,
+            sound: None,
+        },
         &EncodeSettings::new(64, 64, 30),
         &empty.path().join("scene.mp4"),
         &mut stop_midway,

@@ -64,7 +64,7 @@ pub fn render(
         let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
         let mut motions = motions.clone();
         pages.find_moves(&mut motions, settings.width);
-        let parts = SceneParts { motions: &motions, timeline, sound };
+        let parts = SceneParts { motions: &motions, leave: scene.leave, timeline, sound };
         let picture = |page: u32| -> Result<Picture, Error> {
             Ok(Picture::from_rgba(&pages.raster(page as usize, settings.width, settings.height)?))
         };

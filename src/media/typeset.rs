@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 
 use typst::diag::{FileError, FileResult};
 use typst::foundations::{Bytes, Datetime, Duration};
-use typst::layout::{Frame, FrameItem, Ratio, Transform};
 use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
@@ -17,15 +16,13 @@ use typst_layout::PagedDocument;
 use typst_render::RenderOptions;
 
 use super::axis::Axis;
-use super::encoder::StepMotion;
+use super::encoder::{Moving, StepMotion};
 use super::images::Images;
-use super::morph::{self, Term};
 use super::motion::eased;
-use super::picture::Rect;
 use super::{figure, flow, plot};
 use crate::look::{Aspect, Colour, Look, Style};
 use crate::scene::{
-    Block, ChartKind, ComparisonSide, Entrance, Layout, Number, RichText, Scene, Series, Shape, Span,
+    Block, ChartKind, ComparisonSide, Entrance, Layout, Number, Reveal, RichText, Scene, Series, Shape, Span,
     SpanStyle, Step, TimelineItem,
 };
 
@@ -57,7 +54,7 @@ const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 /// How long the words of a timeline may be for its items to stand beside each other.
 const WIDE_ITEM_CHARACTERS: usize = 60;
 
-/// How each step of a scene comes in; terms that move are found on its pages ([`Pages::find_moves`]).
+/// How each step of a scene comes in; where something moves on the way is found on its pages ([`Pages::find_moves`]).
 pub fn motions(scene: &Scene) -> Vec<StepMotion> {
     (0..scene.steps.len()).map(|step| StepMotion::of(scene, step)).collect()
 }
@@ -77,7 +74,16 @@ impl StepMotion {
             entrance => entrance,
         };
         let grows = revealed(scene, own).any(Block::grows);
-        Self { entrance, pages: if grows { 1 + GROWTH_PAGES } else { 1 }, moves: vec![] }
+        let goes_on = |reveal: &Reveal| {
+            matches!(scene.blocks.get(reveal.block), Some(Block::Code { .. }))
+                && reveal.part.is_some_and(|part| part > 0)
+        };
+        let moving = match entrance {
+            Entrance::Morph => Moving::Terms(vec![]),
+            _ if own.reveals.iter().any(goes_on) => Moving::Highlight(None),
+            _ => Moving::Nothing,
+        };
+        Self { entrance, pages: if grows { 1 + GROWTH_PAGES } else { 1 }, moving }
     }
 }
 
@@ -688,7 +694,7 @@ fn break_runs(text: &str, longest: usize) -> String {
 
 /// A scene's pages, laid out and ready to be drawn.
 pub struct Pages {
-    document: PagedDocument,
+    pub(super) document: PagedDocument,
 }
 
 impl Pages {
@@ -715,68 +721,6 @@ impl Pages {
             return Ok(RgbaPage { width: drawn_width, height: drawn_height, rgba: pixmap.take() });
         }
         Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
-    }
-}
-
-impl Pages {
-    /// For steps whose formula comes out of the one before: the terms that move, in pixels of pictures of a width.
-    pub fn find_moves(&self, motions: &mut [StepMotion], width: u32) {
-        // The last pages of the step before and of the one before that.
-        let (mut before, mut earlier) = (0, 0);
-        let mut page = 0;
-        for motion in motions {
-            if motion.entrance == Entrance::Morph {
-                let [earlier, before, after] =
-                    [earlier, before, page + 1].map(|page| self.terms(page, width));
-                let came = |of: &[Term], than: &[Term]| -> Vec<Term> {
-                    of.iter().filter(|term| !than.contains(term)).cloned().collect()
-                };
-                motion.moves = morph::moves(&came(&before, &earlier), &came(&after, &before));
-            }
-            page += motion.pages as usize;
-            (earlier, before) = (before, page);
-        }
-    }
-
-    /// All runs of glyphs of a page.
-    fn terms(&self, page: usize, width: u32) -> Vec<Term> {
-        let Some(page) = self.document.pages().get(page) else { return vec![] };
-        let size = page.frame.size();
-        let scale = f64::from(width) / size.x.to_pt();
-        let height = (size.y.to_pt() * scale) as usize & !1;
-        let mut terms = vec![];
-        collect_terms(&page.frame, Transform::scale(Ratio::new(scale), Ratio::new(scale)), &mut terms);
-        terms.retain(|term| term.place.right <= width as usize && term.place.bottom <= height);
-        terms
-    }
-}
-
-/// Room around a term, in pixels: glyphs are softened at their edges.
-const AROUND_TERM: f64 = 2.0;
-
-fn collect_terms(frame: &Frame, transform: Transform, terms: &mut Vec<Term>) {
-    for (at, item) in frame.items() {
-        let here = transform.pre_concat(Transform::translate(at.x, at.y));
-        match item {
-            FrameItem::Group(group) => collect_terms(&group.frame, here.pre_concat(group.transform), terms),
-            FrameItem::Text(run) => {
-                let bounds = run.bbox();
-                let corners = [bounds.min, bounds.max].map(|corner| corner.transform(here));
-                let (xs, ys) =
-                    (corners.map(|corner| corner.x.to_pt()), corners.map(|corner| corner.y.to_pt()));
-                let from = |values: [f64; 2]| (values[0].min(values[1]) - AROUND_TERM).max(0.0) as usize & !1;
-                let until = |values: [f64; 2]| {
-                    ((values[0].max(values[1]) + AROUND_TERM).max(0.0) as usize + 1).next_multiple_of(2)
-                };
-                let glyphs: Vec<u16> = run.glyphs.iter().map(|glyph| glyph.id).collect();
-                let size = (run.size.to_pt() * here.sx.get() * 10.0).round();
-                terms.push(Term {
-                    look: format!("{} {size} {glyphs:?}", run.font.info().family),
-                    place: Rect { left: from(xs), top: from(ys), right: until(xs), bottom: until(ys) },
-                });
-            }
-            _ => {}
-        }
     }
 }
 

@@ -3,6 +3,9 @@
 use typst::layout::{Frame, FrameItem, Point, Transform};
 
 use super::description;
+use super::encoder::Moving;
+use super::highlight::Highlight;
+use super::picture::Picture;
 use super::typeset::{self, Page, RgbaPage, compile, pages};
 use crate::look::{Aspect, Look, Theme};
 use crate::scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
@@ -11,7 +14,7 @@ fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
     let reveal = |block| Reveal { block, part: None };
     let steps = (0..blocks.len().max(1))
         .map(|block| Step::new("x.", if blocks.is_empty() { vec![] } else { vec![reveal(block)] }));
-    Scene { layout, title: title.into(), steps: steps.collect(), blocks }
+    Scene { layout, title: title.into(), steps: steps.collect(), blocks, ..Scene::default() }
 }
 
 fn source(scene: &Scene) -> String {
@@ -201,6 +204,7 @@ fn a_table_shows_its_rows_one_by_one() {
         title: "t".into(),
         blocks: vec![table],
         steps: vec![step(0), step(1)],
+        ..Scene::default()
     };
     let document = compile(&source(&scene)).unwrap();
     let text = |page: usize| {
@@ -393,8 +397,57 @@ fn a_formula_comes_out_of_the_one_before() {
     for width in [1920, 1280] {
         let mut found = typeset::motions(scene);
         pages.find_moves(&mut found, width);
-        let counts: Vec<usize> = found.iter().map(|motion| motion.moves.len()).collect();
-        assert_eq!(counts, [0, 3, 0], "x, the equals sign and 7 move, and a bullet comes in as ever");
-        assert!(found[1].moves.iter().all(|term| term.down < 0 && term.down % 2 == 0 && term.right % 2 == 0));
+        let [Moving::Nothing, Moving::Terms(moves), Moving::Nothing] =
+            [0, 1, 2].map(|step| &found[step].moving)
+        else {
+            panic!("{found:?}: only the second formula comes out of another");
+        };
+        assert_eq!(moves.len(), 3, "x, the equals sign and 7");
+        assert!(moves.iter().all(|term| term.down < 0 && term.down % 2 == 0 && term.right % 2 == 0));
     }
+}
+
+#[test]
+fn the_highlight_goes_from_lines_to_lines() {
+    let json = r#"{ "version": 1, "title": "T", "scenes": [{ "title": "Code", "blocks": [
+        { "kind": "code", "language": "python", "text": "a = 1\nb = 2\n\nc = 3\nd = 4\ne = 5", "groups": [3, 2, 1] }
+      ], "steps": [
+        { "narration": "One.", "reveals": [{ "block": 0, "part": 0 }] },
+        { "narration": "Two.", "reveals": [{ "block": 0, "part": 1 }] },
+        { "narration": "Three.", "reveals": [{ "block": 0, "part": 2 }] }
+      ] }] }"#;
+    let description = super::description::read(json).unwrap();
+    let scene = &description.scenes[0];
+    let pages = typeset::Pages::of(&source(scene), &super::images::Images::default()).unwrap();
+    let mut found = typeset::motions(scene);
+    pages.find_moves(&mut found, 1920);
+    let passages = found.iter().map(|motion| match motion.moving {
+        Moving::Highlight(passage) => passage,
+        _ => None,
+    });
+    let [None, Some(first), Some(second)] = passages.collect::<Vec<_>>()[..] else { panic!("{found:?}") };
+    let end = |place: super::picture::Rect| (place.left, place.right, place.bottom);
+    assert_eq!(end(first.to), end(second.from), "it goes on where it was");
+    let lines = |place: super::picture::Rect| place.bottom - place.top;
+    assert!(
+        lines(second.to) < lines(first.to) && lines(first.to) < lines(first.from),
+        "{first:?} {second:?}"
+    );
+
+    let picture = |page| Picture::from_rgba(&pages.raster(page, 1920, 1080).unwrap());
+    let (before, after) = (picture(1), picture(2));
+    let highlight = Highlight::new(&before, &after, first, 20);
+    let mut canvas = before.clone();
+    highlight.draw(&mut canvas, 10);
+    let row = |picture: &Picture, y: usize| picture.luma[y * 1920 + 1700];
+    let (lit, plain) = (row(&before, first.from.top + 8), row(&after, first.from.top + 8));
+    assert_ne!(lit, plain);
+    assert_eq!(row(&canvas, first.from.top + 8), plain, "left behind");
+    assert_eq!(row(&canvas, first.from.bottom - 8), lit, "still there");
+    assert_eq!(row(&canvas, first.to.bottom - 8), plain, "not there yet");
+    let mut other = before.clone();
+    (1..=10).for_each(|number| highlight.draw(&mut other, number));
+    assert_eq!(canvas, other, "a frame depends on its number alone");
+    highlight.draw(&mut canvas, 20);
+    assert!(canvas == after);
 }

@@ -9,7 +9,7 @@ use crate::events::job::{
     VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
-use crate::scene::{Layout, RichText, Scene, SceneTimeline, Step};
+use crate::scene::{RichText, Scene, SceneTimeline, Step};
 
 struct Given(Vec<JobEvent>);
 
@@ -75,10 +75,10 @@ fn requested() -> JobRequested {
 
 fn scene(title: &str) -> Scene {
     Scene {
-        layout: Layout::Content,
         title: title.into(),
         blocks: vec![crate::scene::Block::Paragraph { text: RichText::plain("x") }],
         steps: vec![Step::new("x.", vec![])],
+        ..Scene::default()
     }
 }
 

@@ -120,7 +120,7 @@ fn card(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
 
 /// A card that speaks only what stands below its title.
 fn silent_title(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
-    let mut scene = Scene { layout, title: title.to_owned(), blocks: Vec::new(), steps: Vec::new() };
+    let mut scene = Scene { layout, title: title.to_owned(), ..Scene::default() };
     for text in below {
         let reveal = Reveal { block: scene.blocks.len(), part: None };
         match (speak(&text), scene.steps.last_mut()) {

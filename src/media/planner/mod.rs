@@ -35,7 +35,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use crate::media::scene::{Layout, Reveal, RichText, SCENE_COUNT, Scene};
+use crate::media::scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene};
 
 use budget::Chapter;
 use document::{Document, Element, MAX_HEADING_COLUMNS};
@@ -104,10 +104,14 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     };
     let (chapters, omitted_sentences) = budget::fit(chapters, room);
     let mut scenes = vec![opening];
-    for chapter in &chapters {
+    for (number, chapter) in chapters.iter().enumerate() {
         let pages = pages::paginate(&chapter.units);
         let page = |page| staging::stage(content(&chapter.heading, &chapter.units[page]));
+        let first = scenes.len();
         scenes.extend(pages.into_iter().map(page));
+        if number > 0 {
+            slide(&mut scenes, first);
+        }
     }
     scenes.push(closing);
     debug_assert_eq!(validate(&scenes), vec![]);
@@ -165,8 +169,7 @@ fn opening(document: &Document, title: &str, subtitle: Option<String>, chapters:
 
 /// The scene of one page: its units' blocks from top to bottom, and its listing below them.
 fn content(heading: &str, units: &[Unit]) -> Scene {
-    let mut scene =
-        Scene { layout: Layout::Content, title: heading.to_owned(), blocks: Vec::new(), steps: Vec::new() };
+    let mut scene = Scene { title: heading.to_owned(), ..Scene::default() };
     for unit in units {
         let offset = scene.blocks.len();
         scene.blocks.extend(unit.blocks.iter().cloned());
@@ -182,6 +185,15 @@ fn content(heading: &str, units: &[Unit]) -> Scene {
         scene.steps[0].reveals.push(reveal);
     }
     scene
+}
+
+/// A new chapter pushes the one before away.
+fn slide(scenes: &mut [Scene], first: usize) {
+    let (before, after) = scenes.split_at_mut(first);
+    let steps = after.first_mut().and_then(|scene| scene.steps.first_mut());
+    let (Some(before), Some(step)) = (before.last_mut(), steps) else { return };
+    before.leave = Leave::Slide;
+    step.enter = Some(Entrance::Slide);
 }
 
 /// A section's running text, for deriving headings.

@@ -41,6 +41,7 @@ mod tests {
             title: "Title".into(),
             blocks: vec![Block::Paragraph { text: RichText::plain("Text.") }],
             steps: vec![Step::new("Text.", vec![Reveal { block: 0, part: None }])],
+            ..Scene::default()
         };
         vec![scene(Layout::Title), scene(Layout::Content), scene(Layout::Closing)]
     }
