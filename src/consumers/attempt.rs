@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::error::StageError;
+use super::error::{DISK_FULL, StageError};
 use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
 use super::task::{Progress, StageHandler, Task};
@@ -18,6 +18,7 @@ use crate::events::Error as LogError;
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
+use crate::storage::Cache;
 use crate::telemetry::chain;
 
 /// How often the log is asked whether the attempt is still wanted, which also renews the lease. What is
@@ -131,14 +132,14 @@ impl Attempt {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
-        let user_id = loaded.job.user_id.clone();
+        let cache = self.worker.workspaces.cache_of(&loaded.job.user_id);
         let task = Task {
             job_id: self.job_id(),
             job: loaded.job,
             scene: item.scene,
             token: work.receipt.token,
             workspace: self.worker.workspaces.of(self.job_id()),
-            cache: self.worker.workspaces.cache_of(&user_id),
+            cache: cache.clone(),
             progress,
             cancel: cancel.clone(),
         };
@@ -177,7 +178,12 @@ impl Attempt {
                     .suggest("use a shorter script or a lower quality");
                 Ending::Returned(Err(error))
             }
-            Ok(outcome) => Ending::Returned(outcome),
+            Ok(outcome) => {
+                if outcome.as_ref().is_err_and(|error| error.code == DISK_FULL) {
+                    make_room(cache).await;
+                }
+                Ending::Returned(outcome)
+            }
             Err(panic) => {
                 let error = StageError::terminal("INTERNAL_ERROR", "the stage stopped unexpectedly");
                 Ending::Returned(Err(error.because(panic)))
@@ -275,5 +281,16 @@ impl Attempt {
         if let Err(error) = self.worker.queue.hand_back(&self.work).await {
             tracing::error!(error = %chain(&error), "cannot hand work back");
         }
+    }
+}
+
+/// What is only kept to save time gives way to what is wanted now.
+async fn make_room(cache: Cache) {
+    match tokio::task::spawn_blocking(move || cache.remove()).await {
+        Ok(Ok(())) => {
+            tracing::warn!("the disk is full: what was kept of the user's earlier videos is removed")
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "the disk is full, and what was kept cannot be removed"),
+        Err(error) => tracing::warn!(%error, "removing what was kept was stopped"),
     }
 }

@@ -4,6 +4,9 @@ use std::error::Error;
 
 use crate::events::job::Failure;
 
+/// The code of the one failure that results made before give way to.
+pub const DISK_FULL: &str = "DISK_FULL";
+
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
@@ -30,7 +33,7 @@ impl StageError {
     }
 
     pub fn disk_full(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::retryable("DISK_FULL", "the disk that holds MEDIA_ROOT is full")
+        Self::retryable(DISK_FULL, "the disk that holds MEDIA_ROOT is full")
             .suggest("free some space or give MEDIA_ROOT a larger disk, then generate the video again")
             .because(source)
     }

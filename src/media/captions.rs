@@ -23,6 +23,12 @@ pub struct Caption {
     pub text: String,
 }
 
+impl Caption {
+    fn length_ms(&self) -> u64 {
+        self.end_ms - self.start_ms
+    }
+}
+
 /// A part of the video under a title of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chapter {
@@ -62,7 +68,55 @@ pub fn captions<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeli
         }
         frames += u64::from(timeline.frames);
     }
+    long_enough(captions)
+}
+
+/// The captions without any that stands for less than [`SHORTEST_MS`], as far as their neighbours allow: it takes from
+/// the pauses around it, then from neighbours that can spare some, and else becomes one with a neighbour.
+fn long_enough(mut captions: Vec<Caption>) -> Vec<Caption> {
+    let mut at = 0;
+    while at < captions.len() {
+        lengthen(&mut captions, at);
+        let is_short = captions[at].length_ms() < SHORTEST_MS;
+        let joins = |first: usize| -> Option<Caption> {
+            let (one, next) = (captions.get(first)?, captions.get(first + 1)?);
+            let text = format!("{} {}", one.text, next.text).replace('\n', " ");
+            let fits = fits_lines(&text) && next.end_ms - one.start_ms <= LONGEST_MS;
+            fits.then(|| Caption { start_ms: one.start_ms, end_ms: next.end_ms, text: in_lines(&text) })
+        };
+        let first = [at.checked_sub(1), Some(at)]
+            .into_iter()
+            .flatten()
+            .find(|first| is_short && joins(*first).is_some());
+        match first.and_then(|first| Some((first, joins(first)?))) {
+            Some((first, joined)) => {
+                captions.splice(first..first + 2, [joined]);
+                at = first;
+            }
+            None => at += 1,
+        }
+    }
     captions
+}
+
+fn lengthen(captions: &mut [Caption], at: usize) {
+    let missing = |captions: &[Caption]| SHORTEST_MS.saturating_sub(captions[at].length_ms());
+    let spare = |caption: &Caption| caption.length_ms().saturating_sub(SHORTEST_MS);
+    if let Some(next) = captions.get(at + 1) {
+        let pause = next.start_ms - captions[at].end_ms;
+        captions[at].end_ms += missing(captions).min(pause);
+    }
+    if let Some(before) = at.checked_sub(1) {
+        let pause = captions[at].start_ms - captions[before].end_ms;
+        let taken = missing(captions).min(pause + spare(&captions[before]));
+        captions[at].start_ms -= taken;
+        captions[before].end_ms -= taken.saturating_sub(pause);
+    }
+    if at + 1 < captions.len() {
+        let taken = missing(captions).min(spare(&captions[at + 1]));
+        captions[at + 1].start_ms += taken;
+        captions[at].end_ms += taken;
+    }
 }
 
 fn in_ms(frames: u64, fps: u32) -> u64 {
@@ -225,7 +279,7 @@ mod tests {
         let captions = of(&scenes);
         for caption in &captions {
             let length = caption.end_ms - caption.start_ms;
-            assert!((650..=LONGEST_MS).contains(&length), "{caption:?}");
+            assert!((SHORTEST_MS..=LONGEST_MS).contains(&length), "{caption:?}");
             assert!(caption.text.lines().count() <= LINES, "{caption:?}");
             assert!(caption.text.lines().all(|line| line.chars().count() <= LINE_CHARACTERS), "{caption:?}");
         }
@@ -237,6 +291,16 @@ mod tests {
             scenes.iter().flat_map(|(scene, _)| &scene.steps).map(|step| squeezed(&step.narration)).collect();
         assert_eq!(captions.iter().map(|caption| squeezed(&caption.text)).collect::<String>(), said);
         assert_eq!(captions[0].start_ms, 400, "with the voice, not with the scene");
+    }
+
+    #[test]
+    fn short_lines_stand_long_enough_or_share_a_caption() {
+        let quick = [("Yes.", 300), ("No.", 250), ("Go on and tell me more.", 1900), ("Why?", 300)];
+        let captions = of(&[scene("One", &quick), scene("Two", &[("So.", 200)])]);
+        assert!(captions.iter().all(|caption| caption.length_ms() >= SHORTEST_MS), "{captions:?}");
+        assert!(captions.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms), "{captions:?}");
+        let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
+        assert_eq!(texts, ["Yes. No.", "Go on and tell me more.", "Why? So."]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod probe;
 pub mod scene_video;
 mod sound;
 pub mod speech_api;
+mod spoken;
 pub mod studio;
 pub mod thumbnails;
 pub mod timeline;

@@ -53,6 +53,8 @@ impl<'a> Transition<'a> {
             Entrance::Rise => Way::Rise,
             Entrance::Slide => Way::SlideIn,
         };
+        // A page that is pushed in comes as one.
+        let gap = if way == Way::SlideIn { to.height } else { gap };
         Self { from, to, bands: from.changes(to, gap), way, frames }
     }
 

@@ -287,6 +287,14 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     combined(&scenes, &out);
     assert_eq!(findings(&scenes, &out), Vec::<String>::new());
 
+    // A picture between two key frames begins with something else than it should.
+    let mut damaged = std::fs::read(&out).unwrap();
+    let at = largest_between_key_frames(&out);
+    damaged[at..at + 8].fill(0xff);
+    std::fs::write(&out, &damaged).unwrap();
+    let told = findings(&scenes, &out).join("; ");
+    assert!(told.contains("damaged"), "{told}");
+
     // Silent, blank, and shorter than planned.
     let [first, _] = scenes;
     let silent = Rendered { narration: Pcm { samples: vec![0; first.narration.samples.len()] }, ..first };
@@ -297,6 +305,19 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
 
     std::fs::write(&out, &std::fs::read(&out).unwrap()[..2000]).unwrap();
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
+}
+
+/// Where the slice of the largest picture that is no key frame begins in the file, behind its length and kind.
+fn largest_between_key_frames(video: &Path) -> usize {
+    let facts = ffprobe(video, "packet=pos,size,flags,codec_type");
+    let number =
+        |packet: &serde_json::Value, name: &str| packet[name].as_str().unwrap().parse::<usize>().unwrap();
+    let packets = facts["packets"].as_array().unwrap().iter();
+    let between = packets.filter(|packet| {
+        packet["codec_type"] == "video" && !packet["flags"].as_str().unwrap().starts_with('K')
+    });
+    let largest = between.max_by_key(|packet| number(packet, "size")).unwrap();
+    number(largest, "pos") + 5
 }
 
 /// Two scenes of which one has a chart that grows.

@@ -164,6 +164,36 @@ impl Drop for SmallDisk {
     }
 }
 
+// 000-5.1
+#[tokio::test]
+async fn what_was_kept_of_earlier_videos_gives_way_when_the_disk_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: mounting a small file system takes root");
+        return;
+    }
+    let disk = SmallDisk::mount(40);
+    let root = disk.0.path().to_owned();
+    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root.clone()).await;
+    let body = |script: &str| json!({"topic": "Full", "script": script});
+    system.completed(&body("One sentence. Another sentence.")).await;
+    // All but half a megabyte is full, for the most part of what is kept for this user.
+    let kept = files_under(&root).into_iter().find(|file| file.starts_with("cache")).unwrap();
+    let padding = root.join(kept).with_file_name("padding");
+    std::fs::write(&padding, vec![0_u8; 20 << 20]).unwrap();
+    let free = || {
+        let disk = rustix::fs::statvfs(&root).unwrap();
+        disk.f_bavail * disk.f_frsize
+    };
+    std::fs::write(root.join("filler"), vec![0_u8; free() as usize - (512 << 10)]).unwrap();
+    let job_id = system.completed(&body("Something else is said. It is new, and needs room.")).await;
+    let events = system.events(&job_id).await;
+    let codes: Vec<&str> =
+        events.iter().filter_map(|event| event["data"]["error"]["code"].as_str()).collect();
+    assert!(codes.contains(&"DISK_FULL"), "{codes:?}");
+    assert!(!padding.exists());
+    system.running.stop().await;
+}
+
 // 000-5.1, 004 FR-008 and FR-010
 #[tokio::test]
 async fn a_full_disk_fails_the_job_and_leaves_nothing() {
