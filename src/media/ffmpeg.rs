@@ -10,6 +10,7 @@ use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{Dictionary, Packet, Rational};
 
+use super::memory;
 use crate::format::OutputFormat;
 
 /// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
@@ -19,6 +20,7 @@ pub fn start() {
         // `init` only registers network protocols and devices, and fails in no known case.
         let _registered = ffmpeg::init();
         ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        memory::return_what_is_freed();
     });
 }
 

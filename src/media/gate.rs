@@ -1,5 +1,6 @@
 //! The last look at a finished video: everything is read as a player would, and compared with the plan.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use ffmpeg_next as ffmpeg;
@@ -180,6 +181,9 @@ impl Stream {
 /// Who decodes the pictures, and does not make up for what is damaged.
 struct Eye {
     decoder: ffmpeg::decoder::Video,
+    packets: u64,
+    /// The numbers of the key frames that are not out yet. A decoder may call a repeat of one a key frame, too.
+    keys: VecDeque<u64>,
     pictures: u64,
     damaged: u64,
     looks: Looks,
@@ -193,10 +197,21 @@ impl Eye {
         let strict = ffmpeg::Dictionary::from_iter([("err_detect", "explode+crccheck+bitstream+buffer")]);
         let codec = ffmpeg::decoder::find(context.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
         let decoder = context.decoder().open_as_with(codec, strict)?.video()?;
-        Ok(Self { decoder, pictures: 0, damaged: 0, looks: Looks::default() })
+        Ok(Self {
+            decoder,
+            packets: 0,
+            keys: VecDeque::new(),
+            pictures: 0,
+            damaged: 0,
+            looks: Looks::default(),
+        })
     }
 
     fn see(&mut self, packet: &Packet) {
+        if packet.is_key() {
+            self.keys.push_back(self.packets);
+        }
+        self.packets += 1;
         self.damaged += u64::from(self.decoder.send_packet(packet).is_err());
         self.take();
     }
@@ -212,10 +227,10 @@ impl Eye {
         loop {
             match self.decoder.receive_frame(&mut decoded) {
                 Ok(()) => {
-                    self.pictures += 1;
-                    if decoded.is_key() {
+                    if self.keys.pop_front_if(|key| *key == self.pictures).is_some() {
                         self.looks.note(&decoded);
                     }
+                    self.pictures += 1;
                 }
                 Err(ffmpeg::Error::Eof) => return,
                 Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => return,

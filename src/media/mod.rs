@@ -20,6 +20,7 @@ mod highlight;
 pub mod hls;
 pub mod images;
 pub mod loudness;
+mod memory;
 pub mod morph;
 pub mod motion;
 mod moving;

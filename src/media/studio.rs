@@ -12,7 +12,7 @@ use super::description::Description;
 use super::encoder::EncodeSettings;
 use super::images::Images;
 use super::music::Music;
-use super::narration::{self, Voice};
+use super::narration::{self, Pcm, Voice};
 use super::narrator::{self, NarratedScene, Narration};
 use super::scene_video::{self, Material, Wanted};
 use super::{timeline, typeset};
@@ -98,7 +98,9 @@ impl Studio {
         cancel: &CancellationToken,
     ) -> Result<Vec<NarratedScene>, Error> {
         let speak = |voice: Voice, _, line: String| async move {
-            narration::speak(&voice, &line, cancel).await.map_err(Error::Voice)
+            // To meet a duration, every line is needed more than once.
+            let kept = self.duration_ms.map(|_| folder.join(name_of(&voice, &line)));
+            spoken(&voice, &line, kept.as_deref(), cancel).await
         };
         let narration = Narration {
             scenes,
@@ -175,4 +177,25 @@ impl Studio {
         scene_video::render(material, &[wanted], &mut |_, _| on_frame(), cancel)?;
         Ok(())
     }
+}
+
+fn name_of(voice: &Voice, line: &str) -> String {
+    format!("{}.line", blake3::hash(format!("{voice}\n{line}").as_bytes()))
+}
+
+/// The line as it was spoken before, or else now.
+async fn spoken(
+    voice: &Voice,
+    line: &str,
+    kept: Option<&Path>,
+    cancel: &CancellationToken,
+) -> Result<Pcm, Error> {
+    if let Some(before) = kept.and_then(|file| timeline::read_wav(file).ok()) {
+        return Ok(before);
+    }
+    let sound = narration::speak(voice, line, cancel).await.map_err(Error::Voice)?;
+    if let Some(file) = kept {
+        timeline::write_wav(file, &sound).map_err(narrator::Error::from)?;
+    }
+    Ok(sound)
 }
