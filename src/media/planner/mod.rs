@@ -12,6 +12,7 @@
 mod budget;
 mod capacity;
 mod cards;
+mod clauses;
 mod condense;
 mod document;
 mod formulas;
