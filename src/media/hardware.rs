@@ -18,16 +18,19 @@ pub enum Hardware {
     Nvenc,
     /// Intel Quick Sync Video.
     Qsv,
+    /// Intel and AMD, through Linux's own interface.
+    Vaapi,
 }
 
 impl Hardware {
-    pub const ALL: [Hardware; 2] = [Hardware::Nvenc, Hardware::Qsv];
+    pub const ALL: [Hardware; 3] = [Hardware::Nvenc, Hardware::Qsv, Hardware::Vaapi];
 
     /// What FFmpeg calls it.
     pub fn encoder(self) -> &'static str {
         match self {
             Hardware::Nvenc => "h264_nvenc",
             Hardware::Qsv => "h264_qsv",
+            Hardware::Vaapi => "h264_vaapi",
         }
     }
 }

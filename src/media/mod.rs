@@ -41,6 +41,7 @@ mod sound;
 pub mod speech_api;
 mod spoken;
 pub mod studio;
+mod surfaces;
 pub mod thumbnails;
 pub mod timeline;
 pub mod typeset;

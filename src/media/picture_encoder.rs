@@ -13,6 +13,7 @@ use super::ffmpeg::extradata;
 use super::h264::Sequence;
 use super::hardware::Hardware;
 use super::picture::Picture;
+use super::surfaces::Surfaces;
 use crate::format::VideoCodec;
 
 /// `frame_marker` 2, profile 0, `show_existing_frame`, of slot 0: where libvpx keeps the frame before.
@@ -45,8 +46,9 @@ pub struct PictureEncoder {
     /// Pictures from one key frame to the next.
     key_frame_every: u32,
     since_key_frame: u32,
-    /// The picture before, as the encoder takes it.
+    /// The picture before, as the encoder takes it, or as its surfaces do.
     frame: frame::Video,
+    surfaces: Option<Surfaces>,
     /// The picture before as a key frame, when it has been needed.
     key_frame: Option<Vec<u8>>,
     sent: i64,
@@ -54,7 +56,14 @@ pub struct PictureEncoder {
 
 impl PictureEncoder {
     pub fn open(settings: &EncodeSettings) -> Result<Self, Error> {
-        let encoder = open(settings).map_err(at("open the video encoder"))?;
+        let surfaces = match settings.hardware {
+            Some(Hardware::Vaapi) if settings.codec == VideoCodec::H264 => Some(
+                Surfaces::open(settings.width, settings.height)
+                    .map_err(at("open the graphics processor's memory"))?,
+            ),
+            _ => None,
+        };
+        let encoder = open(settings, surfaces.as_ref()).map_err(at("open the video encoder"))?;
         let (syntax, headers) = match settings.codec {
             VideoCodec::H264 => {
                 // SAFETY: the encoder owns its headers and outlives the copy.
@@ -76,6 +85,7 @@ impl PictureEncoder {
             key_frame_every,
             since_key_frame: key_frame_every,
             frame: frame::Video::new(pixels(settings), settings.width, settings.height),
+            surfaces,
             key_frame: None,
             sent: 0,
         })
@@ -137,14 +147,17 @@ impl PictureEncoder {
         self.frame.set_kind(kind);
         self.frame.set_pts(Some(self.sent));
         self.sent += 1;
-        self.encoder.send_frame(&self.frame).map_err(at("encode a picture"))?;
+        let surface = self.surfaces.as_ref().map(|surfaces| surfaces.upload(&self.frame));
+        let surface = surface.transpose().map_err(at("give a picture to the graphics processor"))?;
+        let picture = surface.as_ref().unwrap_or(&self.frame);
+        self.encoder.send_frame(picture).map_err(at("encode a picture"))?;
         let mut packet = Packet::empty();
         self.encoder.receive_packet(&mut packet).map_err(at("encode a picture"))?;
         Ok(packet.data().unwrap_or_default().to_vec())
     }
 }
 
-fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
+fn open(settings: &EncodeSettings, surfaces: Option<&Surfaces>) -> Result<encoder::Video, ffmpeg::Error> {
     let (name, options) = match (settings.codec, settings.hardware) {
         (VideoCodec::H264, None) => ("libx264", x264_options(settings)),
         (VideoCodec::H264, Some(hardware)) => (hardware.encoder(), hardware_options(hardware, settings)),
@@ -159,6 +172,11 @@ fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
     video.set_width(settings.width);
     video.set_height(settings.height);
     video.set_format(pixels(settings));
+    if let Some(surfaces) = surfaces {
+        video.set_format(Pixel::VAAPI);
+        // SAFETY: the context is this function's own, and not open yet.
+        surfaces.attach(unsafe { video.as_mut_ptr() })?;
+    }
     video.set_time_base(Rational(1, settings.fps as i32));
     video.set_frame_rate(Some(Rational(settings.fps as i32, 1)));
     video.set_aspect_ratio(Rational(1, 1));
@@ -175,7 +193,7 @@ fn open(settings: &EncodeSettings) -> Result<encoder::Video, ffmpeg::Error> {
 /// How the encoder takes pictures.
 fn pixels(settings: &EncodeSettings) -> Pixel {
     match (settings.codec, settings.hardware) {
-        (VideoCodec::H264, Some(Hardware::Qsv)) => Pixel::NV12,
+        (VideoCodec::H264, Some(Hardware::Qsv | Hardware::Vaapi)) => Pixel::NV12,
         _ => Pixel::YUV420P,
     }
 }
@@ -197,6 +215,12 @@ fn hardware_options(hardware: Hardware, settings: &EncodeSettings) -> Dictionary
             options.set("global_quality", &settings.crf.to_string());
             options.set("async_depth", "1");
             options.set("forced_idr", "1");
+        }
+        Hardware::Vaapi => {
+            options.set("rc_mode", "CQP");
+            options.set("qp", &settings.crf.to_string());
+            options.set("async_depth", "1");
+            options.set("coder", "cabac");
         }
     }
     options
