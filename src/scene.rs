@@ -361,9 +361,9 @@ pub enum Leave {
     /// Into the background.
     #[default]
     Fade,
-    /// A little to the left, fading out: as if the next scene, coming by `slide`, pushed it away.
+    /// A little to the left, fading out.
     Slide,
-    /// From left to right.
+    /// From right to left, as if the next scene, coming by `slide`, pushed it away.
     Wipe,
 }
 

@@ -34,7 +34,10 @@ pub struct Transition<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Blend,
-    Wipe,
+    /// From left to right.
+    WipeIn,
+    /// From right to left.
+    WipeOut,
     /// The new picture's content comes from a little below.
     Rise,
     /// The new picture's content comes from the right.
@@ -49,7 +52,7 @@ impl<'a> Transition<'a> {
         let gap = (to.height as f64 * BAND_GAP) as usize;
         let way = match entrance {
             Entrance::Fade | Entrance::Morph => Way::Blend,
-            Entrance::Wipe => Way::Wipe,
+            Entrance::Wipe => Way::WipeIn,
             Entrance::Rise => Way::Rise,
             Entrance::Slide => Way::SlideIn,
         };
@@ -62,7 +65,7 @@ impl<'a> Transition<'a> {
     pub fn leaving(from: &'a Picture, to: &'a Picture, leave: Leave, frames: u32) -> Self {
         let way = match leave {
             Leave::Fade => Way::Blend,
-            Leave::Wipe => Way::Wipe,
+            Leave::Wipe => Way::WipeOut,
             Leave::Slide => Way::SlideOut,
         };
         Self { from, to, bands: from.changes(to, to.height), way, frames }
@@ -94,11 +97,8 @@ impl<'a> Transition<'a> {
         let (ahead, below) = self.distances();
         match self.way {
             Way::Blend => blend(canvas, arriving, band, |_| share),
-            Way::Wipe => {
-                let width = (band.right - band.left) as f64;
-                let edge = (1.0 + SOFT_EDGE) * share * width;
-                blend(canvas, arriving, band, |x| (edge - (x - band.left) as f64) / (SOFT_EDGE * width));
-            }
+            Way::WipeIn => blend(canvas, arriving, band, |x| wiped(x - band.left, band, share)),
+            Way::WipeOut => blend(canvas, arriving, band, |x| wiped(band.right - 1 - x, band, share)),
             Way::Rise => self.shift(canvas, arriving, band, (0.0, below * (1.0 - share)), share),
             Way::SlideIn => self.shift(canvas, arriving, band, (ahead * (1.0 - share), 0.0), share),
             Way::SlideOut => self.shift(canvas, leaving, band, (-ahead * share, 0.0), 1.0 - share),
@@ -115,7 +115,7 @@ impl<'a> Transition<'a> {
         let (ahead, below) = self.distances();
         let even = |pixels: f64| (pixels as usize).next_multiple_of(2);
         match self.way {
-            Way::Blend | Way::Wipe => band,
+            Way::Blend | Way::WipeIn | Way::WipeOut => band,
             Way::Rise => Rect { bottom: (band.bottom + even(below)).min(self.to.height), ..band },
             Way::SlideIn => Rect { right: (band.right + even(ahead)).min(self.to.width), ..band },
             Way::SlideOut => Rect { left: band.left.saturating_sub(even(ahead)), ..band },
@@ -158,6 +158,12 @@ impl<'a> Transition<'a> {
             }
         }
     }
+}
+
+/// How much of a column is wiped, when a share of the band is: by its distance from where the wipe begins.
+fn wiped(distance: usize, band: Rect, share: f64) -> f64 {
+    let width = (band.right - band.left) as f64;
+    ((1.0 + SOFT_EDGE) * share * width - distance as f64) / (SOFT_EDGE * width)
 }
 
 /// Mixes both pictures, with the share of the second by column, from 0 to 1.

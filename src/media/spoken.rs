@@ -2,9 +2,10 @@
 
 use super::narration::Error;
 
-/// How long a character takes to say, in ms: no voice is faster, and none slower than this and [`SLOWEST_START_MS`].
-const FASTEST_CHARACTER_MS: u64 = 8;
-const SLOWEST_CHARACTER_MS: u64 = 1000;
+/// How long a character takes to say, in ms: no voice is faster with letters, and none slower with signs, of which it tells
+/// the names.
+const FASTEST_LETTER_MS: u64 = 8;
+const SLOWEST_SIGN_MS: u64 = 3000;
 const SLOWEST_START_MS: u64 = 5000;
 /// Of noise every second sample has another sign than the one before; of speech, even of whispers, far fewer.
 const MOST_SIGN_CHANGES: f64 = 0.42;
@@ -65,11 +66,12 @@ fn samples(sound: &[u8], channels: u32) -> Vec<i16> {
 /// Whether this can be the line, at any tempo: not far too short or long for it, and not noise.
 pub(super) fn check(line: &str, rate: u32, samples: &[i16]) -> Result<(), Error> {
     let damaged = |found: String| Err(Error::Damaged { found });
-    let characters = line.chars().filter(|c| c.is_alphanumeric()).count() as u64;
+    let signs = line.chars().filter(|c| !c.is_whitespace()).count() as u64;
+    let letters = line.chars().filter(|c| c.is_alphanumeric()).count() as u64;
     let ms = samples.len() as u64 * 1000 / u64::from(rate.max(1));
-    let plausible = FASTEST_CHARACTER_MS * characters..=SLOWEST_CHARACTER_MS * characters + SLOWEST_START_MS;
+    let plausible = FASTEST_LETTER_MS * letters..=SLOWEST_SIGN_MS * signs + SLOWEST_START_MS;
     if !samples.is_empty() && !plausible.contains(&ms) {
-        return damaged(format!("{ms} ms of sound for a line of {characters} letters"));
+        return damaged(format!("{ms} ms of sound for a line of {signs} characters"));
     }
     let changes = samples.windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();
     if samples.len() >= LEAST_SAMPLES && changes as f64 > MOST_SIGN_CHANGES * samples.len() as f64 {
@@ -126,8 +128,8 @@ mod tests {
         assert!(check(line, 24_000, &tone(48_000)).is_ok());
         assert!(check(line, 24_000, &[]).is_ok(), "silence has an error of its own");
         let told = |samples: &[i16]| check(line, 24_000, samples).unwrap_err().to_string();
-        assert!(told(&tone(1000)).contains("41 ms of sound for a line of 30 letters"));
-        assert!(told(&tone(2_000_000)).contains("83333 ms"));
+        assert!(told(&tone(1000)).contains("41 ms of sound for a line of 31 characters"));
+        assert!(told(&tone(3_000_000)).contains("125000 ms"));
         // A compressed sound taken for samples is noise.
         let mut random = 1_u32;
         let noise: Vec<i16> = std::iter::repeat_with(|| {

@@ -25,6 +25,7 @@ mod pace;
 mod pages;
 mod ranking;
 mod sentences;
+mod sequence;
 mod speech;
 mod staging;
 mod tables;
@@ -193,7 +194,7 @@ fn slide(scenes: &mut [Scene], first: usize) {
     let (before, after) = scenes.split_at_mut(first);
     let steps = after.first_mut().and_then(|scene| scene.steps.first_mut());
     let (Some(before), Some(step)) = (before.last_mut(), steps) else { return };
-    before.leave = Leave::Slide;
+    before.leave = Leave::Wipe;
     step.enter = Some(Entrance::Slide);
 }
 

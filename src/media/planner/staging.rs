@@ -4,7 +4,7 @@
 //! become what they describe: a definition, steps, a comparison, a chart or a number. Nothing spoken changes.
 
 use crate::media::scene::{
-    Block, ChartKind, ComparisonSide, Layout, Number, Reveal, RichText, Scene, Series, SpanStyle,
+    Block, ChartKind, ComparisonSide, FlowEdge, Layout, Number, Reveal, RichText, Scene, Series, SpanStyle,
     TimelineItem,
 };
 
@@ -12,6 +12,7 @@ use super::capacity::{PAGE_HEIGHT_PX, block_height_px};
 use super::condense::{MOST_WORDS, capitalized, condensed, condensed_plain, statement, word_count};
 use super::mermaid;
 use super::numbers::{Quantity, quantities};
+use super::sequence;
 use super::words::stem;
 
 /// Words with which steps begin.
@@ -47,6 +48,7 @@ pub(super) fn stage(scene: Scene) -> Scene {
         let from = stage.places.len();
         let _staged = stage.flow(from)
             || stage.numbered(from)
+            || stage.sequence(from)
             || stage.steps(from)
             || stage.comparison(from)
             || stage.line(from)
@@ -124,6 +126,14 @@ impl Stage {
         begins_at_one
             && (2..=MOST_STEPS).contains(&count)
             && self.show_parts(Block::Timeline { items }, count)
+    }
+
+    /// "First …, then …, and finally …" in one sentence.
+    fn sequence(&mut self, from: usize) -> bool {
+        let Some(nodes) = self.plain(from).as_deref().and_then(sequence::read) else { return false };
+        let edge = |to: usize| FlowEdge { from: to - 1, to, label: String::new() };
+        let flow = Block::Flow { edges: (1..nodes.len()).map(edge).collect(), nodes };
+        self.has_room_for(&flow, from, 1) && self.show(flow)
     }
 
     fn steps(&mut self, from: usize) -> bool {
@@ -252,6 +262,7 @@ impl Stage {
         scene.blocks = shown;
         scene.title = shortened(&scene.title);
         reveal_code_in_groups(&mut scene);
+        reveal_flows(&mut scene);
         scene
     }
 }
@@ -278,6 +289,24 @@ fn reveal_code_in_groups(scene: &mut Scene) {
         for (part, step) in scene.steps.iter_mut().take(count).enumerate() {
             step.reveals.retain(|reveal| reveal.block != index);
             step.reveals.push(Reveal { block: index, part: Some(part) });
+        }
+    }
+}
+
+/// A diagram of its own sentence appears with it; one beside several lines box by box, with all of them.
+fn reveal_flows(scene: &mut Scene) {
+    for (index, block) in scene.blocks.iter().enumerate() {
+        let Block::Flow { nodes, .. } = block else { continue };
+        let is_whole = |reveal: &Reveal| reveal.block == index && reveal.part.is_none();
+        let Some(first) = scene.steps.iter().position(|step| step.reveals.iter().any(is_whole)) else {
+            continue;
+        };
+        let beside = scene.steps[first].reveals.len() > 1;
+        scene.steps[first].reveals.retain(|reveal| !is_whole(reveal));
+        let lines = if beside { scene.steps.len() - first } else { 1 };
+        for part in 0..nodes.len() {
+            let line = first + part * lines / nodes.len();
+            scene.steps[line].reveals.push(Reveal { block: index, part: Some(part) });
         }
     }
 }
@@ -408,6 +437,34 @@ mod tests {
         );
         let list = blocks("## How\n\n1. Keep it cool\n2. Charge slowly\n\nThat is all there is. Really.");
         assert!(matches!(&list[0], Block::Timeline { items } if items.len() == 2), "{list:?}");
+    }
+
+    #[test]
+    fn a_sequence_in_one_sentence_becomes_a_flow() {
+        let script = "## Ways\n\nA request first goes to the parser, then to the planner, and finally to the renderer. \
+                      It is quick. So it is.";
+        let Block::Flow { nodes, edges } = &blocks(script)[0] else { panic!("{:?}", blocks(script)) };
+        assert_eq!(nodes, &["Parser", "Planner", "Renderer"]);
+        assert_eq!(edges.iter().map(|edge| (edge.from, edge.to)).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_diagram_beside_lines_appears_with_all_of_them() {
+        let script = "# Flow\n\n## Stages\n\nThe job goes on. Each is done once.\n\n```mermaid\nflowchart LR\n A[Plan] --> B[Speak]\n \
+                      B --> C[Draw]\n```\n\nThat is all there is. Really.";
+        let request =
+            Request { topic: "Topic", context: None, script: Some(script), title: None, duration_ms: None };
+        let scenes = plan(&request).unwrap().scenes;
+        let scene = scenes.iter().find(|scene| scene.title == "Stages").unwrap();
+        let flow = scene.blocks.iter().position(|block| matches!(block, Block::Flow { .. })).unwrap();
+        let parts = scene.steps.iter().map(|step| {
+            step.reveals
+                .iter()
+                .filter(|reveal| reveal.block == flow)
+                .filter_map(|reveal| reveal.part)
+                .collect()
+        });
+        assert_eq!(parts.collect::<Vec<Vec<usize>>>(), [vec![0, 1], vec![2]]);
     }
 
     #[test]
