@@ -30,6 +30,8 @@ use crate::scene::{
 const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
 /// A longer run without a break may be broken anywhere.
 const LONGEST_UNBROKEN: usize = 24;
+/// Letters of a word with a slash that is never broken.
+const LONGEST_WHOLE: usize = 14;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -668,9 +670,13 @@ fn is_direction_override(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Lets words longer than a line break, by zero-width spaces.
+/// Lets words longer than a line break, by zero-width spaces, and keeps short ones like "km/h" whole, by word joiners.
 fn breakable(text: &str) -> String {
-    break_runs(text, LONGEST_UNBROKEN)
+    let words = text.split_inclusive(char::is_whitespace).map(|word| match word.chars().count() {
+        ..=LONGEST_WHOLE => word.replace('/', "/\u{2060}"),
+        _ => word.to_owned(),
+    });
+    break_runs(&words.collect::<String>(), LONGEST_UNBROKEN)
 }
 
 /// Code breaks later: a listing's line holds more, and its words are long.

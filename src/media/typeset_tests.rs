@@ -63,7 +63,7 @@ fn drawn_text(scene: &Scene) -> String {
 }
 
 fn squeezed(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{200b}' | '\u{ad}')).collect()
+    text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{200b}' | '\u{2060}' | '\u{ad}')).collect()
 }
 
 const HOSTILE: [&str; 8] = [

@@ -7,6 +7,7 @@ use crate::media::scene::{Block, Layout, Reveal, RichText, Scene, Step};
 use super::budget::Chapter;
 use super::capacity::columns;
 use super::sentences;
+use super::sequence;
 use super::speech::{speak, speak_plain};
 use super::tables::joined;
 use super::units::{Kind, Unit};
@@ -30,11 +31,16 @@ pub(super) fn take_subtitle(introduction: &mut Chapter) -> Vec<RichText> {
     let width = |count: usize| introduction.units[..count].iter().map(width).sum::<usize>();
     let count = match lone {
         1 | 2 if lone == all && width(lone) <= MAX_PAIR_COLUMNS => lone,
-        // A single sentence left behind would make a poor scene.
+        // A single sentence left behind would make a poor scene, and a sequence has a picture of its own.
+        3.. if is_sequence(&introduction.units[0]) => 0,
         3.. if width(1) <= MAX_SUBTITLE_COLUMNS && !introduction.units[1].continues => 1,
         _ => 0,
     };
     introduction.units.drain(..count).filter_map(|unit| unit.lone_text().cloned()).collect()
+}
+
+fn is_sequence(unit: &Unit) -> bool {
+    unit.lone_text().is_some_and(|text| sequence::read(&text.to_plain()).is_some())
 }
 
 /// Takes the closing card's text out of the last chapter: the quotation or the sentence it ends with.

@@ -321,8 +321,8 @@ fn group_lengths(text: &str, wanted: usize) -> Vec<u32> {
     for group in 0..wanted.saturating_sub(1) {
         let ideal = lines.len() * (group + 1) / wanted;
         let near = (from + 1).max(ideal.saturating_sub(2))..(ideal + 3).min(lines.len());
-        // The best place is before a line that stands as far left as possible.
-        let cut = near.min_by_key(|at| {
+        // The best place is before a line that stands as far left as possible, and never before an empty one.
+        let cut = near.filter(|at| !lines[*at].trim().is_empty()).min_by_key(|at| {
             (indent(lines[*at]) + usize::from(!lines[at - 1].trim().is_empty()), at.abs_diff(ideal))
         });
         let Some(cut) = cut else { break };
