@@ -26,6 +26,10 @@ use report::median;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+/// The same as in `reel`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SCRIPT: &str = include_str!("../tests/fixtures/scripts/reference-180s.md");
 /// Makes the reference about 180 s long.
 const WORDS_PER_MINUTE: u32 = 145;

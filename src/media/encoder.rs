@@ -32,7 +32,7 @@ const MORPH_SECONDS: f64 = 0.9;
 /// Seconds that a highlight takes to the next lines.
 const HIGHLIGHT_SECONDS: f64 = 0.6;
 /// Seconds that the scene takes to disappear.
-const EXIT_SECONDS: f64 = 0.25;
+const EXIT_SECONDS: f64 = 0.2;
 /// Seconds that each of several pages of a step is shown.
 const PAGE_SECONDS: f64 = 1.0 / 30.0;
 

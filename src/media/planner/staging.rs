@@ -12,31 +12,17 @@ use super::capacity::{PAGE_HEIGHT_PX, block_height_px};
 use super::condense::{MOST_WORDS, capitalized, condensed, condensed_plain, statement, word_count};
 use super::mermaid;
 use super::numbers::{Quantity, quantities};
+use super::patterns::{defined, pair, step_word, versus};
+use super::reveals;
 use super::sequence;
 use super::words::stem;
 
-/// Words with which steps begin.
-const STEP_WORDS: &[&str] = &[
-    "first",
-    "firstly",
-    "second",
-    "secondly",
-    "third",
-    "thirdly",
-    "then",
-    "next",
-    "after that",
-    "finally",
-    "lastly",
-];
 const FEWEST_STEPS: usize = 3;
 const MOST_STEPS: usize = 7;
 /// A lone sentence of this many words is shown whole.
 const WHOLE_WORDS: usize = 16;
 /// Blocks beside a number that fills half the page, at most.
 const MOST_BESIDE_COUNTER: usize = 3;
-/// Parts in which code appears at most.
-const MOST_GROUPS: usize = 4;
 
 /// The page with its blocks as they are shown.
 pub(super) fn stage(scene: Scene) -> Scene {
@@ -138,18 +124,16 @@ impl Stage {
 
     fn steps(&mut self, from: usize) -> bool {
         let run = self.run(from);
-        let begins = |text: &String| {
-            run.first() == Some(text) && step_word(text).is_some_and(|word| word.starts_with("first"))
-        };
-        let steps: Vec<&String> = run
-            .iter()
-            .take_while(|text| begins(text) || step_word(text).is_some_and(|word| !word.starts_with("first")))
-            .collect();
-        let count = steps.len();
-        if !(FEWEST_STEPS..=MOST_STEPS).contains(&count) || !begins(&run[0]) {
+        let is_first = |text: &String| step_word(text).is_some_and(|word| word.starts_with("first"));
+        if !run.first().is_some_and(is_first) {
             return false;
         }
-        let items = steps.into_iter().map(|text| item(text)).collect();
+        let later = run[1..].iter().take_while(|text| step_word(text).is_some() && !is_first(text));
+        let count = 1 + later.count();
+        if !(FEWEST_STEPS..=MOST_STEPS).contains(&count) {
+            return false;
+        }
+        let items = run[..count].iter().map(|text| item(text)).collect();
         self.show_parts(Block::Timeline { items }, count)
     }
 
@@ -261,8 +245,8 @@ impl Stage {
         }
         scene.blocks = shown;
         scene.title = shortened(&scene.title);
-        reveal_code_in_groups(&mut scene);
-        reveal_flows(&mut scene);
+        reveals::reveal_code_in_groups(&mut scene);
+        reveals::reveal_flows(&mut scene);
         scene
     }
 }
@@ -272,136 +256,10 @@ fn shortened(title: &str) -> String {
     if word_count(title) <= MOST_WORDS { title.to_owned() } else { condensed_plain(title) }
 }
 
-/// Code beside several sentences appears in as many groups of lines, one with each.
-fn reveal_code_in_groups(scene: &mut Scene) {
-    let whole: Vec<usize> = scene.steps.first().map_or(vec![], |step| {
-        step.reveals.iter().filter(|reveal| reveal.part.is_none()).map(|reveal| reveal.block).collect()
-    });
-    let groups_wanted = scene.steps.len().min(MOST_GROUPS);
-    for index in whole {
-        let Some(Block::Code { text, groups, .. }) = scene.blocks.get_mut(index) else { continue };
-        let lengths = group_lengths(text, groups_wanted);
-        if lengths.len() < 2 {
-            continue;
-        }
-        let count = lengths.len();
-        *groups = lengths;
-        for (part, step) in scene.steps.iter_mut().take(count).enumerate() {
-            step.reveals.retain(|reveal| reveal.block != index);
-            step.reveals.push(Reveal { block: index, part: Some(part) });
-        }
-    }
-}
-
-/// A diagram of its own sentence appears with it; one beside several lines box by box, with all of them.
-fn reveal_flows(scene: &mut Scene) {
-    for (index, block) in scene.blocks.iter().enumerate() {
-        let Block::Flow { nodes, .. } = block else { continue };
-        let is_whole = |reveal: &Reveal| reveal.block == index && reveal.part.is_none();
-        let Some(first) = scene.steps.iter().position(|step| step.reveals.iter().any(is_whole)) else {
-            continue;
-        };
-        let beside = scene.steps[first].reveals.len() > 1;
-        scene.steps[first].reveals.retain(|reveal| !is_whole(reveal));
-        let lines = if beside { scene.steps.len() - first } else { 1 };
-        for part in 0..nodes.len() {
-            let line = first + part * lines / nodes.len();
-            scene.steps[line].reveals.push(Reveal { block: index, part: Some(part) });
-        }
-    }
-}
-
-/// Lines of each group: of similar size, ending where the next line goes back to the left or a line is blank.
-fn group_lengths(text: &str, wanted: usize) -> Vec<u32> {
-    let lines: Vec<&str> = text.lines().collect();
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let wanted = wanted.min(lines.len() / 2).max(1);
-    let mut lengths = vec![];
-    let mut from = 0;
-    for group in 0..wanted.saturating_sub(1) {
-        let ideal = lines.len() * (group + 1) / wanted;
-        let near = (from + 1).max(ideal.saturating_sub(2))..(ideal + 3).min(lines.len());
-        // The best place is before a line that stands as far left as possible, and never before an empty one.
-        let cut = near.filter(|at| !lines[*at].trim().is_empty()).min_by_key(|at| {
-            (indent(lines[*at]) + usize::from(!lines[at - 1].trim().is_empty()), at.abs_diff(ideal))
-        });
-        let Some(cut) = cut else { break };
-        lengths.push((cut - from) as u32);
-        from = cut;
-    }
-    if from < lines.len() {
-        lengths.push((lines.len() - from) as u32);
-    }
-    lengths
-}
-
 /// A step without the word that counts it.
 fn item(text: &str) -> TimelineItem {
     let rest = step_word(text).map_or(text, |word| text[word.len()..].trim_start_matches([',', ' ']));
     TimelineItem { title: capitalized(&condensed_plain(rest)), text: String::new() }
-}
-
-/// The word that makes a sentence a step.
-fn step_word(text: &str) -> Option<String> {
-    let lower = text.get(..14.min(text.len())).unwrap_or(text).to_lowercase();
-    let lower = if lower.is_ascii() { lower } else { return None };
-    let found = STEP_WORDS
-        .iter()
-        .find(|word| lower.strip_prefix(**word).is_some_and(|rest| rest.starts_with([' ', ','])));
-    found.map(|word| (*word).to_owned())
-}
-
-/// The two things of "A versus B is …".
-fn versus(text: &str) -> Option<(String, String)> {
-    const MOST: usize = 4;
-    let (left, right) = [" versus ", " vs. ", " vs "].iter().find_map(|word| text.split_once(word))?;
-    let right: Vec<&str> = right
-        .split(' ')
-        .take_while(|word| {
-            let bare = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-            !matches!(
-                super::words::class(&bare),
-                super::words::Class::Copula | super::words::Class::Preposition
-            ) && !super::words::is_verb(&bare)
-        })
-        .collect();
-    let right = right.join(" ");
-    let fits = |side: &str| (1..=MOST).contains(&word_count(side));
-    let bare = |side: &str| capitalized(side.trim_matches(|c: char| !c.is_alphanumeric()));
-    (fits(left) && fits(&right)).then(|| (bare(left), bare(&right)))
-}
-
-/// What a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
-fn defined(text: &str) -> Option<(String, String)> {
-    const MOST_TERM_WORDS: usize = 4;
-    const MOST_MEANING_WORDS: usize = 24;
-    let bare = |term: &str| {
-        let term = term.trim().trim_end_matches(['.', ',']);
-        let term = ["a ", "an ", "the ", "A ", "An ", "The "]
-            .iter()
-            .find_map(|article| term.strip_prefix(article))
-            .unwrap_or(term);
-        capitalized(term)
-    };
-    let fits = |term: &str, meaning: &str| {
-        (1..=MOST_TERM_WORDS).contains(&word_count(term))
-            && (3..=MOST_MEANING_WORDS).contains(&word_count(meaning))
-    };
-    let named =
-        ["Definition: ", "definition: ", "DEFINITION: "].iter().find_map(|word| text.strip_prefix(word));
-    if let Some(rest) = named {
-        let (term, meaning) = [" is ", " are ", " means "].iter().find_map(|verb| rest.split_once(verb))?;
-        return fits(term, meaning).then(|| (bare(term), capitalized(meaning)));
-    }
-    let (meaning, rest) = [" is called ", " are called "].iter().find_map(|verb| text.split_once(verb))?;
-    let term = rest.split([',', ';', '.']).next().unwrap_or(rest);
-    fits(term, meaning).then(|| (bare(term), capitalized(meaning)))
-}
-
-/// Exactly two quantities of different kinds.
-fn pair(text: &str) -> Option<(Quantity, Quantity)> {
-    let [x, y] = <[Quantity; 2]>::try_from(quantities(text)).ok()?;
-    (!x.kind().is_empty() && x.kind() != y.kind()).then_some((x, y))
 }
 
 fn whole(value: f64) -> String {
