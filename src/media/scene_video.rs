@@ -1,6 +1,7 @@
 //! One scene from source and sound to its clips.
 
 use std::path::PathBuf;
+use std::sync::mpsc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -65,11 +66,41 @@ pub fn render(
         let mut motions = motions.clone();
         pages.find_moves(&mut motions, settings.width);
         let parts = SceneParts { motions: &motions, leave: scene.leave, timeline, sound };
-        let picture = |page: u32| -> Result<Picture, Error> {
-            Ok(Picture::from_rgba(&pages.raster(page as usize, settings.width, settings.height)?))
-        };
         let mut on_frame = |done: u64, _| on_frame(before * frames + done, total);
-        encoder::encode_scene(picture, parts, settings, out, &mut on_frame, cancel)
+        ahead(&pages, settings, |picture| {
+            encoder::encode_scene(picture, parts, settings, out, &mut on_frame, cancel)
+        })
     };
     (0..).zip(wanted).map(clip).collect()
+}
+
+/// Draws each page while the one before is encoded, and gives `encode` a function that takes them in order.
+fn ahead<T>(
+    pages: &typeset::Pages,
+    settings: &EncodeSettings,
+    encode: impl FnOnce(&mut dyn FnMut(u32) -> Result<Picture, Error>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let EncodeSettings { width, height, .. } = *settings;
+    std::thread::scope(|threads| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        threads.spawn(move || {
+            for page in 0..pages.count() {
+                let picture = pages.raster(page, width, height).map(|rgba| Picture::from_rgba(&rgba));
+                if sender.send((page, picture)).is_err() {
+                    // Nobody wants any more.
+                    return;
+                }
+            }
+        });
+        encode(&mut |wanted| loop {
+            match receiver.recv() {
+                Ok((page, picture)) if page == wanted as usize => return Ok(picture?),
+                Ok(_) => {}
+                Err(mpsc::RecvError) => {
+                    let (found, page) = (pages.count(), wanted as usize);
+                    return Err(typeset::Error::Pages { found, page }.into());
+                }
+            }
+        })
+    })
 }

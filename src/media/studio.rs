@@ -77,6 +77,8 @@ impl Studio {
     ) -> Result<Combined, Error> {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
+        // While the first lines are spoken.
+        let _loading = tokio::task::spawn_blocking(typeset::load_fonts);
         let narrated = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
         let clips = tokio::task::block_in_place(|| {
             self.render(description, &narrated, folder.path(), &on_progress, cancel)

@@ -786,6 +786,11 @@ static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
     fonts
 });
 
+/// Reads what fonts there are, which takes a tenth of a second, once.
+pub fn load_fonts() {
+    LazyLock::force(&FONTS);
+}
+
 fn file_id(name: &str) -> FileId {
     let path = VirtualPath::new(name).expect("a plain file name is a virtual path");
     RootedPath::new(VirtualRoot::Project, path).intern()

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::budget::Chapter;
 use super::numbers::quantities;
 use super::units::{Kind, Unit};
-use super::words::{Class, class, stem};
+use super::words::content_words;
 
 /// A word of the heading counts this many times.
 const IN_HEADING: f64 = 2.0;
@@ -32,7 +32,7 @@ pub(super) fn by_preference(chapters: &[Chapter]) -> Vec<Vec<usize>> {
         .collect();
     let orders = chapters.iter().zip(&said).map(|(chapter, said)| {
         let heading: Vec<usize> =
-            content_words(&chapter.heading).filter_map(|word| script.find(&word)).collect();
+            content_words(&chapter.heading).iter().filter_map(|word| script.find(word)).collect();
         order(&chapter.units, said, &script.weights(&heading))
     });
     orders.collect()
@@ -85,16 +85,6 @@ fn spoken(unit: &Unit) -> String {
     unit.steps.iter().map(|step| step.narration.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-fn content_words(text: &str) -> impl Iterator<Item = String> {
-    let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
-    words
-        .filter(|word| class(word) == Class::Content)
-        .map(|word| stem(word).to_owned())
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
 /// The content words of a script, numbered as they come, and how often each is used.
 #[derive(Default)]
 struct Words {
@@ -104,7 +94,7 @@ struct Words {
 
 impl Words {
     fn count_all(&mut self, text: &str) -> Vec<usize> {
-        content_words(text).map(|word| self.count(word)).collect()
+        content_words(text).into_iter().map(|word| self.count(word)).collect()
     }
 
     fn count(&mut self, word: String) -> usize {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::media::scene::{RichText, Span, SpanStyle};
 
 use super::sentences;
-use super::words::{Class, class, stem};
+use super::words::{Class, class, content_words};
 
 /// Fewer sentences than this are one topic.
 const LEAST_TO_DIVIDE: usize = 8;
@@ -60,7 +60,7 @@ fn joined(sentences: &[Vec<RichText>]) -> RichText {
 
 /// The sentences with which a new topic begins, by number.
 fn shifts(sentences: &[String]) -> Vec<usize> {
-    let words: Vec<HashMap<String, u64>> = sentences.iter().map(|sentence| content_words(sentence)).collect();
+    let words: Vec<HashMap<String, u64>> = sentences.iter().map(|sentence| counted(sentence)).collect();
     let alike: Vec<f64> = (1..words.len())
         .map(|gap| {
             let before = together(&words[gap.saturating_sub(WINDOW)..gap]);
@@ -137,13 +137,10 @@ fn begins_anew(sentence: &str) -> bool {
     !(matches!(class(&first), Class::Pointer) || joins.contains(&first.as_str()))
 }
 
-fn content_words(sentence: &str) -> HashMap<String, u64> {
+fn counted(sentence: &str) -> HashMap<String, u64> {
     let mut counts = HashMap::new();
-    let lower = sentence.to_lowercase();
-    for word in lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()) {
-        if class(word) == Class::Content {
-            *counts.entry(stem(word).to_owned()).or_insert(0) += 1;
-        }
+    for word in content_words(sentence) {
+        *counts.entry(word).or_insert(0) += 1;
     }
     counts
 }

@@ -111,6 +111,13 @@ pub(super) fn stem(word: &str) -> &str {
     }
 }
 
+/// The words of a text that say something, in order, by their stems.
+pub(super) fn content_words(text: &str) -> Vec<String> {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
+    words.filter(|word| class(word) == Class::Content).map(|word| stem(word).to_owned()).collect()
+}
+
 /// Words that follow a verb rather than a noun: "the rest evaporates again".
 pub(super) fn follows_verb(word: &str) -> bool {
     const WORDS: &str =
