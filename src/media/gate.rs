@@ -7,7 +7,8 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::sample::{Sample, Type};
 use ffmpeg_next::{Packet, frame, media};
 
-use super::ffmpeg::start;
+use super::ffmpeg::{extradata, start};
+use super::h264::{self, Sequence};
 use crate::scene::{Scene, SceneTimeline};
 
 /// Picture and sound may begin and end this far apart, in seconds.
@@ -97,7 +98,7 @@ pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
     ear.send_eof()?;
     peak = peak.max(heard(&mut ear)?);
     Ok(Findings {
-        pictures: eye.pictures,
+        pictures: eye.pictures(),
         damaged: damaged + eye.damaged,
         picture_start: pictures.start(),
         picture_end: pictures.end(),
@@ -181,37 +182,55 @@ impl Stream {
 /// Who decodes the pictures, and does not make up for what is damaged.
 struct Eye {
     decoder: ffmpeg::decoder::Video,
-    packets: u64,
-    /// The numbers of the key frames that are not out yet. A decoder may call a repeat of one a key frame, too.
+    repeats: Option<Repeats>,
+    repeated: u64,
+    sent: u64,
+    decoded: u64,
+    /// Which of those sent are key frames that are not out yet. A decoder may call a repeat of one a key frame, too.
     keys: VecDeque<u64>,
-    pictures: u64,
     damaged: u64,
     looks: Looks,
 }
 
 impl Eye {
     fn open(parameters: ffmpeg::codec::Parameters) -> Result<Self, ffmpeg::Error> {
-        let mut context = ffmpeg::codec::Context::from_parameters(parameters)?;
+        let context = ffmpeg::codec::Context::from_parameters(parameters)?;
+        let codec = ffmpeg::decoder::find(context.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
+        // SAFETY: the context owns its headers and outlives the copy.
+        let headers = unsafe {
+            let raw = &*context.as_ptr();
+            extradata(raw.extradata, raw.extradata_size)
+        };
+        let repeats = (codec.id() == ffmpeg::codec::Id::H264).then(|| Repeats::of(headers)).flatten();
+        // What repeats are taken out of is a byte stream, which has its headers inside.
+        let mut context =
+            if repeats.is_some() { ffmpeg::codec::Context::new_with_codec(codec) } else { context };
         // As many threads as the machine has.
         context.set_threading(ffmpeg::codec::threading::Config { count: 0, ..Default::default() });
         let strict = ffmpeg::Dictionary::from_iter([("err_detect", "explode+crccheck+bitstream+buffer")]);
-        let codec = ffmpeg::decoder::find(context.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
         let decoder = context.decoder().open_as_with(codec, strict)?.video()?;
-        Ok(Self {
-            decoder,
-            packets: 0,
-            keys: VecDeque::new(),
-            pictures: 0,
-            damaged: 0,
-            looks: Looks::default(),
-        })
+        let (looks, keys) = (Looks::default(), VecDeque::new());
+        Ok(Self { decoder, repeats, repeated: 0, sent: 0, decoded: 0, keys, damaged: 0, looks })
+    }
+
+    fn pictures(&self) -> u64 {
+        self.decoded + self.repeated
     }
 
     fn see(&mut self, packet: &Packet) {
-        if packet.is_key() {
-            self.keys.push_back(self.packets);
+        match self.repeats.as_mut().map(|repeats| repeats.read(packet)) {
+            None => self.decode(packet, packet.is_key()),
+            Some(Ok(Some(picture))) => self.decode(&Packet::copy(&picture), packet.is_key()),
+            Some(Ok(None)) => self.repeated += 1,
+            Some(Err(_)) => self.damaged += 1,
         }
-        self.packets += 1;
+    }
+
+    fn decode(&mut self, packet: &Packet, is_key: bool) {
+        if is_key {
+            self.keys.push_back(self.sent);
+        }
+        self.sent += 1;
         self.damaged += u64::from(self.decoder.send_packet(packet).is_err());
         self.take();
     }
@@ -227,16 +246,54 @@ impl Eye {
         loop {
             match self.decoder.receive_frame(&mut decoded) {
                 Ok(()) => {
-                    if self.keys.pop_front_if(|key| *key == self.pictures).is_some() {
+                    if self.keys.pop_front_if(|key| *key == self.decoded).is_some() {
                         self.looks.note(&decoded);
                     }
-                    self.pictures += 1;
+                    self.decoded += 1;
                 }
                 Err(ffmpeg::Error::Eof) => return,
                 Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => return,
                 Err(_) => self.damaged += 1,
             }
         }
+    }
+}
+
+/// The H.264 pictures of an MP4 that repeat the one before. They need no decoder: there is one way to write each, and it
+/// is compared bit by bit. Those between them are renumbered, as if there were no repeats.
+struct Repeats {
+    sequence: Sequence,
+    header: Vec<u8>,
+    /// `frame_num` of the picture before, with and without repeats.
+    number: u32,
+    without: u32,
+}
+
+impl Repeats {
+    /// `None` when the stream is not written as in MP4, or not by us.
+    fn of(header: Vec<u8>) -> Option<Self> {
+        let is_mp4 = header.first() == Some(&1);
+        let parameters = is_mp4.then(|| h264::byte_stream(&[], Some(&header)).ok()).flatten()?;
+        Some(Self { sequence: Sequence::parse(&parameters).ok()?, header, number: 0, without: 0 })
+    }
+
+    /// The picture as a byte stream; `None` for a repeat. Fails when it is neither, or not the next.
+    fn read(&mut self, packet: &Packet) -> Result<Option<Vec<u8>>, h264::Error> {
+        let data = packet.data().unwrap_or_default();
+        if packet.is_key() {
+            (self.number, self.without) = (0, 0);
+            return h264::byte_stream(data, Some(&self.header)).map(Some);
+        }
+        let picture = h264::byte_stream(data, None)?;
+        self.number = self.sequence.next(self.number);
+        if picture == self.sequence.repeat(self.number) {
+            return Ok(None);
+        }
+        if picture != self.sequence.set_frame_num(&picture, self.number)? {
+            return Err(h264::Error::Unsupported("a picture out of order"));
+        }
+        self.without = self.sequence.next(self.without);
+        self.sequence.set_frame_num(&picture, self.without).map(Some)
     }
 }
 

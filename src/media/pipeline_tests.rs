@@ -287,13 +287,18 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     combined(&scenes, &out);
     assert_eq!(findings(&scenes, &out), Vec::<String>::new());
 
-    // A picture between two key frames begins with something else than it should.
-    let mut damaged = std::fs::read(&out).unwrap();
-    let at = largest_between_key_frames(&out);
-    damaged[at..at + 8].fill(0xff);
-    std::fs::write(&out, &damaged).unwrap();
-    let told = findings(&scenes, &out).join("; ");
-    assert!(told.contains("damaged"), "{told}");
+    // A picture between two key frames begins with something else than it should, and a repeat has another number.
+    let whole = std::fs::read(&out).unwrap();
+    let (smallest, largest) = slices_between_key_frames(&out);
+    for (at, damage) in
+        [(largest, [0xff; 8].as_slice()), (smallest + 1, [whole[smallest + 1] ^ 0x20].as_slice())]
+    {
+        let mut damaged = whole.clone();
+        damaged[at..at + damage.len()].copy_from_slice(damage);
+        std::fs::write(&out, &damaged).unwrap();
+        let told = findings(&scenes, &out).join("; ");
+        assert!(told.contains("damaged"), "{told}");
+    }
 
     // Silent, blank, and shorter than planned.
     let [first, _] = scenes;
@@ -307,8 +312,9 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
 }
 
-/// Where the slice of the largest picture that is no key frame begins in the file, behind its length and kind.
-fn largest_between_key_frames(video: &Path) -> usize {
+/// Where the slices of the smallest and the largest picture that is no key frame begin in the file, behind their length
+/// and kind.
+fn slices_between_key_frames(video: &Path) -> (usize, usize) {
     let facts = ffprobe(video, "packet=pos,size,flags,codec_type");
     let number =
         |packet: &serde_json::Value, name: &str| packet[name].as_str().unwrap().parse::<usize>().unwrap();
@@ -316,8 +322,10 @@ fn largest_between_key_frames(video: &Path) -> usize {
     let between = packets.filter(|packet| {
         packet["codec_type"] == "video" && !packet["flags"].as_str().unwrap().starts_with('K')
     });
-    let largest = between.max_by_key(|packet| number(packet, "size")).unwrap();
-    number(largest, "pos") + 5
+    let mut by_size: Vec<_> =
+        between.map(|packet| (number(packet, "size"), number(packet, "pos") + 5)).collect();
+    by_size.sort_unstable();
+    (by_size[0].1, by_size[by_size.len() - 1].1)
 }
 
 /// Two scenes of which one has a chart that grows.
