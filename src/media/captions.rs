@@ -84,13 +84,10 @@ fn long_enough(mut captions: Vec<Caption>) -> Vec<Caption> {
             let fits = fits_lines(&text) && next.end_ms - one.start_ms <= LONGEST_MS;
             fits.then(|| Caption { start_ms: one.start_ms, end_ms: next.end_ms, text: in_lines(&text) })
         };
-        let first = [at.checked_sub(1), Some(at)]
-            .into_iter()
-            .flatten()
-            .find(|first| is_short && joins(*first).is_some());
-        match first.and_then(|first| Some((first, joins(first)?))) {
+        let pairs = [at.checked_sub(1), Some(at)].into_iter().flatten().filter(|_| is_short);
+        match pairs.map(|first| (first, joins(first))).find(|(_, joined)| joined.is_some()) {
             Some((first, joined)) => {
-                captions.splice(first..first + 2, [joined]);
+                captions.splice(first..first + 2, joined);
                 at = first;
             }
             None => at += 1,

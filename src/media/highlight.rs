@@ -1,7 +1,7 @@
 //! A highlight that goes from the lines it was on to the next: those it leaves go back to plain, those it reaches come in
 //! as it passes over them.
 
-use super::motion::{blend, eased};
+use super::motion::{blend, eased, eased_at_both_ends};
 use super::picture::{Picture, Rect};
 
 /// Where the highlight was and where it goes, on the page before and the page after.
@@ -41,14 +41,12 @@ impl<'a> Highlight<'a> {
 
     /// Draws frame `number`, from 1 to the number of frames, on a canvas that holds the frame before, or `from`.
     pub fn draw(&self, canvas: &mut Picture, number: u32) {
-        let time = f64::from(number) / f64::from(self.frames.max(1));
-        let share = if number >= self.frames { 1.0 } else { eased(time) };
+        let time = (f64::from(number) / f64::from(self.frames.max(1))).min(1.0);
+        let share = eased(time);
         for band in &self.bands {
             blend(canvas, (self.from, self.to), *band, |_| share);
         }
-        // Slowly at both ends.
-        let gone = if number >= self.frames { 1.0 } else { time * time * (3.0 - 2.0 * time) };
-        let (top, bottom) = self.passage.rows(gone);
+        let (top, bottom) = self.passage.rows(eased_at_both_ends(time));
         let Passage { from: old, to: new } = self.passage;
         // What is left behind is plain, and what is not reached yet is as before.
         canvas.copy(self.to, old);

@@ -1,6 +1,6 @@
 //! A formula that becomes the next: terms that both have move to their new places, and what is new fades in.
 
-use super::motion::{blend, eased};
+use super::motion::{blend, eased, eased_at_both_ends};
 use super::picture::{Picture, Rect};
 
 /// When, of the whole time, what is new begins to fade in: terms are on their way by then.
@@ -102,8 +102,7 @@ impl<'a> Morph<'a> {
         for band in &self.bands {
             blend(canvas, (self.from, &self.new), *band, |_| share);
         }
-        // Slowly at both ends.
-        let gone = time * time * (3.0 - 2.0 * time);
+        let gone = eased_at_both_ends(time);
         for term in self.moves {
             self.draw_term(canvas, term.to, term.left_of_way(gone));
         }

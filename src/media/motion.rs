@@ -191,6 +191,11 @@ pub(super) fn eased(time: f64) -> f64 {
     1.0 - (1.0 - time).powi(3)
 }
 
+/// Slowly at both ends: 3t^2 - 2t^3.
+pub(super) fn eased_at_both_ends(time: f64) -> f64 {
+    time * time * (3.0 - 2.0 * time)
+}
+
 fn mix_row(out: &mut [u8], from: &[u8], to: &[u8], shares: &[u16]) {
     for (((out, from), to), share) in out.iter_mut().zip(from).zip(to).zip(shares) {
         *out = mix(*from, *to, *share);

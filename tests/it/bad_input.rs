@@ -158,6 +158,18 @@ impl SmallDisk {
     }
 }
 
+/// A system whose files are on a small disk, which is not full yet; `None` where none can be mounted.
+async fn system_on_small_disk(megabytes: u32) -> Option<(SmallDisk, System)> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: mounting a small file system takes root");
+        return None;
+    }
+    let disk = SmallDisk::mount(megabytes);
+    let root = disk.0.path().to_owned();
+    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root).await;
+    Some((disk, system))
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _status = Command::new("umount").arg("-l").arg(self.0.path()).status();
@@ -167,13 +179,8 @@ impl Drop for SmallDisk {
 // 000-5.1
 #[tokio::test]
 async fn what_was_kept_of_earlier_videos_gives_way_when_the_disk_is_full() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: mounting a small file system takes root");
-        return;
-    }
-    let disk = SmallDisk::mount(40);
+    let Some((disk, system)) = system_on_small_disk(40).await else { return };
     let root = disk.0.path().to_owned();
-    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root.clone()).await;
     let body = |script: &str| json!({"topic": "Full", "script": script});
     system.completed(&body("One sentence. Another sentence.")).await;
     // All but half a megabyte is full, for the most part of what is kept for this user.
@@ -197,14 +204,9 @@ async fn what_was_kept_of_earlier_videos_gives_way_when_the_disk_is_full() {
 // 000-5.1, 004 FR-008 and FR-010
 #[tokio::test]
 async fn a_full_disk_fails_the_job_and_leaves_nothing() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: mounting a small file system takes root");
-        return;
-    }
     // Room for the narration, not for the pictures.
-    let disk = SmallDisk::mount(6);
+    let Some((disk, system)) = system_on_small_disk(6).await else { return };
     let root = disk.0.path().to_owned();
-    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root.clone()).await;
     let script = std::fs::read_to_string("tests/fixtures/scripts/event-sourcing.md").unwrap();
     let filler = vec![0_u8; 1 << 20];
     let job_id = system.generate(&json!({"topic": "Full", "script": script})).await;

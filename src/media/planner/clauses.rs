@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::condense::MOST_WORDS;
-use super::words::{Class, class, is_verb};
+use super::words::{Class, bare, class, is_verb};
 
 /// How much more than the main clause another must tell to be shown instead.
 const FOR_MAIN: i32 = 3;
@@ -66,6 +66,12 @@ impl Word<'_> {
         self.text.ends_with([',', ';', ':', '—', '–'])
     }
 
+    /// Whether it reads as a verb, by itself or with another.
+    fn is_predicate(&self) -> bool {
+        let lower = self.lower.as_str();
+        class(lower) == Class::Copula || is_verb(lower) || AUXILIARIES.contains(&lower)
+    }
+
     fn is_number(&self) -> bool {
         self.lower.starts_with(|c: char| c.is_ascii_digit())
     }
@@ -111,7 +117,7 @@ fn phrase(words: &[Word<'_>], from: usize) -> Phrase {
         index - from >= FEWEST_WORDS && (behind_mark || follows)
     };
     let to = (from + 1..words.len()).find(|index| ends(*index)).unwrap_or(words.len());
-    // One word behind a mark belongs to what stands before it: "a plus b, squared".
+    // One word at the end belongs to what stands before it: "a plus b, squared".
     let to = if to + 1 == words.len() { words.len() } else { to };
     let whole = within(words, from, to);
     // Without its article it may end better.
@@ -155,13 +161,7 @@ fn later_clauses(words: &[Word<'_>], main: usize) -> Vec<usize> {
         !words[at].is_number()
             && matches!(class(&words[at].lower), Class::Determiner | Class::Content | Class::Vague)
     };
-    let has_verb = |at: usize| {
-        words[at + 1..words.len().min(at + MOST_WORDS)].iter().any(|word| {
-            is_verb(&word.lower)
-                || class(&word.lower) == Class::Copula
-                || AUXILIARIES.contains(&word.lower.as_str())
-        })
-    };
+    let has_verb = |at: usize| words[at + 1..words.len().min(at + MOST_WORDS)].iter().any(Word::is_predicate);
     (main + 1..words.len().saturating_sub(FEWEST_WORDS - 1))
         .filter(|at| begins(*at) && is_noun(*at) && !words[*at].lower.ends_with("ing"))
         .filter(|at| has_verb(*at) || asks && is_copula(*at - 1))
@@ -187,7 +187,7 @@ pub(super) fn words(plain: &str) -> Vec<Word<'_>> {
     for text in plain.split(' ') {
         let range = from..from + text.len();
         from += text.len() + 1;
-        let bare = text.trim_matches(|c: char| !c.is_alphanumeric());
+        let bare = bare(text);
         match found.last_mut() {
             // Signs alone belong to the word before.
             Some(last) if bare.is_empty() => {
@@ -236,13 +236,7 @@ fn after_leads(words: &[Word<'_>]) -> usize {
 
 /// Whether a comma divides the members of a list rather than clauses: "a phone, a drill and an electric car run".
 fn is_enumeration(words: &[Word<'_>], from: usize, at: usize) -> bool {
-    let has_verb = words[from..at].iter().any(|word| {
-        let lower = word.lower.as_str();
-        matches!(class(lower), Class::Copula)
-            || is_verb(lower)
-            || AUXILIARIES.contains(&lower)
-            || lower.ends_with("ed")
-    });
+    let has_verb = words[from..at].iter().any(|word| word.is_predicate() || word.lower.ends_with("ed"));
     // "…, pulled into sides": something is said of what stands before.
     let participle =
         words[at].lower.len() > 4 && (words[at].lower.ends_with("ed") || words[at].lower.ends_with("ing"));

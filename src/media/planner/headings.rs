@@ -12,7 +12,7 @@ use crate::media::scene::RichText;
 use super::capacity::columns;
 use super::sentences;
 use super::speech::is_speakable;
-use super::words::{Class, class, follows_verb, is_singular, stem};
+use super::words::{Class, bare, class, follows_verb, is_singular, stem};
 
 /// Words of a heading.
 const WORDS: std::ops::RangeInclusive<usize> = 2..=6;
@@ -105,7 +105,7 @@ fn words(sentence: &str) -> Vec<Word<'_>> {
     for raw in sentence.split(' ') {
         let start = from;
         from += raw.len() + 1;
-        let text = raw.trim_matches(|c: char| !c.is_alphanumeric());
+        let text = bare(raw);
         let Some(inner) = raw.find(text).filter(|_| !text.is_empty()) else { continue };
         let breaks = inner + text.len() < raw.len();
         // An opening mark belongs to the phrase it opens, which then cannot be cut out.

@@ -2,7 +2,7 @@
 
 use super::condense::{capitalized, word_count};
 use super::numbers::{Quantity, quantities};
-use super::words::{Class, class, is_verb};
+use super::words::{Class, bare, class, is_verb};
 
 /// Words with which steps begin.
 const STEP_WORDS: &[&str] = &[
@@ -36,21 +36,21 @@ pub(super) fn versus(text: &str) -> Option<(String, String)> {
     let right: Vec<&str> = right
         .split(' ')
         .take_while(|word| {
-            let bare = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-            !matches!(class(&bare), Class::Copula | Class::Preposition) && !is_verb(&bare)
+            let word = bare(word).to_lowercase();
+            !matches!(class(&word), Class::Copula | Class::Preposition) && !is_verb(&word)
         })
         .collect();
     let right = right.join(" ");
     let fits = |side: &str| (1..=MOST).contains(&word_count(side));
-    let bare = |side: &str| capitalized(side.trim_matches(|c: char| !c.is_alphanumeric()));
-    (fits(left) && fits(&right)).then(|| (bare(left), bare(&right)))
+    let name = |side: &str| capitalized(bare(side));
+    (fits(left) && fits(&right)).then(|| (name(left), name(&right)))
 }
 
 /// What a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
 pub(super) fn defined(text: &str) -> Option<(String, String)> {
     const MOST_TERM_WORDS: usize = 4;
     const MOST_MEANING_WORDS: usize = 24;
-    let bare = |term: &str| {
+    let name = |term: &str| {
         let term = term.trim().trim_end_matches(['.', ',']);
         let term = ["a ", "an ", "the ", "A ", "An ", "The "]
             .iter()
@@ -66,11 +66,11 @@ pub(super) fn defined(text: &str) -> Option<(String, String)> {
         ["Definition: ", "definition: ", "DEFINITION: "].iter().find_map(|word| text.strip_prefix(word));
     if let Some(rest) = named {
         let (term, meaning) = [" is ", " are ", " means "].iter().find_map(|verb| rest.split_once(verb))?;
-        return fits(term, meaning).then(|| (bare(term), capitalized(meaning)));
+        return fits(term, meaning).then(|| (name(term), capitalized(meaning)));
     }
     let (meaning, rest) = [" is called ", " are called "].iter().find_map(|verb| text.split_once(verb))?;
     let term = rest.split([',', ';', '.']).next().unwrap_or(rest);
-    fits(term, meaning).then(|| (bare(term), capitalized(meaning)))
+    fits(term, meaning).then(|| (name(term), capitalized(meaning)))
 }
 
 /// Exactly two quantities of different kinds.

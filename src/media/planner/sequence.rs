@@ -1,7 +1,7 @@
 //! A sentence that tells what comes after what: "First measure, then cut, and finally sand the edges."
 
 use super::condense::{capitalized, condensed_plain, word_count};
-use super::words::{Class, class};
+use super::words::{Class, bare, class};
 
 /// Where the next step of a sequence begins, the longest first.
 const JOINTS: &[&str] = &[
@@ -32,14 +32,14 @@ pub(super) fn read(sentence: &str) -> Option<Vec<String>> {
         from = at + length;
     }
     parts.push(&sentence[from..]);
-    let begins = parts[0].split_whitespace().any(|word| bare(word) == "first");
+    let begins = parts[0].split_whitespace().any(|word| is_one_of(word, &["first"]));
     let labels: Vec<String> = parts.into_iter().map(label).collect();
     let are_short = labels.iter().all(|label| (1..=MOST_WORDS).contains(&word_count(label)));
     (begins && are_short && STEPS.contains(&labels.len())).then_some(labels)
 }
 
-fn bare(word: &str) -> String {
-    word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.contains(&bare(word).to_lowercase().as_str())
 }
 
 /// Where the next joint is, and its length.
@@ -51,14 +51,16 @@ fn next_joint(lower: &str, from: usize) -> Option<(usize, usize)> {
 /// Where something goes, or else what is done.
 fn label(part: &str) -> String {
     let words: Vec<&str> = part.split_whitespace().collect();
-    let says_first = words.iter().position(|word| bare(word) == "first");
+    let says_first = words.iter().position(|word| is_one_of(word, &["first"]));
     let own = &words[says_first.map_or(0, |at| at + 1)..];
-    let goes = own
-        .iter()
-        .rposition(|word| matches!(bare(word).as_str(), "to" | "into" | "through" | "past" | "via"));
+    let goes = own.iter().rposition(|word| is_one_of(word, &["to", "into", "through", "past", "via"]));
     let own = goes.map_or(own, |at| &own[at + 1..]);
     let own = match own.split_first() {
-        Some((article, rest)) if goes.is_some() && class(&bare(article)) == Class::Determiner => rest,
+        Some((article, rest))
+            if goes.is_some() && class(&bare(article).to_lowercase()) == Class::Determiner =>
+        {
+            rest
+        }
         _ => own,
     };
     capitalized(&condensed_plain(own.join(" ").trim_end_matches(['.', ','])))

@@ -97,6 +97,11 @@ pub(super) fn is_verb(word: &str) -> bool {
     VERB_SET.contains(word)
 }
 
+/// A word without the marks around it.
+pub(super) fn bare(word: &str) -> &str {
+    word.trim_matches(|c: char| !c.is_alphanumeric())
+}
+
 /// Words that agree with one thing only, so that a plural-looking word after its noun is a verb.
 pub(super) fn is_singular(determiner: &str) -> bool {
     matches!(determiner, "a" | "an" | "every" | "each")
