@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{MASTER_KEY, ReadModels, folder, short_request};
-use crate::model::{Random, seed};
+use crate::log::model::{Random, seed};
 
 const PARTITIONS: u16 = 8;
 /// Scenes of every pretended plan.

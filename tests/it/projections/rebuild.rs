@@ -19,8 +19,8 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use crate::harness::{MASTER_KEY, ReadModels, Servers, connect};
-use crate::histories::{Histories, ended};
-use crate::model::{Random, seed};
+use super::histories::{Histories, ended};
+use crate::log::model::{Random, seed};
 
 /// A log with read models, without any process that keeps them up.
 struct World {

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{ALL_ROLES, System, files_under, folder};
-use crate::videos::probe;
+use crate::media::videos::probe;
 
 fn reel() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reel"));

@@ -10,7 +10,7 @@ use reelstream::events::{Actor, Priority, Quality, VideoRequest};
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
 
-use crate::model::Random;
+use crate::log::model::Random;
 
 pub struct Histories<'a> {
     pub executor: &'a Executor,

@@ -7,7 +7,7 @@ use reelstream::app::Role;
 use serde_json::{Value, json};
 
 use crate::harness::{ALL_ROLES, System};
-use crate::videos::probe;
+use crate::media::videos::probe;
 
 fn reel(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reel")).args(arguments).output().unwrap()
@@ -166,7 +166,7 @@ async fn a_changed_word_makes_one_scene_again() {
 #[tokio::test]
 async fn a_requested_duration_is_met_or_refused_with_the_reason() {
     let system = System::start(&ALL_ROLES).await;
-    let script = include_str!("../fixtures/scripts/event-sourcing.md");
+    let script = include_str!("../../fixtures/scripts/event-sourcing.md");
     let ask = |seconds: u32| {
         json!({ "topic": "Event sourcing", "script": script, "quality": "low",
                 "custom_config": { "fps": 24, "duration_seconds": seconds } })

@@ -1,0 +1,6 @@
+//! The HTTP API and the command line, as their users meet them.
+
+mod cancelling;
+mod cli;
+mod contract;
+mod listing;

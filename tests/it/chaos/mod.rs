@@ -1,0 +1,3 @@
+//! The crash suite.
+
+mod kills;

@@ -1,0 +1,9 @@
+//! Read models: fed, rebuilt, cut off from PostgreSQL, and queried by analysts.
+
+mod analytics;
+#[cfg(feature = "chaos")]
+mod histories;
+mod postgres_outages;
+mod read_models;
+#[cfg(feature = "chaos")]
+mod rebuild;

@@ -1,0 +1,4 @@
+//! Workers: leases, retries, takeover.
+
+mod takeover;
+mod worker;
