@@ -14,14 +14,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use reelstream::format::OutputFormat;
-use reelstream::look::Look;
-use reelstream::media::description::{Description, VERSION};
-use reelstream::media::encoder::EncodeSettings;
-use reelstream::media::images::Images;
-use reelstream::media::narration::{Espeak, Voice};
-use reelstream::media::planner;
-use reelstream::media::studio::{Progress, Studio};
+use reel_scene::description::{Description, VERSION};
+use reel_scene::format::OutputFormat;
+use reel_scene::look::Look;
+use reel_studio::encode::encoder::EncodeSettings;
+use reel_studio::layout::images::Images;
+use reel_studio::speak::narration::{Espeak, Voice};
+use reel_studio::studio::{Progress, Studio};
 use report::median;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -51,14 +50,14 @@ struct Made {
 }
 
 fn described(script: &str) -> Description {
-    let request = planner::Request {
+    let request = reel_planner::Request {
         topic: "Batteries",
         context: None,
         script: Some(script),
         title: None,
         duration_ms: None,
     };
-    let plan = planner::plan(&request).unwrap();
+    let plan = reel_planner::plan(&request).unwrap();
     Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes }
 }
 

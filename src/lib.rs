@@ -22,14 +22,10 @@ pub mod dev;
 pub mod domain;
 pub mod events;
 pub mod execute;
-pub mod format;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
-pub mod look;
-pub mod media;
 pub mod projections;
-pub mod scene;
 pub mod signing;
 pub mod storage;
 pub mod telemetry;

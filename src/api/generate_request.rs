@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
 use crate::events::{OutputFormat, Priority, Quality, VideoRequest};
-use crate::look::{Aspect, Colour, Theme};
-use crate::media::description;
-use crate::scene::Scene;
+use reel_scene::Scene;
+use reel_scene::description;
+use reel_scene::look::{Aspect, Colour, Theme};
 
 pub const TOPIC_CHARACTERS: (usize, usize) = (3, 500);
 pub const CONTEXT_CHARACTERS: (usize, usize) = (10, 2000);

@@ -14,9 +14,9 @@ use super::problem::Problem;
 use super::visible_job;
 use crate::events::job::{FileRole, StoredFile};
 use crate::events::{OutputFormat, Quality, Rendition};
-use crate::media::captions::{self, Chapter};
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
+use reel_studio::join::captions::{self, Chapter};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetadataAnswer {

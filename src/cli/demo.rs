@@ -20,11 +20,11 @@ use crate::config::{
     Streams, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
-use crate::format::{Quality, Rendition};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::vault::MasterKey;
+use reel_scene::format::{Quality, Rendition};
 
 const SHIPPED_SCRIPT: &str = include_str!("../../examples/event-sourcing.md");
 const DEV_USER: &str = "user_dev";

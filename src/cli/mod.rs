@@ -205,7 +205,7 @@ impl Arguments {
                 Ok(())
             }
             Command::Render(arguments) => render::render(arguments).await,
-            Command::Schema => say(serde_json::to_string_pretty(&crate::media::description::schema())?),
+            Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
         }
     }

@@ -10,17 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::say;
 use crate::config::PIPER_PYTHON;
-use crate::format::{OutputFormat, Quality};
-use crate::look::{Aspect, Look, Theme};
-use crate::media::description::{self, Description, VERSION};
-use crate::media::encoder::EncodeSettings;
-use crate::media::images::Images;
-use crate::media::music::Music;
-use crate::media::narration::{Espeak, Voice};
-use crate::media::piper::Piper;
-use crate::media::planner;
-use crate::media::studio::{Progress, Studio};
-use crate::media::typeset::{self, Pages};
+use reel_scene::description::{self, Description, VERSION};
+use reel_scene::format::{OutputFormat, Quality};
+use reel_scene::look::{Aspect, Look, Theme};
+use reel_studio::encode::encoder::EncodeSettings;
+use reel_studio::layout::images::Images;
+use reel_studio::layout::typeset::{self, Pages};
+use reel_studio::speak::music::Music;
+use reel_studio::speak::narration::{Espeak, Voice};
+use reel_studio::speak::piper::Piper;
+use reel_studio::studio::{Progress, Studio};
 
 #[derive(Args)]
 pub struct Render {
@@ -143,8 +142,9 @@ fn read(file: &Path, duration_ms: Option<u64>) -> anyhow::Result<Description> {
     let name =
         file.file_stem().map(|name| name.to_string_lossy().replace(['-', '_'], " ")).unwrap_or_default();
     let request =
-        planner::Request { topic: &name, context: None, script: Some(&text), title: None, duration_ms };
-    let plan = planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
+        reel_planner::Request { topic: &name, context: None, script: Some(&text), title: None, duration_ms };
+    let plan =
+        reel_planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
     Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })
 }
 

@@ -9,9 +9,9 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Warning;
-use crate::media::images::Images;
-use crate::media::typeset;
 use crate::telemetry::chain;
+use reel_studio::layout::images::Images;
+use reel_studio::layout::typeset;
 
 pub struct CodeGeneration {
     /// Where logos are.

@@ -9,9 +9,9 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
 use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
 use crate::events::{Rendition, Stage};
-use crate::media::captions;
-use crate::media::combine::{self, Combined, Labels, Parts};
-use crate::media::thumbnails;
+use reel_studio::join::captions;
+use reel_studio::join::combine::{self, Combined, Labels, Parts};
+use reel_studio::join::thumbnails;
 
 pub struct Combining;
 

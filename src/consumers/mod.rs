@@ -44,10 +44,10 @@ pub use task::{Progress, StageHandler, Task};
 use std::sync::Arc;
 
 use crate::config::{MediaConfig, VoiceConfig};
-use crate::media::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
-use crate::media::piper::Piper;
-use crate::media::speech_api::SpeechApi;
 use crate::storage::LocalStorage;
+use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
+use reel_studio::speak::piper::Piper;
+use reel_studio::speak::speech_api::SpeechApi;
 
 /// The handler of every stage.
 pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {

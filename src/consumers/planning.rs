@@ -7,7 +7,7 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Warning;
-use crate::media::planner::{self, PlanError};
+use reel_planner::{self, PlanError};
 
 pub struct Planning;
 
@@ -23,7 +23,7 @@ impl StageHandler for Planning {
             return Ok(Outcome::Planned { scenes, warnings: vec![] });
         }
         let plan = blocking(move || {
-            planner::plan(&planner::Request {
+            reel_planner::plan(&reel_planner::Request {
                 topic: &request.topic,
                 context: request.context.as_deref(),
                 script: request.script.as_deref(),

@@ -13,7 +13,7 @@ use crate::domain::job::{Job, Outcome};
 use crate::events::Stage;
 use crate::events::job::{Clip, NarratedScene, StorageTarget, VideoFacts};
 use crate::ids::JobId;
-use crate::scene::{Block, RichText, Scene, SceneTimeline, Step};
+use reel_scene::{Block, RichText, Scene, SceneTimeline, Step};
 
 /// How the pretended work goes.
 #[derive(Debug, Clone, Copy, Default)]

@@ -11,13 +11,14 @@ use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
-use crate::media::encoder::{self, EncodeSettings};
-use crate::media::hardware::{self, Hardware};
-use crate::media::images::Images;
-use crate::media::scene_video::{self, Error, Material, Wanted};
-use crate::media::{timeline, typeset};
 use crate::storage::Key;
 use crate::telemetry::chain;
+use reel_studio::encode::encoder::{self, EncodeSettings};
+use reel_studio::encode::hardware::{self, Hardware};
+use reel_studio::encode::scene_video::{self, Error, Material, Wanted};
+use reel_studio::layout::images::Images;
+use reel_studio::layout::typeset;
+use reel_studio::speak::timeline;
 
 pub struct Rendering {
     /// Who encodes H.264; the processor itself without any.

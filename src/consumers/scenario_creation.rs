@@ -11,14 +11,14 @@ use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
-use crate::media::music::Music;
-use crate::media::named_file;
-use crate::media::narration::{self, Pcm, Voice};
-use crate::media::narrator::{self, Narration};
-use crate::media::timeline;
-use crate::scene::Scene;
 use crate::storage::Key;
 use crate::telemetry::chain;
+use reel_scene::Scene;
+use reel_studio::named_file;
+use reel_studio::speak::music::Music;
+use reel_studio::speak::narration::{self, Pcm, Voice};
+use reel_studio::speak::narrator::{self, Narration};
+use reel_studio::speak::timeline;
 
 /// Lines spoken at a time; each is a short-lived process.
 const VOICES_AT_A_TIME: usize = 2;

@@ -9,12 +9,12 @@ use crate::domain::job::Outcome;
 use crate::events::job::{FileRole, StorageTarget, StoredFile, VideoFacts};
 use crate::events::{OutputFormat, Rendition, Stage};
 use crate::ids::JobId;
-use crate::media::captions;
-use crate::media::encoder::KEY_FRAME_EVERY_SECONDS;
-use crate::media::gate::{self, Allowed};
-use crate::media::hls;
-use crate::media::probe::{self, Promise};
 use crate::storage::{Error, LocalStorage};
+use reel_studio::encode::encoder::KEY_FRAME_EVERY_SECONDS;
+use reel_studio::inspect::gate::{self, Allowed};
+use reel_studio::inspect::probe::{self, Promise};
+use reel_studio::join::captions;
+use reel_studio::join::hls;
 
 pub struct Storage {
     pub local: LocalStorage,

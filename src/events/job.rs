@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Stage;
 use super::request::{Priority, Quality, Rendition, VideoRequest};
-use crate::scene::{Scene, SceneTimeline};
+use reel_scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]

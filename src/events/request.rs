@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::content::ERASED;
-pub use crate::format::{OutputFormat, Quality, Rendition};
-use crate::look::{Aspect, Colour, Look, Theme};
-use crate::scene::Scene;
+use reel_scene::Scene;
+pub use reel_scene::format::{OutputFormat, Quality, Rendition};
+use reel_scene::look::{Aspect, Colour, Look, Theme};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRequest {

@@ -7,7 +7,7 @@ use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, Warning,
     WorkItem,
 };
-use crate::scene::Scene;
+use reel_scene::Scene;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {

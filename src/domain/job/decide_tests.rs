@@ -9,7 +9,7 @@ use crate::events::job::{
     VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
-use crate::scene::{RichText, Scene, SceneTimeline, Step};
+use reel_scene::{RichText, Scene, SceneTimeline, Step};
 
 struct Given(Vec<JobEvent>);
 
@@ -76,7 +76,7 @@ fn requested() -> JobRequested {
 fn scene(title: &str) -> Scene {
     Scene {
         title: title.into(),
-        blocks: vec![crate::scene::Block::Paragraph { text: RichText::plain("x") }],
+        blocks: vec![reel_scene::Block::Paragraph { text: RichText::plain("x") }],
         steps: vec![Step::new("x.", vec![])],
         ..Scene::default()
     }

@@ -9,7 +9,7 @@ use crate::events::job::{
     Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
-use crate::scene::{Scene, SceneTimeline};
+use reel_scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {

@@ -9,7 +9,7 @@ use crate::events::job::{RecordedJobEvent, StoredFile, VideoFacts};
 use crate::events::{JobEvent, OutputFormat, Stage};
 use crate::ids::JobId;
 use crate::projections::status::StatusView;
-use crate::scene::Scene;
+use reel_scene::Scene;
 
 /// The rows of one job.
 #[derive(Debug, Clone)]

@@ -18,8 +18,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::harness::{MASTER_KEY, ReadModels, Servers, connect};
 use super::histories::{Histories, ended};
+use crate::harness::{MASTER_KEY, ReadModels, Servers, connect};
 use crate::log::model::{Random, seed};
 
 /// A log with read models, without any process that keeps them up.

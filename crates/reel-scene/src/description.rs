@@ -1,0 +1,154 @@
+//! A whole video as one JSON document: what `reel render` takes, and `reel schema` describes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{self, Fault};
+use crate::look::Look;
+use crate::{Block, Scene};
+
+/// The form of descriptions that this version writes and reads.
+pub const VERSION: u32 = 1;
+
+/// What a video shows and says, and how it looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// 1.
+    pub version: u32,
+    pub title: String,
+    #[serde(default)]
+    pub look: Look,
+    pub scenes: Vec<Scene>,
+}
+
+/// Reads a description. Every fault has its place, what was found and what is allowed; a text that is no
+/// description at all has one fault. What no step reveals appears with the scene's first step.
+pub fn read(json: &str) -> Result<Description, Vec<Fault>> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let mut description: Description =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| vec![fault_of(&error)])?;
+    let mut faults = check::faults(&description.scenes);
+    if description.version != VERSION {
+        let message = format!("is {}, but this version of reel reads {VERSION}", description.version);
+        faults.insert(0, Fault { path: vec!["version".to_owned()], message });
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    description.scenes.iter_mut().for_each(Scene::reveal_all);
+    Ok(description)
+}
+
+/// Reads scenes alone, as the API takes them; places begin with `scenes`.
+pub fn read_scenes(value: &serde_json::Value) -> Result<Vec<Scene>, Vec<Fault>> {
+    let mut scenes: Vec<Scene> = serde_path_to_error::deserialize(value).map_err(|error| {
+        let fault = fault_of(&error);
+        vec![Fault { path: ["scenes".to_owned()].into_iter().chain(fault.path).collect(), ..fault }]
+    })?;
+    let mut faults = check::faults(&scenes);
+    for (index, scene) in scenes.iter().enumerate() {
+        let images =
+            scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
+        faults.extend(images.map(|(block, _)| {
+            Fault {
+                path: ["scenes", &index.to_string(), "blocks", &block.to_string()]
+                    .map(str::to_owned)
+                    .to_vec(),
+                message:
+                    "is a picture, which needs a file beside the description; requests cannot have files yet"
+                        .into(),
+            }
+        }));
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    scenes.iter_mut().for_each(Scene::reveal_all);
+    Ok(scenes)
+}
+
+fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    use serde_path_to_error::Segment;
+    let segments = error.path().iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    Fault { path: segments.collect(), message: error.inner().to_string() }
+}
+
+/// The JSON Schema (draft 2020-12) of [`Description`].
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Description).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn told(change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut value = json!({ "version": 1, "title": "T", "scenes": [
+            { "title": "One", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [{ "narration": "Say." }] }
+        ]});
+        change(&mut value);
+        match read(&value.to_string()) {
+            Ok(_) => vec![],
+            Err(faults) => faults.iter().map(Fault::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn a_minimal_description_is_read_and_everything_appears() {
+        assert_eq!(told(|_| ()), Vec::<String>::new());
+        let json = json!({ "version": 1, "title": "T", "scenes": [
+            { "title": "One", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [{ "narration": "Say." }] }
+        ]});
+        let description = read(&json.to_string()).unwrap();
+        assert_eq!(description.scenes[0].steps[0].reveals.len(), 1);
+        let again = serde_json::to_string(&description).unwrap();
+        assert_eq!(read(&again).unwrap(), description, "what is written reads back");
+    }
+
+    #[test]
+    fn faults_of_form_name_their_place_and_what_is_allowed() {
+        let one = |change: fn(&mut Value)| told(change).join("\n");
+        let unknown = one(|value| value["scenes"][0]["blocks"][0]["kind"] = "banner".into());
+        assert!(
+            unknown.starts_with("scenes.0.blocks.0")
+                && unknown.contains("unknown variant `banner`, expected one of `paragraph`"),
+            "{unknown}"
+        );
+        let missing =
+            one(|value| drop(value["scenes"][0]["steps"][0].as_object_mut().unwrap().remove("narration")));
+        assert!(missing.starts_with("scenes.0.steps.0: missing field `narration`"), "{missing}");
+        let theme = one(|value| value["look"] = json!({ "theme": "neon" }));
+        assert!(theme.starts_with("look.theme: unknown variant `neon`, expected one of `paper`"), "{theme}");
+        let colour = one(|value| value["look"] = json!({ "accent": "red" }));
+        assert!(colour.starts_with("look.accent: `red` is no colour, expected `#`"), "{colour}");
+        assert!(
+            one(|value| value["version"] = 2.into())
+                .starts_with("version: is 2, but this version of reel reads 1")
+        );
+        assert!(one(|value| value["extra"] = 2.into()).contains("unknown field `extra`, expected one of"));
+    }
+
+    #[test]
+    fn the_schema_names_every_block() {
+        let schema = schema().to_string();
+        for kind in [
+            "paragraph",
+            "comparison",
+            "derivation",
+            "scatter",
+            "flow",
+            "figure",
+            "image",
+            "16:9",
+            "midnight",
+        ] {
+            assert!(schema.contains(&format!("\"{kind}\"")), "{kind}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The graphs of functions.
+
+use exmex::{Express, FlatEx};
+
+use crate::Number;
+use crate::axis::Axis;
+
+/// Places at which a function is computed.
+const SAMPLES: u32 = 240;
+/// Values beyond this many times the middle ones' spread are left out of the axis: a pole would flatten the rest.
+const OUTLYING: f64 = 4.0;
+
+/// Why a text is no function of x.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{function}` is no function of x: {reason}")]
+pub struct NoFunction {
+    function: String,
+    reason: String,
+}
+
+/// Reads a function of x, such as `sin(x) / x` or `x^2 - 1`.
+pub fn parse(function: &str) -> Result<FlatEx<f64>, NoFunction> {
+    let wrong = |reason: String| NoFunction { function: function.to_owned(), reason };
+    let parsed = exmex::parse::<f64>(function).map_err(|error| wrong(error.to_string()))?;
+    match parsed.var_names() {
+        [] => Ok(parsed),
+        [name] if name == "x" => Ok(parsed),
+        names => Err(wrong(format!("it has {}, expected only x", names.join(", ")))),
+    }
+}
+
+/// Points of a function's graph, in pieces that hang together; none where it has no value.
+pub fn sample(function: &str, range: [Number; 2]) -> Vec<Vec<(f64, f64)>> {
+    let Ok(parsed) = parse(function) else { return vec![] };
+    let (from, to) = (range[0].get(), range[1].get());
+    let mut pieces: Vec<Vec<(f64, f64)>> = vec![vec![]];
+    for sample in 0..=SAMPLES {
+        let x = from + (to - from) * f64::from(sample) / f64::from(SAMPLES);
+        let values: &[f64] = if parsed.var_names().is_empty() { &[] } else { &[x] };
+        match parsed.eval(values) {
+            Ok(y) if y.is_finite() => {
+                if let Some(piece) = pieces.last_mut() {
+                    piece.push((x, y));
+                }
+            }
+            _ => pieces.push(vec![]),
+        }
+    }
+    pieces.retain(|piece| piece.len() > 1);
+    pieces
+}
+
+/// An axis for the heights, without the outlying ones.
+pub fn axis(heights: &[f64]) -> Axis {
+    let mut sorted = heights.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+    let (low, high) = (at(0.1), at(0.9));
+    let spread = (high - low).max(f64::MIN_POSITIVE) * OUTLYING;
+    let least = sorted[0].max(low - spread);
+    let greatest = sorted[sorted.len() - 1].min(high + spread);
+    Axis::around(least, greatest, 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: f64, to: f64) -> [Number; 2] {
+        [Number::new(from).unwrap(), Number::new(to).unwrap()]
+    }
+
+    #[test]
+    fn functions_are_computed_and_broken_where_they_have_no_value() {
+        let parabola = sample("x^2", range(-2.0, 2.0));
+        assert_eq!((parabola.len(), parabola[0][0], parabola[0].len()), (1, (-2.0, 4.0), 241));
+        assert!(sample("sqrt(x)", range(-1.0, 1.0))[0][0].0 >= 0.0);
+        assert_eq!(sample("2", range(0.0, 1.0))[0][3].1, 2.0);
+    }
+
+    #[test]
+    fn what_is_no_function_of_x_is_told() {
+        for (text, reason) in
+            [("x +", "is no function of x"), ("y * x", "expected only x"), ("", "is no function")]
+        {
+            assert!(parse(text).unwrap_err().to_string().contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pole_does_not_flatten_the_rest() {
+        let heights: Vec<f64> = sample("1/x", range(-1.0, 1.01)).concat().iter().map(|(_, y)| *y).collect();
+        assert!(axis(&heights).high < 100.0);
+    }
+}

@@ -1,0 +1,290 @@
+//! How something new comes into the picture.
+//!
+//! A transition knows two pictures and touches only what differs between them, so its cost follows what
+//! moves. Each frame is computed from the two pictures and the frame's number alone: the same input gives
+//! the same frames, whoever computes them.
+
+use crate::draw::picture::{Picture, Rect};
+use reel_scene::{Entrance, Leave};
+
+/// Rows of one picture that are further apart than this move one after the other, as shares of the height.
+const BAND_GAP: f64 = 0.02;
+/// How far something rises, as a share of the height.
+const RISE: f64 = 0.03;
+/// How far something slides, as a share of the width.
+const SLIDE: f64 = 0.04;
+/// The soft edge of a wipe, as a share of what is wiped in.
+const SOFT_EDGE: f64 = 0.18;
+/// How much later each band begins than the one above, as a share of one band's time; all of them together are
+/// at most as late as [`LATEST`].
+const STAGGER: f64 = 0.25;
+const LATEST: f64 = 0.6;
+/// All of a share: the new picture alone.
+const WHOLE: u16 = 256;
+
+/// From one picture to the next, in a number of frames.
+pub struct Transition<'a> {
+    from: &'a Picture,
+    to: &'a Picture,
+    bands: Vec<Rect>,
+    way: Way,
+    frames: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Blend,
+    /// From left to right.
+    WipeIn,
+    /// From right to left.
+    WipeOut,
+    /// The new picture's content comes from a little below.
+    Rise,
+    /// The new picture's content comes from the right.
+    SlideIn,
+    /// The old picture's content goes to the left.
+    SlideOut,
+}
+
+impl<'a> Transition<'a> {
+    /// Between two pictures of one size. After `frames` frames `to` is reached; the last of them equals it.
+    pub fn new(from: &'a Picture, to: &'a Picture, entrance: Entrance, frames: u32) -> Self {
+        let gap = (to.height as f64 * BAND_GAP) as usize;
+        let way = match entrance {
+            Entrance::Fade | Entrance::Morph => Way::Blend,
+            Entrance::Wipe => Way::WipeIn,
+            Entrance::Rise => Way::Rise,
+            Entrance::Slide => Way::SlideIn,
+        };
+        // A page that is pushed in comes as one.
+        let gap = if way == Way::SlideIn { to.height } else { gap };
+        Self { from, to, bands: from.changes(to, gap), way, frames }
+    }
+
+    /// From a scene to the empty page, all of it at once.
+    pub fn leaving(from: &'a Picture, to: &'a Picture, leave: Leave, frames: u32) -> Self {
+        let way = match leave {
+            Leave::Fade => Way::Blend,
+            Leave::Wipe => Way::WipeOut,
+            Leave::Slide => Way::SlideOut,
+        };
+        Self { from, to, bands: from.changes(to, to.height), way, frames }
+    }
+
+    /// Whether both pictures are the same.
+    pub fn is_still(&self) -> bool {
+        self.bands.is_empty()
+    }
+
+    /// Draws frame `number`, from 1 to the number of frames, on a canvas that holds the frame before, or `from`.
+    pub fn draw(&self, canvas: &mut Picture, number: u32) {
+        let late = (STAGGER * (self.bands.len() as f64 - 1.0)).min(LATEST);
+        let each = late / (self.bands.len() as f64 - 1.0).max(1.0);
+        let time = f64::from(number) / f64::from(self.frames.max(1));
+        for (index, band) in self.bands.iter().enumerate() {
+            let begun = (time * (1.0 + late) - each * index as f64).clamp(0.0, 1.0);
+            // What goes away gains speed.
+            let share = if self.way == Way::SlideOut { begun * begun } else { eased(begun) };
+            self.draw_band(canvas, *band, if number >= self.frames { 1.0 } else { share });
+        }
+    }
+
+    fn draw_band(&self, canvas: &mut Picture, band: Rect, share: f64) {
+        if share >= 1.0 {
+            return canvas.copy(self.to, self.reach(band));
+        }
+        let (arriving, leaving) = ((self.from, self.to), (self.to, self.from));
+        let (ahead, below) = self.distances();
+        match self.way {
+            Way::Blend => blend(canvas, arriving, band, |_| share),
+            Way::WipeIn => blend(canvas, arriving, band, |x| wiped(x - band.left, band, share)),
+            Way::WipeOut => blend(canvas, arriving, band, |x| wiped(band.right - 1 - x, band, share)),
+            Way::Rise => self.shift(canvas, arriving, band, (0.0, below * (1.0 - share)), share),
+            Way::SlideIn => self.shift(canvas, arriving, band, (ahead * (1.0 - share), 0.0), share),
+            Way::SlideOut => self.shift(canvas, leaving, band, (-ahead * share, 0.0), 1.0 - share),
+        }
+    }
+
+    /// How far something comes from or goes to, in pixels: to the side, and down.
+    fn distances(&self) -> (f64, f64) {
+        (self.to.width as f64 * SLIDE, self.to.height as f64 * RISE)
+    }
+
+    /// What a band may touch on its way.
+    fn reach(&self, band: Rect) -> Rect {
+        let (ahead, below) = self.distances();
+        let even = |pixels: f64| (pixels as usize).next_multiple_of(2);
+        match self.way {
+            Way::Blend | Way::WipeIn | Way::WipeOut => band,
+            Way::Rise => Rect { bottom: (band.bottom + even(below)).min(self.to.height), ..band },
+            Way::SlideIn => Rect { right: (band.right + even(ahead)).min(self.to.width), ..band },
+            Way::SlideOut => Rect { left: band.left.saturating_sub(even(ahead)), ..band },
+        }
+    }
+
+    /// Draws the second picture's content, which is what differs from the first, away from its place, with a weight.
+    fn shift(
+        &self,
+        canvas: &mut Picture,
+        (under, over): (&Picture, &Picture),
+        band: Rect,
+        (right, down): (f64, f64),
+        weight: f64,
+    ) {
+        let (right, down) = (right as isize & !1, down as isize & !1);
+        let weight = (weight * f64::from(WHOLE)) as u16;
+        let reach = self.reach(band);
+        canvas.copy(under, reach);
+        let sources = under.planes().into_iter().zip(over.planes());
+        for ((out, width, scale), ((under, ..), (over, ..))) in canvas.planes_mut().into_iter().zip(sources) {
+            let (right, down) = (right / scale as isize, down / scale as isize);
+            // The columns that are still on the picture, where they are and where they go.
+            let columns = (band.left / scale).max((-right).max(0) as usize)
+                ..(band.right / scale).min((reach.right / scale).saturating_add_signed(-right));
+            let goes = columns.start.saturating_add_signed(right);
+            for y in band.top / scale..band.bottom / scale {
+                let target = y.saturating_add_signed(down);
+                if target >= reach.bottom / scale || columns.is_empty() {
+                    break;
+                }
+                let row = y * width + columns.start..y * width + columns.end;
+                let source = under[row.clone()].iter().zip(&over[row]);
+                let to = &mut out[target * width + goes..][..columns.len()];
+                for (out, (under, over)) in to.iter_mut().zip(source) {
+                    if under != over {
+                        *out = mix(*out, *over, weight);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How much of a column is wiped, when a share of the band is: by its distance from where the wipe begins.
+fn wiped(distance: usize, band: Rect, share: f64) -> f64 {
+    let width = (band.right - band.left) as f64;
+    ((1.0 + SOFT_EDGE) * share * width - distance as f64) / (SOFT_EDGE * width)
+}
+
+/// Mixes both pictures, with the share of the second by column, from 0 to 1.
+pub(crate) fn blend(
+    canvas: &mut Picture,
+    (from, to): (&Picture, &Picture),
+    band: Rect,
+    share: impl Fn(usize) -> f64,
+) {
+    let share = |x: usize| (share(x).clamp(0.0, 1.0) * f64::from(WHOLE)) as u16;
+    let shares: Vec<u16> = (band.left..band.right).map(share).collect();
+    let halved: Vec<u16> = shares.iter().step_by(2).copied().collect();
+    let sources = from.planes().into_iter().zip(to.planes());
+    for ((out, width, scale), ((from, ..), (to, ..))) in canvas.planes_mut().into_iter().zip(sources) {
+        let shares = if scale == 1 { &shares } else { &halved };
+        for y in band.top / scale..band.bottom / scale {
+            let row = y * width + band.left / scale..y * width + band.right / scale;
+            mix_row(&mut out[row.clone()], &from[row.clone()], &to[row], shares);
+        }
+    }
+}
+
+/// Starts at once and ends gently: 1 - (1 - t)^3.
+pub(crate) fn eased(time: f64) -> f64 {
+    1.0 - (1.0 - time).powi(3)
+}
+
+/// Slowly at both ends: 3t^2 - 2t^3.
+pub(crate) fn eased_at_both_ends(time: f64) -> f64 {
+    time * time * (3.0 - 2.0 * time)
+}
+
+fn mix_row(out: &mut [u8], from: &[u8], to: &[u8], shares: &[u16]) {
+    for (((out, from), to), share) in out.iter_mut().zip(from).zip(to).zip(shares) {
+        *out = mix(*from, *to, *share);
+    }
+}
+
+/// 256 times 255 and a half fit 16 bits, so that the compiler can do many at a time.
+fn mix(from: u8, to: u8, share: u16) -> u8 {
+    ((u16::from(from) * (WHOLE - share) + u16::from(to) * share + 127) >> 8) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Entrance; 4] = [Entrance::Fade, Entrance::Rise, Entrance::Wipe, Entrance::Slide];
+
+    /// Two lines of a dark colour on a light page.
+    fn pictures() -> (Picture, Picture) {
+        let from = Picture::of([250; 3], 128, 128);
+        let dark = Picture::of([20, 20, 90], 128, 128);
+        let mut to = from.clone();
+        to.copy(&dark, Rect { left: 10, top: 20, right: 90, bottom: 30 });
+        to.copy(&dark, Rect { left: 10, top: 80, right: 60, bottom: 90 });
+        (from, to)
+    }
+
+    #[test]
+    fn every_entrance_ends_at_the_new_picture_and_touches_little_else() {
+        let (from, to) = pictures();
+        for entrance in ALL {
+            let transition = Transition::new(&from, &to, entrance, 12);
+            let mut canvas = from.clone();
+            let mut last = 0;
+            for number in 1..=12 {
+                transition.draw(&mut canvas, number);
+                assert_eq!(canvas.luma[..128 * 18], from.luma[..128 * 18], "above, {entrance:?}");
+                assert_eq!(canvas.luma[128 * 110..], from.luma[128 * 110..], "below, {entrance:?}");
+                let new = canvas.luma.iter().zip(&from.luma).filter(|(a, b)| a != b).count();
+                assert!(new + 600 >= last, "{entrance:?} goes on: {last} then {new}");
+                last = new;
+            }
+            assert_eq!(canvas, to, "{entrance:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_depends_on_its_number_alone() {
+        let (from, to) = pictures();
+        for entrance in ALL {
+            let transition = Transition::new(&from, &to, entrance, 10);
+            let (mut one, mut other) = (from.clone(), from.clone());
+            (1..=7).for_each(|number| transition.draw(&mut one, number));
+            transition.draw(&mut other, 7);
+            assert_eq!(one, other, "{entrance:?}");
+        }
+    }
+
+    #[test]
+    fn a_scene_leaves_to_the_left_and_ends_empty() {
+        let (empty, full) = pictures();
+        for leave in [Leave::Fade, Leave::Slide, Leave::Wipe] {
+            let transition = Transition::leaving(&full, &empty, leave, 8);
+            let mut canvas = full.clone();
+            transition.draw(&mut canvas, 4);
+            let leftmost = |picture: &Picture| {
+                let row = &picture.luma[25 * 128..26 * 128];
+                row.iter().position(|luma| *luma != picture.luma[0])
+            };
+            let moved = leftmost(&canvas) < leftmost(&full);
+            assert_eq!(moved, leave == Leave::Slide, "{leave:?}");
+            (5..=8).for_each(|number| transition.draw(&mut canvas, number));
+            assert_eq!(canvas, empty, "{leave:?}");
+        }
+    }
+
+    #[test]
+    fn lines_further_down_come_later() {
+        let (from, to) = pictures();
+        let transition = Transition::new(&from, &to, Entrance::Wipe, 20);
+        let mut canvas = from.clone();
+        transition.draw(&mut canvas, 6);
+        let dark = |y: usize| canvas.luma[y * 128..][..128].iter().filter(|luma| **luma < 60).count();
+        assert!(dark(25) > dark(85), "{} and {}", dark(25), dark(85));
+    }
+
+    #[test]
+    fn nothing_new_is_still() {
+        let (from, _) = pictures();
+        assert!(Transition::new(&from, &from, Entrance::Fade, 5).is_still());
+    }
+}

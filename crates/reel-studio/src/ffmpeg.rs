@@ -1,0 +1,130 @@
+//! The one place that sets FFmpeg up, and what every file written through it shares.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Once;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
+use ffmpeg_next::format::context::Output;
+use ffmpeg_next::format::stream::StreamMut;
+use ffmpeg_next::{Dictionary, Packet, Rational};
+
+use crate::memory;
+use reel_scene::format::OutputFormat;
+
+/// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
+pub fn start() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        // `init` only registers network protocols and devices, and fails in no known case.
+        let _registered = ffmpeg::init();
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        memory::return_what_is_freed();
+    });
+}
+
+/// Whether an FFmpeg call failed because the disk is full.
+pub fn is_disk_full(error: &ffmpeg::Error) -> bool {
+    matches!(error, ffmpeg::Error::Other { errno } if *errno == ffmpeg::error::ENOSPC)
+}
+
+/// Opens a file for writing, whatever the path's extension.
+pub fn create(path: &Path, format: OutputFormat) -> Result<Output, ffmpeg::Error> {
+    start();
+    ffmpeg::format::output_as(path, format.name())
+}
+
+/// Writes the header of a file that tells where everything is before it comes, so that it plays while it loads.
+pub fn write_header(output: &mut Output, format: OutputFormat) -> Result<(), ffmpeg::Error> {
+    let mut options = Dictionary::new();
+    match format {
+        OutputFormat::Mp4 | OutputFormat::Mov => options.set("movflags", "+faststart"),
+        OutputFormat::Webm => {
+            options.set("cues_to_front", "1");
+            // Otherwise its tracks get random numbers.
+            options.set("fflags", "+bitexact");
+        }
+        OutputFormat::Avi => {}
+    }
+    if matches!(format, OutputFormat::Webm | OutputFormat::Avi) {
+        // Without captions no stream has long gaps: pictures and sound wait for each other, however long it takes.
+        options.set("max_interleave_delta", "0");
+    }
+    output.write_header_with(options).map(|_unused| ())
+}
+
+/// A copy of what FFmpeg keeps as a stream's headers.
+///
+/// # Safety
+/// `data` is null, or points to `size` bytes that nobody changes meanwhile.
+pub unsafe fn extradata(data: *const u8, size: i32) -> Vec<u8> {
+    if data.is_null() {
+        return vec![];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(data, usize::try_from(size).unwrap_or(0)).to_vec() }
+}
+
+/// Replaces the headers of a stream that is about to be written.
+pub fn set_headers(stream: &mut StreamMut<'_>, headers: &[u8]) -> Result<(), ffmpeg::Error> {
+    let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+    // SAFETY: the stream and its parameters live as long as `stream`. The old headers are freed as FFmpeg
+    // allocated them; the new ones come from its allocator, zeroed, with the padding that it wants.
+    unsafe {
+        let parameters = &mut *(*stream.as_mut_ptr()).codecpar;
+        let copy = ffi::av_mallocz(headers.len() + padding).cast::<u8>();
+        if copy.is_null() {
+            return Err(ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM });
+        }
+        std::ptr::copy_nonoverlapping(headers.as_ptr(), copy, headers.len());
+        ffi::av_freep((&raw mut parameters.extradata).cast());
+        parameters.extradata = copy;
+        parameters.extradata_size = headers.len() as i32;
+    }
+    Ok(())
+}
+
+/// Writes a packet, whose times count `time_base`, to a stream.
+pub fn write_packet(
+    output: &mut Output,
+    packet: &mut Packet,
+    stream: usize,
+    time_base: Rational,
+) -> Result<(), ffmpeg::Error> {
+    let target = output.stream(stream).map_or(time_base, |stream| stream.time_base());
+    packet.set_stream(stream);
+    packet.set_position(-1);
+    packet.rescale_ts(time_base, target);
+    packet.write_interleaved(output)
+}
+
+/// All packets that `receive` has ready.
+pub fn drain(
+    mut receive: impl FnMut(&mut Packet) -> Result<(), ffmpeg::Error>,
+) -> Result<Vec<Packet>, ffmpeg::Error> {
+    let mut packets = vec![];
+    loop {
+        let mut packet = Packet::empty();
+        match receive(&mut packet) {
+            Ok(()) => packets.push(packet),
+            Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {
+                return Ok(packets);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A path in the folder of `out` that is removed unless it is persisted.
+pub fn part_file(out: &Path) -> std::io::Result<tempfile::TempPath> {
+    let folder = out.parent().unwrap_or(Path::new("."));
+    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // As other programs make files: who may read them is the user's choice (umask).
+    Ok(tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .prefix(&format!("{name}."))
+        .suffix(".part")
+        .tempfile_in(folder)?
+        .into_temp_path())
+}

@@ -1,0 +1,389 @@
+//! The last look at a finished video: everything is read as a player would, and compared with the plan.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::sample::{Sample, Type};
+use ffmpeg_next::{Packet, frame, media};
+
+use crate::encode::h264::{self, Sequence};
+use crate::ffmpeg::{extradata, start};
+use reel_scene::{Scene, SceneTimeline};
+
+/// Picture and sound may begin and end this far apart, in seconds.
+const MOST_APART: f64 = 0.040;
+/// What a page with nothing on it hardly exceeds, its motif included: the range of its luma.
+const BLANK_RANGE: u8 = 24;
+/// Silence: the loudest sample of the whole, of 1.
+const SILENT_PEAK: f32 = 0.02;
+/// Planned holds may be this many key frames longer than their steps: one before, one behind, and the pause.
+const EXTRA_KEY_FRAMES: usize = 3;
+
+/// What a player would find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Findings {
+    /// Those that can be decoded.
+    pub pictures: u64,
+    /// Pictures and pieces of sound that cannot.
+    pub damaged: u64,
+    /// Seconds.
+    pub picture_start: f64,
+    pub picture_end: f64,
+    pub sound_start: f64,
+    pub sound_end: f64,
+    /// Timestamps that do not rise, of either stream.
+    pub disorder: u64,
+    /// The loudest sample, of 1.
+    pub peak: f32,
+    /// Key frames of one colour, the longest run.
+    pub blank_run: usize,
+    /// Key frames that show the same, the longest run.
+    pub same_run: usize,
+}
+
+/// What the plan allows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowed {
+    pub pictures: u64,
+    /// The [`longest_hold`], in seconds.
+    pub longest_hold: f64,
+    /// From one key frame to the next, in seconds.
+    pub key_frame_every: f64,
+}
+
+/// How long the picture stays the same at most, in seconds: while a line is spoken, and those behind it that bring
+/// nothing new.
+pub fn longest_hold<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
+    let holds = scenes.into_iter().flat_map(|(scene, timeline)| {
+        let mut held = 0;
+        let steps = scene.steps.iter().zip(&timeline.steps).map(move |(step, timing)| {
+            held = if step.reveals.is_empty() { held + timing.frames } else { timing.frames };
+            f64::from(held) / f64::from(timeline.fps)
+        });
+        steps.collect::<Vec<_>>()
+    });
+    holds.fold(0.0, f64::max)
+}
+
+/// Decodes all pictures and all sound, and looks at the key frames. Damage that a decoder takes for a picture is not
+/// found: H.264 has no checksums.
+pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
+    start();
+    let mut input = ffmpeg::format::input(video)?;
+    let picture = input.streams().best(media::Type::Video).ok_or(ffmpeg::Error::StreamNotFound)?;
+    let sound = input.streams().best(media::Type::Audio).ok_or(ffmpeg::Error::StreamNotFound)?;
+    let mut pictures = Stream::new(&picture);
+    let mut sounds = Stream::new(&sound);
+    let mut eye = Eye::open(picture.parameters())?;
+    let mut ear = ffmpeg::codec::Context::from_parameters(sound.parameters())?.decoder().audio()?;
+    let (mut peak, mut damaged) = (0.0_f32, 0);
+    let mut packet = Packet::empty();
+    loop {
+        match packet.read(&mut input) {
+            Ok(()) => {}
+            Err(ffmpeg::Error::Eof) => break,
+            Err(error) => return Err(error),
+        }
+        if packet.stream() == pictures.index {
+            pictures.note(&packet);
+            eye.see(&packet);
+        } else if packet.stream() == sounds.index {
+            sounds.note(&packet);
+            damaged += u64::from(ear.send_packet(&packet).is_err());
+            peak = peak.max(heard(&mut ear)?);
+        }
+    }
+    eye.end();
+    ear.send_eof()?;
+    peak = peak.max(heard(&mut ear)?);
+    Ok(Findings {
+        pictures: eye.pictures(),
+        damaged: damaged + eye.damaged,
+        picture_start: pictures.start(),
+        picture_end: pictures.end(),
+        sound_start: sounds.start(),
+        sound_end: sounds.end(),
+        disorder: pictures.disorder + sounds.disorder,
+        peak,
+        blank_run: eye.looks.longest_blank,
+        same_run: eye.looks.longest_same,
+    })
+}
+
+/// Everything that a viewer would notice; empty when all is well.
+pub fn faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
+    let mut faults = vec![];
+    let mut expect = |holds: bool, message: String| {
+        if !holds {
+            faults.push(message);
+        }
+    };
+    let (begin, end) =
+        ((found.picture_start - found.sound_start).abs(), (found.picture_end - found.sound_end).abs());
+    expect(found.damaged == 0, format!("{} pictures or pieces of sound are damaged", found.damaged));
+    expect(found.disorder == 0, format!("{} timestamps do not rise", found.disorder));
+    expect(
+        found.pictures == allowed.pictures,
+        format!("it has {} pictures, not {}", found.pictures, allowed.pictures),
+    );
+    expect(begin <= MOST_APART, format!("picture and sound begin {:.0} ms apart", begin * 1000.0));
+    expect(end <= MOST_APART, format!("picture and sound end {:.0} ms apart", end * 1000.0));
+    expect(
+        found.peak >= SILENT_PEAK,
+        format!("its loudest sample is {:.4} of 1: nothing can be heard", found.peak),
+    );
+    expect(found.blank_run < 2, format!("{} key frames in a row show nothing", found.blank_run));
+    let hold = (allowed.longest_hold / allowed.key_frame_every).ceil() as usize + EXTRA_KEY_FRAMES;
+    expect(
+        found.same_run <= hold,
+        format!("{} key frames in a row are the same, but the longest step explains {hold}", found.same_run),
+    );
+    faults
+}
+
+/// The timestamps of one stream.
+struct Stream {
+    index: usize,
+    seconds: f64,
+    first: Option<i64>,
+    last: i64,
+    end: i64,
+    disorder: u64,
+}
+
+impl Stream {
+    fn new(stream: &ffmpeg::format::stream::Stream<'_>) -> Self {
+        let seconds = f64::from(stream.time_base());
+        Self { index: stream.index(), seconds, first: None, last: i64::MIN, end: 0, disorder: 0 }
+    }
+
+    fn note(&mut self, packet: &Packet) {
+        // AVI has no other times than those of decoding.
+        let time = packet.pts().or(packet.dts()).unwrap_or(i64::MIN);
+        self.disorder += u64::from(time <= self.last || packet.dts().is_some_and(|dts| dts > time));
+        self.last = time;
+        // What stands before the beginning only leads the decoder in.
+        if time >= 0 {
+            self.first.get_or_insert(time);
+        }
+        self.end = self.end.max(time + packet.duration());
+    }
+
+    fn start(&self) -> f64 {
+        self.first.unwrap_or(0) as f64 * self.seconds
+    }
+
+    fn end(&self) -> f64 {
+        self.end as f64 * self.seconds
+    }
+}
+
+/// Who decodes the pictures, and does not make up for what is damaged.
+struct Eye {
+    decoder: ffmpeg::decoder::Video,
+    repeats: Option<Repeats>,
+    repeated: u64,
+    sent: u64,
+    decoded: u64,
+    /// Which of those sent are key frames that are not out yet. A decoder may call a repeat of one a key frame, too.
+    keys: VecDeque<u64>,
+    damaged: u64,
+    looks: Looks,
+}
+
+impl Eye {
+    fn open(parameters: ffmpeg::codec::Parameters) -> Result<Self, ffmpeg::Error> {
+        let context = ffmpeg::codec::Context::from_parameters(parameters)?;
+        let codec = ffmpeg::decoder::find(context.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
+        // SAFETY: the context owns its headers and outlives the copy.
+        let headers = unsafe {
+            let raw = &*context.as_ptr();
+            extradata(raw.extradata, raw.extradata_size)
+        };
+        let repeats = (codec.id() == ffmpeg::codec::Id::H264).then(|| Repeats::of(headers)).flatten();
+        // What repeats are taken out of is a byte stream, which has its headers inside.
+        let mut context =
+            if repeats.is_some() { ffmpeg::codec::Context::new_with_codec(codec) } else { context };
+        // As many threads as the machine has.
+        context.set_threading(ffmpeg::codec::threading::Config { count: 0, ..Default::default() });
+        let strict = ffmpeg::Dictionary::from_iter([("err_detect", "explode+crccheck+bitstream+buffer")]);
+        let decoder = context.decoder().open_as_with(codec, strict)?.video()?;
+        let (looks, keys) = (Looks::default(), VecDeque::new());
+        Ok(Self { decoder, repeats, repeated: 0, sent: 0, decoded: 0, keys, damaged: 0, looks })
+    }
+
+    fn pictures(&self) -> u64 {
+        self.decoded + self.repeated
+    }
+
+    fn see(&mut self, packet: &Packet) {
+        match self.repeats.as_mut().map(|repeats| repeats.read(packet)) {
+            None => self.decode(packet, packet.is_key()),
+            Some(Ok(Some(picture))) => self.decode(&Packet::copy(&picture), packet.is_key()),
+            Some(Ok(None)) => self.repeated += 1,
+            Some(Err(_)) => self.damaged += 1,
+        }
+    }
+
+    fn decode(&mut self, packet: &Packet, is_key: bool) {
+        if is_key {
+            self.keys.push_back(self.sent);
+        }
+        self.sent += 1;
+        self.damaged += u64::from(self.decoder.send_packet(packet).is_err());
+        self.take();
+    }
+
+    fn end(&mut self) {
+        self.damaged += u64::from(self.decoder.send_eof().is_err());
+        self.take();
+    }
+
+    /// Looks at all pictures that are ready.
+    fn take(&mut self) {
+        let mut decoded = frame::Video::empty();
+        loop {
+            match self.decoder.receive_frame(&mut decoded) {
+                Ok(()) => {
+                    if self.keys.pop_front_if(|key| *key == self.decoded).is_some() {
+                        self.looks.note(&decoded);
+                    }
+                    self.decoded += 1;
+                }
+                Err(ffmpeg::Error::Eof) => return,
+                Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => return,
+                Err(_) => self.damaged += 1,
+            }
+        }
+    }
+}
+
+/// The H.264 pictures of an MP4 that repeat the one before. They need no decoder: there is one way to write each, and it
+/// is compared bit by bit. Those between them are renumbered, as if there were no repeats.
+struct Repeats {
+    sequence: Sequence,
+    header: Vec<u8>,
+    /// `frame_num` of the picture before, with and without repeats.
+    number: u32,
+    without: u32,
+}
+
+impl Repeats {
+    /// `None` when the stream is not written as in MP4, or not by us.
+    fn of(header: Vec<u8>) -> Option<Self> {
+        let is_mp4 = header.first() == Some(&1);
+        let parameters = is_mp4.then(|| h264::byte_stream(&[], Some(&header)).ok()).flatten()?;
+        Some(Self { sequence: Sequence::parse(&parameters).ok()?, header, number: 0, without: 0 })
+    }
+
+    /// The picture as a byte stream; `None` for a repeat. Fails when it is neither, or not the next.
+    fn read(&mut self, packet: &Packet) -> Result<Option<Vec<u8>>, h264::Error> {
+        let data = packet.data().unwrap_or_default();
+        if packet.is_key() {
+            (self.number, self.without) = (0, 0);
+            return h264::byte_stream(data, Some(&self.header)).map(Some);
+        }
+        let picture = h264::byte_stream(data, None)?;
+        self.number = self.sequence.next(self.number);
+        if picture == self.sequence.repeat(self.number) {
+            return Ok(None);
+        }
+        if picture != self.sequence.set_frame_num(&picture, self.number)? {
+            return Err(h264::Error::Unsupported("a picture out of order"));
+        }
+        self.without = self.sequence.next(self.without);
+        self.sequence.set_frame_num(&picture, self.without).map(Some)
+    }
+}
+
+/// Runs of key frames that show nothing, or the same.
+#[derive(Default)]
+struct Looks {
+    last: Option<u64>,
+    blank: usize,
+    same: usize,
+    longest_blank: usize,
+    longest_same: usize,
+}
+
+impl Looks {
+    fn note(&mut self, picture: &frame::Video) {
+        let (width, stride) = (picture.width() as usize, picture.stride(0));
+        let rows = || picture.data(0).chunks(stride).take(picture.height() as usize).map(|row| &row[..width]);
+        let (mut least, mut most) = (u8::MAX, 0);
+        let mut hash = blake3::Hasher::new();
+        // Every fourth row tells as much, and rows of text are higher.
+        for row in rows().step_by(4) {
+            least = row.iter().copied().fold(least, u8::min);
+            most = row.iter().copied().fold(most, u8::max);
+            hash.update(row);
+        }
+        let look = u64::from_le_bytes(hash.finalize().as_bytes()[..8].try_into().unwrap_or_default());
+        self.blank = if most.saturating_sub(least) <= BLANK_RANGE { self.blank + 1 } else { 0 };
+        self.same = if self.last == Some(look) { self.same + 1 } else { 1 };
+        self.last = Some(look);
+        self.longest_blank = self.longest_blank.max(self.blank);
+        self.longest_same = self.longest_same.max(self.same);
+    }
+}
+
+/// The loudest sample that the decoder has ready.
+fn heard(ear: &mut ffmpeg::decoder::Audio) -> Result<f32, ffmpeg::Error> {
+    let mut decoded = frame::Audio::empty();
+    let mut peak = 0.0_f32;
+    while ear.receive_frame(&mut decoded).is_ok() {
+        if decoded.format() != Sample::F32(Type::Planar) {
+            return Err(ffmpeg::Error::InvalidData);
+        }
+        peak = decoded.plane::<f32>(0).iter().fold(peak, |peak, sample| peak.max(sample.abs()));
+    }
+    Ok(peak)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_told() {
+        let sound = Findings {
+            pictures: 300,
+            picture_start: 0.0,
+            picture_end: 10.0,
+            sound_start: 0.0,
+            sound_end: 10.01,
+            damaged: 0,
+            disorder: 0,
+            peak: 0.4,
+            blank_run: 1,
+            same_run: 3,
+        };
+        let allowed = Allowed { pictures: 300, longest_hold: 4.0, key_frame_every: 2.0 };
+        assert_eq!(faults(&sound, &allowed), Vec::<String>::new());
+        let broken = Findings {
+            pictures: 299,
+            picture_start: 0.1,
+            sound_end: 9.0,
+            damaged: 1,
+            disorder: 2,
+            peak: 0.0,
+            blank_run: 4,
+            same_run: 9,
+            ..sound
+        };
+        assert_eq!(
+            faults(&broken, &allowed),
+            [
+                "1 pictures or pieces of sound are damaged",
+                "2 timestamps do not rise",
+                "it has 299 pictures, not 300",
+                "picture and sound begin 100 ms apart",
+                "picture and sound end 1000 ms apart",
+                "its loudest sample is 0.0000 of 1: nothing can be heard",
+                "4 key frames in a row show nothing",
+                "9 key frames in a row are the same, but the longest step explains 5",
+            ]
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! Reads a finished file back, and compares it with what was planned.
+
+pub mod gate;
+pub mod probe;

@@ -1,0 +1,319 @@
+//! Captions: what is said, when, in lines that can be read; as WebVTT, as SubRip, and for a track in the file.
+
+use std::fmt::Write;
+
+use reel_scene::{Scene, SceneTimeline};
+
+use reel_scene::timing::LEAD_IN_MS;
+
+/// Characters of one line, and lines of one caption, at most.
+pub const LINE_CHARACTERS: usize = 42;
+pub const LINES: usize = 2;
+/// How long a caption stands, in ms.
+pub const SHORTEST_MS: u64 = 1000;
+pub const LONGEST_MS: u64 = 7000;
+
+/// One caption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// From the beginning of the video.
+    pub start_ms: u64,
+    pub end_ms: u64,
+    /// One or two lines.
+    pub text: String,
+}
+
+impl Caption {
+    fn length_ms(&self) -> u64 {
+        self.end_ms - self.start_ms
+    }
+}
+
+/// A part of the video under a title of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chapter {
+    pub start_ms: u64,
+    pub end_ms: u64,
+    pub title: String,
+}
+
+/// A chapter for each scene; scenes that follow each other under the same title are one.
+pub fn chapters<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> Vec<Chapter> {
+    let mut chapters: Vec<Chapter> = vec![];
+    let mut frames = 0;
+    for (scene, timeline) in scenes {
+        let start_ms = in_ms(frames, timeline.fps);
+        frames += u64::from(timeline.frames);
+        let end_ms = in_ms(frames, timeline.fps);
+        match chapters.last_mut() {
+            Some(last) if last.title == scene.title => last.end_ms = end_ms,
+            _ => chapters.push(Chapter { start_ms, end_ms, title: scene.title.clone() }),
+        }
+    }
+    chapters
+}
+
+/// Everything that is said, in captions that keep to the limits above and never overlap. A line that is spoken
+/// in less than a second keeps its caption into the pause behind it.
+pub fn captions<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> Vec<Caption> {
+    let mut captions: Vec<Caption> = vec![];
+    let mut frames = 0;
+    for (scene, timeline) in scenes {
+        for (index, (step, timing)) in scene.steps.iter().zip(&timeline.steps).enumerate() {
+            let lead_in = if index == 0 { LEAD_IN_MS } else { 0 };
+            let start = in_ms(frames + u64::from(timing.start_frame), timeline.fps) + lead_in;
+            let end_of_step = in_ms(frames + u64::from(timing.start_frame + timing.frames), timeline.fps);
+            let end = (start + u64::from(timing.speech_ms)).min(end_of_step);
+            captions.extend(captions_of(&step.narration, start, end, end_of_step));
+        }
+        frames += u64::from(timeline.frames);
+    }
+    long_enough(captions)
+}
+
+/// The captions without any that stands for less than [`SHORTEST_MS`], as far as their neighbours allow: it takes from
+/// the pauses around it, then from neighbours that can spare some, and else becomes one with a neighbour.
+fn long_enough(mut captions: Vec<Caption>) -> Vec<Caption> {
+    let mut at = 0;
+    while at < captions.len() {
+        lengthen(&mut captions, at);
+        let is_short = captions[at].length_ms() < SHORTEST_MS;
+        let joins = |first: usize| -> Option<Caption> {
+            let (one, next) = (captions.get(first)?, captions.get(first + 1)?);
+            let text = format!("{} {}", one.text, next.text).replace('\n', " ");
+            let fits = fits_lines(&text) && next.end_ms - one.start_ms <= LONGEST_MS;
+            fits.then(|| Caption { start_ms: one.start_ms, end_ms: next.end_ms, text: in_lines(&text) })
+        };
+        let pairs = [at.checked_sub(1), Some(at)].into_iter().flatten().filter(|_| is_short);
+        match pairs.map(|first| (first, joins(first))).find(|(_, joined)| joined.is_some()) {
+            Some((first, joined)) => {
+                captions.splice(first..first + 2, joined);
+                at = first;
+            }
+            None => at += 1,
+        }
+    }
+    captions
+}
+
+fn lengthen(captions: &mut [Caption], at: usize) {
+    let missing = |captions: &[Caption]| SHORTEST_MS.saturating_sub(captions[at].length_ms());
+    let spare = |caption: &Caption| caption.length_ms().saturating_sub(SHORTEST_MS);
+    if let Some(next) = captions.get(at + 1) {
+        let pause = next.start_ms - captions[at].end_ms;
+        captions[at].end_ms += missing(captions).min(pause);
+    }
+    if let Some(before) = at.checked_sub(1) {
+        let pause = captions[at].start_ms - captions[before].end_ms;
+        let taken = missing(captions).min(pause + spare(&captions[before]));
+        captions[at].start_ms -= taken;
+        captions[before].end_ms -= taken.saturating_sub(pause);
+    }
+    if at + 1 < captions.len() {
+        let taken = missing(captions).min(spare(&captions[at + 1]));
+        captions[at + 1].start_ms += taken;
+        captions[at].end_ms += taken;
+    }
+}
+
+fn in_ms(frames: u64, fps: u32) -> u64 {
+    frames * 1000 / u64::from(fps)
+}
+
+/// The captions of one line: its time is shared by the number of characters.
+fn captions_of(narration: &str, start: u64, end: u64, latest: u64) -> Vec<Caption> {
+    let spoken = end - start;
+    let most = (LINE_CHARACTERS * LINES).min(narration.chars().count().max(1));
+    // As few as there can be, but none for longer than it may stand, and none for less.
+    let by_time = spoken.div_ceil(LONGEST_MS).max(1) as usize;
+    let by_room = narration.chars().count().div_ceil(most);
+    let pieces = divided(narration, by_time.max(by_room));
+    let all: u64 = pieces.iter().map(|piece| piece.chars().count() as u64).sum::<u64>().max(1);
+    let mut captions = vec![];
+    let mut said = 0;
+    let count = pieces.len();
+    for (index, piece) in pieces.into_iter().enumerate() {
+        let from = start + spoken * said / all;
+        said += piece.chars().count() as u64;
+        let to = start + spoken * said / all;
+        let to = if index + 1 == count { to.max((from + SHORTEST_MS).min(latest)) } else { to };
+        captions.push(Caption { start_ms: from, end_ms: to.min(from + LONGEST_MS), text: in_lines(&piece) });
+    }
+    captions
+}
+
+/// The text in about `count` pieces of similar length, each fit for a caption, divided at spaces, at the end of a
+/// clause where one is near.
+fn divided(text: &str, count: usize) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().flat_map(in_bearable_pieces).collect();
+    let total: usize = words.iter().map(|word| word.chars().count() + 1).sum();
+    let ideal = total.div_ceil(count.max(1));
+    let mut pieces: Vec<String> = vec![];
+    let mut current = String::new();
+    for (index, word) in words.iter().enumerate() {
+        let fits = fits_lines(&format!("{current} {word}"));
+        let length = current.chars().count();
+        let ends_clause =
+            current.ends_with([',', ';', ':', '.', '!', '?', '。', '、']) && length * 10 >= ideal * 7;
+        let rest: usize = words[index..].iter().map(|word| word.chars().count() + 1).sum();
+        let enough = length >= ideal || ends_clause && rest >= LINE_CHARACTERS / 2;
+        if !current.is_empty() && (!fits || enough) {
+            pieces.push(std::mem::take(&mut current));
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    if !current.is_empty() {
+        pieces.push(current);
+    }
+    pieces
+}
+
+/// A word that is longer than a line, or a text without spaces, in pieces that fit one.
+fn in_bearable_pieces(word: &str) -> Vec<&str> {
+    let mut pieces = vec![];
+    let mut rest = word;
+    while let Some((at, _)) = rest.char_indices().nth(LINE_CHARACTERS) {
+        let (piece, after) = rest.split_at(at);
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+fn fits_lines(text: &str) -> bool {
+    in_lines(text).lines().all(|line| line.chars().count() <= LINE_CHARACTERS)
+}
+
+/// One line where it fits, else two of similar length.
+fn in_lines(text: &str) -> String {
+    let text = text.trim();
+    if text.chars().count() <= LINE_CHARACTERS {
+        return text.to_owned();
+    }
+    let uneven = |at: &usize| {
+        let (first, second) = (text[..*at].chars().count(), text[at + 1..].chars().count());
+        let over = first.max(second).saturating_sub(LINE_CHARACTERS);
+        (over, first.abs_diff(second))
+    };
+    let spaces = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
+    match spaces.min_by_key(uneven) {
+        Some(at) => format!("{}\n{}", &text[..at], &text[at + 1..]),
+        None => text.to_owned(),
+    }
+}
+
+/// WebVTT (W3C), UTF-8.
+pub fn web_vtt(captions: &[Caption]) -> String {
+    let mut text = String::from("WEBVTT\n");
+    for caption in captions {
+        let shown = caption.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let (start, end) = (time(caption.start_ms, '.'), time(caption.end_ms, '.'));
+        // Writing into a string cannot fail.
+        let _written = write!(text, "\n{start} --> {end}\n{shown}\n");
+    }
+    text
+}
+
+/// SubRip, UTF-8.
+pub fn sub_rip(captions: &[Caption]) -> String {
+    let mut text = String::new();
+    for (number, caption) in (1..).zip(captions) {
+        let (start, end) = (time(caption.start_ms, ','), time(caption.end_ms, ','));
+        let _written = write!(text, "{number}\n{start} --> {end}\n{}\n\n", caption.text);
+    }
+    text
+}
+
+fn time(ms: u64, point: char) -> String {
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}{point}{:03}", ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reel_scene::{Step, StepTiming};
+
+    fn scene(title: &str, lines: &[(&str, u32)]) -> (Scene, SceneTimeline) {
+        let steps = lines.iter().map(|(line, _)| Step::new(*line, vec![])).collect();
+        let mut start_frame = 0;
+        let timings = lines.iter().enumerate().map(|(index, (_, ms))| {
+            let lead_in = if index == 0 { 12 } else { 0 };
+            let frames = ms * 30 / 1000 + 11 + lead_in;
+            let timing = StepTiming { start_frame, frames, speech_ms: *ms };
+            start_frame += frames;
+            timing
+        });
+        let timings = timings.collect();
+        let scene = Scene { title: title.into(), steps, ..Scene::default() };
+        (scene, SceneTimeline { fps: 30, frames: start_frame, steps: timings })
+    }
+
+    fn of(scenes: &[(Scene, SceneTimeline)]) -> Vec<Caption> {
+        captions(scenes.iter().map(|(scene, timeline)| (scene, timeline)))
+    }
+
+    #[test]
+    fn captions_keep_to_their_limits_and_say_everything() {
+        let long = "First, the charger pulls electrons out of the cathode, and the ions leave it and cross the \
+                    separator, until finally they slip between the sheets of graphite, where the electrons are \
+                    waiting for them in the dark.";
+        let scenes = [
+            scene(
+                "One",
+                &[
+                    ("Ions move.", 700),
+                    (long, 14_200),
+                    ("Nothing is burned, and almost nothing is used up.", 3100),
+                ],
+            ),
+            scene("Two", &[(&"x".repeat(130), 9000), ("電池".repeat(40).as_str(), 8000), ("Done.", 300)]),
+        ];
+        let captions = of(&scenes);
+        for caption in &captions {
+            let length = caption.end_ms - caption.start_ms;
+            assert!((SHORTEST_MS..=LONGEST_MS).contains(&length), "{caption:?}");
+            assert!(caption.text.lines().count() <= LINES, "{caption:?}");
+            assert!(caption.text.lines().all(|line| line.chars().count() <= LINE_CHARACTERS), "{caption:?}");
+        }
+        for pair in captions.windows(2) {
+            assert!(pair[0].end_ms <= pair[1].start_ms, "{pair:?}");
+        }
+        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+        let said: String =
+            scenes.iter().flat_map(|(scene, _)| &scene.steps).map(|step| squeezed(&step.narration)).collect();
+        assert_eq!(captions.iter().map(|caption| squeezed(&caption.text)).collect::<String>(), said);
+        assert_eq!(captions[0].start_ms, 400, "with the voice, not with the scene");
+    }
+
+    #[test]
+    fn short_lines_stand_long_enough_or_share_a_caption() {
+        let quick = [("Yes.", 300), ("No.", 250), ("Go on and tell me more.", 1900), ("Why?", 300)];
+        let captions = of(&[scene("One", &quick), scene("Two", &[("So.", 200)])]);
+        assert!(captions.iter().all(|caption| caption.length_ms() >= SHORTEST_MS), "{captions:?}");
+        assert!(captions.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms), "{captions:?}");
+        let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
+        assert_eq!(texts, ["Yes. No.", "Go on and tell me more.", "Why? So."]);
+    }
+
+    #[test]
+    fn both_formats_are_as_players_expect() {
+        let captions = [Caption { start_ms: 3_661_005, end_ms: 3_662_000, text: "a < b & c\nd".into() }];
+        assert_eq!(web_vtt(&captions), "WEBVTT\n\n01:01:01.005 --> 01:01:02.000\na &lt; b &amp; c\nd\n");
+        assert_eq!(sub_rip(&captions), "1\n01:01:01,005 --> 01:01:02,000\na < b & c\nd\n\n");
+    }
+
+    #[test]
+    fn scenes_under_one_title_are_one_chapter() {
+        let scenes =
+            [scene("One", &[("a", 1000)]), scene("One", &[("b", 1000)]), scene("Two", &[("c", 1000)])];
+        let chapters = chapters(scenes.iter().map(|(scene, timeline)| (scene, timeline)));
+        let titles: Vec<&str> = chapters.iter().map(|chapter| chapter.title.as_str()).collect();
+        assert_eq!(titles, ["One", "Two"]);
+        assert_eq!(chapters[0].end_ms, chapters[1].start_ms);
+    }
+}

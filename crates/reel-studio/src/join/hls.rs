@@ -1,0 +1,163 @@
+//! HTTP Live Streaming (RFC 8216) of a finished video: a playlist, and one file of fMP4 segments that it refers to by
+//! byte ranges. Nothing is encoded again; segments begin at key frames.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::stream::Stream;
+use ffmpeg_next::{Dictionary, Packet, media};
+
+use crate::ffmpeg::{extradata, is_disk_full, start, write_packet};
+
+/// Seconds of a segment at least: two key frames.
+const SEGMENT_SECONDS: u32 = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot {attempted}")]
+    Ffmpeg { attempted: &'static str, source: ffmpeg::Error },
+    #[error("cannot use {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+}
+
+impl Error {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        Error::File { path: path.to_owned(), source }
+    }
+
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Error::Ffmpeg { source, .. } => is_disk_full(source),
+            Error::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        }
+    }
+}
+
+fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
+    move |source| Error::Ffmpeg { attempted, source }
+}
+
+/// A rendition, as a master playlist tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The playlist's name, beside the master playlist.
+    pub playlist: String,
+    pub width: u32,
+    pub height: u32,
+    pub fps: f64,
+    /// RFC 6381.
+    pub codecs: String,
+    /// Bits per second, of the segment with the most, and of all.
+    pub peak: u64,
+    pub average: u64,
+}
+
+/// Writes `playlist`, such as `720p.m3u8`, and the segments beside it, with the extension `m4s`. What was there is
+/// replaced.
+pub fn package(video: &Path, playlist: &Path) -> Result<Variant, Error> {
+    start();
+    let mut input = ffmpeg::format::input(video).map_err(at("open the video"))?;
+    let mut output = ffmpeg::format::output_as(playlist, "hls").map_err(at("open the playlist"))?;
+    let index =
+        |kind| input.streams().best(kind).map(|stream| stream.index()).ok_or(ffmpeg::Error::StreamNotFound);
+    let streams = [index(media::Type::Video), index(media::Type::Audio)];
+    let [video_stream, audio_stream] = streams.map(|found| found.map_err(at("find picture and sound")));
+    let streams = [video_stream?, audio_stream?];
+    for index in &streams {
+        let Some(stream) = input.stream(*index) else { continue };
+        let encoder = ffmpeg::encoder::find(stream.parameters().id());
+        let mut copy = output.add_stream(encoder).map_err(at("add a stream"))?;
+        copy.set_parameters(stream.parameters());
+        copy.set_time_base(stream.time_base());
+        copy.set_avg_frame_rate(stream.avg_frame_rate());
+    }
+    let mut options = Dictionary::new();
+    options.set("hls_segment_type", "fmp4");
+    options.set("hls_flags", "single_file");
+    options.set("hls_playlist_type", "vod");
+    options.set("hls_time", &SEGMENT_SECONDS.to_string());
+    output.write_header_with(options).map_err(at("write the playlist's header"))?;
+    let mut packet = Packet::empty();
+    loop {
+        match packet.read(&mut input) {
+            Ok(()) => {}
+            Err(ffmpeg::Error::Eof) => break,
+            Err(source) => return Err(Error::Ffmpeg { attempted: "read the video", source }),
+        }
+        let Some(to) = streams.iter().position(|index| *index == packet.stream()) else { continue };
+        let Some(from) = input.stream(packet.stream()).map(|stream| stream.time_base()) else { continue };
+        write_packet(&mut output, &mut packet, to, from).map_err(at("write a segment"))?;
+    }
+    output.write_trailer().map_err(at("write the playlist"))?;
+    drop(output);
+    let picture =
+        input.stream(streams[0]).ok_or(ffmpeg::Error::StreamNotFound).map_err(at("open the video"))?;
+    describe(&picture, playlist)
+}
+
+fn describe(picture: &Stream<'_>, playlist: &Path) -> Result<Variant, Error> {
+    let mut parameters = picture.parameters();
+    // SAFETY: `parameters` owns the struct, and what it points to, while it is read.
+    let (width, height, header) = unsafe {
+        let raw = &*parameters.as_mut_ptr();
+        (raw.width as u32, raw.height as u32, extradata(raw.extradata, raw.extradata_size))
+    };
+    // Profile, compatibility and level stand behind the version (ISO/IEC 14496-15, section 5.3.3.1).
+    let profile: String = header.iter().skip(1).take(3).map(|byte| format!("{byte:02x}")).collect();
+    let text = std::fs::read_to_string(playlist).map_err(|source| Error::file(playlist, source))?;
+    let (peak, average) = bits_per_second(&text);
+    let name = playlist.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let fps = f64::from(picture.avg_frame_rate());
+    Ok(Variant {
+        playlist: name,
+        width,
+        height,
+        fps,
+        codecs: format!("avc1.{profile},mp4a.40.2"),
+        peak,
+        average,
+    })
+}
+
+/// Of a playlist's segments: the most of one, and the mean. Each has its duration and its bytes in two tags.
+fn bits_per_second(playlist: &str) -> (u64, u64) {
+    let (mut peak, mut bits, mut seconds) = (0.0_f64, 0.0_f64, 0.0_f64);
+    let mut duration = 0.0;
+    for line in playlist.lines() {
+        if let Some(text) = line.strip_prefix("#EXTINF:") {
+            duration = text.trim_end_matches(',').parse().unwrap_or(0.0);
+        } else if let Some(text) = line.strip_prefix("#EXT-X-BYTERANGE:") {
+            let bytes: f64 = text.split('@').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(0.0);
+            peak = peak.max(bytes * 8.0 / f64::max(duration, 0.001));
+            bits += bytes * 8.0;
+            seconds += duration;
+        }
+    }
+    (peak.ceil() as u64, (bits / seconds.max(0.001)).ceil() as u64)
+}
+
+/// Writes the playlist from which a player chooses, the best first.
+pub fn write_master(variants: &[Variant], master: &Path) -> Result<(), Error> {
+    let mut variants: Vec<&Variant> = variants.iter().collect();
+    variants.sort_by_key(|variant| std::cmp::Reverse(variant.height));
+    let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
+    for Variant { playlist, width, height, fps, codecs, peak, average } in variants {
+        text.push_str(&format!(
+            "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},RESOLUTION={width}x{height},\
+             FRAME-RATE={fps:.3},CODECS=\"{codecs}\"\n{playlist}\n"
+        ));
+    }
+    std::fs::write(master, text).map_err(|source| Error::file(master, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_that_of_the_densest_segment() {
+        let playlist = "#EXTM3U\n#EXT-X-MAP:URI=\"a.m4s\",BYTERANGE=\"900@0\"\n#EXTINF:4.000000,\n\
+                        #EXT-X-BYTERANGE:4000@900\na.m4s\n#EXTINF:1.0,\n#EXT-X-BYTERANGE:2000@4900\na.m4s\n";
+        assert_eq!(bits_per_second(playlist), (16_000, 9600));
+    }
+}

@@ -1,0 +1,6 @@
+//! Joins clips into one file, and makes what belongs to it: captions, streaming segments, thumbnails.
+
+pub mod captions;
+pub mod combine;
+pub mod hls;
+pub mod thumbnails;

@@ -1,0 +1,111 @@
+//! Stills of a finished video, as JPEG.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::software::scaling;
+use ffmpeg_next::{Packet, frame, media};
+use image::codecs::jpeg::JpegEncoder;
+
+use crate::ffmpeg::{part_file, start};
+
+const JPEG_QUALITY: u8 = 85;
+/// Where to look for a frame that shows much, as shares of the duration.
+const PLACES: [f64; 6] = [0.2, 0.35, 0.45, 0.55, 0.65, 0.8];
+/// The size at which frames are compared.
+const SKETCH: (u32, u32) = (320, 180);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot decode a frame of the video")]
+    Decode(#[source] ffmpeg::Error),
+    #[error("the video has no picture to show")]
+    NoPicture,
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: image::ImageError },
+    #[error("cannot write {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+}
+
+impl Error {
+    pub fn is_disk_full(&self) -> bool {
+        let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+        match self {
+            Error::Write { source: image::ImageError::IoError(error), .. }
+            | Error::File { source: error, .. } => full(error),
+            _ => false,
+        }
+    }
+}
+
+/// Writes one JPEG of each size (width and height in pixels) to the path beside it, and returns their
+/// bytes. All show the same frame: of a few places, the one that shows most.
+pub fn extract(video: &Path, sizes: &[(u32, u32)], out: &[PathBuf]) -> Result<Vec<u64>, Error> {
+    start();
+    let mut richest: Option<(usize, frame::Video)> = None;
+    for place in PLACES {
+        let Some(decoded) = frame_at(video, place).map_err(Error::Decode)? else { continue };
+        let sketch = jpeg(&decoded, SKETCH, Path::new("a sketch"))?;
+        // What shows more takes more bytes.
+        if richest.as_ref().is_none_or(|(bytes, _)| sketch.len() > *bytes) {
+            richest = Some((sketch.len(), decoded));
+        }
+    }
+    let (_, richest) = richest.ok_or(Error::NoPicture)?;
+    sizes.iter().zip(out).map(|(size, path)| write(&jpeg(&richest, *size, path)?, path)).collect()
+}
+
+/// The key frame at or before the place; `None` when there is none.
+fn frame_at(video: &Path, place: f64) -> Result<Option<frame::Video>, ffmpeg::Error> {
+    let mut input = ffmpeg::format::input(video)?;
+    let target = (input.duration() as f64 * place) as i64;
+    input.seek(target, ..target)?;
+    let stream = input.streams().best(media::Type::Video).ok_or(ffmpeg::Error::StreamNotFound)?;
+    let index = stream.index();
+    let mut decoder = ffmpeg::codec::Context::from_parameters(stream.parameters())?.decoder().video()?;
+    let mut decoded = frame::Video::empty();
+    let mut packet = Packet::empty();
+    while packet.read(&mut input).is_ok() {
+        if packet.stream() != index {
+            continue;
+        }
+        decoder.send_packet(&packet)?;
+        if decoder.receive_frame(&mut decoded).is_ok() {
+            return Ok(Some(decoded));
+        }
+    }
+    decoder.send_eof()?;
+    Ok(decoder.receive_frame(&mut decoded).is_ok().then_some(decoded))
+}
+
+fn jpeg(source: &frame::Video, (width, height): (u32, u32), path: &Path) -> Result<Vec<u8>, Error> {
+    let mut scaled = frame::Video::empty();
+    scaling::Context::get(
+        source.format(),
+        source.width(),
+        source.height(),
+        Pixel::RGB24,
+        width,
+        height,
+        scaling::Flags::LANCZOS | scaling::Flags::ACCURATE_RND,
+    )
+    .and_then(|mut context| context.run(source, &mut scaled))
+    .map_err(Error::Decode)?;
+    let row = width as usize * 3;
+    let rows = scaled.data(0).chunks(scaled.stride(0)).take(height as usize);
+    let pixels: Vec<u8> = rows.flat_map(|line| &line[..row]).copied().collect();
+    let mut bytes = vec![];
+    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
+        .encode(&pixels, width, height, image::ExtendedColorType::Rgb8)
+        .map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn write(jpeg: &[u8], path: &Path) -> Result<u64, Error> {
+    let file = |source| Error::File { path: path.to_owned(), source };
+    let part = part_file(path).map_err(file)?;
+    std::fs::write(&part, jpeg).map_err(file)?;
+    part.persist(path).map_err(|error| file(error.error))?;
+    Ok(jpeg.len() as u64)
+}

@@ -1,0 +1,105 @@
+//! Geometric figures: from coordinates of their own to a square's.
+
+use reel_scene::{Number, Shape};
+
+/// Room around the shapes for labels, as a share of the larger side.
+const ROOM: f64 = 0.08;
+/// How long the sides of a right angle's mark are, as a share of the width.
+const MARK: f64 = 0.05;
+
+/// Where the shapes' coordinates are drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Figure {
+    left: f64,
+    below: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Figure {
+    /// Around all shapes. Places are from 0 to 1 across, and from 0 to [`Self::ratio`] upwards.
+    pub fn of(shapes: &[Shape]) -> Self {
+        let points: Vec<(f64, f64)> = shapes.iter().flat_map(corners).collect();
+        let least = |which: fn(&(f64, f64)) -> f64| points.iter().map(which).fold(f64::INFINITY, f64::min);
+        let greatest =
+            |which: fn(&(f64, f64)) -> f64| points.iter().map(which).fold(f64::NEG_INFINITY, f64::max);
+        let (left, right) = (least(|p| p.0), greatest(|p| p.0));
+        let (below, above) = (least(|p| p.1), greatest(|p| p.1));
+        let size = (right - left).max(above - below);
+        if !(size.is_finite() && size > 0.0) {
+            return Self { left: 0.0, below: 0.0, width: 1.0, height: 1.0 };
+        }
+        let room = size * ROOM;
+        // A line has no height of its own.
+        let height = (above - below).max(size * 0.1) + 2.0 * room;
+        let width = (right - left).max(size * 0.1) + 2.0 * room;
+        Self { left: left - room, below: below - room, width, height }
+    }
+
+    /// Height to width.
+    pub fn ratio(&self) -> f64 {
+        self.height / self.width
+    }
+
+    pub fn place(&self, [x, y]: &[Number; 2]) -> (f64, f64) {
+        ((x.get() - self.left) / self.width, (y.get() - self.below) / self.width)
+    }
+
+    pub fn length(&self, length: f64) -> f64 {
+        length / self.width
+    }
+
+    /// The three corners of a right angle's mark besides its own.
+    pub fn right_angle(&self, at: &[Number; 2], between: &[[Number; 2]; 2]) -> [(f64, f64); 3] {
+        let (x, y) = self.place(at);
+        let towards = |point: &[Number; 2]| {
+            let (px, py) = self.place(point);
+            let length = (px - x).hypot(py - y).max(f64::MIN_POSITIVE);
+            ((px - x) / length * MARK, (py - y) / length * MARK)
+        };
+        let ((ax, ay), (bx, by)) = (towards(&between[0]), towards(&between[1]));
+        [(x + ax, y + ay), (x + ax + bx, y + ay + by), (x + bx, y + by)]
+    }
+}
+
+/// Points that a shape reaches to.
+fn corners(shape: &Shape) -> Vec<(f64, f64)> {
+    let point = |[x, y]: &[Number; 2]| (x.get(), y.get());
+    match shape {
+        Shape::Polygon { points, .. } => points.iter().map(point).collect(),
+        Shape::Segment { from, to } => vec![point(from), point(to)],
+        Shape::Circle { center, radius } => {
+            let ((x, y), r) = (point(center), radius.get().abs());
+            vec![(x - r, y - r), (x + r, y + r)]
+        }
+        Shape::RightAngle { at, .. } | Shape::Label { at, .. } => vec![point(at)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(x: f64, y: f64) -> [Number; 2] {
+        [Number::new(x).unwrap(), Number::new(y).unwrap()]
+    }
+
+    #[test]
+    fn every_shape_is_inside() {
+        let shapes = [
+            Shape::Polygon {
+                points: vec![point(0.0, 0.0), point(400.0, 0.0), point(0.0, 300.0)],
+                filled: true,
+            },
+            Shape::Circle { center: point(0.0, 0.0), radius: Number::new(50.0).unwrap() },
+        ];
+        let figure = Figure::of(&shapes);
+        for corner in [point(-50.0, -50.0), point(400.0, 300.0)] {
+            let (x, y) = figure.place(&corner);
+            assert!((0.0..=1.0).contains(&x) && (0.0..=figure.ratio()).contains(&y), "{x} {y}");
+        }
+        let [a, b, c] = figure.right_angle(&point(0.0, 0.0), &[point(400.0, 0.0), point(0.0, 300.0)]);
+        assert!(a.0 > c.0 && c.1 > a.1 && b.0 > c.0 && b.1 > a.1);
+        assert_eq!(Figure::of(&[]).ratio(), 1.0);
+    }
+}

@@ -1,0 +1,453 @@
+//! What is drawn: all of the text and nothing but text, within the page.
+
+use typst::layout::{Frame, FrameItem, Point, Transform};
+
+use crate::draw::highlight::Highlight;
+use crate::draw::picture::Picture;
+use crate::encode::encoder::Moving;
+use crate::layout::typeset::{self, Page, RgbaPage, compile, pages};
+use reel_scene::description;
+use reel_scene::look::{Aspect, Look, Theme};
+use reel_scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
+
+fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
+    let reveal = |block| Reveal { block, part: None };
+    let steps = (0..blocks.len().max(1))
+        .map(|block| Step::new("x.", if blocks.is_empty() { vec![] } else { vec![reveal(block)] }));
+    Scene { layout, title: title.into(), steps: steps.collect(), blocks, ..Scene::default() }
+}
+
+fn source(scene: &Scene) -> String {
+    typeset::source(scene, &Look::default())
+}
+
+fn paragraph(text: &str) -> Block {
+    Block::Paragraph { text: RichText::plain(text) }
+}
+
+fn styled(text: &str, style: SpanStyle) -> RichText {
+    RichText(vec![Span { text: text.into(), style }])
+}
+
+/// One block of every kind with the text in it.
+fn every_kind(text: &str) -> Vec<Block> {
+    let plain = || RichText::plain(text);
+    vec![
+        paragraph(text),
+        Block::Bullet { text: styled(text, SpanStyle::Strong) },
+        Block::Numbered { number: 1, text: styled(text, SpanStyle::Emphasis) },
+        Block::Quote { text: styled(text, SpanStyle::Code) },
+        Block::Code { language: Some("typst".into()), text: text.into(), groups: vec![] },
+        Block::Formula { latex: text.into() },
+        Block::Table { header: vec![plain(), RichText(vec![])], rows: vec![vec![plain(), plain()]] },
+    ]
+}
+
+fn collect_text(frame: &Frame, text: &mut String) {
+    for (_, item) in frame.items() {
+        match item {
+            FrameItem::Group(group) => collect_text(&group.frame, text),
+            FrameItem::Text(run) => text.push_str(&run.text),
+            _ => {}
+        }
+    }
+}
+
+/// The text of the last page, without blanks and break opportunities.
+fn drawn_text(scene: &Scene) -> String {
+    let document = compile(&source(scene)).unwrap();
+    assert_eq!(document.pages().len(), scene.steps.len() + 1, "one page before the steps, one for each");
+    let mut text = String::new();
+    collect_text(&document.pages().last().unwrap().frame, &mut text);
+    squeezed(&text)
+}
+
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{200b}' | '\u{2060}' | '\u{ad}')).collect()
+}
+
+const HOSTILE: [&str; 8] = [
+    "#read(\"/etc/passwd\")",
+    "#import \"x\": *",
+    "a $x^2$ b *bold* _em_ `raw` = heading",
+    "<script>alert(1)</script> & <b>",
+    "\"); #panic(\"ran\"); text(\"",
+    "back\\slash \\u{202e} \\\" end",
+    "] } ) #{ ( [ @label // comment /* */",
+    "--help -- ~ ---",
+];
+
+#[test]
+fn markup_is_drawn_as_text_in_every_kind_of_block() {
+    for hostile in HOSTILE {
+        let blocks = every_kind(hostile);
+        let kinds = blocks.len();
+        for (kind, block) in blocks.into_iter().enumerate() {
+            // Typst's own quotes and dashes are typography, so they are compared as what they stand for.
+            let text = drawn_text(&scene_of(Layout::Content, "t", vec![block]));
+            let plain = |text: &str| {
+                text.replace(['“', '”'], "\"").replace(['’', '‘'], "'").replace('—', "---").replace('–', "--")
+            };
+            let found = plain(&text).contains(&plain(&squeezed(hostile)));
+            // A formula that Typst can read is drawn as mathematics, sign by sign.
+            assert!(found || kind == 5, "{hostile} in block {kind} of {kinds}: {text}");
+        }
+        for layout in [Layout::Title, Layout::Content, Layout::Closing] {
+            drawn_text(&scene_of(layout, hostile, vec![]));
+        }
+    }
+}
+
+#[test]
+fn characters_that_steer_are_shown_as_a_mark() {
+    let text =
+        drawn_text(&scene_of(Layout::Content, "t", vec![paragraph("a\u{202e}b\u{0}c\u{7}d\u{2066}e")]));
+    assert!(text.contains("a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"), "{text:?}");
+}
+
+#[test]
+fn formulas_are_mathematics_or_their_own_source() {
+    let drawn = |latex: &str| {
+        drawn_text(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: latex.into() }]))
+    };
+    assert!(!drawn("E = V \\cdot Q").contains("cdot"), "converted");
+    assert!(
+        source(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: "x_1".into() }]))
+            .contains("formula(t, $")
+    );
+    for hostile in
+        ["\\input{/etc/passwd}", "#read(\"/etc/passwd\")", "\\def\\x{\\x\\x}\\x", "\\frac{1}{", "}{", "$", ""]
+    {
+        assert!(!drawn(hostile).contains("root:"), "{hostile}");
+    }
+    drawn(&"x + ".repeat(1250));
+}
+
+/// Whether nothing but the empty page is in a margin.
+fn margin_is_clean(page: &RgbaPage, empty: &RgbaPage, margin: usize) -> bool {
+    let at = |page: &RgbaPage, x: usize, y: usize| page.rgba[(y * page.width + x) * 4..][..3].to_vec();
+    let in_margin = |x: usize, y: usize| x >= page.width - margin || y < margin || y >= page.height - margin;
+    (0..page.height).all(|y| (0..page.width).all(|x| !in_margin(x, y) || at(page, x, y) == at(empty, x, y)))
+}
+
+#[test]
+fn a_scene_that_is_too_full_shrinks_until_it_fits() {
+    let sentence =
+        "Ions move from one layer to the other, and back again, many hundreds of times before they tire. ";
+    let long_row = || vec![RichText::plain(sentence.repeat(2)), RichText::plain(sentence)];
+    let listing = (0..40)
+        .map(|n| format!("let value_{n} = compute_something_long(argument_{n}, other_argument_{n});\n"));
+    let full = [
+        (0..12).map(|_| paragraph(&sentence.repeat(2))).collect(),
+        vec![Block::Code { language: Some("rust".into()), text: listing.collect(), groups: vec![] }],
+        vec![Block::Table {
+            header: vec![RichText::plain("a"), RichText::plain("b")],
+            rows: (0..12).map(|_| long_row()).collect(),
+        }],
+        vec![paragraph(&"w".repeat(10_000))],
+        vec![Block::Code { language: None, text: "c".repeat(3000), groups: vec![] }],
+    ];
+    for (index, blocks) in full.into_iter().enumerate() {
+        let scene = scene_of(Layout::Content, &"A long heading that goes on ".repeat(5), blocks);
+        let pages = pages(&source(&scene), 1920, 1080).unwrap();
+        assert!(
+            margin_is_clean(pages.last().unwrap(), &pages[0], 40),
+            "scene {index} reaches into the margin"
+        );
+    }
+}
+
+#[test]
+fn every_word_of_a_full_scene_is_drawn() {
+    let words: String = (0..400).map(|n| format!("word{n} ")).collect();
+    let text = drawn_text(&scene_of(Layout::Content, "t", vec![paragraph(&words)]));
+    for n in 0..400 {
+        assert!(text.contains(&format!("word{n}")), "word{n}");
+    }
+}
+
+#[test]
+fn pages_differ_only_by_what_appears() {
+    let scene = scene_of(Layout::Content, "Heading", vec![paragraph("First."), paragraph("Second.")]);
+    let pages = pages(&source(&scene), 640, 360).unwrap();
+    let changed = |a: &RgbaPage, b: &RgbaPage| {
+        let pairs = a.rgba.chunks(4).zip(b.rgba.chunks(4)).enumerate();
+        pairs.filter(|(_, (a, b))| a != b).map(|(at, _)| at / a.width).collect::<Vec<_>>()
+    };
+    let (first, second) = (changed(&pages[0], &pages[1]), changed(&pages[1], &pages[2]));
+    assert!(!first.is_empty() && !second.is_empty());
+    assert!(first.last() < second.first(), "the second line appears below all that was there");
+    let empty = compile(&source(&scene)).unwrap();
+    let mut text = String::new();
+    collect_text(&empty.pages()[0].frame, &mut text);
+    assert_eq!(text, "", "nothing is said before the first step");
+}
+
+#[test]
+fn every_quality_has_its_exact_size() {
+    let scene = scene_of(Layout::Title, "Ions", vec![paragraph("They move.")]);
+    for (width, height) in [(854, 480), (1280, 720), (1920, 1080), (2560, 1440)] {
+        for page in pages(&source(&scene), width, height).unwrap() {
+            assert_eq!((page.width, page.height), (width as usize, height as usize));
+            assert_eq!(page.rgba.len(), page.width * page.height * 4);
+        }
+    }
+}
+
+#[test]
+fn a_table_shows_its_rows_one_by_one() {
+    let row = |name: &str| vec![RichText::plain(name)];
+    let table = Block::Table { header: row("head"), rows: vec![row("one"), row("two")] };
+    let step = |part| Step::new("x.", vec![Reveal { block: 0, part: Some(part) }]);
+    let scene = Scene {
+        layout: Layout::Content,
+        title: "t".into(),
+        blocks: vec![table],
+        steps: vec![step(0), step(1)],
+        ..Scene::default()
+    };
+    let document = compile(&source(&scene)).unwrap();
+    let text = |page: usize| {
+        let mut text = String::new();
+        collect_text(&document.pages()[page].frame, &mut text);
+        text
+    };
+    assert!(!text(0).contains("head"));
+    assert!(text(1).contains("head") && text(1).contains("one") && !text(1).contains("two"));
+    assert!(text(2).contains("one") && text(2).contains("two"));
+}
+
+/// One scene for every block and layout, in several scripts.
+const GALLERY: &str = include_str!("../../../../examples/gallery.json");
+
+/// Where a run of text stands on its page, in points: as high as its small letters.
+#[derive(Debug, Clone)]
+struct Place {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    text: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { left, right, top, bottom, text } = self;
+        write!(f, "{text:?} ({left:.0} to {right:.0} across, {top:.0} to {bottom:.0} down)")
+    }
+}
+
+fn collect_places(frame: &Frame, transform: Transform, places: &mut Vec<Place>) {
+    for (at, item) in frame.items() {
+        let here = transform.pre_concat(Transform::translate(at.x, at.y));
+        match item {
+            FrameItem::Group(group) => collect_places(&group.frame, here.pre_concat(group.transform), places),
+            FrameItem::Text(run) if !run.text.trim().is_empty() => {
+                let origin = Point::zero().transform(here);
+                let end = Point::new(run.width(), -run.size * 0.45).transform(here);
+                places.push(Place {
+                    left: origin.x.to_pt(),
+                    right: end.x.to_pt(),
+                    top: end.y.to_pt(),
+                    bottom: origin.y.to_pt(),
+                    text: run.text.to_string(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is wrong with a page: text outside the margin, or on other text.
+fn layout_faults(frame: &Frame, page: Page) -> Vec<String> {
+    let mut places = vec![];
+    collect_places(frame, Transform::identity(), &mut places);
+    let mut faults = vec![];
+    let margin = page.margin * 0.4;
+    for (index, place) in places.iter().enumerate() {
+        let inside = place.left >= margin
+            && place.right <= page.width - margin
+            && place.top >= margin
+            && place.bottom <= page.height - margin;
+        if !inside {
+            faults.push(format!("outside: {place}"));
+        }
+        for other in &places[..index] {
+            let across = place.right.min(other.right) - place.left.max(other.left);
+            let down = place.bottom.min(other.bottom) - place.top.max(other.top);
+            if across > 3.0 && down > 3.0 {
+                faults.push(format!("{place} is on {other}"));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn every_block_fits_a_wide_page_in_every_theme() {
+    check_gallery(Aspect::Wide);
+}
+
+#[test]
+fn every_block_fits_a_tall_page_in_every_theme() {
+    check_gallery(Aspect::Tall);
+}
+
+#[test]
+fn every_block_fits_a_square_page_in_every_theme() {
+    check_gallery(Aspect::Square);
+}
+
+/// Every page inside its margins, no text on other text, and no missing glyph.
+fn check_gallery(aspect: Aspect) {
+    let description = description::read(GALLERY).unwrap();
+    let mut faults = vec![];
+    for theme in Theme::ALL {
+        let look = Look { theme, aspect, ..description.look.clone() };
+        for scene in &description.scenes {
+            let document = compile(&typeset::source(scene, &look)).unwrap();
+            let expected: u32 = typeset::motions(scene).iter().map(|motion| motion.pages).sum();
+            assert_eq!(document.pages().len() as u32, expected + 1, "{}", scene.title);
+            let last = document.pages().last().unwrap();
+            let told = layout_faults(&last.frame, Page::of(aspect));
+            faults.extend(
+                told.into_iter()
+                    .map(|fault| format!("{} {}: {}: {fault}", theme.name(), aspect.name(), scene.title)),
+            );
+            let mut missing = vec![];
+            missing_glyphs(&last.frame, &mut missing);
+            faults.extend(missing.into_iter().map(|text| format!("{}: no glyph in {text:?}", scene.title)));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(12)].join("\n"));
+}
+
+fn missing_glyphs(frame: &Frame, missing: &mut Vec<String>) {
+    for (_, item) in frame.items() {
+        match item {
+            FrameItem::Group(group) => missing_glyphs(&group.frame, missing),
+            FrameItem::Text(run) if run.glyphs.iter().any(|glyph| glyph.id == 0) => {
+                missing.push(run.text.to_string())
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_is_hidden_keeps_its_place() {
+    let description = description::read(GALLERY).unwrap();
+    for scene in &description.scenes {
+        let pages = pages(&source(scene), 480, 270).unwrap();
+        let last = pages.last().unwrap();
+        for (number, page) in pages.iter().enumerate().skip(1) {
+            // Nothing that was there moves: what a page shows stays, but for what grows or loses its highlight.
+            let gone = page.rgba.chunks(4).zip(last.rgba.chunks(4)).filter(|(a, b)| {
+                let dark = |pixel: &[u8]| pixel[..3].iter().map(|channel| u32::from(*channel)).sum::<u32>();
+                dark(b) > dark(a) + 240
+            });
+            let share = gone.count() as f64 / (480.0 * 270.0);
+            assert!(share < 0.012, "{}: page {number} shows {share} that the last does not", scene.title);
+        }
+    }
+}
+
+#[test]
+fn a_font_that_is_not_installed_gives_way_to_one_that_is() {
+    let look = Look { font: Some("No Such Font".into()), ..Look::default() };
+    let scene = scene_of(Layout::Content, "Ions", vec![paragraph("They move.")]);
+    let document = compile(&typeset::source(&scene, &look)).unwrap();
+    let mut missing = vec![];
+    missing_glyphs(&document.pages().last().unwrap().frame, &mut missing);
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn formulas_are_read_or_shown_as_they_are_written() {
+    for latex in [
+        r"a^2 + b^2 = c^2",
+        r"x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}",
+        r"f(x) = \begin{cases} 1 & \text{if } x > 0 \\ 0 & \text{otherwise} \end{cases}",
+        r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}",
+        r"\{ a \leftarrow b \}",
+        r"\left( \frac{1}{2} \right)",
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
+    ] {
+        assert!(crate::layout::typeset::is_formula(latex), "{latex}");
+    }
+    for latex in
+        [r"\frac{1}{", r"a } b", r"\left( x", r"\begin{pmatrix} 1", r"a \# b", r"#read(1)", "a $ b", ""]
+    {
+        assert!(!crate::layout::typeset::is_formula(latex), "{latex}");
+    }
+}
+
+#[test]
+fn a_formula_comes_out_of_the_one_before() {
+    let json = r#"{ "version": 1, "title": "T", "scenes": [{ "title": "Solving", "blocks": [
+        { "kind": "derivation", "formulas": ["x + 3 = 7", "x = 7 - 3"] }, { "kind": "bullet", "text": "x = 4" }
+      ], "steps": [
+        { "narration": "One.", "reveals": [{ "block": 0, "part": 0 }] },
+        { "narration": "Two.", "reveals": [{ "block": 0, "part": 1 }] },
+        { "narration": "Three.", "reveals": [{ "block": 1 }] }
+      ] }] }"#;
+    let description = reel_scene::description::read(json).unwrap();
+    let scene = &description.scenes[0];
+    let pages = typeset::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    for width in [1920, 1280] {
+        let mut found = typeset::motions(scene);
+        pages.find_moves(&mut found, width);
+        let [Moving::Nothing, Moving::Terms(moves), Moving::Nothing] =
+            [0, 1, 2].map(|step| &found[step].moving)
+        else {
+            panic!("{found:?}: only the second formula comes out of another");
+        };
+        assert_eq!(moves.len(), 3, "x, the equals sign and 7");
+        assert!(moves.iter().all(|term| term.down < 0 && term.down % 2 == 0 && term.right % 2 == 0));
+    }
+}
+
+#[test]
+fn the_highlight_goes_from_lines_to_lines() {
+    let json = r#"{ "version": 1, "title": "T", "scenes": [{ "title": "Code", "blocks": [
+        { "kind": "code", "language": "python", "text": "a = 1\nb = 2\n\nc = 3\nd = 4\ne = 5", "groups": [3, 2, 1] }
+      ], "steps": [
+        { "narration": "One.", "reveals": [{ "block": 0, "part": 0 }] },
+        { "narration": "Two.", "reveals": [{ "block": 0, "part": 1 }] },
+        { "narration": "Three.", "reveals": [{ "block": 0, "part": 2 }] }
+      ] }] }"#;
+    let description = reel_scene::description::read(json).unwrap();
+    let scene = &description.scenes[0];
+    let pages = typeset::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    let mut found = typeset::motions(scene);
+    pages.find_moves(&mut found, 1920);
+    let passages = found.iter().map(|motion| match motion.moving {
+        Moving::Highlight(passage) => passage,
+        _ => None,
+    });
+    let [None, Some(first), Some(second)] = passages.collect::<Vec<_>>()[..] else { panic!("{found:?}") };
+    let end = |place: crate::draw::picture::Rect| (place.left, place.right, place.bottom);
+    assert_eq!(end(first.to), end(second.from), "it goes on where it was");
+    let lines = |place: crate::draw::picture::Rect| place.bottom - place.top;
+    assert!(
+        lines(second.to) < lines(first.to) && lines(first.to) < lines(first.from),
+        "{first:?} {second:?}"
+    );
+
+    let picture = |page| Picture::from_rgba(&pages.raster(page, 1920, 1080).unwrap());
+    let (before, after) = (picture(1), picture(2));
+    let highlight = Highlight::new(&before, &after, first, 20);
+    let mut canvas = before.clone();
+    highlight.draw(&mut canvas, 10);
+    let row = |picture: &Picture, y: usize| picture.luma[y * 1920 + 1700];
+    let (lit, plain) = (row(&before, first.from.top + 8), row(&after, first.from.top + 8));
+    assert_ne!(lit, plain);
+    assert_eq!(row(&canvas, first.from.top + 8), plain, "left behind");
+    assert_eq!(row(&canvas, first.from.bottom - 8), lit, "still there");
+    assert_eq!(row(&canvas, first.to.bottom - 8), plain, "not there yet");
+    let mut other = before.clone();
+    (1..=10).for_each(|number| highlight.draw(&mut other, number));
+    assert_eq!(canvas, other, "a frame depends on its number alone");
+    highlight.draw(&mut canvas, 20);
+    assert!(canvas == after);
+}

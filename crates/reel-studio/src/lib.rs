@@ -1,0 +1,22 @@
+//! Makes the video: from scenes to narration, pictures, and one file.
+//!
+//! The folders are the steps, in their order: `speak` gives narration its sound and its length, `layout` typesets scenes,
+//! `draw` moves from picture to picture, `encode` makes a clip of a scene, `join` makes one file of all clips, `inspect`
+//! reads the file back and compares it with the plan. `studio` does all of it in one process.
+//!
+//! Nothing here knows of events, Redis or HTTP: functions take values and paths and return values. CPU-bound functions
+//! block; each takes a `CancellationToken` and checks it once per frame. A file appears under its name only when it is
+//! whole.
+
+pub mod draw;
+pub mod encode;
+mod ffmpeg;
+pub mod inspect;
+pub mod join;
+pub mod layout;
+mod memory;
+pub mod named_file;
+#[cfg(test)]
+mod pipeline_tests;
+pub mod speak;
+pub mod studio;

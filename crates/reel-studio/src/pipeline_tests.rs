@@ -1,0 +1,411 @@
+//! From scenes to one file, with real speech and real encoders, checked by ffprobe.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::draw::picture::Picture;
+use crate::encode::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
+use crate::encode::sound::SoundTrack;
+use crate::inspect::gate::{self, Allowed};
+use crate::inspect::probe;
+use crate::join::combine::{self, Combined, Labels, Parts};
+use crate::join::thumbnails;
+use crate::layout::images::Images;
+use crate::layout::typeset;
+use crate::speak::narration::{Pcm, Voice, speak};
+use crate::speak::timeline;
+use crate::studio::Studio;
+use reel_scene::description;
+use reel_scene::format::OutputFormat;
+use reel_scene::look::Look;
+use reel_scene::{Block, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step};
+
+const SIZE: (u32, u32) = (1280, 720);
+const FPS: u32 = 30;
+
+fn scene(title: &str, lines: &[&str]) -> Scene {
+    let blocks = lines.iter().map(|line| Block::Paragraph { text: RichText::plain(*line) });
+    let steps =
+        lines.iter().enumerate().map(|(block, line)| Step::new(*line, vec![Reveal { block, part: None }]));
+    Scene {
+        layout: Layout::Content,
+        title: title.into(),
+        blocks: blocks.collect(),
+        steps: steps.collect(),
+        ..Scene::default()
+    }
+}
+
+async fn spoken(scene: &Scene) -> Vec<Pcm> {
+    let mut lines = vec![];
+    for step in &scene.steps {
+        lines.push(speak(&Voice::default(), &step.narration, &CancellationToken::new()).await.unwrap());
+    }
+    lines
+}
+
+struct Rendered {
+    clip: PathBuf,
+    sound: PathBuf,
+    timeline: SceneTimeline,
+    narration: Pcm,
+}
+
+async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
+    let lines = spoken(scene).await;
+    let laid_out = timeline::lay_out(&lines, FPS, reel_scene::timing::Pauses::default());
+    let narration = timeline::mix(&laid_out, &lines);
+    let [clip, sound] = ["mp4", "wav"].map(|extension| folder.join(format!("{name}.{extension}")));
+    let rendered = Rendered { clip, sound, timeline: laid_out, narration };
+    encode(scene, &rendered, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
+    timeline::write_wav(&rendered.sound, &rendered.narration).unwrap();
+    rendered
+}
+
+fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
+    let Rendered { clip, timeline, narration, .. } = rendered;
+    let pages =
+        typeset::pages(&typeset::source(scene, &Look::default()), settings.width, settings.height).unwrap();
+    let motions = typeset::motions(scene);
+    let track = SoundTrack::encode(narration).unwrap();
+    let mut reports = vec![];
+    let encoded = encode_scene::<Error>(
+        |page| Ok(Picture::from_rgba(&pages[page as usize])),
+        SceneParts { motions: &motions, leave: Leave::Fade, timeline, sound: Some(&track) },
+        settings,
+        clip,
+        &mut |done, total| reports.push((done, total)),
+        &CancellationToken::new(),
+    )
+    .unwrap();
+    assert_eq!(encoded.frames, u64::from(timeline.frames));
+    assert_eq!(reports.last(), Some(&(encoded.frames, encoded.frames)));
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn ffprobe(path: &Path, entries: &str) -> serde_json::Value {
+    let path = path.to_str().unwrap();
+    let text = run("ffprobe", &["-v", "error", "-of", "json", "-show_entries", entries, path]);
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn two_scenes(folder: &Path) -> [Rendered; 2] {
+    let first = scene("One", &["Ions move back and forth.", "Nothing is burned."]);
+    let second = scene("Two", &["A second scene joins without a gap."]);
+    [render(&first, folder, "0").await, render(&second, folder, "1").await]
+}
+
+fn combined(scenes: &[Rendered], out: &Path) -> Combined {
+    let labels = Labels { title: "A title", ..Labels::default() };
+    join(scenes, labels, out, &CancellationToken::new()).unwrap()
+}
+
+fn join(
+    scenes: &[Rendered],
+    labels: Labels<'_>,
+    out: &Path,
+    cancel: &CancellationToken,
+) -> Result<Combined, combine::Error> {
+    let clips: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
+    let sounds: Vec<_> = scenes.iter().map(|scene| scene.sound.clone()).collect();
+    let parts = Parts { clips: &clips, sounds: &sounds, format: OutputFormat::Mp4 };
+    combine::combine(parts, labels, out, &mut |_, _| {}, cancel)
+}
+
+#[tokio::test]
+async fn scenes_become_one_conformant_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    let result = combined(&scenes, &out);
+    let frames: u64 = scenes.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
+    assert_eq!(result.frames, frames);
+
+    let facts = ffprobe(
+        &out,
+        "stream=codec_name,profile,pix_fmt,color_space,color_range,avg_frame_rate,nb_frames,sample_rate,duration:format_tags=title",
+    );
+    let (video, audio) = (&facts["streams"][0], &facts["streams"][1]);
+    for (name, expected) in [
+        ("codec_name", "h264"),
+        ("profile", "High"),
+        ("pix_fmt", "yuv420p"),
+        ("color_space", "bt709"),
+        ("color_range", "tv"),
+        ("avg_frame_rate", "30/1"),
+        ("nb_frames", &frames.to_string()),
+    ] {
+        assert_eq!(video[name], expected, "{name}");
+    }
+    assert_eq!((&audio["codec_name"], &audio["sample_rate"]), (&"aac".into(), &"48000".into()));
+    assert_eq!(facts["format"]["tags"]["title"], "A title");
+    for stream in [video, audio] {
+        let duration: f64 = stream["duration"].as_str().unwrap().parse().unwrap();
+        assert!((duration - frames as f64 / 30.0).abs() <= 1.0 / 30.0, "{duration}");
+    }
+    check_packets(&out, frames);
+    let path = out.to_str().unwrap();
+    assert_eq!(
+        run("ffmpeg", &["-v", "error", "-i", path, "-f", "null", "-"]),
+        "",
+        "it decodes without a complaint"
+    );
+}
+
+/// Times rise by one frame; a key frame comes at least every two seconds.
+fn check_packets(path: &Path, frames: u64) {
+    let listed = ffprobe(path, "packet=stream_index,pts_time,flags");
+    let packets = listed["packets"].as_array().unwrap().iter().filter(|packet| packet["stream_index"] == 0);
+    let mut last_key = 0;
+    let mut count = 0;
+    for packet in packets {
+        let time: f64 = packet["pts_time"].as_str().unwrap().parse().unwrap();
+        assert!((time - count as f64 / 30.0).abs() < 0.001, "frame {count} at {time} s");
+        if packet["flags"].as_str().unwrap().starts_with('K') {
+            last_key = count;
+        }
+        assert!(count - last_key < 60, "no key frame for two seconds at frame {count}");
+        count += 1;
+    }
+    assert_eq!(count, frames);
+}
+
+#[tokio::test]
+async fn a_file_is_read_back_as_it_was_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    let result = combined(&scenes, &out);
+    let facts = probe::probe(&out).unwrap();
+    assert_eq!((facts.frames, facts.file_size), (result.frames, result.bytes));
+    let promise = probe::Promise {
+        format: OutputFormat::Mp4,
+        duration_ms: result.duration_ms,
+        width: SIZE.0,
+        height: SIZE.1,
+        fps: FPS,
+    };
+    assert_eq!(probe::check(&facts, &promise), Vec::<String>::new());
+    let by_ffmpeg = probe::read_streams(&out, facts.file_size).unwrap();
+    assert!(by_ffmpeg.duration_ms.abs_diff(facts.duration_ms) < 50);
+    let same = |facts: &probe::VideoFacts| {
+        (facts.width, facts.height, facts.frames, facts.video_codec.clone(), facts.audio_codec.clone())
+    };
+    assert_eq!(same(&by_ffmpeg), same(&facts), "both readers agree");
+}
+
+#[tokio::test]
+async fn thumbnails_show_something_in_each_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let out = folder.path().join("video.mp4");
+    combined(&scenes, &out);
+    let sizes = [(320, 180), (640, 360), (1280, 720)];
+    let paths: Vec<_> = sizes.iter().map(|(width, _)| folder.path().join(format!("{width}.jpg"))).collect();
+    let bytes = thumbnails::extract(&out, &sizes, &paths).unwrap();
+    for ((size, path), bytes) in sizes.iter().zip(&paths).zip(bytes) {
+        let picture = image::open(path).unwrap().to_luma8();
+        assert_eq!(picture.dimensions(), *size);
+        assert_eq!(std::fs::metadata(path).unwrap().len(), bytes);
+        let (darkest, lightest) =
+            (picture.pixels().map(|p| p.0[0]).min(), picture.pixels().map(|p| p.0[0]).max());
+        assert!(
+            darkest < Some(100) && lightest > Some(200),
+            "text on a light page: {darkest:?} to {lightest:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cancelled_work_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = two_scenes(folder.path()).await;
+    let empty = tempfile::tempdir().unwrap();
+    let cancel = CancellationToken::new();
+    let timeline = SceneTimeline {
+        fps: 30,
+        frames: 300,
+        steps: vec![reel_scene::StepTiming { start_frame: 0, frames: 300, speech_ms: 0 }],
+    };
+    let mut stop_midway = |done, _| {
+        if done == 100 {
+            cancel.cancel();
+        }
+    };
+    let encoded = encode_scene::<Error>(
+        |_| Ok(Picture::of([255; 3], 64, 64)),
+        SceneParts {
+            motions: &[StepMotion::default()],
+            leave: Leave::Fade,
+            timeline: &timeline,
+            sound: None,
+        },
+        &EncodeSettings::new(64, 64, 30),
+        &empty.path().join("scene.mp4"),
+        &mut stop_midway,
+        &cancel,
+    );
+    assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
+    let joined = join(&scenes, Labels::default(), &empty.path().join("video.mp4"), &cancel);
+    assert_eq!(joined.unwrap_err().to_string(), "cancelled");
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn scenes_of_different_settings_are_not_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two_scenes(folder.path()).await;
+    encode(
+        &scene("Two", &["A second scene joins without a gap."]),
+        &second,
+        &EncodeSettings::new(640, 360, FPS),
+    );
+    let out = folder.path().join("v.mp4");
+    let joined = join(&[first, second], Labels::default(), &out, &CancellationToken::new());
+    assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
+}
+
+fn findings(scenes: &[Rendered], out: &Path) -> Vec<String> {
+    let frames = || scenes.iter().flat_map(|scene| &scene.timeline.steps).map(|step| step.frames);
+    let allowed = Allowed {
+        pictures: frames().map(u64::from).sum(),
+        longest_hold: f64::from(frames().max().unwrap()) / f64::from(FPS),
+        key_frame_every: 2.0,
+    };
+    gate::faults(&gate::inspect(out).unwrap(), &allowed)
+}
+
+#[tokio::test]
+async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("video.mp4");
+    let scenes = two_scenes(folder.path()).await;
+    combined(&scenes, &out);
+    assert_eq!(findings(&scenes, &out), Vec::<String>::new());
+
+    // A picture between two key frames begins with something else than it should, and a repeat has another number.
+    let whole = std::fs::read(&out).unwrap();
+    let (smallest, largest) = slices_between_key_frames(&out);
+    for (at, damage) in
+        [(largest, [0xff; 8].as_slice()), (smallest + 1, [whole[smallest + 1] ^ 0x20].as_slice())]
+    {
+        let mut damaged = whole.clone();
+        damaged[at..at + damage.len()].copy_from_slice(damage);
+        std::fs::write(&out, &damaged).unwrap();
+        let told = findings(&scenes, &out).join("; ");
+        assert!(told.contains("damaged"), "{told}");
+    }
+
+    // Silent, blank, and shorter than planned.
+    let [first, _] = scenes;
+    let silent = Rendered { narration: Pcm { samples: vec![0; first.narration.samples.len()] }, ..first };
+    encode(&scene(" ", &[".", "."]), &silent, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
+    combined(std::slice::from_ref(&silent), &out);
+    let told = findings(&[silent], &out).join("; ");
+    assert!(told.contains("nothing can be heard"), "{told}");
+
+    std::fs::write(&out, &std::fs::read(&out).unwrap()[..2000]).unwrap();
+    assert!(gate::inspect(&out).is_err(), "half a file is no video");
+}
+
+/// Where the slices of the smallest and the largest picture that is no key frame begin in the file, behind their length
+/// and kind.
+fn slices_between_key_frames(video: &Path) -> (usize, usize) {
+    let facts = ffprobe(video, "packet=pos,size,flags,codec_type");
+    let number =
+        |packet: &serde_json::Value, name: &str| packet[name].as_str().unwrap().parse::<usize>().unwrap();
+    let packets = facts["packets"].as_array().unwrap().iter();
+    let between = packets.filter(|packet| {
+        packet["codec_type"] == "video" && !packet["flags"].as_str().unwrap().starts_with('K')
+    });
+    let mut by_size: Vec<_> =
+        between.map(|packet| (number(packet, "size"), number(packet, "pos") + 5)).collect();
+    by_size.sort_unstable();
+    (by_size[0].1, by_size[by_size.len() - 1].1)
+}
+
+/// Two scenes of which one has a chart that grows.
+fn described(titles: &[&str]) -> description::Description {
+    let chart = r#"{ "kind": "chart", "chart": "line", "labels": ["a", "b", "c"], "series": [{ "values": [1, 3, 2] }] }"#;
+    let scene = |title: &&str| {
+        format!(
+            r#"{{ "title": "{title}", "blocks": [{chart}], "steps": [{{ "narration": "It rises, and falls." }}] }}"#
+        )
+    };
+    let scenes = titles.iter().map(scene).collect::<Vec<_>>().join(",");
+    let json = format!(r#"{{ "version": 1, "title": "T", "scenes": [{scenes}] }}"#);
+    description::read(&json).unwrap()
+}
+
+async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Path) -> Combined {
+    let studio = Studio {
+        voice: Voice::default(),
+        settings: EncodeSettings::new(640, 360, FPS),
+        format,
+        images: Images::default(),
+        duration_ms: None,
+        music: None,
+        at_a_time,
+    };
+    studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()
+}
+
+/// When the first word is heard, in samples of 48 kHz.
+fn onset(video: &Path) -> usize {
+    let path = video.to_str().unwrap();
+    let arguments = ["-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
+    let sound = Command::new("ffmpeg").args(arguments).output().unwrap().stdout;
+    let samples = sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    samples.into_iter().position(|sample| sample.unsigned_abs() > 1500).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_has_its_codecs_and_plays_in_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut onsets = vec![];
+    for (format, container, codecs) in [
+        (OutputFormat::Mp4, "mov,mp4,m4a,3gp,3g2,mj2", ["h264", "aac"]),
+        (OutputFormat::Mov, "mov,mp4,m4a,3gp,3g2,mj2", ["h264", "aac"]),
+        (OutputFormat::Webm, "matroska,webm", ["vp9", "opus"]),
+        (OutputFormat::Avi, "avi", ["h264", "mp3"]),
+    ] {
+        let out = folder.path().join(format!("video.{}", format.name()));
+        let result = made(&["One", "Two", "Three"], format, 2, &out).await;
+        let facts = ffprobe(&out, "stream=codec_name,width,height,avg_frame_rate:format=format_name");
+        let (video, audio) = (&facts["streams"][0], &facts["streams"][1]);
+        assert_eq!(facts["format"]["format_name"], container, "{format:?}");
+        assert_eq!([&video["codec_name"], &audio["codec_name"]], codecs, "{format:?}");
+        assert_eq!((&video["width"], &video["avg_frame_rate"]), (&640.into(), &"30/1".into()), "{format:?}");
+        let complaints = run("ffmpeg", &["-v", "error", "-i", out.to_str().unwrap(), "-f", "null", "-"]);
+        assert_eq!(complaints, "", "{format:?} decodes without a complaint");
+        let allowed = Allowed { pictures: result.frames, longest_hold: 4.0, key_frame_every: 2.0 };
+        assert_eq!(gate::faults(&gate::inspect(&out).unwrap(), &allowed), Vec::<String>::new(), "{format:?}");
+        let promise =
+            probe::Promise { format, duration_ms: result.duration_ms, width: 640, height: 360, fps: FPS };
+        assert_eq!(probe::check(&probe::probe(&out).unwrap(), &promise), Vec::<String>::new());
+        onsets.push(onset(&out));
+    }
+    let most_apart = onsets.iter().max().unwrap() - onsets.iter().min().unwrap();
+    assert!(most_apart < 480, "the first word comes at {onsets:?}, more than 10 ms apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_thread_and_many_make_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in [OutputFormat::Mp4, OutputFormat::Webm] {
+        let mut files = vec![];
+        for at_a_time in [1, 4] {
+            let out = folder.path().join(format!("{at_a_time}.{}", format.name()));
+            made(&["One", "Two", "Three", "Four"], format, at_a_time, &out).await;
+            files.push(std::fs::read(out).unwrap());
+        }
+        assert!(files[0] == files[1], "{format:?}: {} and {} bytes", files[0].len(), files[1].len());
+    }
+}

@@ -1,0 +1,10 @@
+//! Speaks the lines of a script. Their measured durations are the only clock of a video.
+
+pub mod loudness;
+pub mod music;
+pub mod narration;
+pub mod narrator;
+pub mod piper;
+pub mod speech_api;
+mod spoken;
+pub mod timeline;

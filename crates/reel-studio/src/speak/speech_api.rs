@@ -1,0 +1,58 @@
+//! A voice behind HTTP: any server that speaks OpenAI's `POST /audio/speech`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::speak::narration::Error;
+
+/// Of one line, its connection included.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How much of a refusal is quoted.
+const QUOTED_CHARACTERS: usize = 300;
+
+#[derive(Clone)]
+pub struct SpeechApi {
+    /// What `/audio/speech` is added to, such as `https://api.openai.com/v1`.
+    pub url: String,
+    pub key: Option<String>,
+    pub model: String,
+    pub voice: String,
+    /// 1 is as usual.
+    pub speed: f64,
+    client: reqwest::Client,
+}
+
+/// The key stays out of logs.
+impl fmt::Debug for SpeechApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SpeechApi({}, {}, {})", self.url, self.model, self.voice)
+    }
+}
+
+impl SpeechApi {
+    pub fn new(url: &str, key: Option<String>, model: String, voice: String) -> Self {
+        let url = url.trim_end_matches('/').to_owned();
+        Self { url, key, model, voice, speed: 1.0, client: reqwest::Client::new() }
+    }
+
+    /// The line as a WAV file.
+    pub(crate) async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
+        let body = serde_json::json!({
+            "model": self.model, "voice": self.voice, "input": line, "response_format": "wav", "speed": self.speed,
+        });
+        let mut request =
+            self.client.post(format!("{}/audio/speech", self.url)).timeout(PATIENCE).json(&body);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let unreachable = |source: reqwest::Error| Error::Unreachable { url: self.url.clone(), source };
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let text = answer.text().await.unwrap_or_default();
+            let said = text.chars().take(QUOTED_CHARACTERS).collect();
+            return Err(Error::Refused { url: self.url.clone(), status: status.as_u16(), said });
+        }
+        Ok(answer.bytes().await.map_err(unreachable)?.to_vec())
+    }
+}

@@ -1,0 +1,123 @@
+//! When each step of a scene begins, from the measured length of its line; and the scene's sound.
+
+use std::path::{Path, PathBuf};
+
+use crate::ffmpeg::part_file;
+use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
+use reel_scene::timing::{LEAD_IN_MS, Pauses};
+use reel_scene::{SceneTimeline, StepTiming};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: hound::Error },
+    #[error("cannot write {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: hound::Error },
+    #[error("{} is not {SAMPLE_RATE_HZ} Hz, mono, 16 bit", path.display())]
+    Format { path: PathBuf },
+}
+
+impl Error {
+    pub fn is_disk_full(&self) -> bool {
+        let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+        match self {
+            Error::Write { source: hound::Error::IoError(error), .. } | Error::File { source: error, .. } => {
+                full(error)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One step for each line; every step is a whole number of frames. `fps` divides the sample rate.
+pub fn lay_out(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
+    let per_frame = u64::from(SAMPLE_RATE_HZ / fps);
+    let in_samples = |ms: u64| ms * u64::from(SAMPLE_RATE_HZ) / 1000;
+    let mut start_frame = 0;
+    let mut steps = Vec::with_capacity(lines.len());
+    for (index, line) in lines.iter().enumerate() {
+        let before = if index == 0 { in_samples(LEAD_IN_MS) } else { 0 };
+        let after = in_samples(if index + 1 == lines.len() { pauses.last_ms } else { pauses.between_ms });
+        let frames = (before + line.samples.len() as u64 + after).div_ceil(per_frame) as u32;
+        steps.push(StepTiming { start_frame, frames, speech_ms: line.duration_ms() });
+        start_frame += frames;
+    }
+    SceneTimeline { fps, frames: start_frame, steps }
+}
+
+/// The scene's sound: each line at its place, silence between, exactly as long as the scene's frames.
+pub fn mix(timeline: &SceneTimeline, lines: &[Pcm]) -> Pcm {
+    let per_frame = (SAMPLE_RATE_HZ / timeline.fps) as usize;
+    let mut samples = vec![0; timeline.frames as usize * per_frame];
+    let lead_in = LEAD_IN_MS as usize * SAMPLE_RATE_HZ as usize / 1000;
+    for (index, (step, line)) in timeline.steps.iter().zip(lines).enumerate() {
+        let start = step.start_frame as usize * per_frame + if index == 0 { lead_in } else { 0 };
+        samples[start..start + line.samples.len()].copy_from_slice(&line.samples);
+    }
+    Pcm { samples }
+}
+
+const WAV: hound::WavSpec = hound::WavSpec {
+    channels: 1,
+    sample_rate: SAMPLE_RATE_HZ,
+    bits_per_sample: 16,
+    sample_format: hound::SampleFormat::Int,
+};
+
+/// Writes the sound to `path`, which appears when it is whole.
+pub fn write_wav(path: &Path, pcm: &Pcm) -> Result<(), Error> {
+    let part = part_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let write = |source| Error::Write { path: path.to_owned(), source };
+    let mut writer = hound::WavWriter::create(&part, WAV).map_err(write)?;
+    let mut bulk = writer.get_i16_writer(pcm.samples.len() as u32);
+    pcm.samples.iter().for_each(|sample| bulk.write_sample(*sample));
+    bulk.flush().map_err(write)?;
+    writer.finalize().map_err(write)?;
+    part.persist(path).map_err(|error| Error::File { path: path.to_owned(), source: error.error })
+}
+
+pub fn read_wav(path: &Path) -> Result<Pcm, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let reader = hound::WavReader::open(path).map_err(read)?;
+    if reader.spec() != WAV {
+        return Err(Error::Format { path: path.to_owned() });
+    }
+    let samples = reader.into_samples::<i16>().collect::<Result<_, _>>().map_err(read)?;
+    Ok(Pcm { samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(ms: usize) -> Pcm {
+        Pcm { samples: vec![1000; ms * 48] }
+    }
+
+    #[test]
+    fn steps_are_whole_frames_and_hold_their_lines() {
+        for fps in [24, 25, 30, 50, 60] {
+            let lines = [line(1234), line(17), line(4321)];
+            let timeline = lay_out(&lines, fps, Pauses::default());
+            assert_eq!(timeline.frames, timeline.steps.iter().map(|step| step.frames).sum::<u32>());
+            let sound = mix(&timeline, &lines);
+            assert_eq!(sound.samples.len(), (timeline.frames * SAMPLE_RATE_HZ / fps) as usize);
+            let spoken = sound.samples.iter().filter(|sample| **sample == 1000).count();
+            assert_eq!(spoken, (1234 + 17 + 4321) * 48, "every sample of every line, at {fps} fps");
+            let pauses_ms = 400 + 2 * 350 + 700;
+            let whole_ms = timeline.duration_ms();
+            assert!((5572 + pauses_ms..5572 + pauses_ms + 130).contains(&whole_ms), "{whole_ms}");
+        }
+    }
+
+    #[test]
+    fn sound_survives_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write_wav(&path, &line(100)).unwrap();
+        assert_eq!(read_wav(&path).unwrap(), line(100));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+}
