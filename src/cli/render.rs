@@ -15,7 +15,7 @@ use reel_scene::format::{OutputFormat, Quality};
 use reel_scene::look::{Aspect, Look, Theme};
 use reel_studio::encode::encoder::EncodeSettings;
 use reel_studio::layout::images::Images;
-use reel_studio::layout::typeset::{self, Pages};
+use reel_studio::layout::{self, Pages};
 use reel_studio::speak::music::Music;
 use reel_studio::speak::narration::{Espeak, Voice};
 use reel_studio::speak::piper::Piper;
@@ -156,7 +156,7 @@ fn stills(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (index, scene) in description.scenes.iter().enumerate() {
-        let pages = Pages::of(&typeset::source(scene, &description.look), images)
+        let pages = Pages::of(&layout::source(scene, &description.look), images)
             .with_context(|| format!("scene {} cannot be typeset", index + 1))?;
         let page = pages.raster(pages.count().saturating_sub(1), width, height)?;
         let file = folder.join(format!("{:02}.png", index + 1));

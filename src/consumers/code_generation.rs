@@ -10,8 +10,8 @@ use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::Warning;
 use crate::telemetry::chain;
+use reel_studio::layout;
 use reel_studio::layout::images::Images;
-use reel_studio::layout::typeset;
 
 pub struct CodeGeneration {
     /// Where logos are.
@@ -36,8 +36,8 @@ impl StageHandler for CodeGeneration {
                 Warning { code: "NO_LOGO".to_owned(), message }
             });
             // Formulas are tried out on the way, which takes the compiler.
-            let code = typeset::source(&description, &look);
-            let warnings = typeset::unreadable_formulas(&description).into_iter().map(|block| Warning {
+            let code = layout::source(&description, &look);
+            let warnings = layout::unreadable_formulas(&description).into_iter().map(|block| Warning {
                 code: "FORMULA_AS_SOURCE".to_owned(),
                 message: format!(
                     "block {} holds a formula that cannot be read, so its LaTeX is shown as it is written",

@@ -16,8 +16,8 @@ use crate::telemetry::chain;
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
 use reel_studio::encode::scene_video::{self, Error, Material, Wanted};
+use reel_studio::layout;
 use reel_studio::layout::images::Images;
-use reel_studio::layout::typeset;
 use reel_studio::speak::timeline;
 
 pub struct Rendering {
@@ -167,14 +167,17 @@ fn clip_key(material: Material<'_>, settings: &EncodeSettings) -> Key {
     images.contents().for_each(|content| {
         key.add(content);
     });
-    let motion = format!("{:?}{:?}", typeset::motions(scene), scene.leave);
-    key.add(source).add(typeset::THEME_SOURCE).add(format!("{timeline:?}{settings:?}")).add(motion);
+    let motion = format!("{:?}{:?}", layout::motions(scene), scene.leave);
+    layout::theme_source().for_each(|file| {
+        key.add(file);
+    });
+    key.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     key.add(samples);
     key
 }
 
-fn cannot_typeset(index: u32, error: typeset::Error) -> StageError {
+fn cannot_typeset(index: u32, error: layout::Error) -> StageError {
     StageError::terminal("TYPESETTING_FAILED", format!("scene {} cannot be typeset: {error}", index + 1))
         .suggest("simplify the part of the script that this scene shows")
         .because(error)

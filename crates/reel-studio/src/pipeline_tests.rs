@@ -6,14 +6,15 @@ use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::draw::picture::Picture;
-use crate::encode::encoder::{EncodeSettings, Error, SceneParts, StepMotion, encode_scene};
+use crate::draw::step_motion::StepMotion;
+use crate::encode::encoder::{EncodeSettings, Error, SceneParts, encode_scene};
 use crate::encode::sound::SoundTrack;
 use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
 use crate::join::combine::{self, Combined, Labels, Parts};
 use crate::join::thumbnails;
+use crate::layout;
 use crate::layout::images::Images;
-use crate::layout::typeset;
 use crate::speak::narration::{Pcm, Voice, speak};
 use crate::speak::timeline;
 use crate::studio::Studio;
@@ -67,8 +68,8 @@ async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
 fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
     let Rendered { clip, timeline, narration, .. } = rendered;
     let pages =
-        typeset::pages(&typeset::source(scene, &Look::default()), settings.width, settings.height).unwrap();
-    let motions = typeset::motions(scene);
+        layout::pages(&layout::source(scene, &Look::default()), settings.width, settings.height).unwrap();
+    let motions = layout::motions(scene);
     let track = SoundTrack::encode(narration).unwrap();
     let mut reports = vec![];
     let encoded = encode_scene::<Error>(

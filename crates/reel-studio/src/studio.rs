@@ -10,8 +10,8 @@ use crate::encode::encoder::EncodeSettings;
 use crate::encode::scene_video::{self, Material, Wanted};
 use crate::join::captions;
 use crate::join::combine::{self, Combined, Labels, Parts};
+use crate::layout;
 use crate::layout::images::Images;
-use crate::layout::typeset;
 use crate::speak::music::Music;
 use crate::speak::narration::{self, Pcm, Voice};
 use crate::speak::narrator::{self, NarratedScene, Narration};
@@ -79,7 +79,7 @@ impl Studio {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
         // While the first lines are spoken.
-        let _loading = tokio::task::spawn_blocking(typeset::load_fonts);
+        let _loading = tokio::task::spawn_blocking(layout::load_fonts);
         let narrated = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
         let clips = tokio::task::block_in_place(|| {
             self.render(description, &narrated, folder.path(), &on_progress, cancel)
@@ -171,7 +171,7 @@ impl Studio {
         on_frame: &dyn Fn(),
         cancel: &CancellationToken,
     ) -> Result<(), SceneError> {
-        let source = typeset::source(scene, look);
+        let source = layout::source(scene, look);
         let sound = timeline::read_wav(&narrated.sound)?;
         let timeline = &narrated.timeline;
         let material = Material { scene, source: &source, timeline, narration: &sound, images: &self.images };

@@ -5,3 +5,4 @@ pub mod morph;
 pub mod motion;
 pub(crate) mod moving;
 pub mod picture;
+pub mod step_motion;

@@ -3,11 +3,11 @@
 use typst::layout::{Frame, FrameItem, Ratio, Transform};
 use typst::visualize::Geometry;
 
+use super::step_motion::{Moving, StepMotion};
 use crate::draw::highlight::Passage;
 use crate::draw::morph::{self, Term};
 use crate::draw::picture::Rect;
-use crate::encode::encoder::{Moving, StepMotion};
-use crate::layout::typeset::Pages;
+use crate::layout::Pages;
 
 /// Room around a term, in pixels: glyphs are softened at their edges.
 const AROUND_TERM: f64 = 2.0;

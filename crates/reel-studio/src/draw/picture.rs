@@ -1,6 +1,6 @@
 //! Pictures as the encoder takes them: YUV 4:2:0, planar, BT.709, limited range.
 
-use crate::layout::typeset::RgbaPage;
+use crate::layout::RgbaPage;
 
 /// Width and height are even; chroma planes are half as wide and half as high.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,26 +11,23 @@ use ffmpeg_next::format::context::Output;
 use ffmpeg_next::{Packet, Rational, packet};
 use tokio_util::sync::CancellationToken;
 
-use crate::draw::highlight::{Highlight, Passage};
-use crate::draw::morph::{Morph, Move};
+use crate::draw::highlight::Highlight;
+use crate::draw::morph::Morph;
 use crate::draw::motion::Transition;
 use crate::draw::picture::Picture;
+use crate::draw::step_motion::{Moving, StepMotion};
 use crate::encode::h264;
 use crate::encode::hardware::Hardware;
 use crate::encode::picture_encoder::{PictureEncoder, Unit};
 use crate::encode::sound::{self, SoundTrack};
 use crate::ffmpeg::{create, is_disk_full, part_file, set_headers, write_header, write_packet};
 use reel_scene::format::VideoCodec;
-use reel_scene::{Entrance, Leave, SceneTimeline};
+use reel_scene::{Leave, SceneTimeline};
 
 /// Seconds between key frames.
 pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
 /// Seconds that something new takes to appear.
 const ENTRANCE_SECONDS: f64 = 0.4;
-/// Seconds that terms take to move to their places.
-const MORPH_SECONDS: f64 = 0.9;
-/// Seconds that a highlight takes to the next lines.
-const HIGHLIGHT_SECONDS: f64 = 0.6;
 /// Seconds that the scene takes to disappear.
 const EXIT_SECONDS: f64 = 0.2;
 /// Seconds that each of several pages of a step is shown.
@@ -90,38 +87,6 @@ impl EncodeSettings {
 pub struct EncodedScene {
     pub frames: u64,
     pub bytes: u64,
-}
-
-/// How a step comes into the picture.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StepMotion {
-    /// From the page before to the step's first page.
-    pub entrance: Entrance,
-    /// Pages of the step itself that follow each other; the last of them stays. At least 1.
-    pub pages: u32,
-    pub moving: Moving,
-}
-
-/// What moves on the way to a step's first page.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Moving {
-    #[default]
-    Nothing,
-    /// Terms of a formula.
-    Terms(Vec<Move>),
-    /// What marks lines of code; `None` when it was nowhere before.
-    Highlight(Option<Passage>),
-}
-
-impl Moving {
-    /// Seconds that it takes, `None` when nothing moves.
-    fn seconds(&self) -> Option<f64> {
-        match self {
-            Self::Terms(moves) if !moves.is_empty() => Some(MORPH_SECONDS),
-            Self::Highlight(Some(_)) => Some(HIGHLIGHT_SECONDS),
-            _ => None,
-        }
-    }
 }
 
 /// What a scene is made of.

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::draw::picture::Picture;
 use crate::encode::encoder::{self, EncodeSettings, EncodedScene, SceneParts};
 use crate::encode::sound::SoundTrack;
+use crate::layout;
 use crate::layout::images::Images;
-use crate::layout::typeset;
 use crate::speak::narration::Pcm;
 use reel_scene::format::VideoCodec;
 use reel_scene::{Scene, SceneTimeline};
@@ -17,7 +17,7 @@ use reel_scene::{Scene, SceneTimeline};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Typeset(#[from] typeset::Error),
+    Typeset(#[from] layout::Error),
     #[error(transparent)]
     Encode(#[from] encoder::Error),
 }
@@ -26,7 +26,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     pub scene: &'a Scene,
-    /// What [`typeset::source`] made of the scene.
+    /// What [`layout::source`] made of the scene.
     pub source: &'a str,
     pub timeline: &'a SceneTimeline,
     pub narration: &'a Pcm,
@@ -52,8 +52,8 @@ pub fn render(
         return Ok(vec![]);
     }
     let Material { scene, source, timeline, narration, images } = material;
-    let pages = typeset::Pages::of(source, images)?;
-    let motions = typeset::motions(scene);
+    let pages = layout::Pages::of(source, images)?;
+    let motions = layout::motions(scene);
     let has_sound = |wanted: &&Wanted| wanted.settings.codec == VideoCodec::H264;
     let sound = match wanted.iter().find(has_sound) {
         Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::at("encode the narration"))?),
@@ -76,7 +76,7 @@ pub fn render(
 
 /// Draws each page while the one before is encoded, and gives `encode` a function that takes them in order.
 fn ahead<T>(
-    pages: &typeset::Pages,
+    pages: &layout::Pages,
     settings: &EncodeSettings,
     encode: impl FnOnce(&mut dyn FnMut(u32) -> Result<Picture, Error>) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -98,7 +98,7 @@ fn ahead<T>(
                 Ok(_) => {}
                 Err(mpsc::RecvError) => {
                     let (found, page) = (pages.count(), wanted as usize);
-                    return Err(typeset::Error::Pages { found, page }.into());
+                    return Err(layout::Error::Pages { found, page }.into());
                 }
             }
         })

@@ -1,8 +1,36 @@
 //! Lays out scenes: a scene becomes Typst source, and the source becomes pages.
+//!
+//! `source` writes a scene's source; `blocks` has a file for each kind of block, and `theme/` the Typst functions that draw
+//! them. `world` compiles a source, and `pages` rasters what comes of it.
+//!
+//! All text of the user goes into the source as string literals (`literal`), which Typst never reads as markup. The
+//! compiler sees the source, the theme and the scene's own pictures; every other access is refused.
 
-mod figure;
-mod flow;
+mod blocks;
 pub mod images;
-pub mod typeset;
 #[cfg(test)]
-mod typeset_tests;
+mod layout_tests;
+mod literal;
+mod look_source;
+mod math;
+mod motions;
+mod page_geometry;
+mod pages;
+mod source;
+mod world;
+
+pub use math::{is_formula, unreadable_formulas};
+pub use motions::motions;
+#[cfg(test)]
+pub use pages::pages;
+pub use pages::{Pages, RgbaPage};
+pub use source::source;
+pub use world::{load_fonts, theme_source};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("typst refused the source: {0}")]
+    Compile(String),
+    #[error("the source has {found} pages, but page {page}, counted from 0, is needed")]
+    Pages { found: usize, page: usize },
+}

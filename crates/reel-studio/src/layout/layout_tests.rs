@@ -2,10 +2,12 @@
 
 use typst::layout::{Frame, FrameItem, Point, Transform};
 
+use super::page_geometry::Page;
+use super::world::compile;
+use super::{RgbaPage, pages};
 use crate::draw::highlight::Highlight;
 use crate::draw::picture::Picture;
-use crate::encode::encoder::Moving;
-use crate::layout::typeset::{self, Page, RgbaPage, compile, pages};
+use crate::draw::step_motion::Moving;
 use reel_scene::description;
 use reel_scene::look::{Aspect, Look, Theme};
 use reel_scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
@@ -18,7 +20,7 @@ fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
 }
 
 fn source(scene: &Scene) -> String {
-    typeset::source(scene, &Look::default())
+    super::source(scene, &Look::default())
 }
 
 fn paragraph(text: &str) -> Block {
@@ -305,8 +307,8 @@ fn check_gallery(aspect: Aspect) {
     for theme in Theme::ALL {
         let look = Look { theme, aspect, ..description.look.clone() };
         for scene in &description.scenes {
-            let document = compile(&typeset::source(scene, &look)).unwrap();
-            let expected: u32 = typeset::motions(scene).iter().map(|motion| motion.pages).sum();
+            let document = compile(&super::source(scene, &look)).unwrap();
+            let expected: u32 = super::motions(scene).iter().map(|motion| motion.pages).sum();
             assert_eq!(document.pages().len() as u32, expected + 1, "{}", scene.title);
             let last = document.pages().last().unwrap();
             let told = layout_faults(&last.frame, Page::of(aspect));
@@ -356,7 +358,7 @@ fn what_is_hidden_keeps_its_place() {
 fn a_font_that_is_not_installed_gives_way_to_one_that_is() {
     let look = Look { font: Some("No Such Font".into()), ..Look::default() };
     let scene = scene_of(Layout::Content, "Ions", vec![paragraph("They move.")]);
-    let document = compile(&typeset::source(&scene, &look)).unwrap();
+    let document = compile(&super::source(&scene, &look)).unwrap();
     let mut missing = vec![];
     missing_glyphs(&document.pages().last().unwrap().frame, &mut missing);
     assert_eq!(missing, Vec::<String>::new());
@@ -373,12 +375,12 @@ fn formulas_are_read_or_shown_as_they_are_written() {
         r"\left( \frac{1}{2} \right)",
         r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
     ] {
-        assert!(crate::layout::typeset::is_formula(latex), "{latex}");
+        assert!(super::is_formula(latex), "{latex}");
     }
     for latex in
         [r"\frac{1}{", r"a } b", r"\left( x", r"\begin{pmatrix} 1", r"a \# b", r"#read(1)", "a $ b", ""]
     {
-        assert!(!crate::layout::typeset::is_formula(latex), "{latex}");
+        assert!(!super::is_formula(latex), "{latex}");
     }
 }
 
@@ -393,9 +395,9 @@ fn a_formula_comes_out_of_the_one_before() {
       ] }] }"#;
     let description = reel_scene::description::read(json).unwrap();
     let scene = &description.scenes[0];
-    let pages = typeset::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    let pages = super::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
     for width in [1920, 1280] {
-        let mut found = typeset::motions(scene);
+        let mut found = super::motions(scene);
         pages.find_moves(&mut found, width);
         let [Moving::Nothing, Moving::Terms(moves), Moving::Nothing] =
             [0, 1, 2].map(|step| &found[step].moving)
@@ -418,8 +420,8 @@ fn the_highlight_goes_from_lines_to_lines() {
       ] }] }"#;
     let description = reel_scene::description::read(json).unwrap();
     let scene = &description.scenes[0];
-    let pages = typeset::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
-    let mut found = typeset::motions(scene);
+    let pages = super::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    let mut found = super::motions(scene);
     pages.find_moves(&mut found, 1920);
     let passages = found.iter().map(|motion| match motion.moving {
         Moving::Highlight(passage) => passage,

@@ -1,6 +1,8 @@
-//! Where the boxes of a flow diagram stand.
+//! Flow diagrams: where the boxes stand, and their source.
 
 use reel_scene::FlowEdge;
+
+use super::super::literal::{list, optional, words};
 
 /// Most boxes beside each other, on a wide page and on others.
 const WIDE_COLUMNS: usize = 4;
@@ -8,14 +10,14 @@ const NARROW_COLUMNS: usize = 2;
 
 /// Boxes on a grid: a column and a row for each, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grid {
-    pub columns: usize,
-    pub rows: usize,
-    pub places: Vec<(usize, usize)>,
+struct Grid {
+    columns: usize,
+    rows: usize,
+    places: Vec<(usize, usize)>,
 }
 
 /// A chain runs to and fro in rows; anything else stands in layers, each box below all that lead to it.
-pub fn lay_out(nodes: usize, edges: &[FlowEdge], wide: bool) -> Grid {
+fn lay_out(nodes: usize, edges: &[FlowEdge], wide: bool) -> Grid {
     let columns = if wide { WIDE_COLUMNS } else { NARROW_COLUMNS };
     if is_chain(nodes, edges) {
         return chain(nodes, columns);
@@ -91,6 +93,16 @@ fn layers(nodes: usize, edges: &[FlowEdge]) -> Vec<usize> {
         }
     }
     layers
+}
+
+pub(super) fn flow_source(nodes: &[String], edges: &[FlowEdge], wide: bool) -> String {
+    let grid = lay_out(nodes.len(), edges, wide);
+    let boxes = nodes
+        .iter()
+        .zip(&grid.places)
+        .map(|(node, (column, row))| format!("({column}, {row}, {})", words(node)));
+    let edges = edges.iter().map(|edge| format!("({}, {}, {})", edge.from, edge.to, optional(&edge.label)));
+    format!("flow(t, {}, {}, {}, {})", grid.columns, grid.rows, list(boxes), list(edges))
 }
 
 #[cfg(test)]

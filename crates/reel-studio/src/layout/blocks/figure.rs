@@ -2,6 +2,8 @@
 
 use reel_scene::{Number, Shape};
 
+use super::super::literal::{float, list, place, words};
+
 /// Room around the shapes for labels, as a share of the larger side.
 const ROOM: f64 = 0.08;
 /// How long the sides of a right angle's mark are, as a share of the width.
@@ -9,7 +11,7 @@ const MARK: f64 = 0.05;
 
 /// Where the shapes' coordinates are drawn.
 #[derive(Debug, Clone, Copy)]
-pub struct Figure {
+struct Figure {
     left: f64,
     below: f64,
     width: f64,
@@ -18,7 +20,7 @@ pub struct Figure {
 
 impl Figure {
     /// Around all shapes. Places are from 0 to 1 across, and from 0 to [`Self::ratio`] upwards.
-    pub fn of(shapes: &[Shape]) -> Self {
+    fn of(shapes: &[Shape]) -> Self {
         let points: Vec<(f64, f64)> = shapes.iter().flat_map(corners).collect();
         let least = |which: fn(&(f64, f64)) -> f64| points.iter().map(which).fold(f64::INFINITY, f64::min);
         let greatest =
@@ -37,20 +39,20 @@ impl Figure {
     }
 
     /// Height to width.
-    pub fn ratio(&self) -> f64 {
+    fn ratio(&self) -> f64 {
         self.height / self.width
     }
 
-    pub fn place(&self, [x, y]: &[Number; 2]) -> (f64, f64) {
+    fn place(&self, [x, y]: &[Number; 2]) -> (f64, f64) {
         ((x.get() - self.left) / self.width, (y.get() - self.below) / self.width)
     }
 
-    pub fn length(&self, length: f64) -> f64 {
+    fn length(&self, length: f64) -> f64 {
         length / self.width
     }
 
     /// The three corners of a right angle's mark besides its own.
-    pub fn right_angle(&self, at: &[Number; 2], between: &[[Number; 2]; 2]) -> [(f64, f64); 3] {
+    fn right_angle(&self, at: &[Number; 2], between: &[[Number; 2]; 2]) -> [(f64, f64); 3] {
         let (x, y) = self.place(at);
         let towards = |point: &[Number; 2]| {
             let (px, py) = self.place(point);
@@ -74,6 +76,35 @@ fn corners(shape: &Shape) -> Vec<(f64, f64)> {
         }
         Shape::RightAngle { at, .. } | Shape::Label { at, .. } => vec![point(at)],
     }
+}
+
+pub(super) fn figure_source(shapes: &[Shape]) -> String {
+    let figure = Figure::of(shapes);
+    let point = |point: &[Number; 2]| {
+        let (x, y) = figure.place(point);
+        place(x, y)
+    };
+    let mut sources: Vec<String> = vec![];
+    for shape in shapes {
+        let source = match shape {
+            Shape::Polygon { points, filled } => {
+                format!("(\"polygon\", {}, {filled})", list(points.iter().map(point)))
+            }
+            Shape::Segment { from, to } => format!("(\"segment\", {}, {})", point(from), point(to)),
+            Shape::Circle { center, radius } => {
+                format!("(\"circle\", {}, {})", point(center), float(figure.length(radius.get())))
+            }
+            Shape::RightAngle { at, between } => {
+                let corner = figure.right_angle(at, between).map(|(x, y)| place(x, y));
+                let [a, b, c] = corner;
+                sources.push(format!("(\"segment\", {a}, {b})"));
+                format!("(\"segment\", {b}, {c})")
+            }
+            Shape::Label { at, text } => format!("(\"label\", {}, {})", point(at), words(text)),
+        };
+        sources.push(source);
+    }
+    format!("figure-of(t, {}, {})", float(figure.ratio()), sources.join(", "))
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! Values as Typst source. All text of a user passes through [`literal`], so none of it is ever read as markup.
+
+/// A longer run without a break may be broken anywhere.
+pub(super) const LONGEST_UNBROKEN: usize = 24;
+/// Letters of a word with a slash that is never broken.
+const LONGEST_WHOLE: usize = 14;
+
+pub(super) fn place(x: f64, y: f64) -> String {
+    format!("({}, {})", float(x), float(y))
+}
+
+/// A Typst array; one entry needs its comma.
+pub(super) fn list(entries: impl Iterator<Item = String>) -> String {
+    format!("({})", entries.map(|entry| format!("{entry}, ")).collect::<String>().trim_end_matches(' '))
+}
+
+/// Digits enough for any length or label; Typst reads no exponent of its own making differently.
+pub(super) fn float(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short.is_empty() || short == "-0" { "0".to_owned() } else { short.to_owned() }
+}
+
+pub(super) fn words(text: &str) -> String {
+    literal(&breakable(text))
+}
+
+pub(super) fn optional(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { words(text) }
+}
+
+/// A Typst string literal of the text. Characters that steer rather than show (controls, direction
+/// overrides) become a visible mark.
+pub(super) fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => literal.push_str("\\\""),
+            '\\' => literal.push_str("\\\\"),
+            '\n' => literal.push_str("\\n"),
+            '\t' => literal.push_str("    "),
+            c if c.is_control() || is_direction_override(c) => literal.push('\u{fffd}'),
+            c => literal.push(c),
+        }
+    }
+    literal.push('"');
+    literal
+}
+
+fn is_direction_override(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Lets words longer than a line break, by zero-width spaces, and keeps short ones like "km/h" whole, by word joiners.
+pub(super) fn breakable(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace).map(|word| match word.chars().count() {
+        ..=LONGEST_WHOLE => word.replace('/', "/\u{2060}"),
+        _ => word.to_owned(),
+    });
+    break_runs(&words.collect::<String>(), LONGEST_UNBROKEN)
+}
+
+/// Code breaks later: a listing's line holds more, and its words are long.
+pub(super) fn breakable_code(text: &str) -> String {
+    break_runs(text, 2 * LONGEST_UNBROKEN)
+}
+
+fn break_runs(text: &str, longest: usize) -> String {
+    let mut broken = String::with_capacity(text.len());
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c.is_whitespace() { 0 } else { run + 1 };
+        if run > longest {
+            broken.push('\u{200b}');
+            run = 1;
+        }
+        broken.push(c);
+    }
+    broken
+}

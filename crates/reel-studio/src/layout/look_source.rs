@@ -1,0 +1,91 @@
+//! The look of a video as Typst source: colours, fonts, lengths.
+
+use reel_scene::look::{Aspect, Colour, Look, Style};
+
+use super::literal::literal;
+use super::page_geometry::{ABOVE_LOGO, Page};
+
+/// For what the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian, symbols.
+const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
+
+/// The colours, fonts and lengths of the look, as entries of a dictionary. `drawings` scales charts and figures.
+pub(super) fn look_source(look: &Look, drawings: f64) -> String {
+    let style = look.style();
+    let mut text = String::new();
+    let mut entry = |name: &str, value: String| text.push_str(&format!("  {name}: {value},\n"));
+    for (name, colour) in [
+        ("background", style.background),
+        ("ink", style.ink),
+        ("muted", style.muted),
+        ("accent", style.accent),
+        ("on-accent", style.on_accent),
+        ("second", style.second),
+        ("on-second", style.on_second),
+        ("third", style.third),
+        ("panel", style.panel),
+        ("soft", style.soft),
+        ("ground", style.ground),
+        ("rule", style.rule),
+    ] {
+        entry(name, format!("rgb({})", literal(&String::from(colour))));
+    }
+    let fonts = |own: &str| {
+        let mut names: Vec<&str> = vec![own];
+        names.extend(FALLBACK_FONTS.into_iter().filter(|name| *name != own));
+        names.iter().map(|name| format!("{}, ", literal(name))).collect::<String>()
+    };
+    entry("heading", format!("({})", fonts(&style.heading_font)));
+    entry("body", format!("({})", fonts(&style.body_font)));
+    entry("mono", "(\"DejaVu Sans Mono\", \"Noto Sans CJK SC\")".to_owned());
+    entry("code-theme", format!("bytes({})", literal(&code_colours(&style))));
+    entry("card", literal(style.card));
+    entry("motif", literal(style.motif));
+    entry("round", u8::from(style.round).to_string());
+    entry("logo", look.logo.as_deref().map_or("none".to_owned(), literal));
+    let page = Page::of(look.aspect);
+    let foot = page.foot + if look.logo.is_some() { ABOVE_LOGO } else { 0.0 };
+    entry("wide", (look.aspect == Aspect::Wide).to_string());
+    for (name, points) in [
+        ("width", page.width),
+        ("height", page.height),
+        ("margin", page.margin),
+        ("content-width", page.width - 2.0 * page.margin),
+        ("title-top", page.title_top),
+        ("title-height", page.title_height),
+        ("content-top", page.content_top()),
+        ("content-height", page.height - page.content_top() - foot),
+        ("chart-height", page.chart_height * drawings),
+        ("figure-height", page.chart_height * 1.15 * drawings),
+        ("least-code", if look.aspect == Aspect::Wide { 24.0 } else { 30.0 }),
+    ] {
+        entry(name, format!("{points}pt"));
+    }
+    text
+}
+
+/// Colours of code (a TextMate theme).
+fn code_colours(style: &Style) -> String {
+    let scope = |scopes: &str, colour: Colour| {
+        let colour = String::from(colour);
+        format!(
+            "<dict><key>scope</key><string>{scopes}</string><key>settings</key><dict>\
+             <key>foreground</key><string>{colour}</string></dict></dict>"
+        )
+    };
+    let ink = String::from(style.ink);
+    let ground = String::from(style.panel);
+    [
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict><key>name</key><string>look</string>\
+         <key>settings</key><array>",
+        &format!(
+            "<dict><key>settings</key><dict><key>foreground</key><string>{ink}</string>\
+             <key>background</key><string>{ground}</string></dict></dict>"
+        ),
+        &scope("comment", style.muted),
+        &scope("string, constant.character", style.third),
+        &scope("constant.numeric, constant.language, entity.name.type, support.type, storage.type", style.second),
+        &scope("keyword, storage.modifier, storage.type.function, keyword.control", style.accent),
+        "</array></dict></plist>",
+    ]
+    .concat()
+}

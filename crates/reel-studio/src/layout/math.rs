@@ -1,0 +1,74 @@
+//! LaTeX formulas in Typst's notation.
+
+use reel_scene::{Block, Scene};
+
+use super::world::compile;
+
+/// A LaTeX formula in Typst's notation; `None` when Typst cannot read what comes of it.
+pub(super) fn math(latex: &str) -> Option<String> {
+    if !is_balanced(latex) {
+        return None;
+    }
+    let math = texts_as_strings(&tylax::latex_to_typst(latex));
+    let math = math.trim().trim_matches('$').trim();
+    // `#` begins code, `$` ends the formula, and a backtick begins raw text; all else stays mathematics.
+    let is_plain = !math.is_empty() && math.len() < 4000 && !math.contains(['#', '`', '$']);
+    (is_plain && compiles(&format!("$ {math} $"))).then(|| math.to_owned())
+}
+
+/// The converter's `#text[words]` as `"words"`, which needs no code.
+fn texts_as_strings(math: &str) -> String {
+    let mut parts = math.split("#text[");
+    let mut rewritten = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((words, rest)) if !words.contains(['[', '#', '"', '\\']) => {
+                rewritten.push_str(&format!("\"{words}\"{rest}"));
+            }
+            _ => rewritten.push_str(&format!("#text[{part}")),
+        }
+    }
+    rewritten
+}
+
+/// Whether every brace and delimiter has its other half: the converter makes something of any text.
+fn is_balanced(latex: &str) -> bool {
+    let (mut depth, mut is_escaped) = (0_i32, false);
+    for c in latex.chars() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '{' => depth += 1,
+            '}' if depth == 0 => return false,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    // `\leftarrow` and its like are no delimiters.
+    let delimiters = |command: &str| {
+        let rest = latex.split(command).skip(1);
+        rest.filter(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic())).count()
+    };
+    depth == 0
+        && delimiters("\\left") == delimiters("\\right")
+        && delimiters("\\begin") == delimiters("\\end")
+}
+
+/// The numbers of the blocks with a formula that is shown as its source.
+pub fn unreadable_formulas(scene: &Scene) -> Vec<usize> {
+    let is_unreadable = |block: &Block| match block {
+        Block::Formula { latex } => !is_formula(latex),
+        Block::Derivation { formulas } => !formulas.iter().all(|latex| is_formula(latex)),
+        _ => false,
+    };
+    (0..scene.blocks.len()).filter(|block| is_unreadable(&scene.blocks[*block])).collect()
+}
+
+/// Whether a formula of a scene can be shown as mathematics.
+pub fn is_formula(latex: &str) -> bool {
+    math(latex).is_some()
+}
+
+fn compiles(markup: &str) -> bool {
+    matches!(compile(markup), Ok(document) if document.pages().len() == 1)
+}
