@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
-use ffmpeg_next::format::context::Output;
+use ffmpeg_next::format::context::{Input, Output};
 use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{Dictionary, Packet, Rational};
 
@@ -83,6 +83,21 @@ pub fn set_headers(stream: &mut StreamMut<'_>, headers: &[u8]) -> Result<(), ffm
         parameters.extradata_size = headers.len() as i32;
     }
     Ok(())
+}
+
+/// Reads the next packet of any stream; `None` at the end of the file.
+///
+/// Every packet is a new one, and released when it is dropped: `av_read_frame` overwrites the packet it is given without
+/// releasing what it refers to, so a packet that is read into twice leaks the first. Nothing else in the repository
+/// reads packets (`clippy.toml`).
+#[expect(clippy::disallowed_methods)]
+pub fn read_packet(input: &mut Input) -> Result<Option<Packet>, ffmpeg::Error> {
+    let mut packet = Packet::empty();
+    match packet.read(input) {
+        Ok(()) => Ok(Some(packet)),
+        Err(ffmpeg::Error::Eof) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a packet, whose times count `time_base`, to a stream.

@@ -8,7 +8,7 @@ use ffmpeg_next::format::sample::{Sample, Type};
 use ffmpeg_next::{Packet, frame, media};
 
 use crate::encode::h264::{self, Sequence};
-use crate::ffmpeg::{extradata, start};
+use crate::ffmpeg::{extradata, read_packet, start};
 use reel_scene::{Scene, SceneTimeline};
 
 /// Picture and sound may begin and end this far apart, in seconds.
@@ -78,13 +78,7 @@ pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
     let mut eye = Eye::open(picture.parameters())?;
     let mut ear = ffmpeg::codec::Context::from_parameters(sound.parameters())?.decoder().audio()?;
     let (mut peak, mut damaged) = (0.0_f32, 0);
-    let mut packet = Packet::empty();
-    loop {
-        match packet.read(&mut input) {
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => break,
-            Err(error) => return Err(error),
-        }
+    while let Some(packet) = read_packet(&mut input)? {
         if packet.stream() == pictures.index {
             pictures.note(&packet);
             eye.see(&packet);

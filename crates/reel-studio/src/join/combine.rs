@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::h264;
 use crate::encode::sound::{self, AAC_FRAME_SAMPLES, SoundCodec, SoundEncoder};
 use crate::ffmpeg::{
-    create, extradata, is_disk_full, part_file, set_headers, start, write_header, write_packet,
+    create, extradata, is_disk_full, part_file, read_packet, set_headers, start, write_header, write_packet,
 };
 use crate::join::captions::{Caption, Chapter};
 use crate::speak::narration::SAMPLE_RATE_HZ;
@@ -237,14 +237,12 @@ impl Joiner {
             Sound::Encoded { .. } => None,
         };
         let mut sounds = vec![];
-        let mut packet = Packet::empty();
-        loop {
-            match packet.read(&mut input) {
-                Ok(()) if packet.stream() == video => self.write_picture(scene, &mut packet)?,
-                Ok(()) if Some(packet.stream()) == audio => sounds.push(packet.clone()),
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => break,
-                Err(source) => return Err(Error::Scene { attempted: "read the clip", scene, source }),
+        let cannot = |source| Error::Scene { attempted: "read the clip", scene, source };
+        while let Some(packet) = read_packet(&mut input).map_err(cannot)? {
+            if packet.stream() == video {
+                self.write_picture(scene, packet)?;
+            } else if Some(packet.stream()) == audio {
+                sounds.push(packet);
             }
         }
         self.copy_sounds(sounds, is_last)
@@ -288,7 +286,7 @@ impl Joiner {
 
     /// Pictures come in the order in which they are shown, one every frame: counting them gives exact
     /// times, whatever the clip's own clock.
-    fn write_picture(&mut self, scene: usize, packet: &mut Packet) -> Result<(), Error> {
+    fn write_picture(&mut self, scene: usize, mut packet: Packet) -> Result<(), Error> {
         let time = self.frames as i64;
         self.frames += 1;
         if self.format == OutputFormat::Avi {
@@ -297,9 +295,9 @@ impl Joiner {
                 .map_err(|source| Error::Pictures { scene, source })?;
             let mut packed = Packet::copy(&bytes);
             packed.set_flags(packet.flags());
-            *packet = packed;
+            packet = packed;
         }
-        self.write(packet, VIDEO, time, 1, self.fps.invert())
+        self.write(&mut packet, VIDEO, time, 1, self.fps.invert())
     }
 
     /// Each is its length in bytes, and the text (3GPP TS 26.245, section 5.17).

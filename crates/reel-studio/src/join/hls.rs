@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
-use ffmpeg_next::{Dictionary, Packet, media};
+use ffmpeg_next::{Dictionary, media};
 
-use crate::ffmpeg::{extradata, is_disk_full, start, write_packet};
+use crate::ffmpeg::{extradata, is_disk_full, read_packet, start, write_packet};
 
 /// Seconds of a segment at least: two key frames.
 const SEGMENT_SECONDS: u32 = 4;
@@ -77,13 +77,7 @@ pub fn package(video: &Path, playlist: &Path) -> Result<Variant, Error> {
     options.set("hls_playlist_type", "vod");
     options.set("hls_time", &SEGMENT_SECONDS.to_string());
     output.write_header_with(options).map_err(at("write the playlist's header"))?;
-    let mut packet = Packet::empty();
-    loop {
-        match packet.read(&mut input) {
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => break,
-            Err(source) => return Err(Error::Ffmpeg { attempted: "read the video", source }),
-        }
+    while let Some(mut packet) = read_packet(&mut input).map_err(at("read the video"))? {
         let Some(to) = streams.iter().position(|index| *index == packet.stream()) else { continue };
         let Some(from) = input.stream(packet.stream()).map(|stream| stream.time_base()) else { continue };
         write_packet(&mut output, &mut packet, to, from).map_err(at("write a segment"))?;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::software::scaling;
-use ffmpeg_next::{Packet, frame, media};
+use ffmpeg_next::{frame, media};
 use image::codecs::jpeg::JpegEncoder;
 
-use crate::ffmpeg::{part_file, start};
+use crate::ffmpeg::{part_file, read_packet, start};
 
 const JPEG_QUALITY: u8 = 85;
 /// Where to look for a frame that shows much, as shares of the duration.
@@ -65,8 +65,7 @@ fn frame_at(video: &Path, place: f64) -> Result<Option<frame::Video>, ffmpeg::Er
     let index = stream.index();
     let mut decoder = ffmpeg::codec::Context::from_parameters(stream.parameters())?.decoder().video()?;
     let mut decoded = frame::Video::empty();
-    let mut packet = Packet::empty();
-    while packet.read(&mut input).is_ok() {
+    while let Some(packet) = read_packet(&mut input)? {
         if packet.stream() != index {
             continue;
         }

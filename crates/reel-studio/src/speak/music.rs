@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::sample::{Sample, Type};
 use ffmpeg_next::software::resampling;
-use ffmpeg_next::{ChannelLayout, Packet, frame, media};
+use ffmpeg_next::{ChannelLayout, frame, media};
 
-use crate::ffmpeg::start;
+use crate::ffmpeg::{read_packet, start};
 use crate::speak::loudness::Meter;
 use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
 
@@ -114,20 +114,18 @@ fn decode(path: &Path) -> Result<Vec<i16>, ffmpeg::Error> {
             Ok(())
         };
     let most = MOST_SECONDS * SAMPLE_RATE_HZ as usize;
-    let mut packet = Packet::empty();
     while samples.len() < most {
-        match packet.read(&mut input) {
-            Ok(()) if packet.stream() == index => {
+        match read_packet(&mut input)? {
+            Some(packet) if packet.stream() == index => {
                 decoder.send_packet(&packet)?;
                 take(&mut decoder, &mut samples)?;
             }
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => {
+            Some(_) => {}
+            None => {
                 decoder.send_eof()?;
                 take(&mut decoder, &mut samples)?;
                 break;
             }
-            Err(error) => return Err(error),
         }
     }
     samples.truncate(most);
