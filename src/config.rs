@@ -130,7 +130,7 @@ impl std::fmt::Debug for SpeechKey {
 pub const PIPER_PYTHON: &str = ".reel/piper/bin/python";
 
 impl VoiceConfig {
-    fn from_environment(env: Environment) -> Result<Self, Error> {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let name = env("REEL_VOICE").unwrap_or_else(|| "espeak-ng".to_owned());
         match name.as_str() {
             "espeak-ng" => Ok(Self::Espeak),

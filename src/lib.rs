@@ -22,6 +22,8 @@ pub mod dev;
 pub mod domain;
 pub mod events;
 pub mod execute;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;

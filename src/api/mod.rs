@@ -8,7 +8,7 @@ pub mod auth;
 mod cancel;
 mod files;
 mod generate;
-mod generate_request;
+pub(crate) mod generate_request;
 mod health;
 mod jobs;
 mod metadata;

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::config::PIPER_PYTHON;
+use crate::config::{PIPER_PYTHON, VoiceConfig, process_environment};
 use reel_scene::description::{self, Description, VERSION};
 use reel_scene::format::{OutputFormat, Quality};
 use reel_scene::look::{Aspect, Look, Theme};
@@ -17,8 +17,9 @@ use reel_studio::encode::encoder::EncodeSettings;
 use reel_studio::layout::images::Images;
 use reel_studio::layout::{self, Pages};
 use reel_studio::speak::music::Music;
-use reel_studio::speak::narration::{Espeak, Voice};
+use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::speak::piper::Piper;
+use reel_studio::speak::speech_api::SpeechApi;
 use reel_studio::studio::{Progress, Studio};
 
 #[derive(Args)]
@@ -40,7 +41,7 @@ pub struct Render {
     /// 16:9, 9:16 or 1:1, in place of the description's
     #[arg(long)]
     aspect: Option<String>,
-    /// espeak-ng, or piper (see scripts/piper)
+    /// espeak-ng, piper (see scripts/piper), or openai: the server at SPEECH_URL, which speaks OpenAI's protocol
     #[arg(long, default_value = "espeak-ng")]
     voice: String,
     /// Words a minute
@@ -125,7 +126,21 @@ fn voice(arguments: &Render) -> anyhow::Result<Voice> {
     match arguments.voice.as_str() {
         "espeak-ng" => Ok(Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() })),
         "piper" => Ok(Voice::Piper(Piper::new(PIPER_PYTHON.into(), None, words_per_minute))),
-        other => bail!("--voice is `{other}`, but must be espeak-ng or piper"),
+        "openai" => {
+            let env = |name: &str| match name {
+                "REEL_VOICE" => Some("openai".to_owned()),
+                name => process_environment(name),
+            };
+            match VoiceConfig::from_environment(&env)? {
+                VoiceConfig::OpenAi { url, key, model, voice } => {
+                    let mut api = SpeechApi::new(&url, key.map(|key| key.0), model, voice);
+                    api.speed = f64::from(words_per_minute) / f64::from(NORMAL_WORDS_PER_MINUTE);
+                    Ok(Voice::Api(api))
+                }
+                other => bail!("REEL_VOICE is openai, but the voice is {other:?}"),
+            }
+        }
+        other => bail!("--voice is `{other}`, but must be espeak-ng, piper or openai"),
     }
 }
 

@@ -15,6 +15,12 @@ use super::keys::Keys;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
 
+/// Events asked for at a time. A page has one byte of data or 2 MB for each of them, so pages are small.
+const PAGE: usize = 250;
+/// Data of events that one read gives, to a page more: whoever follows a partition holds this much of it, several times
+/// over while it is decoded.
+const MAX_READ_BYTES: usize = 4 << 20;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("redis did not {attempted}")]
@@ -225,8 +231,9 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "look up a command", source })
     }
 
-    /// Up to `count` events of a partition after sequence number `after`, in order and without a gap. Ends early in
-    /// front of a gap and of an entry that cannot be read; an error when there is nothing before it.
+    /// Up to `count` events of a partition after sequence number `after`, in order and without a gap. Fewer when they
+    /// are large, in front of a gap, and in front of an entry that cannot be read; an error when there is nothing before
+    /// it.
     pub async fn read(
         &self,
         partition: u16,
@@ -255,6 +262,32 @@ impl EventLog {
     }
 
     async fn read_redis(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+    ) -> Result<Vec<(u64, Envelope)>, Error> {
+        let mut events = vec![];
+        let mut read_bytes = 0;
+        while events.len() < count && read_bytes < MAX_READ_BYTES {
+            let wanted = PAGE.min(count - events.len());
+            let page = self.read_page(partition, after + events.len() as u64, wanted).await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if events.is_empty() => return Err(error),
+                Err(_met_next_time) => break,
+            };
+            let is_last = page.len() < wanted;
+            read_bytes += page.iter().map(|(_, envelope)| envelope.data.len()).sum::<usize>();
+            events.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    async fn read_page(
         &self,
         partition: u16,
         after: u64,
@@ -432,6 +465,19 @@ fn parse_texts(stored: [String; 6], meta: &[Cow<'_, str>]) -> Result<Envelope, S
         hash: hash.to_string(),
         data,
     })
+}
+
+/// Reads an entry as a server may answer with it; then what is read is written and read again.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn reread_entry(fields: Vec<String>) -> Option<(Envelope, Envelope)> {
+    let text = |text: String| Value::BulkString(text.into_bytes());
+    let fields = fields.into_iter().map(text).collect();
+    let entry = Value::Array(vec![Value::BulkString(b"1-0".to_vec()), Value::Array(fields)]);
+    let (_, envelope) = parse_entry("fuzzed", entry).ok()?;
+    let mut values = vec![];
+    envelope.each_stored(|value| values.push(String::from_utf8_lossy(value).into_owned()));
+    let again = parse_values(values).expect("what was read is written so that it can be read");
+    Some((envelope, again))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub mod work;
 pub use envelope::{Actor, AggregateKind, CHAIN_START, Envelope, time_field};
 pub use job::JobEvent;
 pub use keys::Keys;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use log::reread_entry;
 pub use log::{Append, Appended, Error, EventLog, Mark};
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};

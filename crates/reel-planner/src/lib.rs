@@ -16,6 +16,8 @@ mod clauses;
 mod condense;
 mod document;
 mod formulas;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headings;
 mod listing;
 mod markdown;

@@ -8,6 +8,8 @@ pub mod axis;
 pub mod check;
 pub mod description;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod look;
 pub mod plot;
 mod scene;

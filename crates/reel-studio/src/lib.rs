@@ -11,6 +11,8 @@
 pub mod draw;
 pub mod encode;
 mod ffmpeg;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod inspect;
 pub mod join;
 pub mod layout;

@@ -7,7 +7,7 @@
 
 mod objects;
 mod seal;
-mod segment;
+pub(crate) mod segment;
 
 use std::collections::HashMap;
 use std::io;

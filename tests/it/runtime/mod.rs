@@ -1,4 +1,5 @@
-//! Workers: leases, retries, takeover.
+//! Workers: leases, retries, takeover, memory.
 
+mod memory;
 mod takeover;
 mod worker;

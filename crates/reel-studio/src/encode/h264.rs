@@ -14,6 +14,10 @@ const NAL_SPS: u8 = 7;
 /// `nal_ref_idc` of a P picture, and of parameter sets.
 const REFERENCE: u8 = 2 << 5;
 const PARAMETERS: u8 = 3 << 5;
+/// `log2_max_frame_num_minus4` is at most 12 (section 7.4.2.1.1).
+const MAX_FRAME_NUM_BITS: u32 = 16;
+/// Macroblocks of a picture, of the highest level, 6.2 (table A-1).
+const MAX_MACROBLOCKS: u32 = 139_264;
 /// The parameter set that repeats refer to; x264's own is 0.
 const REPEAT_PPS: u32 = 1;
 
@@ -55,17 +59,24 @@ impl Sequence {
                 return Err(Error::Unsupported("scaling matrices"));
             }
         }
-        let frame_num_bits = bits.unsigned()? + 4;
+        let frame_num_bits = bits.unsigned()?.saturating_add(4);
+        if frame_num_bits > MAX_FRAME_NUM_BITS {
+            return Err(Error::Unsupported("picture numbers of more than 16 bits"));
+        }
         if bits.unsigned()? != 2 {
             return Err(Error::Unsupported("pictures out of order"));
         }
         bits.unsigned()?;
         bits.read(1)?;
-        let (columns, rows) = (bits.unsigned()? + 1, bits.unsigned()? + 1);
+        let (columns, rows) = (bits.unsigned()?.saturating_add(1), bits.unsigned()?.saturating_add(1));
         if bits.read(1)? == 0 {
             return Err(Error::Unsupported("interlaced pictures"));
         }
-        Ok(Self { frame_num_bits, macroblocks: columns * rows })
+        let macroblocks = columns.saturating_mul(rows);
+        if macroblocks > MAX_MACROBLOCKS {
+            return Err(Error::Unsupported("pictures larger than any level allows"));
+        }
+        Ok(Self { frame_num_bits, macroblocks })
     }
 
     /// The picture parameter set that repeats refer to, to stand beside the encoder's own (section 7.3.2.2).

@@ -1,6 +1,7 @@
 //! What is drawn: all of the text and nothing but text, within the page.
 
 use typst::layout::{Frame, FrameItem, Point, Transform};
+use typst::{Library, LibraryExt};
 
 use super::page_geometry::Page;
 use super::world::compile;
@@ -105,6 +106,22 @@ fn characters_that_steer_are_shown_as_a_mark() {
     let text =
         drawn_text(&scene_of(Layout::Content, "t", vec![paragraph("a\u{202e}b\u{0}c\u{7}d\u{2066}e")]));
     assert!(text.contains("a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"), "{text:?}");
+}
+
+/// Formulas stand where the theme's names are known: once `\vec{v}` called the theme's own `arrow`, and the scene failed.
+#[test]
+fn no_name_of_the_theme_means_something_in_a_formula() {
+    let library = Library::default();
+    let names = super::theme_source().flat_map(str::lines).filter_map(|line| line.strip_prefix("#let "));
+    let names: Vec<&str> = names.filter_map(|rest| rest.split(['(', ' ']).next()).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        assert!(library.math.scope().get(name).is_none(), "{name}");
+    }
+    for latex in [r"\vec{v} + \overrightarrow{AB}", r"a \bullet b"] {
+        assert!(super::is_formula(latex), "{latex}");
+        drawn_text(&scene_of(Layout::Content, "t", vec![Block::Formula { latex: latex.into() }]));
+    }
 }
 
 #[test]

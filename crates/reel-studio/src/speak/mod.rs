@@ -6,5 +6,5 @@ pub mod narration;
 pub mod narrator;
 pub mod piper;
 pub mod speech_api;
-mod spoken;
+pub(crate) mod spoken;
 pub mod timeline;

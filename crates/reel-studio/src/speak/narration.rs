@@ -152,8 +152,13 @@ pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Res
         () = tokio::time::sleep(PATIENCE) => return Err(Error::TimedOut),
         answer = synthesise(voice, line) => answer?,
     };
-    spoken::check(line, rate, &samples)?;
-    let samples = resample(&samples, rate).map_err(Error::Resample)?;
+    prepare(line, rate, &samples)
+}
+
+/// Makes what a voice said fit for a video, if it can be the line.
+pub(crate) fn prepare(line: &str, rate: u32, samples: &[i16]) -> Result<Pcm, Error> {
+    spoken::check(line, rate, samples)?;
+    let samples = resample(samples, rate).map_err(Error::Resample)?;
     let samples = trimmed(samples);
     if samples.is_empty() {
         return Err(Error::Silent { line: line.to_owned() });

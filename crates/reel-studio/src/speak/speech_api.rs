@@ -7,6 +7,8 @@ use crate::speak::narration::Error;
 
 /// Of one line, its connection included.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Five minutes of sound at the highest rate, of two channels.
+const MAX_ANSWER_BYTES: usize = 240_000_000;
 /// How much of a refusal is quoted.
 const QUOTED_CHARACTERS: usize = 300;
 
@@ -46,13 +48,21 @@ impl SpeechApi {
             request = request.bearer_auth(key);
         }
         let unreachable = |source: reqwest::Error| Error::Unreachable { url: self.url.clone(), source };
-        let answer = request.send().await.map_err(unreachable)?;
+        let mut answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         if !status.is_success() {
             let text = answer.text().await.unwrap_or_default();
             let said = text.chars().take(QUOTED_CHARACTERS).collect();
             return Err(Error::Refused { url: self.url.clone(), status: status.as_u16(), said });
         }
-        Ok(answer.bytes().await.map_err(unreachable)?.to_vec())
+        let mut wav = vec![];
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            wav.extend_from_slice(&chunk);
+            if wav.len() > MAX_ANSWER_BYTES {
+                let found = format!("more than {} MB", MAX_ANSWER_BYTES / 1_000_000);
+                return Err(Error::Damaged { found });
+            }
+        }
+        Ok(wav)
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn block_source(block: &Block, look: &Look) -> String {
     let wide = look.aspect == Aspect::Wide;
     match block {
         Block::Paragraph { text } => format!("paragraph(t, {})", rich(text)),
-        Block::Bullet { text } => format!("bullet(t, {})", rich(text)),
+        Block::Bullet { text } => format!("bullet-item(t, {})", rich(text)),
         Block::Numbered { number, text } => format!("numbered(t, {number}, {})", rich(text)),
         Block::Quote { text } => format!("quotation(t, {})", rich(text)),
         Block::Definition { term, text } => format!("definition(t, {}, {})", words(term), rich(text)),
