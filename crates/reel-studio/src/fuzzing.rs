@@ -6,7 +6,7 @@ use reel_scene::{Block, Layout, Reveal, Scene, Step};
 
 use crate::encode::h264::{Sequence, byte_stream};
 use crate::layout::images::Images;
-use crate::layout::typeset::{self, Pages};
+use crate::layout::{self, Pages};
 use crate::speak::{narration, spoken};
 
 /// A formula is at most as long as `reel_scene::check` lets it be.
@@ -25,7 +25,7 @@ pub fn latex(data: &[u8]) {
         steps: vec![Step::new("A formula.", vec![Reveal { block: 0, part: None }])],
         ..Scene::default()
     };
-    let pages = Pages::of(&typeset::source(&scene, &Look::default()), &Images::default());
+    let pages = Pages::of(&layout::source(&scene, &Look::default()), &Images::default());
     assert!(pages.is_ok(), "{:?}", pages.err());
 }
 
