@@ -1,4 +1,5 @@
-//! Workers: leases, retries, takeover.
+//! Workers: leases, retries, takeover, processes over several aggregates.
 
+mod process_manager;
 mod takeover;
 mod worker;
