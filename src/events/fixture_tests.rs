@@ -17,9 +17,12 @@ use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent};
 struct Kind {
     types: &'static [&'static str],
     current_schema: fn(&str) -> u32,
-    /// Decodes an event, and gives its type, what is recorded of it today, and its declarations.
-    read: fn(&str, u32, &str) -> (&'static str, Value, &'static [Text]),
+    /// Decodes an event of a type, a schema and data.
+    read: fn(&str, u32, &str) -> Read,
 }
+
+/// A decoded event: its type, what is recorded of it today, and its declarations.
+type Read = (&'static str, Value, &'static [Text]);
 
 /// Exhaustive: a new kind of aggregate has its events looked at here.
 fn kind(kind: AggregateKind) -> Kind {
