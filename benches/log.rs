@@ -318,7 +318,7 @@ async fn add_job(log: &EventLog) {
 }
 
 async fn end_job(log: &EventLog, work: reelstream::events::work::TakenWork) {
-    let event = envelope(JobId(work.aggregate_id.0), 2, CHAIN_START);
+    let event = envelope(work.job_id(), 2, CHAIN_START);
     let append = Append {
         aggregate_id: work.aggregate_id,
         expected_version: 1,

@@ -20,8 +20,7 @@ use reelstream::events::connection::Address;
 use reelstream::events::doorbell::Doorbell;
 use reelstream::events::job::{JobRequested, RecordedJobEvent, StageProgressed};
 use reelstream::events::{
-    Actor, AggregateKind, Append, CHAIN_START, Envelope, EventLog, JobEvent, Keys, Stage, VideoRequest,
-    upcast,
+    Actor, Append, Cause, Envelope, EventLog, JobEvent, Keys, Stage, Tip, VideoRequest,
 };
 use reelstream::execute::Decoder;
 use reelstream::ids::{CommandId, EventId, JobId};
@@ -186,7 +185,7 @@ impl World {
             for job in appends.join_all().await {
                 match job.next < template.len() {
                     true => writers.push_back(job),
-                    false => events += job.version,
+                    false => events += job.tip.version,
                 }
             }
         }
@@ -234,19 +233,18 @@ struct Written {
     id: JobId,
     user: String,
     next: usize,
-    version: u64,
-    hash: String,
+    tip: Tip,
 }
 
 impl Written {
     fn new() -> Self {
         let id = JobId::new();
         let user = format!("user_{}", id.0.as_u128() % 1000);
-        Self { id, user, next: 0, version: 0, hash: CHAIN_START.to_owned() }
+        Self { id, user, next: 0, tip: Tip::default() }
     }
 
     async fn append(&mut self, log: &EventLog, decoder: &Decoder, template: &[Vec<JobEvent>]) {
-        let expected_version = self.version;
+        let expected_version = self.tip.version;
         let mut events = vec![];
         for event in &template[self.next] {
             let mut event = event.clone();
@@ -262,27 +260,18 @@ impl Written {
     }
 
     async fn envelope(&mut self, decoder: &Decoder, event: &JobEvent) -> Envelope {
-        self.version += 1;
-        let mut envelope = Envelope {
-            event_id: EventId::new(),
-            aggregate: AggregateKind::Job,
-            aggregate_id: self.id.aggregate(),
-            version: self.version,
-            event_type: event.type_name().into(),
-            schema: 1,
-            recorded_at: Utc::now(),
+        let version = self.tip.version + 1;
+        let (payload, _) = decoder.encode(self.id, version, Some(&self.user), event).await.unwrap();
+        let cause = Cause {
             command_id: CommandId::new(),
+            actor: Actor::Worker("bench-1-0123456789abcdef".into()),
             causation_id: Some(EventId::new()),
             correlation_id: self.id.to_string(),
-            actor: Actor::Worker("bench-1-0123456789abcdef".into()),
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
-            prev_hash: std::mem::take(&mut self.hash),
-            hash: String::new(),
-            data: upcast::encode(event).unwrap(),
+            recorded_at: Utc::now(),
         };
-        decoder.seal(&self.user, &mut envelope).await.unwrap();
-        envelope.hash = envelope.compute_hash();
-        self.hash.clone_from(&envelope.hash);
+        let envelope = Envelope::next(&self.tip, self.id, payload, &cause);
+        self.tip = envelope.tip();
         envelope
     }
 }
@@ -383,9 +372,9 @@ async fn replay() -> (f64, f64) {
     for _ in 0..template.len() {
         job.append(&world.log, &world.decoder, &template).await;
     }
-    while job.version < 200 {
+    while job.tip.version < 200 {
         let (before, progressed) = (
-            job.version,
+            job.tip.version,
             StageProgressed { stage: Stage::Rendering, scene: None, done: 1, total: 2, percentage: 85.0 },
         );
         let event = job.envelope(&world.decoder, &JobEvent::StageProgressed(progressed)).await;
@@ -397,7 +386,7 @@ async fn replay() -> (f64, f64) {
         let began = Instant::now();
         let mut decoded = vec![];
         for envelope in world.log.history(job.id.aggregate(), 0).await.unwrap() {
-            decoded.push(world.decoder.decode(&envelope).await.unwrap());
+            decoded.push(world.decoder.decode::<JobEvent>(&envelope).await.unwrap());
         }
         assert_eq!(decoded.len(), 200);
         reads.push(began.elapsed().as_secs_f64() * 1e3);
@@ -500,10 +489,10 @@ async fn lag_under_load(events_per_second: u64, duration: Duration) -> (f64, f64
             let (log, decoder, template, waiting) =
                 (world.log.clone(), world.decoder.clone(), template.clone(), waiting.clone());
             round.spawn(async move {
-                let before = job.version;
+                let before = job.tip.version;
                 job.append(&log, &decoder, &template).await;
-                waiting.lock().unwrap().entry(job.id).or_insert((job.version, Instant::now()));
-                (job.version - before, job)
+                waiting.lock().unwrap().entry(job.id).or_insert((job.tip.version, Instant::now()));
+                (job.tip.version - before, job)
             });
         }
         for (count, job) in round.join_all().await {

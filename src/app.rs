@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, Config, RedisConfig, Streams};
 use crate::consumers::{self, StageHandler, Worker};
 use crate::events::archive::{self, Archive};
-use crate::events::connection::{Address, Connection, Durability};
+use crate::events::connection::{Address, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
 use crate::events::{EventLog, Keys, WorkQueue};
@@ -249,8 +249,7 @@ async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> a
     let connection =
         address.connect().await.with_context(|| format!("redis at {} does not answer", redis.url))?;
     let keys = Keys::new(redis.prefix.clone(), streams.partitions);
-    check_partitions(connection.clone(), &keys, streams.partitions).await?;
-    Ok(EventLog::new(connection, keys))
+    Ok(EventLog::open(connection, keys).await?)
 }
 
 /// The log and the queues beside it, for a command of an operator.
@@ -262,37 +261,6 @@ pub async fn connect_log(
     let log = connect(&address(redis)?, redis, streams).await?.with_archive(Archive::new(&archive.root));
     let queue = WorkQueue::new(&log);
     Ok((log, queue))
-}
-
-/// Where an aggregate is follows from the number of partitions, so a log keeps the number it began with.
-async fn check_partitions(mut connection: Connection, keys: &Keys, wanted: u16) -> anyhow::Result<()> {
-    let place = keys.partition_count();
-    let _first: Option<String> = redis::cmd("SET")
-        .arg(&place)
-        .arg(wanted)
-        .arg("NX")
-        .query_async(&mut connection)
-        .await
-        .context("redis did not tell how many partitions the log has")?;
-    let begun_with: u16 = redis::cmd("GET").arg(&place).query_async(&mut connection).await?;
-    if begun_with == wanted {
-        return Ok(());
-    }
-    let begun = Keys::new(keys.prefix(), begun_with);
-    for partition in begun.partitions() {
-        let has_data: bool =
-            redis::cmd("EXISTS").arg(begun.head(partition)).query_async(&mut connection).await?;
-        if has_data {
-            bail!(
-                "streams.toml: partitions is {wanted}, but the log under the prefix `{}` was begun with {begun_with} and has data: \
-                 a job's partition follows from their number, so its history would not be found. Set partitions to {begun_with}, \
-                 or begin a new log with another REEL_PREFIX",
-                keys.prefix()
-            );
-        }
-    }
-    let _set: String = redis::cmd("SET").arg(&place).arg(wanted).query_async(&mut connection).await?;
-    Ok(())
 }
 
 /// What all servers promise at least. Refuses those that may throw events away.

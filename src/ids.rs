@@ -10,37 +10,80 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Names an aggregate, whatever its kind; a job's aggregate id is its job id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AggregateId(pub Uuid);
+/// Declares an id: a UUID with a type of its own, and its text form.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobId(pub Uuid);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventId(pub Uuid);
-
-/// Names one intention. An aggregate applies a command id once, however often it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CommandId(pub Uuid);
-
-/// Names one attempt at a piece of work; results of any other attempt are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AttemptToken(pub Uuid);
+id! {
+    /// The id of an aggregate of any kind, as the log has it. A typed id (`JobId`, ...) says the kind, too.
+    AggregateId
+}
+id!(JobId);
+id! {
+    /// The id of the aggregate that holds what was decided about a read model.
+    ProjectionId
+}
+id! {
+    /// The id of the aggregate that holds what was decided about a user: a digest of their name at the issuer.
+    UserId
+}
+id!(EventId);
+id! {
+    /// The id of one intention. An aggregate applies a command id once, however often it is sent.
+    CommandId
+}
+id! {
+    /// The id of one attempt at a piece of work; results of any other attempt are refused.
+    AttemptToken
+}
 
 impl JobId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
 
+    /// The id of a job that an event leads to, chosen in advance: the same for every delivery of the event.
+    pub fn of_event(event: EventId, index: u32) -> Self {
+        Self(derive(event.0, &format!("job:{index}")))
+    }
+
     pub fn aggregate(self) -> AggregateId {
         AggregateId(self.0)
     }
+}
+
+impl ProjectionId {
+    pub fn of_name(projection: &str) -> Self {
+        Self(derive_from_name("projection", projection))
+    }
+}
+
+impl UserId {
+    /// `user` is the user's name at the issuer of session tokens.
+    pub fn of_name(user: &str) -> Self {
+        Self(derive_from_name("user", user))
+    }
+}
+
+fn derive(from: Uuid, name: &str) -> Uuid {
+    Uuid::new_v5(&from, name.as_bytes())
+}
+
+/// The UUID of what is known by a name, unique within its kind.
+fn derive_from_name(kind: &str, name: &str) -> Uuid {
+    derive(derive(Uuid::NAMESPACE_OID, kind), name)
 }
 
 impl Default for JobId {
@@ -68,7 +111,13 @@ impl CommandId {
 
     /// The command id of `what` done by one attempt: a second try of the same append gets the same id.
     pub fn of_attempt(token: AttemptToken, what: &str) -> Self {
-        Self(Uuid::new_v5(&token.0, what.as_bytes()))
+        Self(derive(token.0, what))
+    }
+
+    /// The command id of the reaction number `index` of `process` to an event: a second delivery of the event gets the
+    /// same id.
+    pub fn of_reaction(event: EventId, process: &str, index: usize) -> Self {
+        Self(derive(event.0, &format!("{process}:{index}")))
     }
 }
 
@@ -86,40 +135,30 @@ impl AttemptToken {
     }
 }
 
-impl fmt::Display for AggregateId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for CommandId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for AttemptToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl FromStr for JobId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::parse_str(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_the_ids_that_logs_were_written_with() {
+        assert_eq!(ProjectionId::of_name("catalog").to_string(), "7bc15316-1e17-5d56-82bd-8b4c7fc75f88");
+        assert_eq!(UserId::of_name("user_1").to_string(), "d46705a3-6ac8-5986-a80d-87bb9b51736b");
+    }
+
+    #[test]
+    fn an_event_leads_to_the_same_ids_each_time_and_to_others_than_another_event() {
+        let (event, other) = (EventId::new(), EventId::new());
+        assert_eq!(JobId::of_event(event, 0), JobId::of_event(event, 0));
+        assert_ne!(JobId::of_event(event, 0), JobId::of_event(event, 1));
+        assert_ne!(JobId::of_event(event, 0), JobId::of_event(other, 0));
+        assert_ne!(CommandId::of_reaction(event, "batch", 1), CommandId::of_reaction(event, "upload", 1));
     }
 }

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("execute", &["clock", "domain", "events", "ids", "vault"]),
     ("config", &["events", "signing", "vault"]),
     ("storage", &["events", "ids"]),
-    ("projections", &["crash", "events", "execute", "ids", "telemetry"]),
+    ("projections", &["crash", "domain", "events", "execute", "ids", "telemetry"]),
     ("consumers", &["config", "crash", "domain", "events", "execute", "ids", "storage", "telemetry"]),
     // Health counts the running workers, whose heartbeats the runtime writes.
     (

@@ -81,7 +81,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
     if let Err(error) = removed.and(state.storage.remove(view.job_id)) {
         tracing::warn!(job_id = %view.job_id, %error, "cannot remove the files of a cancelled job");
     }
-    let cancelled_at = executed.loaded.job.ended_at.map(time_field).unwrap_or_default();
+    let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {
         success: true,
         message: "the job is cancelled".to_owned(),

@@ -130,7 +130,7 @@ pub async fn get_video_metadata(
     let video =
         state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
     let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
-    let job = state.executor.load(view.job_id).await?.into_job();
+    let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
     Ok(Json(answer(&view, video, logs, &chapters)))
 }

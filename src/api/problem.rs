@@ -225,7 +225,10 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the keys of users' content are out of reach for the moment")
             }
-            execute::Error::Encode(_) | execute::Error::Decode { .. } | execute::Error::Seal(_) => {
+            execute::Error::Decode { .. }
+            | execute::Error::Seal(_)
+            | execute::Error::Unreadable { .. }
+            | execute::Error::Unsealable { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::internal()
             }

@@ -52,7 +52,7 @@ pub async fn reprocess_job(req: &mut Request, depot: &mut Depot) -> Result<Json<
         Origin { command_id: CommandId::new(), actor: Actor::User(user.id), trace: None, causation_id: None };
     match state.executor.execute(view.job_id, Command::Reprocess { from }, &origin, None).await {
         Ok(executed) => {
-            let began = executed.loaded.job.open_work.first().map(|item| item.stage);
+            let began = executed.loaded.state.open_work.first().map(|item| item.stage);
             let from_stage = began.ok_or_else(Problem::internal)?.name().to_owned();
             Ok(Json(ReprocessAnswer { job_id: view.job_id.0, status: "queued".to_owned(), from_stage }))
         }

@@ -11,9 +11,10 @@ use super::operator::Operator;
 use super::say;
 use crate::config::{MediaConfig, process_environment};
 use crate::domain::job::Command;
-use crate::events::system::named;
-use crate::events::{AggregateKind, EventLog, SystemEvent};
-use crate::ids::JobId;
+use crate::domain::user;
+use crate::events::EventLog;
+use crate::execute::Origin;
+use crate::ids::{JobId, UserId};
 use crate::projections::catalog::Catalog;
 use crate::projections::lag;
 use crate::storage::{LocalStorage, Workspaces};
@@ -65,9 +66,9 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
         }
     }
     Workspaces::new(&media).cache_of(&user_id).remove()?;
-    let id = named(AggregateKind::User, &user_id);
-    let event = SystemEvent::UserErased { keys, jobs: jobs.len() as u64 };
-    operator.executor.record(AggregateKind::User, id, &event, operator.actor()).await?;
+    let id = UserId::of_name(&user_id);
+    let command = user::Command::NoteErasure { keys, jobs: jobs.len() as u64 };
+    operator.executor.execute(id, command, &Origin::standalone(operator.actor()), None).await?;
     say(format!("{keys} keys destroyed, {} jobs erased; recorded as {id}", jobs.len()))
 }
 
@@ -90,7 +91,7 @@ async fn wait_for(log: &EventLog, catalog: &Catalog) -> anyhow::Result<()> {
 }
 
 async fn erase_job(operator: &Operator, media: &Path, job_id: JobId) -> anyhow::Result<()> {
-    if !operator.executor.load(job_id).await?.job.has_ended() {
+    if !operator.executor.load(job_id).await?.state.has_ended() {
         operator.order(job_id, Command::Cancel { reason: None }).await?;
     }
     operator.order(job_id, Command::EraseContent).await?;

@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
-use crate::events::{Actor, EventLog, Stage, WorkQueue};
+use crate::events::{Actor, EventLog, Stage, TypedId, WorkQueue};
 use crate::execute::{self, Executor, Origin};
-use crate::ids::{CommandId, JobId};
+use crate::ids::JobId;
 use crate::projections::catalog::Catalog;
 use crate::projections::rebuild::ReadModel;
 use crate::projections::status::StatusViews;
@@ -94,10 +94,9 @@ impl Operator {
     }
 
     pub async fn order(&self, job_id: JobId, command: job::Command) -> anyhow::Result<job::Job> {
-        let origin =
-            Origin { command_id: CommandId::new(), actor: self.actor(), trace: None, causation_id: None };
+        let origin = Origin::new(self.actor());
         match self.executor.execute(job_id, command, &origin, None).await {
-            Ok(executed) => Ok(executed.loaded.into_job()),
+            Ok(executed) => Ok(executed.loaded.into_state()),
             Err(execute::Error::Rejected(rejection)) => bail!("job {job_id}: {rejection}"),
             Err(error) => Err(error.into()),
         }
@@ -148,15 +147,15 @@ fn stage(name: &str) -> anyhow::Result<Stage> {
 
 async fn list(operator: &Operator) -> anyhow::Result<()> {
     for (id, at_ms) in operator.queue.dead_letters().await? {
-        let job_id = JobId(id.0);
+        let job_id = JobId::of(id);
         let loaded = operator.executor.load(job_id).await?;
         let at = DateTime::<Utc>::from_timestamp_millis(at_ms as i64).unwrap_or_default();
-        let Some((stage, failure)) = &loaded.job.failure else { continue };
+        let Some((stage, failure)) = &loaded.state.failure else { continue };
         say(format!(
             "{}  {job_id}  {stage}  {}  {}  {}",
             at.format("%Y-%m-%dT%H:%M:%SZ"),
             failure.code,
-            loaded.job.user_id,
+            loaded.state.user_id,
             failure.message
         ))?;
     }
@@ -164,7 +163,7 @@ async fn list(operator: &Operator) -> anyhow::Result<()> {
 }
 
 async fn show(operator: &Operator, job_id: JobId) -> anyhow::Result<()> {
-    let job = operator.executor.load(job_id).await?.into_job();
+    let job = operator.executor.load(job_id).await?.into_state();
     if job.status == Status::Unknown {
         bail!("there is no job {job_id}");
     }

@@ -13,7 +13,7 @@ use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
 use super::task::{Progress, StageHandler, Task};
 use crate::crash;
-use crate::domain::job::{Command, Outcome, Rejection};
+use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::events::Error as LogError;
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
@@ -47,7 +47,7 @@ enum Ending {
 
 impl Attempt {
     fn job_id(&self) -> JobId {
-        JobId(self.work.aggregate_id.0)
+        self.work.job_id()
     }
 
     /// Runs to the end. Every way out leaves the work acknowledged, handed back, or to a later takeover.
@@ -66,7 +66,7 @@ impl Attempt {
     }
 
     async fn do_work(&self, loaded: LoadedJob) {
-        tracing::info!(user_id = %loaded.job.user_id, attempt = self.work.item.attempt, "stage started");
+        tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let began = Instant::now();
         let outcome = match self.run_handler(loaded).await {
             Ending::Superseded => {
@@ -119,7 +119,7 @@ impl Attempt {
         let executor = &self.worker.executor;
         match executor.execute_since(self.job_id(), self.work.version, command, &origin, None).await {
             // Work that is delivered again was begun before, and may have ended since.
-            Ok(executed) if !executed.loaded.job.open_work.contains(&self.work.item) => {
+            Ok(executed) if !executed.loaded.state.open_work.contains(&self.work.item) => {
                 self.leave().await.map(|()| None)
             }
             Ok(executed) => Ok(Some(executed.loaded)),
@@ -132,10 +132,10 @@ impl Attempt {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
-        let cache = self.worker.workspaces.cache_of(&loaded.job.user_id);
+        let cache = self.worker.workspaces.cache_of(&loaded.state.user_id);
         let task = Task {
             job_id: self.job_id(),
-            job: loaded.job,
+            job: loaded.state,
             scene: item.scene,
             token: work.receipt.token,
             workspace: self.worker.workspaces.of(self.job_id()),
@@ -236,10 +236,11 @@ impl Attempt {
         match self.finish(command).await {
             Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded),
             Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
-                let message = format!("the result of the stage does not fit: {reason}");
-                let executed =
-                    self.finish(self.failed(&StageError::terminal("INTERNAL_ERROR", message))).await?;
-                self.worker.clean_up(self.job_id(), &executed.loaded);
+                self.fail_for_good(format!("the result of the stage does not fit: {reason}")).await?;
+            }
+            Err(error @ Error::Unreadable { .. }) => {
+                tracing::error!(error = %chain(&error), "the result of the stage was not recorded");
+                self.fail_for_good("the result of the stage could not be recorded".to_owned()).await?;
             }
             Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await?,
             Err(Error::Log(LogError::StaleAttempt)) => {
@@ -251,6 +252,13 @@ impl Attempt {
         Ok(())
     }
 
+    /// Another attempt would end the same way.
+    async fn fail_for_good(&self, message: String) -> Result<(), Error> {
+        let executed = self.finish(self.failed(&StageError::terminal("INTERNAL_ERROR", message))).await?;
+        self.worker.clean_up(self.job_id(), &executed.loaded);
+        Ok(())
+    }
+
     fn failed(&self, error: &StageError) -> Command {
         let item = self.work.item;
         let most_attempts = self.worker.streams.stage(item.stage).attempts;
@@ -258,7 +266,7 @@ impl Attempt {
         Command::FailWork { item, error: error.to_failure(), most_attempts, delay_ms }
     }
 
-    async fn finish(&self, command: Command) -> Result<Executed, Error> {
+    async fn finish(&self, command: Command) -> Result<Executed<Job>, Error> {
         let origin = self.worker.origin(&self.work, "finish");
         let (executor, done) = (&self.worker.executor, Some(&self.work.receipt));
         executor.execute_since(self.job_id(), self.work.version, command, &origin, done).await

@@ -23,6 +23,7 @@ mod heartbeat;
 mod initializing;
 mod intake;
 mod planning;
+pub mod process_manager;
 mod rebuild;
 #[cfg(feature = "chaos")]
 pub mod rehearsal;

@@ -9,10 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::runner::LOG_PAUSE;
-use crate::domain::job::{Job, Status, scheduled_work};
+use crate::domain::job::{Job, Status};
 use crate::events::job::WorkItem;
 use crate::events::work::ScheduledWork;
-use crate::events::{AggregateKind, Envelope, WorkQueue};
+use crate::events::{Envelope, WorkQueue};
 use crate::execute::{self, Error, Executor};
 use crate::ids::JobId;
 use crate::telemetry::chain;
@@ -121,21 +121,19 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
 }
 
 fn see(seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
-    if envelope.aggregate != AggregateKind::Job {
-        return Ok(());
-    }
+    let Some(job_id) = envelope.id::<JobId>() else { return Ok(()) };
     // What is queued does not depend on anyone's words.
     let recorded = execute::decode(envelope).map_err(|source| Error::Decode {
-        job: JobId(envelope.aggregate_id.0),
+        kind: envelope.aggregate,
+        id: envelope.aggregate_id,
         version: envelope.version,
         source: source.into(),
     })?;
-    let scheduled = scheduled_work(&recorded.event);
-    let of_job = seen.entry(JobId(envelope.aggregate_id.0)).or_default();
+    let of_job = seen.entry(job_id).or_default();
     of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
-    if let Some((item, delay_ms)) = scheduled {
-        let due = recorded.recorded_at + TimeDelta::milliseconds(delay_ms as i64);
-        of_job.scheduled.insert(item, (execute::scheduled_by(envelope, &of_job.job, (item, delay_ms)), due));
+    if let Some(work) = execute::scheduled_work(envelope, &of_job.job, &recorded.event) {
+        let due = recorded.recorded_at + TimeDelta::milliseconds(work.delay_ms as i64);
+        of_job.scheduled.insert(work.item, (work, due));
     }
     Ok(())
 }

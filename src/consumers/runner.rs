@@ -169,7 +169,7 @@ impl Worker {
 
     /// Files go only after the end is recorded: until then another attempt may need them.
     pub(super) fn clean_up(&self, job_id: JobId, loaded: &LoadedJob) {
-        let job = &loaded.job;
+        let job = &loaded.state;
         if !job.has_ended() {
             return;
         }

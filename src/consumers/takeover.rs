@@ -14,7 +14,6 @@ use crate::domain::job::Command;
 use crate::events::work::TakenWork;
 use crate::events::{Error as LogError, Stage};
 use crate::execute::Error;
-use crate::ids::JobId;
 use crate::telemetry::chain;
 
 /// A consumer that was silent for this long and holds nothing belongs to a process that ended.
@@ -76,7 +75,7 @@ async fn take_over(worker: &Worker, stage: Stage, partition: u16) -> Result<(), 
 }
 
 async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -> Result<(), Error> {
-    let (job_id, item) = (JobId(work.aggregate_id.0), work.item);
+    let (job_id, item) = (work.job_id(), work.item);
     let origin = worker.origin(work, "lost");
     let error = StageError::retryable("WORKER_LOST", "the worker stopped in the middle of its work")
         .suggest("generate the video again; if it is lost again, its script may be too much for the workers")

@@ -25,8 +25,33 @@ const MOST_BYTES: usize = 512 * 1024;
 /// Appends that wait for a partition before callers are held up.
 const QUEUE: usize = 1024;
 
+/// How an append ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Appended,
+    /// The command had been applied before.
+    Duplicate,
+    /// The aggregate is at another version than was expected.
+    Conflict,
+    /// The work that was to be acknowledged was taken over.
+    Stale,
+}
+
+impl Ending {
+    /// Reads the script's word for it.
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "appended" => Some(Ending::Appended),
+            "duplicate" => Some(Ending::Duplicate),
+            "conflict" => Some(Ending::Conflict),
+            "stale" => Some(Ending::Stale),
+            _ => None,
+        }
+    }
+}
+
 /// How an append ended, in the script's words, and the aggregate's version.
-pub type Outcome = (String, u64);
+type Answer = (String, u64);
 
 /// An append in the form that the script takes it.
 pub struct Prepared {
@@ -95,7 +120,7 @@ impl Prepared {
 
 struct Waiting {
     prepared: Prepared,
-    reply: oneshot::Sender<Result<Outcome, RedisError>>,
+    reply: oneshot::Sender<Result<Answer, RedisError>>,
 }
 
 /// The only writer of a partition in this process. Its task ends when the last handle is dropped.
@@ -112,11 +137,21 @@ impl Committer {
     }
 
     /// Appends, and comes back when the server has said how it ended.
-    pub async fn commit(&self, prepared: Prepared) -> Result<Outcome, Error> {
+    pub async fn commit(&self, prepared: Prepared) -> Result<(Ending, u64), Error> {
         let (reply, answer) = oneshot::channel();
         self.queue.send(Waiting { prepared, reply }).await.map_err(|_| Error::Stopping)?;
-        let outcome = answer.await.map_err(|_| Error::Stopping)?;
-        outcome.map_err(|source| Error::Redis { attempted: "append events", source })
+        let (word, version) = answer.await.map_err(|_| Error::Stopping)?.map_err(not_appended)?;
+        match Ending::parse(&word) {
+            Some(ending) => Ok((ending, version)),
+            None => Err(Error::Protocol { answer: word }),
+        }
+    }
+}
+
+fn not_appended(source: RedisError) -> Error {
+    match source.code() {
+        Some("AHEAD") => Error::AheadOfHead { reason: source.detail().unwrap_or_default().to_owned() },
+        _ => Error::Redis { attempted: "append events", source },
     }
 }
 
@@ -141,12 +176,14 @@ async fn commit_all(mut partition: Partition, mut queue: mpsc::Receiver<Waiting>
     }
 }
 
-fn answer(batch: Vec<Waiting>, result: Result<Vec<Outcome>, RedisError>) {
+fn answer(batch: Vec<Waiting>, result: Result<Vec<Answer>, RedisError>) {
     match result {
-        Ok(outcomes) => {
-            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+        Ok(answers) => {
+            // Should the script answer for fewer than it was asked, the others get an empty word, which is an error.
+            let answers = answers.into_iter().chain(std::iter::repeat_with(Answer::default));
+            for (waiting, answer) in batch.into_iter().zip(answers) {
                 // A caller that was dropped has no use for the answer.
-                let _dropped = waiting.reply.send(Ok(outcome));
+                let _dropped = waiting.reply.send(Ok(answer));
             }
         }
         Err(error) => {
@@ -158,7 +195,7 @@ fn answer(batch: Vec<Waiting>, result: Result<Vec<Outcome>, RedisError>) {
 }
 
 impl Partition {
-    async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, RedisError> {
+    async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Answer>, RedisError> {
         let mut tried = 1;
         loop {
             match self.call(batch).await {
@@ -172,7 +209,7 @@ impl Partition {
         }
     }
 
-    async fn call(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, RedisError> {
+    async fn call(&mut self, batch: &[Waiting]) -> Result<Vec<Answer>, RedisError> {
         crash::point("append.before");
         let call = self.encode(batch);
         let mut outcomes = call.query_async(&mut self.connection).await;
@@ -213,7 +250,24 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::events::Envelope;
+
+    #[test]
+    fn a_word_that_the_script_does_not_have_is_no_ending() {
+        assert_eq!(Ending::parse("stale"), Some(Ending::Stale));
+        for word in ["", "STALE", "refused"] {
+            assert_eq!(Ending::parse(word), None, "{word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_append_without_an_answer_is_told_so() {
+        let (reply, answer) = oneshot::channel();
+        let prepared = Prepared { keys: vec![], arguments: Packed::default() };
+        super::answer(vec![Waiting { prepared, reply }], Ok(vec![]));
+        assert_eq!(answer.await.unwrap().unwrap(), (String::new(), 0));
+    }
 
     #[test]
     fn the_script_names_the_fields_in_their_order() {

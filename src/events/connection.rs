@@ -7,7 +7,10 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
+use redis::{
+    Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind,
+    Value,
+};
 use tokio::sync::{Notify, watch};
 
 use super::log::Error;
@@ -81,15 +84,75 @@ impl Address {
         Err(refused.unwrap_or_else(timed_out))
     }
 
-    /// What the settings of every server that answers promise; the weakest of each.
+    /// What the settings of every server promise that answers and may hold events: those that are named, and all primary
+    /// nodes of a cluster, which are not all named.
     pub async fn durability(&self) -> Result<Vec<Durability>, Error> {
+        let clients = match self.is_cluster {
+            true => self.primary_nodes().await?,
+            false => self.clients.clone(),
+        };
         let mut found = vec![];
-        for client in &self.clients {
+        for client in &clients {
             if let Ok(mut connection) = managed(client).await {
                 found.push(Durability::read(&mut connection).await?);
             }
         }
         Ok(found)
+    }
+
+    /// The primary nodes, as the first node that answers knows them. They are reached like that node, by their own
+    /// addresses.
+    async fn primary_nodes(&self) -> Result<Vec<Client>, Error> {
+        let attempted = "list the cluster's nodes";
+        let mut refused = timed_out();
+        for client in &self.clients {
+            let asked = async {
+                let mut connection = managed(client).await?;
+                redis::cmd("CLUSTER").arg("NODES").query_async::<String>(&mut connection).await
+            };
+            match asked.await {
+                Ok(nodes) => {
+                    let seed = client.get_connection_info();
+                    let of = |address| Client::open(seed.clone().set_addr(address));
+                    let clients =
+                        primaries(&nodes, seed.addr()).into_iter().map(of).collect::<RedisResult<_>>();
+                    return clients.map_err(|source| Error::Redis { attempted, source });
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(Error::Redis { attempted, source: refused })
+    }
+}
+
+/// The addresses of the primary nodes in the answer to `CLUSTER NODES`, in the form of the seed's: the same host where
+/// a node does not tell its own, and with TLS if the seed has it.
+/// <https://redis.io/docs/latest/commands/cluster-nodes/>
+fn primaries(nodes: &str, seed: &ConnectionAddr) -> Vec<ConnectionAddr> {
+    let primary = |line: &str| {
+        let mut fields = line.split(' ').skip(1);
+        let (address, flags) = (fields.next()?, fields.next()?);
+        let is_primary = flags.split(',').any(|flag| flag == "master");
+        let is_away = flags.split(',').any(|flag| ["fail", "handshake", "noaddr"].contains(&flag));
+        // `host:port@bus port,hostname`
+        let (host, port) = address.split('@').next()?.rsplit_once(':')?;
+        let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?);
+        (is_primary && !is_away).then(|| at(seed, host, port))
+    };
+    nodes.lines().filter_map(primary).collect()
+}
+
+fn at(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    let own = |known: &String| if host.is_empty() { known.clone() } else { host.clone() };
+    match seed {
+        ConnectionAddr::TcpTls { host: known, insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host: own(known),
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        ConnectionAddr::Tcp(known, _) => ConnectionAddr::Tcp(own(known), port),
+        _ => ConnectionAddr::Tcp(host, port),
     }
 }
 
@@ -275,6 +338,21 @@ impl Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // L10
+    #[test]
+    fn a_clusters_primary_nodes_are_found_in_what_a_node_says() {
+        let nodes = "07c37df 127.0.0.1:30004@31004,host4 slave e7d1eec 0 1426238317239 4 connected\n\
+            67ed2db :30002@31002 myself,master - 0 0 2 connected 5461-10922\n\
+            292f8b3 10.0.0.3:30003@31003,host3 master - 0 1426238318243 3 connected 10923-16383\n\
+            6ec2392 10.0.0.9:30005@31005 master,fail - 0 1426238316232 5 connected\n\
+            824fe11 [::1]:30006@31006 master - 0 1426238317741 6 connected\n";
+        let seed = ConnectionAddr::Tcp("seed".into(), 6379);
+        let expected = [("seed", 30002), ("10.0.0.3", 30003), ("::1", 30006)];
+        let expected: Vec<_> =
+            expected.iter().map(|(host, port)| ConnectionAddr::Tcp((*host).into(), *port)).collect();
+        assert_eq!(primaries(nodes, &seed), expected);
+    }
 
     #[test]
     fn an_address_names_one_server_several_or_a_cluster() {

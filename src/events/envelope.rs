@@ -2,13 +2,18 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
+use super::event::TypedId;
 use crate::ids::{AggregateId, CommandId, EventId};
 
 /// The kind of an aggregate, as it stands in the `aggregate` field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, EnumString, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AggregateKind {
     Job,
     /// A read model: what an operator decided about it.
@@ -60,21 +65,60 @@ pub const CHAIN_START: &str = "0000000000000000000000000000000000000000000000000
 
 impl AggregateKind {
     pub fn name(self) -> &'static str {
-        match self {
-            AggregateKind::Job => "job",
-            AggregateKind::Projection => "projection",
-            AggregateKind::User => "user",
-        }
+        self.into()
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "job" => Some(AggregateKind::Job),
-            "projection" => Some(AggregateKind::Projection),
-            "user" => Some(AggregateKind::User),
-            _ => None,
+        name.parse().ok()
+    }
+}
+
+impl std::fmt::Display for AggregateKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where an aggregate's history ends: what its next event has to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// 0 before the first event.
+    pub version: u64,
+    pub hash: String,
+    pub event_id: Option<EventId>,
+    pub correlation_id: String,
+    pub traceparent: String,
+}
+
+impl Default for Tip {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            hash: CHAIN_START.to_owned(),
+            event_id: None,
+            correlation_id: String::new(),
+            traceparent: String::new(),
         }
     }
+}
+
+/// What the events of one command have in common.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    pub command_id: CommandId,
+    pub actor: Actor,
+    pub causation_id: Option<EventId>,
+    pub correlation_id: String,
+    pub traceparent: String,
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What an event says, in the form that is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    pub event_type: &'static str,
+    pub schema: u32,
+    pub data: String,
 }
 
 impl Actor {
@@ -186,6 +230,45 @@ impl Envelope {
         take("prev_hash", self.prev_hash.as_bytes());
         take("hash", self.hash.as_bytes());
         take("data", self.data.as_bytes());
+    }
+
+    /// The event that follows `tip`, chained to it. The only way in which an event gets an envelope.
+    pub fn next<I: TypedId>(tip: &Tip, id: I, payload: Payload, cause: &Cause) -> Self {
+        let mut envelope = Self {
+            event_id: EventId::new(),
+            aggregate: I::KIND,
+            aggregate_id: id.aggregate(),
+            version: tip.version + 1,
+            event_type: payload.event_type.to_owned(),
+            schema: payload.schema,
+            recorded_at: cause.recorded_at,
+            command_id: cause.command_id,
+            causation_id: cause.causation_id,
+            correlation_id: cause.correlation_id.clone(),
+            actor: cause.actor.clone(),
+            traceparent: cause.traceparent.clone(),
+            prev_hash: tip.hash.clone(),
+            hash: String::new(),
+            data: payload.data,
+        };
+        envelope.hash = envelope.compute_hash();
+        envelope
+    }
+
+    /// What the next event of the aggregate has to follow.
+    pub fn tip(&self) -> Tip {
+        Tip {
+            version: self.version,
+            hash: self.hash.clone(),
+            event_id: Some(self.event_id),
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+
+    /// The aggregate's id, if it is of that kind.
+    pub fn id<I: TypedId>(&self) -> Option<I> {
+        (self.aggregate == I::KIND).then(|| I::of(self.aggregate_id))
     }
 
     /// What `hash` must be. Every field goes in with its length before it, so that no two different

@@ -4,15 +4,19 @@
 //! up. Its JSON shape is a promise; a change of shape needs a new schema number and an upcaster
 //! (see `upcast.rs`), and every shape that ever shipped keeps a file in `tests/fixtures/events/`.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
 use super::Stage;
+use super::event::StandIn::{EmptyList, Nothing, Text as SealedText};
+use super::event::Text::{Personal, Public};
+use super::event::{Event, Recorded, Text};
 use super::request::{Priority, Quality, Rendition, VideoRequest};
+use crate::ids::JobId;
 use reel_scene::{Scene, SceneTimeline};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type", content = "data")]
 pub enum JobEvent {
     JobRequested(JobRequested),
@@ -70,7 +74,7 @@ pub enum JobEvent {
         attempt: u32,
         error: Failure,
     },
-    /// The work went on, but not as its user may have meant it. Says nothing of what the user wrote.
+    /// The work went on, but not as its user may have meant it.
     WarningRaised {
         stage: Stage,
         scene: Option<u32>,
@@ -190,25 +194,25 @@ pub struct Thumbnail {
     pub bytes: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ThumbnailSize {
     Small,
     Medium,
     Large,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum StorageTarget {
     Local,
 }
 
 impl StorageTarget {
     pub fn name(self) -> &'static str {
-        match self {
-            StorageTarget::Local => "local",
-        }
+        self.into()
     }
 }
 
@@ -280,36 +284,6 @@ pub struct Warning {
 }
 
 impl JobEvent {
-    /// The name in the envelope's `type` field.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            JobEvent::JobRequested(_) => "JobRequested",
-            JobEvent::JobQueued { .. } => "JobQueued",
-            JobEvent::StageScheduled(_) => "StageScheduled",
-            JobEvent::StageStarted { .. } => "StageStarted",
-            JobEvent::StageProgressed(_) => "StageProgressed",
-            JobEvent::ScenePlanned { .. } => "ScenePlanned",
-            JobEvent::ScenarioCreated { .. } => "ScenarioCreated",
-            JobEvent::SceneCodeGenerated { .. } => "SceneCodeGenerated",
-            JobEvent::SceneRendered { .. } => "SceneRendered",
-            JobEvent::VideoCombined { .. } => "VideoCombined",
-            JobEvent::ThumbnailCreated(_) => "ThumbnailCreated",
-            JobEvent::UploadStarted { .. } => "UploadStarted",
-            JobEvent::UploadCompleted { .. } => "UploadCompleted",
-            JobEvent::StageCompleted { .. } => "StageCompleted",
-            JobEvent::StageFailed { .. } => "StageFailed",
-            JobEvent::WarningRaised { .. } => "WarningRaised",
-            JobEvent::StageRetryScheduled { .. } => "StageRetryScheduled",
-            JobEvent::JobCompleted { .. } => "JobCompleted",
-            JobEvent::JobFailed { .. } => "JobFailed",
-            JobEvent::CancelRequested { .. } => "CancelRequested",
-            JobEvent::JobCancelled { .. } => "JobCancelled",
-            JobEvent::JobReprocessRequested { .. } => "JobReprocessRequested",
-            JobEvent::DeadLetterDiscarded { .. } => "DeadLetterDiscarded",
-            JobEvent::ContentErased {} => "ContentErased",
-        }
-    }
-
     /// The percentage that the event states, where it states one.
     pub fn percentage(&self) -> Option<f64> {
         match self {
@@ -319,7 +293,106 @@ impl JobEvent {
             | JobEvent::SceneRendered { percentage, .. }
             | JobEvent::StageCompleted { percentage, .. } => Some(*percentage),
             JobEvent::JobCompleted { .. } => Some(100.0),
-            _ => None,
+            JobEvent::JobRequested(_)
+            | JobEvent::JobQueued { .. }
+            | JobEvent::StageScheduled(_)
+            | JobEvent::ScenePlanned { .. }
+            | JobEvent::ScenarioCreated { .. }
+            | JobEvent::VideoCombined { .. }
+            | JobEvent::ThumbnailCreated(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadCompleted { .. }
+            | JobEvent::StageFailed { .. }
+            | JobEvent::WarningRaised { .. }
+            | JobEvent::StageRetryScheduled { .. }
+            | JobEvent::JobFailed { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::JobCancelled { .. }
+            | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::ContentErased {} => None,
+        }
+    }
+}
+
+impl Event for JobEvent {
+    type Id = JobId;
+
+    const TYPES: &'static [&'static str] = Self::VARIANTS;
+
+    fn type_name(&self) -> &'static str {
+        self.into()
+    }
+
+    fn texts(&self) -> &'static [Text] {
+        match self {
+            JobEvent::JobRequested(_) => &[
+                Public("/user_id"),
+                Personal("/request/topic", SealedText),
+                Personal("/request/context", Nothing),
+                Personal("/request/script", Nothing),
+                Public("/request/quality"),
+                Public("/request/priority"),
+                Public("/request/output_format"),
+                Personal("/request/title", Nothing),
+                Personal("/request/description", Nothing),
+                Personal("/request/tags", Nothing),
+                Personal("/request/model", Nothing),
+                Personal("/request/template_id", Nothing),
+                Personal("/request/style_preferences", Nothing),
+                Public("/request/quality_levels/*"),
+                Personal("/request/scenes", Nothing),
+            ],
+            JobEvent::JobQueued { .. } => &[Public("/priority")],
+            JobEvent::StageScheduled(_) => &[Public("/stage")],
+            JobEvent::StageStarted { .. } => &[Public("/stage"), Public("/description")],
+            JobEvent::StageProgressed(_) => &[Public("/stage")],
+            JobEvent::ScenePlanned { .. } => &[
+                Public("/description/layout"),
+                Personal("/description/title", SealedText),
+                Personal("/description/blocks", EmptyList),
+                Personal("/description/steps", EmptyList),
+                Public("/description/leave"),
+            ],
+            JobEvent::ScenarioCreated { .. } => &[Public("/voice"), Public("/scenes/*/narration")],
+            JobEvent::SceneCodeGenerated { .. } => &[Public("/language"), Personal("/code", SealedText)],
+            JobEvent::SceneRendered { .. } | JobEvent::VideoCombined { .. } => &[
+                Public("/clip/file"),
+                Public("/clip/renditions/*/file"),
+                Public("/clip/renditions/*/quality"),
+                Public("/clip/renditions/*/format"),
+            ],
+            JobEvent::ThumbnailCreated(_) => &[Public("/size"), Public("/file")],
+            JobEvent::UploadStarted { .. } => &[Public("/target")],
+            JobEvent::UploadCompleted { .. } => &[
+                Public("/target"),
+                Public("/files/*/role"),
+                Public("/files/*/rendition/quality"),
+                Public("/files/*/rendition/format"),
+                Public("/files/*/key"),
+                Public("/files/*/blake3"),
+            ],
+            JobEvent::StageCompleted { .. } => &[Public("/stage")],
+            // Messages may quote what the user wrote; suggestions are fixed texts.
+            JobEvent::StageFailed { .. } | JobEvent::JobFailed { .. } => &[
+                Public("/stage"),
+                Public("/error/code"),
+                Personal("/error/message", SealedText),
+                Public("/error/suggestion"),
+            ],
+            JobEvent::WarningRaised { .. } => {
+                &[Public("/stage"), Public("/warning/code"), Personal("/warning/message", SealedText)]
+            }
+            JobEvent::StageRetryScheduled { .. } => &[Public("/item/stage")],
+            JobEvent::JobCompleted { .. } => {
+                &[Public("/video_id"), Public("/video/video_codec"), Public("/video/audio_codec")]
+            }
+            JobEvent::CancelRequested { .. } => &[Personal("/reason", Nothing)],
+            JobEvent::JobCancelled { .. } => &[Public("/stage")],
+            JobEvent::JobReprocessRequested { .. } => &[Public("/from")],
+            // An operator's words, which are part of the audit trail.
+            JobEvent::DeadLetterDiscarded { .. } => &[Public("/reason")],
+            JobEvent::ContentErased {} => &[],
         }
     }
 }
@@ -328,11 +401,7 @@ impl ThumbnailSize {
     pub const ALL: [ThumbnailSize; 3] = [ThumbnailSize::Small, ThumbnailSize::Medium, ThumbnailSize::Large];
 
     pub fn name(self) -> &'static str {
-        match self {
-            ThumbnailSize::Small => "small",
-            ThumbnailSize::Medium => "medium",
-            ThumbnailSize::Large => "large",
-        }
+        self.into()
     }
 
     /// Width and height in pixels.
@@ -353,10 +422,4 @@ impl ThumbnailSize {
     }
 }
 
-/// A decoded event together with when it was recorded, which is all that folding needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordedJobEvent {
-    pub version: u64,
-    pub recorded_at: DateTime<Utc>,
-    pub event: JobEvent,
-}
+pub type RecordedJobEvent = Recorded<JobEvent>;

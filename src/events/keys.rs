@@ -123,6 +123,16 @@ impl Keys {
         format!("{}:{{p{partition}}}:owner:status:{edition}", self.prefix)
     }
 
+    /// How far a process manager has read a partition.
+    pub fn process_checkpoint(&self, partition: u16, name: &str) -> String {
+        format!("{}:{{p{partition}}}:checkpoint:process:{name}", self.prefix)
+    }
+
+    /// Which process moves that checkpoint; goes when it says nothing.
+    pub fn process_owner(&self, partition: u16, name: &str) -> String {
+        format!("{}:{{p{partition}}}:owner:process:{name}", self.prefix)
+    }
+
     /// Hash of the projections that are halted: `<projection>:<partition>` -> why, as JSON.
     pub fn halts(&self) -> String {
         format!("{}:halts", self.prefix)
@@ -167,6 +177,8 @@ mod tests {
             keys.status_served(partition),
             keys.status_next(partition),
             keys.status_owner(partition, 1),
+            keys.process_checkpoint(partition, "batch"),
+            keys.process_owner(partition, "batch"),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

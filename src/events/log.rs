@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use redis::{Script, Value};
+use redis::{Cmd, FromRedisValue, Script, Value};
 use uuid::Uuid;
 
 use super::archive::{Archive, Error as ArchiveError};
-use super::committer::{Committer, Prepared};
+use super::committer::{Committer, Ending, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
 use super::keys::Keys;
@@ -29,6 +29,16 @@ pub enum Error {
     Conflict { expected: u64, current: u64 },
     #[error("the attempt is no longer the current one, so its result is refused")]
     StaleAttempt,
+    #[error("the append script answered `{answer}`, which is not one of its answers")]
+    Protocol { answer: String },
+    #[error("nothing was appended: the log is ahead of its head ({reason})")]
+    AheadOfHead { reason: String },
+    #[error(
+        "streams.toml: partitions is {configured}, but the log under the prefix `{prefix}` was begun with {begun_with} and has data: \
+         an aggregate's partition follows from their number, so its history would not be found. Set partitions to {begun_with}, \
+         or begin a new log with another REEL_PREFIX"
+    )]
+    Partitions { prefix: String, configured: u16, begun_with: u16 },
     #[error("the process is stopping, so nothing is appended any more")]
     Stopping,
     #[error("entry {id} of {stream} cannot be read: {reason}")]
@@ -71,7 +81,14 @@ impl Error {
             Error::Redis { .. } => true,
             // A folder that cannot be read now may be there again later; what is damaged stays so.
             Error::Archive(error) => matches!(error.as_ref(), ArchiveError::Objects { .. }),
-            _ => false,
+            Error::Conflict { .. }
+            | Error::StaleAttempt
+            | Error::Protocol { .. }
+            | Error::AheadOfHead { .. }
+            | Error::Partitions { .. }
+            | Error::Stopping
+            | Error::Undecodable { .. }
+            | Error::Gap { .. } => false,
         }
     }
 }
@@ -117,6 +134,22 @@ pub struct EventLog {
 }
 
 impl EventLog {
+    /// The log under these keys, if it was begun with as many partitions: where an aggregate is follows from their
+    /// number. A log without events may be begun again with another.
+    pub async fn open(mut connection: Connection, keys: Keys) -> Result<Self, Error> {
+        let configured = keys.partitions().count() as u16;
+        let begun_with = begin(&mut connection, &keys, configured).await?;
+        if begun_with != configured {
+            if has_events(&mut connection, &Keys::new(keys.prefix(), begun_with)).await? {
+                return Err(Error::Partitions { prefix: keys.prefix().to_owned(), configured, begun_with });
+            }
+            let mut command = redis::cmd("SET");
+            command.arg(keys.partition_count()).arg(configured);
+            ask::<()>(&mut connection, "note the number of partitions", &command).await?;
+        }
+        Ok(Self::new(connection, keys))
+    }
+
     /// Must be called inside a Tokio runtime: appends of each partition are committed by a task of their own.
     pub fn new(connection: Connection, keys: Keys) -> Self {
         let keys = Arc::new(keys);
@@ -151,12 +184,12 @@ impl EventLog {
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, Error> {
         let partition = self.keys.partition_of(append.aggregate_id);
         let prepared = Prepared::new(&self.keys, partition, append);
-        let (outcome, version) = self.committers[usize::from(partition)].commit(prepared).await?;
-        match outcome.as_str() {
-            "appended" => Ok(Appended::Now { version }),
-            "duplicate" => Ok(Appended::Earlier { version }),
-            "conflict" => Err(Error::Conflict { expected: append.expected_version, current: version }),
-            _ => Err(Error::StaleAttempt),
+        let (ending, version) = self.committers[usize::from(partition)].commit(prepared).await?;
+        match ending {
+            Ending::Appended => Ok(Appended::Now { version }),
+            Ending::Duplicate => Ok(Appended::Earlier { version }),
+            Ending::Conflict => Err(Error::Conflict { expected: append.expected_version, current: version }),
+            Ending::Stale => Err(Error::StaleAttempt),
         }
     }
 
@@ -360,6 +393,34 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a partition's head", source })?;
         Ok(head.unwrap_or(0))
     }
+}
+
+async fn ask<T: FromRedisValue>(
+    connection: &mut Connection,
+    attempted: &'static str,
+    command: &Cmd,
+) -> Result<T, Error> {
+    command.query_async(connection).await.map_err(|source| Error::Redis { attempted, source })
+}
+
+/// Notes the number of partitions for a log that has none yet. Gives the number that it has.
+async fn begin(connection: &mut Connection, keys: &Keys, partitions: u16) -> Result<u16, Error> {
+    let mut first = redis::cmd("SET");
+    first.arg(keys.partition_count()).arg(partitions).arg("NX");
+    ask::<Option<String>>(connection, "begin a log", &first).await?;
+    let mut command = redis::cmd("GET");
+    ask(connection, "read the number of partitions", command.arg(keys.partition_count())).await
+}
+
+async fn has_events(connection: &mut Connection, keys: &Keys) -> Result<bool, Error> {
+    for partition in keys.partitions() {
+        let mut command = redis::cmd("EXISTS");
+        command.arg(keys.head(partition));
+        if ask(connection, "look for a partition's head", &command).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What XRANGE gives of one entry: its id, and names and values by turns.

@@ -16,26 +16,33 @@ pub mod connection;
 pub mod content;
 pub mod doorbell;
 mod envelope;
+pub mod event;
 #[cfg(test)]
 mod fixture_tests;
 pub mod guard;
 pub mod job;
 mod keys;
 mod log;
+pub mod process;
+pub mod projection;
 pub mod queue;
 mod request;
+#[cfg(test)]
+mod samples;
 mod stage;
-pub mod system;
 pub mod upcast;
+pub mod user;
 pub mod work;
 
-pub use envelope::{Actor, AggregateKind, CHAIN_START, Envelope, time_field};
+pub use envelope::{Actor, AggregateKind, CHAIN_START, Cause, Envelope, Payload, Tip, time_field};
+pub use event::{Event, Recorded, TypedId};
 pub use job::JobEvent;
 pub use keys::Keys;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use log::reread_entry;
 pub use log::{Append, Appended, Error, EventLog, Mark};
+pub use projection::ProjectionEvent;
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
-pub use system::SystemEvent;
+pub use user::UserEvent;

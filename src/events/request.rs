@@ -1,6 +1,7 @@
 //! What a user asks for. Validated at the API; stored in `JobRequested` as it was accepted.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::content::ERASED;
 use reel_scene::Scene;
@@ -45,8 +46,23 @@ pub struct VideoRequest {
 }
 
 /// In serving order: `urgent` work is taken before `high`, and so on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Priority {
     Urgent,
     High,
@@ -91,6 +107,7 @@ impl VideoRequest {
         self.title = None;
         self.description = None;
         self.tags.clear();
+        self.model = None;
         self.style_preferences = None;
         self.scenes = None;
     }
@@ -149,15 +166,10 @@ impl Priority {
     pub const ALL: [Priority; 4] = [Priority::Urgent, Priority::High, Priority::Normal, Priority::Low];
 
     pub fn name(self) -> &'static str {
-        match self {
-            Priority::Urgent => "urgent",
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
-        }
+        self.into()
     }
 
     pub fn parse(name: &str) -> Option<Priority> {
-        Priority::ALL.into_iter().find(|priority| priority.name() == name)
+        name.parse().ok()
     }
 }

@@ -3,10 +3,25 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 /// A stage of the pipeline, in running order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     Initializing,
     Planning,
@@ -30,19 +45,11 @@ impl Stage {
 
     /// The name in events, stream keys, `streams.toml` and the API.
     pub fn name(self) -> &'static str {
-        match self {
-            Stage::Initializing => "initializing",
-            Stage::Planning => "planning",
-            Stage::ScenarioCreation => "scenario_creation",
-            Stage::CodeGeneration => "code_generation",
-            Stage::Rendering => "rendering",
-            Stage::Combining => "combining",
-            Stage::Storage => "storage",
-        }
+        self.into()
     }
 
     pub fn parse(name: &str) -> Option<Stage> {
-        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+        name.parse().ok()
     }
 
     pub fn next(self) -> Option<Stage> {

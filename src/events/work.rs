@@ -3,9 +3,10 @@
 
 use uuid::Uuid;
 
+use super::event::TypedId;
 use super::job::WorkItem;
 use super::{Priority, Stage};
-use crate::ids::{AggregateId, AttemptToken};
+use crate::ids::{AggregateId, AttemptToken, JobId};
 
 /// Work to be queued by the append that records its scheduling event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,13 @@ pub struct TakenWork {
     /// Version of the scheduling event: whoever does the work must know the aggregate up to here.
     pub version: u64,
     pub receipt: Receipt,
+}
+
+impl TakenWork {
+    /// Work is done for jobs only.
+    pub fn job_id(&self) -> JobId {
+        JobId::of(self.aggregate_id)
+    }
 }
 
 /// What acknowledges a piece of work, inside the append of its result. It does so once: when the work was taken

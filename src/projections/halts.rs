@@ -4,15 +4,17 @@
 //! it holds for every rebuild too, and says who decided it and why.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::events::system::named;
-use crate::events::{Actor, AggregateKind, EventLog, SystemEvent};
-use crate::execute::{self, Executor};
-use crate::ids::AggregateId;
+use crate::domain::Aggregate;
+use crate::domain::projection::{Command, Projection};
+use crate::events::{Actor, EventLog, TypedId};
+use crate::execute::{self, Executor, Origin};
+use crate::ids::ProjectionId;
 
 /// A projection that waits in front of an event that it cannot apply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,10 +31,6 @@ impl Halt {
     fn field(projection: &str, partition: u16) -> String {
         format!("{projection}:{partition}")
     }
-}
-
-fn aggregate(projection: &str) -> AggregateId {
-    named(AggregateKind::Projection, projection)
 }
 
 /// Notes a halt; a second call for the same place replaces the first.
@@ -62,20 +60,12 @@ pub async fn all(log: &EventLog) -> Result<Vec<Halt>, Error> {
 
 /// The sequence numbers that a projection skips in a partition.
 pub async fn skips(log: &EventLog, projection: &str, partition: u16) -> Result<BTreeSet<u64>, Error> {
-    let history = log.history(aggregate(projection), 0).await?;
-    let events = history.iter().map(|envelope| {
-        let tagged = format!(r#"{{"type":"{}","data":{}}}"#, envelope.event_type, envelope.data);
-        serde_json::from_str::<SystemEvent>(&tagged)
-    });
-    let mut skipped = BTreeSet::new();
-    for event in events {
-        if let SystemEvent::EventSkipped { partition: of, seq, .. } = event?
-            && of == partition
-        {
-            skipped.insert(seq);
-        }
+    let id = ProjectionId::of_name(projection);
+    let mut decided = Projection::default();
+    for envelope in log.history(id.aggregate(), 0).await? {
+        decided = decided.evolve(&execute::decode(&envelope).map_err(Error::Halts)?);
     }
-    Ok(skipped)
+    Ok(decided.skipped.remove(&partition).unwrap_or_default())
 }
 
 /// Records that a projection leaves out an event for good.
@@ -84,12 +74,14 @@ pub async fn skip(
     halt: &Halt,
     reason: &str,
     actor: Actor,
-) -> Result<u64, execute::Error> {
-    let event = SystemEvent::EventSkipped {
+) -> Result<u64, execute::Error<Infallible>> {
+    let command = Command::Skip {
         projection: halt.projection.clone(),
         partition: halt.partition,
         seq: halt.seq,
         reason: reason.to_owned(),
     };
-    executor.record(AggregateKind::Projection, aggregate(&halt.projection), &event, actor).await
+    let id = ProjectionId::of_name(&halt.projection);
+    let executed = executor.execute(id, command, &Origin::standalone(actor), None).await?;
+    Ok(executed.loaded.tip.version)
 }

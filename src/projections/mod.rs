@@ -26,7 +26,8 @@ pub use runner::{feed, lag, run};
 use async_trait::async_trait;
 
 use crate::events::job::RecordedJobEvent;
-use crate::events::{self, AggregateKind, Envelope, EventLog};
+use crate::events::upcast;
+use crate::events::{self, Envelope, EventLog, TypedId};
 use crate::execute::{DecodeError, Decoder};
 use crate::ids::JobId;
 
@@ -42,6 +43,8 @@ pub enum Error {
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("event {version} of job {job} cannot be decoded")]
     Decode { job: JobId, version: u64, source: DecodeError },
+    #[error("what operators decided about a projection cannot be read")]
+    Halts(#[source] upcast::Error),
     #[error("a stored view cannot be read")]
     View(#[from] serde_json::Error),
     #[error(
@@ -93,8 +96,10 @@ impl Batch {
     /// The events of jobs, decoded.
     pub async fn of_jobs(&self, decoder: &Decoder) -> Result<Vec<(JobId, RecordedJobEvent)>, Error> {
         let mut decoded = Vec::with_capacity(self.events.len());
-        for (_, envelope) in self.events.iter().filter(|(_, event)| event.aggregate == AggregateKind::Job) {
-            decoded.push((JobId(envelope.aggregate_id.0), decode(decoder, envelope).await?));
+        for (_, envelope) in &self.events {
+            if let Some(job_id) = envelope.id() {
+                decoded.push((job_id, decode(decoder, envelope).await?));
+            }
         }
         Ok(decoded)
     }
@@ -102,7 +107,7 @@ impl Batch {
 
 /// Decodes an event of a job; the error names both.
 async fn decode(decoder: &Decoder, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
-    let (job, version) = (JobId(envelope.aggregate_id.0), envelope.version);
+    let (job, version) = (JobId::of(envelope.aggregate_id), envelope.version);
     decoder.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
 }
 

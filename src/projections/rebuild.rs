@@ -17,7 +17,7 @@ use super::status::StatusViews;
 use super::tables::Tables;
 use super::trail::Trail;
 use super::{Error, Owner, Projection, feed, halts};
-use crate::events::{AggregateKind, EventLog};
+use crate::events::EventLog;
 use crate::ids::JobId;
 
 /// Events applied at a time.
@@ -421,11 +421,8 @@ async fn views_that_differ(log: &EventLog, views: &StatusViews) -> Result<Differ
             let events = log.read(partition, after, BATCH).await?;
             let Some((last, _)) = events.last() else { break };
             after = *last;
-            let is_first = |(seq, event): &&(u64, crate::events::Envelope)| {
-                *seq <= until && event.version == 1 && event.aggregate == AggregateKind::Job
-            };
-            for (_, event) in events.iter().filter(is_first) {
-                let job_id = JobId(event.aggregate_id.0);
+            let first = events.iter().filter(|(seq, event)| *seq <= until && event.version == 1);
+            for job_id in first.filter_map(|(_, event)| event.id()) {
                 let Some((served, expected)) = compare_view(views, job_id).await? else { continue };
                 differences.count += 1;
                 if differences.shown.len() < MOST_DIFFERENCES {

@@ -184,7 +184,9 @@ fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection
     match job.status {
         Status::Unknown => Err(Rejection::Unknown),
         Status::Failed if !job.is_discarded => Ok(vec![JobEvent::DeadLetterDiscarded { reason }]),
-        _ => Err(Rejection::NoDeadLetter),
+        Status::Queued | Status::Processing | Status::Completed | Status::Failed | Status::Cancelled => {
+            Err(Rejection::NoDeadLetter)
+        }
     }
 }
 
@@ -233,7 +235,16 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             events.push(JobEvent::JobCompleted { video_id, video });
             Ok(events)
         }
-        _ => wrong("it is the result of another stage"),
+        (
+            _other_stage,
+            Outcome::Initialized
+            | Outcome::Planned { .. }
+            | Outcome::Narrated { .. }
+            | Outcome::CodeGenerated { .. }
+            | Outcome::Rendered { .. }
+            | Outcome::Combined { .. }
+            | Outcome::Stored { .. },
+        ) => wrong("it is the result of another stage"),
     }
 }
 

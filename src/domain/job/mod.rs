@@ -10,25 +10,103 @@ pub use command::{Command, Outcome};
 pub use decide::{Rejection, decide};
 pub use state::{Job, SceneProgress, StageProgress, Status};
 
-use crate::events::job::WorkItem;
-use crate::events::{JobEvent, Mark};
+use super::{Aggregate, Id, Scheduled};
+use crate::events::{JobEvent, Mark, Recorded};
+use crate::ids::JobId;
 
-/// What events make of a job, as queues and operators need to know it.
-pub fn mark(events: &[JobEvent]) -> Option<Mark> {
-    events.iter().rev().find_map(|event| match event {
-        JobEvent::JobRequested(_) | JobEvent::JobReprocessRequested { .. } => Some(Mark::Open),
-        JobEvent::JobCompleted { .. } | JobEvent::JobCancelled { .. } => Some(Mark::Closed),
-        JobEvent::DeadLetterDiscarded { .. } => Some(Mark::Closed),
-        JobEvent::JobFailed { .. } => Some(Mark::Dead),
-        _ => None,
-    })
+impl Id for JobId {
+    type Aggregate = Job;
 }
 
-/// The work that an event puts on a stage's stream, and after how many ms.
-pub fn scheduled_work(event: &JobEvent) -> Option<(WorkItem, u64)> {
+impl Aggregate for Job {
+    type Event = JobEvent;
+    type Command = Command;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: Command) -> Result<Vec<JobEvent>, Rejection> {
+        decide(self, command)
+    }
+
+    fn evolve(self, recorded: &Recorded<JobEvent>) -> Self {
+        self.evolve(recorded)
+    }
+
+    fn is_beginning(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
+    fn user<'a>(&'a self, event: &'a JobEvent) -> Option<&'a str> {
+        if let JobEvent::JobRequested(requested) = event {
+            return Some(&requested.user_id);
+        }
+        Some(&self.user_id)
+    }
+
+    fn mark(events: &[JobEvent]) -> Option<Mark> {
+        events.iter().rev().find_map(mark)
+    }
+
+    fn schedule(&self, event: &JobEvent) -> Option<Scheduled<'_>> {
+        let (item, delay_ms) = match event {
+            JobEvent::StageScheduled(item) => (*item, 0),
+            JobEvent::StageRetryScheduled { item, delay_ms } => (*item, *delay_ms),
+            JobEvent::JobRequested(_)
+            | JobEvent::JobQueued { .. }
+            | JobEvent::StageStarted { .. }
+            | JobEvent::StageProgressed(_)
+            | JobEvent::ScenePlanned { .. }
+            | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::SceneRendered { .. }
+            | JobEvent::VideoCombined { .. }
+            | JobEvent::ThumbnailCreated(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadCompleted { .. }
+            | JobEvent::StageCompleted { .. }
+            | JobEvent::StageFailed { .. }
+            | JobEvent::WarningRaised { .. }
+            | JobEvent::JobCompleted { .. }
+            | JobEvent::JobFailed { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::JobCancelled { .. }
+            | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::ContentErased {} => return None,
+        };
+        let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
+        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id })
+    }
+
+    fn is_settled(&self) -> bool {
+        self.has_ended()
+    }
+}
+
+/// What one event makes of a job. Names every event: a new one that ends a job would leave it open for ever.
+fn mark(event: &JobEvent) -> Option<Mark> {
     match event {
-        JobEvent::StageScheduled(item) => Some((*item, 0)),
-        JobEvent::StageRetryScheduled { item, delay_ms } => Some((*item, *delay_ms)),
-        _ => None,
+        JobEvent::JobRequested(_) | JobEvent::JobReprocessRequested { .. } => Some(Mark::Open),
+        JobEvent::JobCompleted { .. }
+        | JobEvent::JobCancelled { .. }
+        | JobEvent::DeadLetterDiscarded { .. } => Some(Mark::Closed),
+        JobEvent::JobFailed { .. } => Some(Mark::Dead),
+        JobEvent::JobQueued { .. }
+        | JobEvent::StageScheduled(_)
+        | JobEvent::StageStarted { .. }
+        | JobEvent::StageProgressed(_)
+        | JobEvent::ScenePlanned { .. }
+        | JobEvent::ScenarioCreated { .. }
+        | JobEvent::SceneCodeGenerated { .. }
+        | JobEvent::SceneRendered { .. }
+        | JobEvent::VideoCombined { .. }
+        | JobEvent::ThumbnailCreated(_)
+        | JobEvent::UploadStarted { .. }
+        | JobEvent::UploadCompleted { .. }
+        | JobEvent::StageCompleted { .. }
+        | JobEvent::StageFailed { .. }
+        | JobEvent::WarningRaised { .. }
+        | JobEvent::StageRetryScheduled { .. }
+        | JobEvent::CancelRequested { .. }
+        | JobEvent::ContentErased {} => None,
     }
 }

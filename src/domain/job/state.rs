@@ -101,7 +101,11 @@ impl Job {
         let is_done = |scene: &&SceneProgress| match stage {
             Stage::CodeGeneration => scene.code.is_some(),
             Stage::Rendering => scene.clip.is_some(),
-            _ => false,
+            Stage::Initializing
+            | Stage::Planning
+            | Stage::ScenarioCreation
+            | Stage::Combining
+            | Stage::Storage => false,
         };
         self.scenes.iter().filter(is_done).count()
     }

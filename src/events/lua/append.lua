@@ -27,6 +27,10 @@ local doorbell, partition, appends = next_arg(), next_arg(), tonumber(next_arg()
 local width = 7
 
 local seq = tonumber(redis.call('GET', head) or '0')
+-- Nothing below can be refused once something is written, so what can be is looked at here.
+if #redis.call('XRANGE', log, '(' .. seq .. '-0', '+', 'COUNT', 1) > 0 then
+  return redis.error_reply('AHEAD partition ' .. partition .. ' ends at ' .. seq .. ', but has entries after that')
+end
 local before, rung, bells = seq, {}, {}
 
 local function now_ms()
@@ -67,7 +71,6 @@ local function one()
   if events > 0 then
     local numbers = {}
     for event = 1, events do
-      -- Fails before anything is appended when the log is ahead of its head.
       redis.call('XADD', log, (seq + event) .. '-0', 'event_id', ARGV[first_event + 1],
         'aggregate_id', ARGV[first_event + 2], 'version', ARGV[first_event + 3], 'type', ARGV[first_event + 4],
         'schema', ARGV[first_event + 5], 'meta', ARGV[first_event + 6], 'data', ARGV[first_event + 7])

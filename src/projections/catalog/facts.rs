@@ -207,7 +207,11 @@ impl Facts {
     }
 
     fn erase(&mut self, job_id: JobId) {
-        for row in self.logs.iter_mut().filter(|row| row.job_id == job_id.0 && row.level == "error") {
+        for row in self
+            .logs
+            .iter_mut()
+            .filter(|row| row.job_id == job_id.0 && ["error", "warning"].contains(&row.level))
+        {
             ERASED.clone_into(&mut row.message);
         }
         for row in self.failures.iter_mut().filter(|row| row.job_id == job_id.0) {

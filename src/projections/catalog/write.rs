@@ -57,7 +57,7 @@ async fn erase(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx:
     }
     let jobs = column(&facts.erased, |job| job.0);
     let queries = [
-        "update logs set message = '[erased]' where level = 'error' and job_id = any($1)",
+        "update logs set message = '[erased]' where level in ('error', 'warning') and job_id = any($1)",
         "update failures set message = '[erased]' where job_id = any($1)",
     ];
     for query in queries {

@@ -3,14 +3,16 @@
 use reelstream::clock::Clock;
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Outcome, Rejection};
+use reelstream::domain::user;
 use reelstream::events::job::{Failure, JobRequested, WorkItem};
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::TakenWork;
 use reelstream::events::{
-    Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest, WorkQueue,
+    Actor, AggregateKind, Append, CHAIN_START, Error as LogError, EventLog, Keys, Priority, Stage, TypedId,
+    VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Error, Executor, Origin};
-use reelstream::ids::{CommandId, JobId};
+use reelstream::ids::{CommandId, JobId, UserId};
 
 use crate::harness::{connect, folder, log};
 
@@ -99,7 +101,7 @@ async fn a_command_is_applied_once_however_often_it_is_sent() {
     let first = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
     let second = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
     assert!(!first.replayed && second.replayed);
-    assert_eq!(first.loaded.job, second.loaded.job);
+    assert_eq!(first.loaded.state, second.loaded.state);
     assert_eq!(executor.log().version(job.aggregate()).await.unwrap(), 3);
     let other = executor.execute(job, request(Priority::Normal), &self::origin(), None).await;
     assert!(matches!(other, Err(Error::Rejected(Rejection::AlreadyRequested))));
@@ -166,10 +168,10 @@ async fn urgent_work_is_taken_first_and_no_more_than_asked() {
     let (normal, _) = requested(&executor, Priority::Normal).await;
     let (urgent, _) = requested(&executor, Priority::Urgent).await;
     let taken = take(executor.log(), 0, "c1", 2).await;
-    let jobs: Vec<_> = taken.iter().map(|work| JobId(work.aggregate_id.0)).collect();
+    let jobs: Vec<_> = taken.iter().map(|work| work.job_id()).collect();
     assert_eq!(jobs, [urgent, normal]);
     let rest = take(executor.log(), 0, "c2", 5).await;
-    assert_eq!(rest.iter().map(|work| JobId(work.aggregate_id.0)).collect::<Vec<_>>(), [low]);
+    assert_eq!(rest.iter().map(|work| work.job_id()).collect::<Vec<_>>(), [low]);
     assert!(take(executor.log(), 0, "c3", 5).await.is_empty(), "taken work is taken");
 }
 
@@ -324,4 +326,100 @@ async fn events_survive_a_restart_of_redis() {
     let redis = PrivateRedis::start(folder.path()).unwrap();
     let log = EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4));
     assert_eq!(log.history(job.aggregate(), 0).await.unwrap(), history);
+}
+
+// H1
+#[tokio::test]
+async fn what_could_not_be_read_back_is_refused_before_anything_is_appended() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let deep = (0..126).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]));
+    let mut preferences = serde_json::Map::new();
+    preferences.insert("a".to_owned(), deep);
+    let mut deeply_nested = VideoRequest::of_script("Ions", "Ions move.");
+    deeply_nested.style_preferences = Some(preferences);
+    let command = Command::Request(JobRequested { user_id: "user_1".into(), request: deeply_nested.into() });
+    let job = JobId::new();
+    let partition = executor.log().keys().partition_of(job.aggregate());
+
+    let refused = executor.execute(job, command, &origin(), None).await;
+    let Err(Error::Unreadable { kind, id, event_type, .. }) = &refused else { panic!("{refused:?}") };
+    assert_eq!((*kind, *id, *event_type), (AggregateKind::Job, job.aggregate(), "JobRequested"));
+    assert!(!refused.as_ref().unwrap_err().is_passing(), "trying again would not help");
+    assert_eq!(executor.log().head(partition).await.unwrap(), 0, "nothing was appended");
+    assert_eq!(executor.log().version(job.aggregate()).await.unwrap(), 0);
+    assert_eq!(WorkQueue::new(executor.log()).open().await.unwrap(), 0);
+    executor.execute(job, request(Priority::Normal), &origin(), None).await.unwrap();
+}
+
+// L9
+#[tokio::test]
+async fn a_log_ahead_of_its_head_refuses_an_append_and_keeps_the_work() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let (job, partition) = requested(&executor, Priority::Normal).await;
+    let log = executor.log();
+    let work = take(log, partition, "c1", 1).await.remove(0);
+    let set_head = async |seq: u64| {
+        let mut command = redis::cmd("SET");
+        command.arg(log.keys().head(partition)).arg(seq);
+        command.query_async::<()>(&mut log.connection()).await.unwrap();
+    };
+    let head = log.head(partition).await.unwrap();
+    set_head(head - 1).await;
+    let finish = || Command::FinishWork {
+        item: item(Stage::Initializing),
+        outcome: Outcome::Initialized,
+        scene_limit: 2,
+    };
+    let refused = executor.execute(job, finish(), &origin(), Some(&work.receipt)).await;
+    assert!(matches!(refused, Err(Error::Log(LogError::AheadOfHead { .. }))), "{refused:?}");
+    let pending = WorkQueue::new(log).pending_of(partition, &consumer("c1")).await.unwrap();
+    assert_eq!(pending.len(), 1, "the work is not acknowledged");
+    assert_eq!(log.version(job.aggregate()).await.unwrap(), 3);
+
+    set_head(head).await;
+    executor.execute(job, finish(), &origin(), Some(&work.receipt)).await.unwrap();
+    assert!(WorkQueue::new(log).pending_of(partition, &consumer("c1")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_keeps_the_number_of_partitions_that_it_was_begun_with() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let open = async |partitions| EventLog::open(connect(&redis).await, Keys::new("p", partitions)).await;
+    drop(open(4).await.unwrap());
+    let log = open(2).await.unwrap();
+    let executor = Executor::new(log, Clock::system());
+    executor.execute(JobId::new(), request(Priority::Normal), &origin(), None).await.unwrap();
+    drop(open(2).await.unwrap());
+    let refused = open(8).await.map(drop);
+    let found = matches!(&refused, Err(LogError::Partitions { configured: 8, begun_with: 2, .. }));
+    assert!(found, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_user_is_an_aggregate_like_a_job() {
+    let folder = folder();
+    let redis = PrivateRedis::start(folder.path()).unwrap();
+    let executor = executor(&redis).await;
+    let id = UserId::of_name("user_1");
+    for erasures in 1..=3 {
+        let command = user::Command::NoteErasure { keys: 1, jobs: 2 };
+        let origin = Origin::standalone(Actor::User("operator".into()));
+        let executed = executor.execute(id, command, &origin, None).await.unwrap();
+        assert_eq!(
+            (executed.loaded.state.erasures, executed.loaded.tip.version),
+            (erasures, u64::from(erasures))
+        );
+    }
+    let history = executor.log().history(id.aggregate(), 0).await.unwrap();
+    assert_eq!(history[0].prev_hash, CHAIN_START);
+    for pair in history.windows(2) {
+        assert_eq!(pair[1].prev_hash, pair[0].hash);
+        assert_eq!(pair[1].causation_id, Some(pair[0].event_id));
+    }
+    assert!(history.iter().all(|event| event.aggregate == AggregateKind::User));
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use reelstream::dev::{PrivateRedis, free_port};
+use reelstream::events::connection::Address;
 use tempfile::TempDir;
 
 use crate::harness::{ALL_ROLES, System, eventually, folder, short_request};
@@ -58,6 +59,22 @@ fn cluster_info(port: u16) -> String {
     let output =
         Command::new("redis-cli").args(["-p", &port.to_string(), "cluster", "info"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+// L10
+#[tokio::test]
+async fn every_primary_of_a_cluster_is_asked_whether_it_evicts() {
+    let cluster = Cluster::start().await;
+    let seed = format!("redis+cluster://127.0.0.1:{}", cluster.nodes[0].port());
+    let address = Address::parse(&seed).unwrap();
+    let durability = address.durability().await.unwrap();
+    assert_eq!(durability.len(), 3);
+    assert!(!durability.iter().any(|server| server.evicts()), "{durability:?}");
+    let port = cluster.nodes[2].port().to_string();
+    let evict = ["-p", &port, "config", "set", "maxmemory-policy", "allkeys-lru"];
+    assert!(Command::new("redis-cli").args(evict).status().unwrap().success());
+    let durability = address.durability().await.unwrap();
+    assert_eq!(durability.iter().filter(|server| server.evicts()).count(), 1, "{durability:?}");
 }
 
 #[tokio::test]

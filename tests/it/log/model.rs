@@ -130,7 +130,7 @@ impl Writer {
             Consumer { stage: Stage::Initializing, group: "g".into(), name: format!("c{}", random.below(3)) };
         let taken = self.queue.take(partition, Priority::Normal, &consumer, 1).await.unwrap();
         for work in taken.work {
-            let job = JobId(work.aggregate_id.0);
+            let job = work.job_id();
             self.append(random, job, CommandId::new(), Some(&work)).await;
             if random.one_in(3) {
                 self.append(random, job, CommandId::new(), Some(&work)).await;

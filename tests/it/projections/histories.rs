@@ -38,7 +38,7 @@ impl Histories<'_> {
             return self.send(job, request).await;
         }
         let job_id = self.jobs[self.random.below(self.jobs.len() as u64) as usize];
-        let job = self.executor.load(job_id).await.unwrap().into_job();
+        let job = self.executor.load(job_id).await.unwrap().into_state();
         let command = self.command(job_id, &job);
         self.send(job_id, command).await;
     }
@@ -103,7 +103,7 @@ impl Histories<'_> {
 pub async fn ended(executor: &Executor, jobs: &[JobId]) -> usize {
     let mut ended = 0;
     for job in jobs {
-        let job = executor.load(*job).await.unwrap().into_job();
+        let job = executor.load(*job).await.unwrap().into_state();
         ended += usize::from(matches!(job.status, Status::Completed | Status::Failed | Status::Cancelled));
     }
     ended

@@ -151,7 +151,7 @@ impl Runtime {
     }
 
     async fn job(&self, job_id: JobId) -> Job {
-        self.executor.load(job_id).await.unwrap().into_job()
+        self.executor.load(job_id).await.unwrap().into_state()
     }
 
     fn started(&self) -> Vec<JobId> {

@@ -1,0 +1,254 @@
+//! What spans aggregates: an event of one leads to commands for others.
+//!
+//! An aggregate writes only to itself. A process manager reads the log from checkpoints of its own, and sends commands
+//! whose ids follow from the event that caused them. An event may be delivered more than once (the process was killed
+//! before it moved its checkpoint, or two processes took each other's place): the commands of the second delivery have
+//! been applied already, and do nothing.
+//!
+//! Invariants:
+//! - [`ProcessManager::react`] is pure: the same event leads to the same orders, in the same order. Ids of aggregates that
+//!   it brings into being follow from the event (`JobId::of_event`).
+//! - A command that is rejected, or an aggregate that cannot be read, stops nothing else. Only a server that is away does,
+//!   until it is back.
+//!
+//! Deliberately absent: a state of its own. What a process has to remember is the state of an aggregate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::{CommandOf, EventOf, Id, State};
+use crate::events::doorbell::{self, Doorbell};
+use crate::events::process::Checkpoints;
+use crate::events::{self, Actor, Envelope};
+use crate::execute::{self, Executor, Origin, Trace};
+use crate::ids::{CommandId, EventId};
+use crate::telemetry::chain;
+
+/// Events read at a time.
+const BATCH: usize = 500;
+/// Pause after a server was away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Decides which commands follow from the events of one kind of aggregate.
+pub trait ProcessManager: Send + Sync + 'static {
+    /// Whose events it reacts to.
+    type Source: Id;
+
+    /// Names its checkpoints and its commands; never changes.
+    const NAME: &'static str;
+
+    /// Whether events of this type can lead to anything. The others are not even decoded.
+    fn reacts_to(&self, event_type: &str) -> bool;
+
+    /// The commands that follow.
+    fn react(&self, happened: &Happened<Self::Source>) -> Vec<Order>;
+}
+
+/// An event, and the state of its aggregate right after it.
+#[derive(Debug)]
+pub struct Happened<I: Id> {
+    pub id: I,
+    pub event_id: EventId,
+    pub event: EventOf<I>,
+    pub state: Arc<State<I>>,
+}
+
+/// A command for an aggregate of any kind.
+pub struct Order(Box<dyn Deliver>);
+
+impl Order {
+    pub fn new<I: Id>(id: I, command: CommandOf<I>) -> Self {
+        Self(Box::new(Addressed { id, command }))
+    }
+}
+
+struct Addressed<I: Id> {
+    id: I,
+    command: CommandOf<I>,
+}
+
+#[async_trait]
+trait Deliver: Send + Sync {
+    async fn deliver(&self, executor: &Executor, origin: &Origin) -> Result<(), NotDelivered>;
+}
+
+enum NotDelivered {
+    /// It may be delivered later.
+    Yet(Box<dyn std::error::Error + Send + Sync>),
+    /// The aggregate refuses it.
+    Refused(Box<dyn std::error::Error + Send + Sync>),
+    /// The aggregate cannot be read or written.
+    Never(Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[async_trait]
+impl<I: Id> Deliver for Addressed<I> {
+    async fn deliver(&self, executor: &Executor, origin: &Origin) -> Result<(), NotDelivered> {
+        match executor.execute(self.id, self.command.clone(), origin, None).await {
+            Ok(_) => Ok(()),
+            Err(execute::Error::Rejected(rejection)) => Err(NotDelivered::Refused(rejection.into())),
+            Err(error @ execute::Error::Contended { .. }) => Err(NotDelivered::Yet(error.into())),
+            Err(error) if error.is_passing() => Err(NotDelivered::Yet(error.into())),
+            Err(error) => Err(NotDelivered::Never(error.into())),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the event log failed")]
+    Log(#[from] events::Error),
+    #[error("the aggregate of an event cannot be loaded for the moment")]
+    Load(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("order {index} of event {event_id} was not delivered")]
+    Order { event_id: EventId, index: usize, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "process {name} has read partition {partition} to {checkpoint}, but the log ends at {head}: \
+         the log was lost or restored from an older copy"
+    )]
+    AheadOfLog { name: &'static str, partition: u16, checkpoint: u64, head: u64 },
+}
+
+/// A process manager at work.
+pub struct Process<M> {
+    manager: M,
+    executor: Executor,
+    checkpoints: Checkpoints,
+}
+
+impl<M: ProcessManager> Process<M> {
+    pub fn new(executor: Executor, manager: M) -> Self {
+        let checkpoints = Checkpoints::new(executor.log().clone(), M::NAME);
+        Self { manager, executor, checkpoints }
+    }
+
+    /// Follows all partitions until `stop`.
+    pub async fn run(self, doorbell: Doorbell, stop: CancellationToken) {
+        let (process, readers) = (Arc::new(self), TaskTracker::new());
+        for partition in process.executor.log().keys().partitions() {
+            let (process, bell, stop) = (process.clone(), doorbell.partition(partition), stop.clone());
+            readers.spawn(async move { process.follow(partition, bell, stop).await });
+        }
+        readers.close();
+        readers.wait().await;
+    }
+
+    async fn follow(&self, partition: u16, mut bell: watch::Receiver<()>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            bell.borrow_and_update();
+            let caught_up = tokio::select! {
+                () = stop.cancelled() => break,
+                caught_up = self.catch_up(partition) => caught_up,
+            };
+            let pause = async {
+                match caught_up {
+                    Ok(_) => drop(doorbell::rung(&mut bell).await),
+                    Err(error) => {
+                        tracing::warn!(process = M::NAME, partition, error = %chain(&error), "a process waits");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = pause => {}
+            }
+        }
+        if let Err(error) = self.checkpoints.release(partition).await {
+            tracing::debug!(process = M::NAME, partition, error = %chain(&error), "its place is free in a few seconds");
+        }
+    }
+
+    /// Deals with all events of a partition up to its head, and gives how many. `None` while another process does.
+    pub async fn catch_up(&self, partition: u16) -> Result<Option<u64>, Error> {
+        let Some(mut checkpoint) = self.checkpoints.own(partition).await? else { return Ok(None) };
+        let began = checkpoint;
+        loop {
+            let events = self.executor.log().read(partition, checkpoint, BATCH).await?;
+            let Some((last, _)) = events.last() else { break };
+            let last = *last;
+            for (seq, envelope) in events {
+                let is_dealt_with = self.deal_with(&envelope).await?;
+                checkpoint = seq;
+                let moves = is_dealt_with || seq == last;
+                if moves && !self.checkpoints.advance(partition, seq).await? {
+                    return Ok(None);
+                }
+            }
+        }
+        let head = self.executor.log().head(partition).await?;
+        if head < checkpoint {
+            return Err(Error::AheadOfLog { name: M::NAME, partition, checkpoint, head });
+        }
+        Ok(Some(checkpoint - began))
+    }
+
+    /// Whether the event led to anything.
+    async fn deal_with(&self, envelope: &Envelope) -> Result<bool, Error> {
+        let Some(id) = envelope.id::<M::Source>() else { return Ok(false) };
+        if !self.manager.reacts_to(&envelope.event_type) {
+            return Ok(false);
+        }
+        let Some(happened) = self.happened(id, envelope).await? else { return Ok(false) };
+        let orders = self.manager.react(&happened);
+        let led_to_something = !orders.is_empty();
+        for (index, order) in orders.into_iter().enumerate() {
+            self.deliver(envelope, index, order).await?;
+        }
+        Ok(led_to_something)
+    }
+
+    /// `None` for an aggregate that cannot be read, which is no reason to stop for all others.
+    async fn happened(
+        &self,
+        id: M::Source,
+        envelope: &Envelope,
+    ) -> Result<Option<Happened<M::Source>>, Error> {
+        let read = async {
+            let recorded = self.executor.decode::<M::Source>(envelope).await?;
+            let loaded = self.executor.load_until(id, envelope.version).await?;
+            let (event, state) = (recorded.event, loaded.state);
+            Ok(Happened { id, event_id: envelope.event_id, event, state })
+        };
+        let read: Result<_, execute::Error<_>> = read.await;
+        match read {
+            Ok(happened) => Ok(Some(happened)),
+            Err(error) if error.is_passing() => Err(Error::Load(error.into())),
+            Err(error) => {
+                tracing::error!(process = M::NAME, %id, error = %chain(&error), "an event is left out");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn deliver(&self, envelope: &Envelope, index: usize, order: Order) -> Result<(), Error> {
+        let event_id = envelope.event_id;
+        let trace = Trace {
+            correlation_id: envelope.correlation_id.clone(),
+            traceparent: envelope.traceparent.clone(),
+        };
+        let origin = Origin {
+            command_id: CommandId::of_reaction(event_id, M::NAME, index),
+            actor: Actor::System,
+            trace: Some(trace),
+            causation_id: Some(event_id),
+        };
+        match order.0.deliver(&self.executor, &origin).await {
+            Ok(()) => Ok(()),
+            Err(NotDelivered::Yet(source)) => Err(Error::Order { event_id, index, source }),
+            Err(NotDelivered::Refused(rejection)) => {
+                tracing::info!(process = M::NAME, %event_id, index, reason = %rejection, "an order was refused");
+                Ok(())
+            }
+            Err(NotDelivered::Never(error)) => {
+                tracing::error!(process = M::NAME, %event_id, index, error = %chain(error.as_ref()), "an order is left out");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What the events of every kind of aggregate have in common.
+//!
+//! An event type is an enum of facts. It names its shapes ([`Event::STEPS`] brings old ones up to date), and declares of
+//! every text in them whether it is public or personal ([`Event::texts`]): personal texts are sealed with the user's
+//! key before an event is recorded.
+
+use std::fmt::{Debug, Display};
+use std::hash::Hash;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::AggregateKind;
+use crate::ids::{AggregateId, JobId, ProjectionId, UserId};
+
+/// An id that says of which kind its aggregate is.
+pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
+    const KIND: AggregateKind;
+
+    fn aggregate(self) -> AggregateId;
+
+    /// Takes the kind on trust; [`super::Envelope::id`] checks it.
+    fn of(id: AggregateId) -> Self;
+}
+
+impl TypedId for JobId {
+    const KIND: AggregateKind = AggregateKind::Job;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for ProjectionId {
+    const KIND: AggregateKind = AggregateKind::Projection;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for UserId {
+    const KIND: AggregateKind = AggregateKind::User;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+/// The events of one kind of aggregate. Serialised as `{"type": NAME, "data": {...}}`; of that, `data` is recorded.
+pub trait Event: Clone + PartialEq + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    type Id: TypedId;
+
+    /// The names of all types. A name belongs to one kind of aggregate only.
+    const TYPES: &'static [&'static str];
+
+    /// The upcasters of all types.
+    const STEPS: &'static [Step] = &[];
+
+    /// The name in the envelope's `type` field.
+    fn type_name(&self) -> &'static str;
+
+    /// Declares every text of the event's data. A test walks all events and refuses a text that is not declared.
+    fn texts(&self) -> &'static [Text];
+
+    fn kind() -> AggregateKind {
+        Self::Id::KIND
+    }
+
+    /// The number of a type's newest shape.
+    fn current_schema(event_type: &str) -> u32 {
+        1 + Self::STEPS.iter().filter(|step| step.event_type == event_type).count() as u32
+    }
+}
+
+/// Turns the data of one shape into that of the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub event_type: &'static str,
+    /// The schema number of the shape that it reads.
+    pub from: u32,
+    pub apply: fn(Value) -> Value,
+}
+
+/// A text in the data of an event, or all texts of a part of it, by its JSON pointer (RFC 6901).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// Neither a user wrote it nor was it made of their words. Everybody who reads the log reads it, for ever. `*` stands
+    /// for any index.
+    Public(&'static str),
+    /// Sealed with the key of the aggregate's user.
+    Personal(&'static str, StandIn),
+}
+
+/// What an event has in the place of a personal part that is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandIn {
+    /// The text [`super::content::SEALED`].
+    Text,
+    EmptyList,
+    /// No such field.
+    Nothing,
+}
+
+/// A decoded event together with when it was recorded, which is all that folding needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded<E> {
+    pub version: u64,
+    pub recorded_at: DateTime<Utc>,
+    pub event: E,
+}

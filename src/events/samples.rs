@@ -1,0 +1,223 @@
+//! One event of every type with every field filled in, for tests. Literals name all fields, so that a new one does not
+//! compile before it is here; and what is here must be declared public or personal.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::job::*;
+use super::{JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest};
+use crate::ids::AggregateId;
+use reel_scene::format::Rendition;
+use reel_scene::{
+    Block, ComparisonSide, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText, Scene, SceneTimeline,
+    Series, Shape, Span, SpanStyle, Step, StepTiming, TimelineItem,
+};
+
+/// Stands in every text that a user may have written.
+pub const WORDS: &str = "Zanzibarite";
+
+fn words() -> String {
+    WORDS.to_owned()
+}
+
+fn rich() -> RichText {
+    RichText(vec![Span { text: words(), style: SpanStyle::Strong }])
+}
+
+fn number() -> Number {
+    Number::new(1.5).unwrap()
+}
+
+fn scene() -> Scene {
+    let point = [number(), number()];
+    let blocks = vec![
+        Block::Code { language: Some(words()), text: words(), groups: vec![1] },
+        Block::Formula { latex: words() },
+        Block::Table { header: vec![rich()], rows: vec![vec![rich()]] },
+        Block::Definition { term: words(), text: rich() },
+        Block::Timeline { items: vec![TimelineItem { title: words(), text: words() }] },
+        Block::Comparison {
+            left: ComparisonSide { title: words(), points: vec![rich()] },
+            right: ComparisonSide { title: words(), points: vec![rich()] },
+        },
+        Block::Counter { value: number(), decimals: 1, prefix: words(), unit: words(), label: words() },
+        Block::Chart {
+            chart: reel_scene::ChartKind::Pie,
+            unit: words(),
+            labels: vec![words()],
+            series: vec![Series { name: words(), values: vec![number()] }],
+        },
+        Block::Scatter { x_label: words(), y_label: words(), points: vec![point] },
+        Block::Flow { nodes: vec![words()], edges: vec![FlowEdge { from: 0, to: 0, label: words() }] },
+        Block::Plot { functions: vec![words()], range: point },
+        Block::Figure { shapes: vec![Shape::Label { at: point, text: words() }] },
+        Block::Image { file: words(), caption: words() },
+    ];
+    Scene {
+        layout: Layout::Content,
+        title: words(),
+        blocks,
+        steps: vec![Step {
+            narration: words(),
+            reveals: vec![Reveal { block: 0, part: Some(0) }],
+            enter: Some(Entrance::Wipe),
+        }],
+        leave: Leave::Slide,
+    }
+}
+
+fn request() -> VideoRequest {
+    let preferences = json!({ "font": WORDS, WORDS: [{ "deeper": WORDS }] });
+    VideoRequest {
+        topic: words(),
+        context: Some(words()),
+        script: Some(words()),
+        quality: Quality::default(),
+        priority: Priority::Urgent,
+        output_format: OutputFormat::default(),
+        fps: 30,
+        duration_seconds: Some(60),
+        enable_subtitles: true,
+        enable_thumbnails: true,
+        title: Some(words()),
+        description: Some(words()),
+        tags: vec![words()],
+        model: Some(words()),
+        use_rag: Some(true),
+        template_id: Some("plain".to_owned()),
+        style_preferences: preferences.as_object().cloned(),
+        quality_levels: vec!["480p".to_owned()],
+        scenes: Some(vec![scene()]),
+    }
+}
+
+fn rendition() -> Rendition {
+    Rendition { quality: Quality::default(), format: OutputFormat::default() }
+}
+
+fn clip() -> Clip {
+    let file = RenditionFile { rendition: rendition(), file: "a.webm".to_owned(), bytes: 1 };
+    Clip {
+        file: "a.mp4".to_owned(),
+        frames: 30,
+        duration_ms: 1000,
+        bytes: 1,
+        reused: true,
+        renditions: vec![file],
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        code: "CODE".to_owned(),
+        message: words(),
+        retryable: true,
+        suggestion: Some("try again".to_owned()),
+    }
+}
+
+pub fn job_events() -> Vec<JobEvent> {
+    let stage = Stage::Rendering;
+    let item = WorkItem { stage, scene: Some(1), attempt: 1 };
+    let timeline = SceneTimeline {
+        fps: 30,
+        frames: 30,
+        steps: vec![StepTiming { start_frame: 0, frames: 30, speech_ms: 900 }],
+    };
+    let stored = StoredFile {
+        role: FileRole::Video,
+        rendition: Some(rendition()),
+        key: "videos/a.mp4".to_owned(),
+        bytes: 1,
+        blake3: "00".to_owned(),
+    };
+    let video = VideoFacts {
+        duration_ms: 1000,
+        width: 1920,
+        height: 1080,
+        fps: 30.0,
+        frames: 30,
+        video_codec: "h264".to_owned(),
+        audio_codec: "aac".to_owned(),
+        bitrate: 1,
+        file_size: 1,
+    };
+    let thumbnail =
+        Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "a.jpg".to_owned(), bytes: 1 };
+    let requested = JobRequested { user_id: "user_1".to_owned(), request: request().into() };
+    vec![
+        JobEvent::JobRequested(requested),
+        JobEvent::JobQueued { priority: Priority::High },
+        JobEvent::StageScheduled(item),
+        JobEvent::StageStarted { stage, attempt: 1, percentage: 50.0, description: "d".to_owned() },
+        JobEvent::StageProgressed(StageProgressed {
+            stage,
+            scene: Some(1),
+            done: 1,
+            total: 2,
+            percentage: 60.0,
+        }),
+        JobEvent::ScenePlanned { scene: 1, description: scene() },
+        JobEvent::ScenarioCreated {
+            voice: "espeak".to_owned(),
+            scenes: vec![NarratedScene { scene: 1, narration: "01.wav".to_owned(), timeline }],
+        },
+        JobEvent::SceneCodeGenerated {
+            scene: 1,
+            language: "typst".to_owned(),
+            code: words(),
+            percentage: 60.0,
+        },
+        JobEvent::SceneRendered { scene: 1, clip: clip(), percentage: 70.0 },
+        JobEvent::VideoCombined { clip: clip() },
+        JobEvent::ThumbnailCreated(thumbnail),
+        JobEvent::UploadStarted { target: StorageTarget::Local, files: 1, bytes: 1 },
+        JobEvent::UploadCompleted { target: StorageTarget::Local, files: vec![stored] },
+        JobEvent::StageCompleted { stage, percentage: 90.0 },
+        JobEvent::StageFailed { stage, scene: Some(1), attempt: 1, error: failure() },
+        JobEvent::WarningRaised {
+            stage,
+            scene: Some(1),
+            warning: Warning { code: "CODE".to_owned(), message: words() },
+        },
+        JobEvent::StageRetryScheduled { item, delay_ms: 100 },
+        JobEvent::JobCompleted { video_id: Uuid::nil(), video },
+        JobEvent::JobFailed { stage, error: failure() },
+        JobEvent::CancelRequested { reason: Some(words()) },
+        JobEvent::JobCancelled { stage: Some(stage) },
+        JobEvent::JobReprocessRequested { from: stage },
+        JobEvent::DeadLetterDiscarded { reason: Some("seen".to_owned()) },
+        JobEvent::ContentErased {},
+    ]
+}
+
+pub fn projection_events() -> Vec<ProjectionEvent> {
+    let (projection, aggregate_id) = ("catalog".to_owned(), AggregateId(Uuid::nil()));
+    vec![
+        ProjectionEvent::EventSkipped {
+            projection: projection.clone(),
+            partition: 1,
+            seq: 2,
+            reason: "damaged".to_owned(),
+        },
+        ProjectionEvent::AggregateQuarantined {
+            projection: projection.clone(),
+            partition: 1,
+            aggregate: "job".to_owned(),
+            aggregate_id,
+            seq: 2,
+            version: 3,
+            error: "cannot be decoded".to_owned(),
+        },
+        ProjectionEvent::AggregateReleased {
+            projection,
+            partition: 1,
+            aggregate_id,
+            reason: "mended".to_owned(),
+        },
+    ]
+}
+
+pub fn user_events() -> Vec<UserEvent> {
+    vec![UserEvent::UserErased { keys: 1, jobs: 2 }]
+}

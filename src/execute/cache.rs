@@ -1,0 +1,104 @@
+//! States that a process has folded lately, so that the next command for them need not load their history.
+//!
+//! A cached state may be out of date, which costs a load, never a wrong event: an append checks the version.
+
+use std::any::Any;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use crate::ids::AggregateId;
+
+/// Bounded by what its entries weigh, because a state may hold a request of some MB, or hardly anything.
+pub(super) struct StateCache {
+    entries: Mutex<Entries>,
+    max_bytes: usize,
+}
+
+struct Entries {
+    by_id: LruCache<AggregateId, Entry>,
+    weight_bytes: usize,
+}
+
+struct Entry {
+    state: Box<dyn Any + Send>,
+    weight_bytes: usize,
+}
+
+/// What an entry weighs beside its state.
+const ENTRY_BYTES: usize = 512;
+
+impl StateCache {
+    pub fn new(max_bytes: usize) -> Self {
+        let entries = Entries { by_id: LruCache::unbounded(), weight_bytes: 0 };
+        Self { entries: Mutex::new(entries), max_bytes }
+    }
+
+    /// Takes a state out: while it is being changed there is one copy of it.
+    pub fn take<T: Any>(&self, id: AggregateId) -> Option<T> {
+        let mut entries = self.entries();
+        let entry = entries.by_id.pop(&id)?;
+        entries.weight_bytes -= entry.weight_bytes;
+        entry.state.downcast().ok().map(|state| *state)
+    }
+
+    /// Puts a state in, and evicts those that were not used for longest until all fit.
+    pub fn put<T: Any + Send>(&self, id: AggregateId, state: T, weight_bytes: usize) {
+        let entry = Entry { state: Box::new(state), weight_bytes: weight_bytes + ENTRY_BYTES };
+        let mut entries = self.entries();
+        entries.weight_bytes += entry.weight_bytes;
+        if let Some(replaced) = entries.by_id.put(id, entry) {
+            entries.weight_bytes -= replaced.weight_bytes;
+        }
+        while entries.weight_bytes > self.max_bytes {
+            let Some((_, evicted)) = entries.by_id.pop_lru() else { break };
+            entries.weight_bytes -= evicted.weight_bytes;
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::JobId;
+
+    fn cached(cache: &StateCache) -> (usize, usize) {
+        let entries = cache.entries();
+        (entries.by_id.len(), entries.weight_bytes)
+    }
+
+    // H5
+    #[test]
+    fn large_states_push_others_out_and_never_more_is_kept_than_fits() {
+        let cache = StateCache::new(1 << 20);
+        let ids: Vec<_> = (0..100).map(|_| JobId::new().aggregate()).collect();
+        for id in &ids {
+            cache.put(*id, "small".to_owned(), 1000);
+        }
+        assert_eq!(cached(&cache).0, 100);
+        for (number, id) in ids.iter().enumerate().take(10) {
+            cache.put(*id, format!("large {number}"), 300 << 10);
+            assert!(cached(&cache).1 <= 1 << 20);
+        }
+        assert_eq!(cached(&cache).0, 3, "of 300 KiB each");
+        assert_eq!(cache.take::<String>(ids[9]).as_deref(), Some("large 9"));
+        assert_eq!(cache.take::<String>(ids[9]), None, "it is taken out");
+        assert_eq!(cache.take::<String>(ids[0]), None, "evicted");
+        cache.put(ids[0], "huge".to_owned(), 2 << 20);
+        assert_eq!(cached(&cache), (0, 0), "what does not fit at all is not kept");
+    }
+
+    #[test]
+    fn a_state_is_replaced_not_added() {
+        let cache = StateCache::new(1 << 20);
+        let id = JobId::new().aggregate();
+        for _ in 0..10 {
+            cache.put(id, 1_u32, 1000);
+        }
+        assert_eq!(cached(&cache), (1, 1000 + ENTRY_BYTES));
+    }
+}

@@ -1,0 +1,384 @@
+//! Takes a command to its events.
+
+use std::sync::Arc;
+
+use super::cache::StateCache;
+use super::codec::{ContentCodec, DecodeError, EncodeError};
+use crate::clock::Clock;
+use crate::domain::job::{self, Job};
+use crate::domain::{Aggregate, CommandOf, EventOf, Id, RejectionOf, State};
+use crate::events::upcast::{self, Unreadable};
+use crate::events::work::{Receipt, ScheduledWork, requester};
+use crate::events::{
+    Actor, AggregateKind, Append, Appended, Cause, Envelope, Error as LogError, Event, EventLog, Recorded,
+    Tip,
+};
+use crate::ids::{AggregateId, AttemptToken, CommandId, EventId};
+use crate::vault::{self, Vault};
+
+/// How often a decision is made again because somebody else appended first. Each round one writer
+/// gets through, so this bounds the writers that may meet at one aggregate.
+const CONFLICT_TRIES: u32 = 32;
+
+/// What the states that a process keeps folded may weigh: some thousand jobs of a usual size.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Why a command led to nothing. `R` says why a decider refuses; jobs are what is asked for most.
+#[derive(Debug, thiserror::Error)]
+pub enum Error<R: std::error::Error + 'static = job::Rejection> {
+    #[error(transparent)]
+    Rejected(R),
+    #[error("the event log failed")]
+    Log(#[from] LogError),
+    #[error("event {version} of {kind} {id} cannot be decoded")]
+    Decode { kind: AggregateKind, id: AggregateId, version: u64, source: DecodeError },
+    #[error("the content of an event cannot be sealed")]
+    Seal(#[source] vault::Error),
+    #[error("a new {event_type} of {kind} {id} could not be read back, so nothing was recorded")]
+    Unreadable { kind: AggregateKind, id: AggregateId, event_type: &'static str, source: Unreadable },
+    #[error("the personal texts of a new {event_type} of {kind} {id} cannot be sealed")]
+    Unsealable { kind: AggregateKind, id: AggregateId, event_type: &'static str, source: EncodeError },
+    #[error("{kind} {id} changed {tries} times while a command was being decided")]
+    Contended { kind: AggregateKind, id: AggregateId, tries: u32 },
+}
+
+impl<R: std::error::Error> Error<R> {
+    /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Error::Log(error) => error.is_passing(),
+            Error::Seal(error) => error.is_passing(),
+            Error::Decode { source, .. } => source.is_passing(),
+            Error::Rejected(_)
+            | Error::Unreadable { .. }
+            | Error::Unsealable { .. }
+            | Error::Contended { .. } => false,
+        }
+    }
+}
+
+/// Where a command comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub command_id: CommandId,
+    pub actor: Actor,
+    /// `None` goes on with what the aggregate's last event says.
+    pub trace: Option<Trace>,
+    /// `None` means the aggregate's last event.
+    pub causation_id: Option<EventId>,
+}
+
+impl Origin {
+    /// A new command, correlated with what happened to the aggregate last.
+    pub fn new(actor: Actor) -> Self {
+        Self { command_id: CommandId::new(), actor, trace: None, causation_id: None }
+    }
+
+    /// A new command that has nothing to do with what happened before: its own id correlates what follows from it.
+    pub fn standalone(actor: Actor) -> Self {
+        let origin = Self::new(actor);
+        let correlation_id = origin.command_id.to_string();
+        Self { trace: Some(Trace { correlation_id, traceparent: String::new() }), ..origin }
+    }
+}
+
+/// What ties events to the request that led to them.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    pub correlation_id: String,
+    /// W3C trace context.
+    pub traceparent: String,
+}
+
+/// An aggregate's state with what an append needs to know of its history.
+#[derive(Debug, Clone)]
+pub struct Loaded<A> {
+    pub state: Arc<A>,
+    pub tip: Tip,
+    /// What its events take in memory, which bounds what the state takes.
+    weight_bytes: usize,
+}
+
+pub type LoadedJob = Loaded<Job>;
+
+impl<A: Default> Default for Loaded<A> {
+    fn default() -> Self {
+        Self { state: Arc::default(), tip: Tip::default(), weight_bytes: 0 }
+    }
+}
+
+impl<A: Aggregate> Loaded<A> {
+    pub fn into_state(self) -> A {
+        Arc::unwrap_or_clone(self.state)
+    }
+
+    fn after(mut self, envelope: &Envelope, event: A::Event, weight_bytes: usize) -> Self {
+        let recorded = Recorded { version: envelope.version, recorded_at: envelope.recorded_at, event };
+        self.state = Arc::new(Arc::unwrap_or_clone(self.state).evolve(&recorded));
+        self.tip = envelope.tip();
+        self.weight_bytes += weight_bytes;
+        self
+    }
+}
+
+#[derive(Debug)]
+pub struct Executed<A> {
+    pub loaded: Loaded<A>,
+    /// Whether the command had been applied before.
+    pub replayed: bool,
+}
+
+/// Cheap to clone; clones share the states that they keep.
+#[derive(Clone)]
+pub struct Executor {
+    log: EventLog,
+    clock: Clock,
+    codec: ContentCodec,
+    cache: Arc<StateCache>,
+}
+
+impl Executor {
+    pub fn new(log: EventLog, clock: Clock) -> Self {
+        let cache = Arc::new(StateCache::new(CACHE_BYTES));
+        Self { log, clock, codec: ContentCodec::default(), cache }
+    }
+
+    /// Seals and opens the content of events with the keys of their users.
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { codec: ContentCodec::new(Some(vault)), ..self }
+    }
+
+    pub fn codec(&self) -> &ContentCodec {
+        &self.codec
+    }
+
+    pub fn decoder(&self) -> &ContentCodec {
+        &self.codec
+    }
+
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The aggregate as the log has it now.
+    pub async fn load<I: Id>(&self, id: I) -> Result<Loaded<State<I>>, Error<RejectionOf<I>>> {
+        self.load_until(id, u64::MAX).await
+    }
+
+    /// The aggregate as it was at `version`.
+    pub async fn load_until<I: Id>(
+        &self,
+        id: I,
+        version: u64,
+    ) -> Result<Loaded<State<I>>, Error<RejectionOf<I>>> {
+        let mut loaded = Loaded::default();
+        for envelope in self.log.history(id.aggregate(), 0).await? {
+            if envelope.version > version {
+                break;
+            }
+            let recorded = self.decode::<I>(&envelope).await?;
+            loaded = loaded.after(&envelope, recorded.event, upcast::weight_bytes(&envelope.data));
+        }
+        Ok(loaded)
+    }
+
+    /// Decodes an envelope; the error names the aggregate and the version.
+    pub async fn decode<I: Id>(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<Recorded<EventOf<I>>, Error<RejectionOf<I>>> {
+        self.codec.decode(envelope).await.map_err(|source| Error::Decode {
+            kind: envelope.aggregate,
+            id: envelope.aggregate_id,
+            version: envelope.version,
+            source,
+        })
+    }
+
+    /// Decides and appends, again and again when another writer was faster. `done` is acknowledged
+    /// with the append. A command id that was applied before changes nothing and is reported as such.
+    pub async fn execute<I: Id>(
+        &self,
+        id: I,
+        command: CommandOf<I>,
+        origin: &Origin,
+        done: Option<&Receipt>,
+    ) -> Result<Executed<State<I>>, Error<RejectionOf<I>>> {
+        self.execute_since(id, 0, command, origin, done).await
+    }
+
+    /// Like [`Self::execute`], on an aggregate that is known to have reached `version`: an older copy will not do.
+    pub async fn execute_since<I: Id>(
+        &self,
+        id: I,
+        version: u64,
+        command: CommandOf<I>,
+        origin: &Origin,
+        done: Option<&Receipt>,
+    ) -> Result<Executed<State<I>>, Error<RejectionOf<I>>> {
+        let cached =
+            self.cache.take(id.aggregate()).filter(|cached: &Loaded<_>| cached.tip.version >= version);
+        // The first command is for an aggregate that nobody knows, or the append says so.
+        let guess = cached.or_else(|| State::<I>::is_beginning(&command).then(Loaded::default));
+        let mut is_current = guess.is_none();
+        let mut loaded = match guess {
+            Some(loaded) => loaded,
+            None => self.load(id).await?,
+        };
+        for _ in 0..CONFLICT_TRIES {
+            let decided = match loaded.state.decide(command.clone()) {
+                Ok(events) => events,
+                Err(_) if !is_current => {
+                    loaded = self.load(id).await?;
+                    is_current = true;
+                    continue;
+                }
+                // An applied command is rejected when it is decided again, but it was not refused.
+                Err(rejection) => match self.earlier_result(id, origin, done, &loaded).await? {
+                    Some(executed) => return Ok(executed),
+                    None => return Err(Error::Rejected(rejection)),
+                },
+            };
+            if decided.is_empty() && done.is_none() {
+                self.keep(id, &loaded);
+                return Ok(Executed { loaded, replayed: false });
+            }
+            match self.append(id, loaded, decided, origin, done).await {
+                Ok(executed) => {
+                    self.keep(id, &executed.loaded);
+                    return Ok(executed);
+                }
+                Err(Error::Log(LogError::Conflict { .. })) => {
+                    loaded = self.load(id).await?;
+                    is_current = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended { kind: I::KIND, id: id.aggregate(), tries: CONFLICT_TRIES })
+    }
+
+    /// Acknowledges work that has nothing to do any more.
+    pub async fn dismiss<I: Id>(&self, id: I, done: &Receipt) -> Result<(), Error<RejectionOf<I>>> {
+        let append = Append {
+            aggregate_id: id.aggregate(),
+            expected_version: 0,
+            command_id: CommandId::of_attempt(done.token, "dismiss"),
+            events: &[],
+            work: &[],
+            mark: None,
+            done: Some(done),
+        };
+        match self.log.append(&append).await {
+            // The work was taken over: what is left of it is somebody else's.
+            Ok(_) | Err(LogError::StaleAttempt) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn keep<I: Id>(&self, id: I, loaded: &Loaded<State<I>>) {
+        if !loaded.state.is_settled() {
+            self.cache.put(id.aggregate(), loaded.clone(), loaded.weight_bytes);
+        }
+    }
+
+    async fn earlier_result<I: Id>(
+        &self,
+        id: I,
+        origin: &Origin,
+        done: Option<&Receipt>,
+        loaded: &Loaded<State<I>>,
+    ) -> Result<Option<Executed<State<I>>>, Error<RejectionOf<I>>> {
+        if !self.log.was_applied(id.aggregate(), origin.command_id).await? {
+            return Ok(None);
+        }
+        if let Some(done) = done {
+            self.dismiss(id, done).await?;
+        }
+        Ok(Some(Executed { loaded: loaded.clone(), replayed: true }))
+    }
+
+    /// Records the events, all or none. What is folded is what reads back.
+    async fn append<I: Id>(
+        &self,
+        id: I,
+        loaded: Loaded<State<I>>,
+        decided: Vec<EventOf<I>>,
+        origin: &Origin,
+        done: Option<&Receipt>,
+    ) -> Result<Executed<State<I>>, Error<RejectionOf<I>>> {
+        let (mark, expected_version) = (State::<I>::mark(&decided), loaded.tip.version);
+        let cause = self.cause(origin, &loaded.tip);
+        let (mut after, mut work) = (loaded, vec![]);
+        let mut envelopes = Vec::with_capacity(decided.len());
+        for event in decided {
+            let version = after.tip.version + 1;
+            let user = after.state.user(&event);
+            let encoded = self.codec.encode(id, version, user, &event).await;
+            let (payload, encoded) = encoded.map_err(|error| not_encoded(id, &event, error))?;
+            let envelope = Envelope::next(&after.tip, id, payload, &cause);
+            after = after.after(&envelope, encoded.event, encoded.weight_bytes);
+            work.extend(scheduled_work(&envelope, after.state.as_ref(), &event));
+            envelopes.push(envelope);
+        }
+        let append = Append {
+            aggregate_id: id.aggregate(),
+            expected_version,
+            command_id: origin.command_id,
+            events: &envelopes,
+            work: &work,
+            mark,
+            done,
+        };
+        match self.log.append(&append).await? {
+            Appended::Now { .. } => Ok(Executed { loaded: after, replayed: false }),
+            Appended::Earlier { .. } => Ok(Executed { loaded: self.load(id).await?, replayed: true }),
+        }
+    }
+
+    fn cause(&self, origin: &Origin, tip: &Tip) -> Cause {
+        let (correlation_id, traceparent) = match &origin.trace {
+            Some(trace) => (trace.correlation_id.clone(), trace.traceparent.clone()),
+            None => (tip.correlation_id.clone(), tip.traceparent.clone()),
+        };
+        Cause {
+            command_id: origin.command_id,
+            actor: origin.actor.clone(),
+            causation_id: origin.causation_id.or(tip.event_id),
+            correlation_id,
+            traceparent,
+            recorded_at: self.clock.now(),
+        }
+    }
+}
+
+fn not_encoded<I: Id>(id: I, event: &EventOf<I>, error: EncodeError) -> Error<RejectionOf<I>> {
+    let (kind, id, event_type) = (I::KIND, id.aggregate(), event.type_name());
+    match error {
+        EncodeError::Unreadable(source) => Error::Unreadable { kind, id, event_type, source },
+        EncodeError::Vault(source) => Error::Seal(source),
+        source @ (EncodeError::Content(_) | EncodeError::NoUser) => {
+            Error::Unsealable { kind, id, event_type, source }
+        }
+    }
+}
+
+/// The work that an event schedules; `state` is the one after it.
+pub fn scheduled_work<A: Aggregate>(
+    envelope: &Envelope,
+    state: &A,
+    event: &A::Event,
+) -> Option<ScheduledWork> {
+    state.schedule(event).map(|scheduled| ScheduledWork {
+        item: scheduled.item,
+        priority: scheduled.priority,
+        token: AttemptToken::of_event(envelope.event_id),
+        version: envelope.version,
+        delay_ms: scheduled.delay_ms,
+        requester: requester(scheduled.user_id),
+    })
+}
