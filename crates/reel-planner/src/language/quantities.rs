@@ -1,0 +1,145 @@
+//! Numbers in running text, and what they count.
+
+use std::ops::Range;
+
+use super::vocabulary::{Class, class, is_measure};
+
+/// A number with the words that follow it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Quantity {
+    pub value: f64,
+    pub decimals: u8,
+    /// A currency sign in front of it.
+    pub prefix: String,
+    /// What is counted, such as `events a month`, `percent` or `%`; may be empty.
+    pub unit: String,
+    /// In the text, with its prefix and unit.
+    pub range: Range<usize>,
+}
+
+impl Quantity {
+    /// Returns the first word of the unit: `cycles`.
+    pub fn kind(&self) -> &str {
+        self.unit.split(' ').next().unwrap_or_default()
+    }
+
+    /// Whether it is worth a picture of its own: from a thousand on, with decimals, or a share, but no year.
+    pub fn is_telling(&self) -> bool {
+        let is_year = self.prefix.is_empty()
+            && self.decimals == 0
+            && (1000.0..2200.0).contains(&self.value)
+            && self.unit.is_empty();
+        let large =
+            self.value.abs() >= 1000.0 || self.decimals > 0 || self.unit == "%" || self.kind() == "percent";
+        large && !is_year && (!self.unit.is_empty() || !self.prefix.is_empty())
+    }
+}
+
+/// Returns every number of a text, in its order.
+pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
+    let mut found = vec![];
+    let mut from = 0;
+    while let Some(start) = text[from..].find(|c: char| c.is_ascii_digit()).map(|at| from + at) {
+        let digits = text[start..].find(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
+        let end = digits.map_or(text.len(), |at| start + at);
+        let number = text[start..end].trim_end_matches([',', '.']);
+        let end = start + number.len();
+        from = end.max(start + 1);
+        let before = text[..start].chars().next_back();
+        // Parts of names and of ranges, such as v2 and A-4, are no quantities.
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.') {
+            continue;
+        }
+        let Some((value, decimals)) = parse(number) else { continue };
+        let prefix = before.filter(|c| "$€£¥".contains(*c)).map(String::from).unwrap_or_default();
+        if text[end..].starts_with(|c: char| c.is_alphabetic()) {
+            continue;
+        }
+        let Unit(unit, length) = unit(&text[end..]);
+        let range = start - prefix.len()..end + length;
+        found.push(Quantity { value, decimals, prefix, unit, range });
+    }
+    found
+}
+
+/// Reads a number that may have commas between its thousands.
+fn parse(number: &str) -> Option<(f64, u8)> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let groups: Vec<&str> = whole.split(',').collect();
+    let grouped = groups.len() > 1;
+    if grouped
+        && (groups[0].is_empty() || groups[0].len() > 3 || groups[1..].iter().any(|group| group.len() != 3))
+    {
+        return None;
+    }
+    if fraction.contains([',', '.']) || fraction.len() > 4 {
+        return None;
+    }
+    let text = format!("{}.{fraction}0", groups.concat());
+    Some((text.parse().ok()?, fraction.len() as u8))
+}
+
+/// A unit, and the bytes that it takes in the text.
+struct Unit(String, usize);
+
+/// Returns the words after a number that say what it counts: one noun, and "a month" or "per second" behind it.
+fn unit(after: &str) -> Unit {
+    if after.starts_with('%') {
+        return Unit("%".to_owned(), 1);
+    }
+    let Some(rest) = after.strip_prefix([' ', '\u{a0}']) else { return Unit(String::new(), 0) };
+    let words: Vec<&str> = rest.split(' ').take(3).collect();
+    let is_noun = |word: &str| {
+        let bare = word.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
+        let function = class(&bare.to_lowercase()) != Class::Content;
+        !bare.is_empty()
+            && bare.chars().all(|c| c.is_alphabetic() || "-/°".contains(c))
+            && (!function || is_measure(bare))
+    };
+    let ends = |word: &str| word.ends_with(['.', ',', ';', ':', ')', '!', '?']);
+    let Some(first) = words.first().copied().filter(|word| is_noun(word)) else {
+        return Unit(String::new(), 0);
+    };
+    let rate =
+        !ends(first) && matches!(words.get(1), Some(&("a" | "per" | "an" | "each"))) && words.len() == 3;
+    let count = if rate { 3 } else { 1 };
+    let text = words[..count].join(" ");
+    let bare = text.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
+    Unit(bare.to_owned(), 1 + bare.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Vec<(f64, u8, String)> {
+        quantities(text)
+            .into_iter()
+            .map(|found| (found.value, found.decimals, found.prefix + &found.unit))
+            .collect()
+    }
+
+    #[test]
+    fn numbers_are_found_with_what_they_count() {
+        assert_eq!(
+            told("That is 240,000 events a month, or about 70 megabytes."),
+            [(240_000.0, 0, "events a month".into()), (70.0, 0, "megabytes".into())]
+        );
+        assert_eq!(
+            told("A cell gives 3.7 volts and moves 3 ampere-hours."),
+            [(3.7, 1, "volts".into()), (3.0, 0, "ampere-hours".into())]
+        );
+        assert_eq!(told("It costs $5.50 or 12% more."), [(5.5, 2, "$".into()), (12.0, 0, "%".into())]);
+        assert_eq!(told("In 1969, v2 of A4 had x1."), [(1969.0, 0, String::new())]);
+        assert_eq!(told("1,2,3 and 1.2.3"), []);
+    }
+
+    #[test]
+    fn years_and_small_counts_are_not_telling() {
+        let telling = |text: &str| quantities(text).iter().any(Quantity::is_telling);
+        assert!(
+            telling("240,000 events") && telling("3.7 volts") && telling("85 percent") && telling("$2,000")
+        );
+        assert!(!telling("in 1969") && !telling("6 events") && !telling("It is 5."));
+    }
+}

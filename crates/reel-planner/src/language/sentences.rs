@@ -1,0 +1,309 @@
+//! Where sentences end.
+//!
+//! The rules of UAX #29 find candidates; what they cannot know (abbreviations, initials, a quotation that
+//! goes on) is repaired by joining. A sentence too long for one line of narration is divided at the
+//! clause that divides it best. Every character but the spaces between pieces is kept, in order.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use reel_scene::{RichText, Span, SpanStyle};
+
+use super::vocabulary::{ABBREVIATIONS, NUMBERED_ABBREVIATIONS, SENTENCE_OPENERS, is_conjunction};
+use super::width::columns;
+
+/// Longest piece that is shown and spoken at once, in columns: about 40 words, or 16 seconds of speech.
+pub(crate) const MAX_COLUMNS: usize = 240;
+
+/// A sentence, or a part of one that is too long.
+pub(crate) struct Piece {
+    pub text: RichText,
+    /// Whether the sentence began in the piece before.
+    pub continues: bool,
+}
+
+/// Characters of one grapheme that stay together: the limit of the Stream-Safe Text Format (UAX #15) is 30 marks, and a
+/// longer grapheme is no writing.
+const MAX_GRAPHEME_CHARS: usize = 32;
+
+/// What each place is worth at which a long sentence can be divided. A place between words always wins over one inside a
+/// word; among those between words, the worth of a mark is what the distance from the middle, in columns, may cost.
+mod worth {
+    pub const WORD_END: usize = 1000;
+    pub const SEMICOLON: usize = 140;
+    pub const COLON_OR_DASH: usize = 120;
+    pub const COMMA: usize = 90;
+    pub const CONJUNCTION: usize = 60;
+}
+
+/// Splits a text whose whitespace is normalised into sentences and, where needed, parts of sentences.
+pub(crate) fn split(text: &RichText) -> Vec<Piece> {
+    let plain = text.to_plain();
+    let mut ranges = Vec::new();
+    let mut continues = Vec::new();
+    for sentence in sentence_ranges(&plain, &code_ranges(text)) {
+        let parts = part_ranges(&plain, sentence);
+        continues.extend((0..parts.len()).map(|part| part > 0));
+        ranges.extend(parts);
+    }
+    let texts = slices(text, &ranges);
+    texts.into_iter().zip(continues).map(|(text, continues)| Piece { text, continues }).collect()
+}
+
+/// Returns the byte ranges of a text's sentences, without the spaces around them.
+fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    // Whether the last range holds anything that can be said; kept here so that a long run of
+    // punctuation is looked at once.
+    let mut speakable = false;
+    let mut code = code.iter().peekable();
+    for (start, piece) in plain.split_sentence_bound_indices() {
+        let end = start + piece.len();
+        while code.next_if(|code| code.end <= start).is_some() {}
+        let inside_code = code.peek().is_some_and(|code| code.start < start);
+        let says = piece.chars().any(char::is_alphanumeric);
+        match ranges.last_mut() {
+            Some(last) if !says || !speakable || inside_code || goes_on(&plain[last.clone()], piece) => {
+                last.end = end;
+                speakable |= says;
+            }
+            _ => {
+                ranges.push(start..end);
+                speakable = says;
+            }
+        }
+    }
+    ranges.into_iter().map(|range| trim_spaces(plain, range)).filter(|range| !range.is_empty()).collect()
+}
+
+/// Whether `next` belongs to the same sentence as `before`, which ends with a stop.
+fn goes_on(before: &str, next: &str) -> bool {
+    if next.starts_with(char::is_lowercase) {
+        return true;
+    }
+    let before = before.trim_end();
+    let last = before.rsplit(' ').next().unwrap_or(before);
+    let last = last.trim_start_matches(['(', '[', '"', '“', '‘', '\'', '«']);
+    let initials = last != "I."
+        && last.len() >= 2
+        && last
+            .as_bytes()
+            .chunks(2)
+            .all(|pair| pair.len() == 2 && pair[0].is_ascii_uppercase() && pair[1] == b'.');
+    let next_word = next.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(next);
+    ABBREVIATIONS.contains(&last)
+        || NUMBERED_ABBREVIATIONS.contains(&last) && next.starts_with(|c: char| c.is_ascii_digit())
+        || initials && !next_word.is_empty() && !SENTENCE_OPENERS.contains(&next_word)
+}
+
+/// Returns a sentence's range, or several when it is longer than [`MAX_COLUMNS`].
+fn part_ranges(plain: &str, sentence: Range<usize>) -> Vec<Range<usize>> {
+    let text = &plain[sentence.clone()];
+    if columns(text) <= MAX_COLUMNS {
+        return vec![sentence];
+    }
+    let mut parts = Vec::new();
+    let mut start = sentence.start;
+    for cut in cuts(text) {
+        parts.push(start..sentence.start + cut);
+        start = sentence.start + cut;
+    }
+    parts.push(start..sentence.end);
+    parts.into_iter().map(|part| trim_spaces(plain, part)).filter(|part| !part.is_empty()).collect()
+}
+
+/// A place where a long sentence may be divided.
+struct Cut {
+    offset: usize,
+    column: usize,
+    worth: usize,
+}
+
+/// Returns the byte offsets that divide a text into parts of similar length and at most [`MAX_COLUMNS`].
+fn cuts(text: &str) -> Vec<usize> {
+    let places = cut_places(text);
+    let total = columns(text);
+    let (mut chosen, mut from_column, mut from_place) = (Vec::new(), 0, 0);
+    while total - from_column > MAX_COLUMNS {
+        let rest = total - from_column;
+        let target = from_column + rest / rest.div_ceil(MAX_COLUMNS);
+        let earliest = from_column + MAX_COLUMNS / 4;
+        let window =
+            places[from_place..].iter().take_while(|place| place.column <= from_column + MAX_COLUMNS);
+        let best = window
+            .enumerate()
+            .filter(|(_, place)| place.column >= earliest)
+            .max_by_key(|(_, place)| place.worth + MAX_COLUMNS - place.column.abs_diff(target));
+        // Without a place in reach, the next one has to do.
+        let index = from_place + best.map_or(0, |(index, _)| index);
+        let Some(place) = places.get(index) else { break };
+        chosen.push(place.offset);
+        from_column = place.column;
+        from_place = index + 1;
+    }
+    chosen
+}
+
+/// Returns every place between two graphemes; clause ends count more than words, words more than letters.
+fn cut_places(text: &str) -> Vec<Cut> {
+    let mut places = Vec::new();
+    let (mut column, mut before, mut last_mark) = (0, ' ', ' ');
+    for (offset, grapheme) in text.grapheme_indices(true).flat_map(bounded_graphemes) {
+        let first = grapheme.chars().next().unwrap_or(' ');
+        if offset > 0 && first != ' ' {
+            let worth = if before == ' ' {
+                worth::WORD_END + mark_worth(last_mark).max(conjunction_worth(&text[offset..]))
+            } else if matches!(before, '、' | '，' | '；' | '：') {
+                worth::WORD_END + mark_worth(before)
+            } else {
+                0
+            };
+            places.push(Cut { offset, column, worth });
+        }
+        column += columns(grapheme);
+        before = first;
+        if first != ' ' {
+            last_mark = first;
+        }
+    }
+    places
+}
+
+/// Returns a grapheme, or its parts where it is longer than [`MAX_GRAPHEME_CHARS`].
+fn bounded_graphemes((offset, grapheme): (usize, &str)) -> Vec<(usize, &str)> {
+    let mut starts: Vec<usize> =
+        grapheme.char_indices().map(|(start, _)| start).step_by(MAX_GRAPHEME_CHARS).collect();
+    starts.push(grapheme.len());
+    starts.windows(2).map(|pair| (offset + pair[0], &grapheme[pair[0]..pair[1]])).collect()
+}
+
+fn mark_worth(mark: char) -> usize {
+    match mark {
+        ';' | '；' => worth::SEMICOLON,
+        ':' | '—' | '–' | '：' => worth::COLON_OR_DASH,
+        ',' | '，' | '、' => worth::COMMA,
+        _ => 0,
+    }
+}
+
+fn conjunction_worth(rest: &str) -> usize {
+    let word = rest.split(' ').next().unwrap_or(rest);
+    if is_conjunction(word) { worth::CONJUNCTION } else { 0 }
+}
+
+/// Returns the byte ranges of a text's code spans, in which no sentence ends.
+fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let spans = text.0.iter().map(|span| {
+        let range = start..start + span.text.len();
+        start = range.end;
+        (span.style, range)
+    });
+    spans.filter(|(style, _)| *style == SpanStyle::Code).map(|(_, range)| range).collect()
+}
+
+/// Returns a range without the spaces at its ends.
+fn trim_spaces(plain: &str, range: Range<usize>) -> Range<usize> {
+    let text = &plain[range.clone()];
+    let start = range.start + (text.len() - text.trim_start().len());
+    start..(start + text.trim().len())
+}
+
+/// Cuts a text along ascending byte ranges, in one pass over its spans.
+pub(crate) fn slices(text: &RichText, ranges: &[Range<usize>]) -> Vec<RichText> {
+    let mut cut = Vec::with_capacity(ranges.len());
+    let (mut index, mut span_start) = (0, 0);
+    for range in ranges {
+        let mut spans = Vec::new();
+        while let Some(span) = text.0.get(index) {
+            let span_end = span_start + span.text.len();
+            let (from, to) = (range.start.max(span_start), range.end.min(span_end));
+            if from < to {
+                let text = span.text[from - span_start..to - span_start].to_owned();
+                spans.push(Span { text, style: span.style });
+            }
+            if span_end > range.end {
+                break;
+            }
+            index += 1;
+            span_start = span_end;
+        }
+        cut.push(RichText(spans));
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentences(text: &str) -> Vec<String> {
+        split(&RichText::plain(text)).iter().map(|piece| piece.text.to_plain()).collect()
+    }
+
+    #[test]
+    fn sentences_end_at_stops_and_nowhere_else() {
+        for (text, expected) in [
+            ("One. Two! Three? Four", vec!["One.", "Two!", "Three?", "Four"]),
+            ("Use it, e.g. Redis. Then stop.", vec!["Use it, e.g. Redis.", "Then stop."]),
+            ("Dr. Smith met J. R. Jones. They spoke.", vec!["Dr. Smith met J. R. Jones.", "They spoke."]),
+            ("Take vitamin C. It helps.", vec!["Take vitamin C.", "It helps."]),
+            (
+                "See No. 5 and Fig. 3. No. That is wrong.",
+                vec!["See No. 5 and Fig. 3.", "No.", "That is wrong."],
+            ),
+            ("It gives 3.7 volts. Good.", vec!["It gives 3.7 volts.", "Good."]),
+            ("He said \"Stop.\" Then he left.", vec!["He said \"Stop.\"", "Then he left."]),
+            (
+                "She cried \"Stop!\" and left. (It rained.) Done.",
+                vec!["She cried \"Stop!\" and left.", "(It rained.)", "Done."],
+            ),
+            ("Well... maybe. Open main.rs now.", vec!["Well... maybe.", "Open main.rs now."]),
+            ("これは状態です。次は何ですか？はい。", vec!["これは状態です。", "次は何ですか？", "はい。"]),
+            ("Done. 🎉 Next.", vec!["Done.", "🎉 Next."]),
+            ("Wait. *** Go. ***", vec!["Wait.", "*** Go. ***"]),
+        ] {
+            let found = sentences(text);
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn code_is_not_divided_and_styles_are_kept() {
+        let text = RichText(vec![
+            Span { text: "Call ".into(), style: SpanStyle::Plain },
+            Span { text: "a. B".into(), style: SpanStyle::Code },
+            Span { text: " now. ".into(), style: SpanStyle::Plain },
+            Span { text: "Then".into(), style: SpanStyle::Strong },
+            Span { text: " stop.".into(), style: SpanStyle::Plain },
+        ]);
+        let pieces = split(&text);
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[0].text.0[1], Span { text: "a. B".into(), style: SpanStyle::Code });
+        assert_eq!(pieces[1].text.0[0], Span { text: "Then".into(), style: SpanStyle::Strong });
+        assert_eq!(pieces[1].text.to_plain(), "Then stop.");
+    }
+
+    #[test]
+    fn a_long_sentence_is_divided_at_its_clauses() {
+        let clause = "the worker reads the log from the last checkpoint it knows";
+        let long = format!("{clause} {clause}; {clause}, {clause} and {clause}.");
+        let parts = sentences(&long);
+        assert_eq!(parts.len(), 2, "{parts:?}");
+        assert!(parts[0].ends_with(';'), "{parts:?}");
+        assert_eq!(parts.join(" "), long);
+    }
+
+    #[test]
+    fn text_without_any_stop_is_divided_and_kept() {
+        let words = "word ".repeat(2000);
+        let parts = sentences(words.trim());
+        assert!(parts.iter().all(|part| columns(part) <= MAX_COLUMNS));
+        assert_eq!(parts.join(" "), words.trim());
+        let letters = "x".repeat(10_000);
+        let parts = sentences(&letters);
+        assert!(parts.iter().all(|part| columns(part) <= MAX_COLUMNS));
+        assert_eq!(parts.concat(), letters);
+    }
+}
