@@ -10,7 +10,6 @@ use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +25,8 @@ use crate::events::doorbell::Doorbell;
 use crate::events::guard;
 use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
-use crate::projections::catalog::{self, Catalog};
+use crate::postgres;
+use crate::projections::catalog::Catalog;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
@@ -34,9 +34,6 @@ use crate::signing::SigningKey;
 use crate::storage::{LocalStorage, Workspaces};
 use crate::vault::Vault;
 
-/// Connections of one process to Postgres: the API's queries and one writer for each partition.
-const POSTGRES_CONNECTIONS: u32 = 16;
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may go on after the process was told to stop.
 const API_DRAIN: Duration = Duration::from_secs(2);
 
@@ -69,8 +66,8 @@ impl App {
         let log = connect(&address, &config.redis, &config.streams).await?.with_archive(archive);
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
-        let pool = postgres(&config.postgres.url).await?;
-        catalog::migrate(&pool).await?;
+        let pool = postgres::connect(&config.postgres.url).await?;
+        postgres::migrate(&pool).await?;
         let vault = Vault::new(pool.clone(), config.keys.master.clone());
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let decoder = executor.decoder().clone();
@@ -312,20 +309,6 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
         tracing::warn!("{warning}");
     }
     Ok(weakest)
-}
-
-/// Connections to Postgres.
-pub async fn postgres(url: &str) -> anyhow::Result<PgPool> {
-    // Queries here take milliseconds, and compiling one takes tens of them.
-    let options: PgConnectOptions = url.parse().context("DATABASE_URL is no address of a database")?;
-    let options = options.options([("jit", "off")]);
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(POSTGRES_PATIENCE)
-        .connect_with(options)
-        .await
-        .context("postgres at DATABASE_URL does not answer")?;
-    Ok(pool)
 }
 
 /// Cancelled by Ctrl-C or SIGTERM.

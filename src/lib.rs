@@ -25,6 +25,7 @@ pub mod execute;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
+pub mod postgres;
 pub mod projections;
 pub mod signing;
 pub mod storage;

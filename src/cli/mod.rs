@@ -198,7 +198,7 @@ impl Arguments {
             Command::Archive { command } => archive::archive(command).await,
             Command::Erase { command } => erase::erase(command).await,
             Command::Export { parquet, from, to } => {
-                let pool = operator::postgres().await?;
+                let pool = operator::connect_postgres().await?;
                 for (path, rows) in export::export(&pool, &parquet, from, to).await? {
                     say(format!("{}: {rows} rows", path.display()))?;
                 }

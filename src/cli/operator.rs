@@ -15,6 +15,7 @@ use crate::domain::job::{self, Status};
 use crate::events::{Actor, EventLog, Stage, WorkQueue};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::{CommandId, JobId};
+use crate::postgres;
 use crate::projections::catalog::Catalog;
 use crate::projections::rebuild::ReadModel;
 use crate::projections::status::StatusViews;
@@ -70,7 +71,7 @@ impl Operator {
                 .await?;
         let mut executor = Executor::new(log, Clock::system());
         if ["DATABASE_URL", "REEL_MASTER_KEY"].iter().all(|name| process_environment(name).is_some()) {
-            executor = executor.with_vault(vault(&postgres().await?)?);
+            executor = executor.with_vault(vault(&connect_postgres().await?)?);
         }
         Ok(Self { executor, queue, streams })
     }
@@ -78,7 +79,7 @@ impl Operator {
     /// With the read models; gives the connections to Postgres, too.
     pub async fn with_postgres() -> anyhow::Result<(Self, PgPool)> {
         let mut operator = Self::connect().await?;
-        let pool = postgres().await?;
+        let pool = connect_postgres().await?;
         operator.executor = operator.executor.with_vault(vault(&pool)?);
         Ok((operator, pool))
     }
@@ -115,8 +116,8 @@ pub fn read_models(operator: &Operator, pool: &PgPool) -> [ReadModel; 3] {
     ]
 }
 
-pub async fn postgres() -> anyhow::Result<PgPool> {
-    app::postgres(&PostgresConfig::from_environment(&process_environment)?.url).await
+pub async fn connect_postgres() -> anyhow::Result<PgPool> {
+    Ok(postgres::connect(&PostgresConfig::from_environment(&process_environment)?.url).await?)
 }
 
 fn vault(pool: &PgPool) -> anyhow::Result<Vault> {

@@ -38,8 +38,6 @@ pub enum Error {
     Redis(#[from] redis::RedisError),
     #[error("postgres failed")]
     Postgres(#[from] sqlx::Error),
-    #[error("migrating the database failed")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("event {version} of job {job} cannot be decoded")]
     Decode { job: JobId, version: u64, source: DecodeError },
     #[error("a stored view cannot be read")]

@@ -385,7 +385,7 @@ async fn switch_tables(
         );
     }
     if name == catalog::NAME {
-        script += &catalog::analytics();
+        script += &crate::postgres::analytics_script();
     }
     for table in &names {
         script += &format!("drop table {old}.{table};");

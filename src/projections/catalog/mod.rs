@@ -1,5 +1,5 @@
 //! The catalog: jobs with their stages, scenes, videos, failures, log lines and storage operations, as rows in
-//! Postgres, and the hourly figures that analysts read (`analytics.sql` makes views of them).
+//! Postgres, and the hourly figures that analysts read.
 //!
 //! A job's rows are folded from its events (`rows`); what single events tell is added beside (`facts`); a batch of
 //! events becomes a few set-based statements and a checkpoint in one transaction (`write`).
@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use lru::LruCache;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 
 pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
@@ -31,40 +31,6 @@ pub const NAME: &str = "catalog";
 
 /// Jobs that an owner keeps folded: those that are going on. Others are folded from their history when they come.
 const JOBS_KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
-
-const VIEWS: &str = include_str!("analytics.sql");
-
-/// Defines the views of analysts over the served tables, and notes in a comment which definition they have.
-pub fn analytics() -> String {
-    let about =
-        "For people who write SQL: documented views that hold no words of users. See docs/ANALYTICS.md.";
-    format!("{VIEWS}\ncomment on schema analytics is '{about} Definition {}.';", definition())
-}
-
-fn definition() -> String {
-    blake3::hash(VIEWS.as_bytes()).to_hex()[..16].to_owned()
-}
-
-/// Applies the migrations; several processes may start at once, sqlx holds an advisory lock meanwhile.
-pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    sqlx::migrate!("./migrations").run(pool).await?;
-    let mut transaction = pool.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock(hashtext('reelstream analytics'))")
-        .execute(&mut *transaction)
-        .await?;
-    let comment: Option<String> = sqlx::query_scalar(
-        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'analytics'",
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .flatten();
-    // Defining a view waits for whoever is reading it.
-    if !comment.is_some_and(|comment| comment.contains(&definition())) {
-        sqlx::raw_sql(AssertSqlSafe(analytics())).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
-}
 
 /// Writes the catalog, and answers from it.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reelstream::app::Role;
 use reelstream::ids::JobId;
-use reelstream::projections::catalog::migrate;
+use reelstream::postgres::migrate;
 use reelstream::projections::rebuild::{self, ReadModel};
 use reelstream::projections::{Batch, Error, Owner, Projection, halts};
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use reelstream::dev::PrivateRedis;
 use reelstream::events::archive;
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::{Decoder, Executor};
-use reelstream::projections::catalog::migrate;
+use reelstream::postgres::migrate;
 use reelstream::projections::rebuild::{self, ReadModel};
 use reelstream::projections::{Error, Projection, feed};
 use reelstream::signing::SigningKey;
