@@ -1,5 +1,6 @@
 //! The only wiring: builds the parts of a process, runs its roles, drains them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,11 +97,13 @@ impl App {
     }
 
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        vec![
-            Arc::new(self.statuses.clone()),
-            Arc::new(self.catalog.clone()),
-            Arc::new(Trail::new(self.pool.clone())),
-        ]
+        let sources = projections::Sources {
+            log: self.log().clone(),
+            decoder: self.executor.decoder().clone(),
+            pool: self.pool.clone(),
+            status_kept_after_end: self.config.streams.retention.status_view,
+        };
+        projections::all(&sources).into_iter().map(|model| model as Arc<dyn Projection>).collect()
     }
 
     /// Runs the roles until `stop`, then drains them. `bound` is told the API's address. Stops by itself, with
@@ -126,10 +129,10 @@ impl App {
         });
         if roles.contains(&Role::Projector) {
             let projections = self.projections();
-            let (log, doorbell) = (self.log().clone(), self.doorbell.clone());
+            let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
             let ended = stop.clone();
             running.spawn(async move {
-                if let Err(error) = projections::run(log, doorbell, projections, ended.clone()).await {
+                if let Err(error) = projections::run(executor, doorbell, projections, ended.clone()).await {
                     let _told_already = fail.try_send(error.into());
                     ended.cancel();
                 }
@@ -226,12 +229,14 @@ pub async fn archive_partition(
 ) -> anyhow::Result<(archive::Sealed, archive::Trimmed)> {
     let archive = log.archive().context("the log has no archive")?;
     let sealed = archive::seal(log, archive, partition, streams.audit.segment_events, false, key).await?;
-    let mut read_by_all = u64::MAX;
+    let (mut read_by_all, mut quarantined) = (u64::MAX, HashSet::new());
     for projection in projections {
         read_by_all = read_by_all.min(projection.checkpoint(partition).await?);
+        let passed_over = projection.quarantined(partition).await?;
+        quarantined.extend(passed_over.into_iter().map(|passed_over| passed_over.aggregate_id));
     }
     let older_than = Utc::now() - streams.retention.log;
-    let trimmed = archive::trim(log, archive, partition, read_by_all, older_than).await?;
+    let trimmed = archive::trim(log, archive, partition, read_by_all, older_than, &quarantined).await?;
     Ok((sealed, trimmed))
 }
 

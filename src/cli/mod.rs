@@ -8,6 +8,7 @@ mod erase;
 mod operator;
 mod projections;
 mod render;
+mod unreadable;
 mod watch;
 
 use std::path::PathBuf;

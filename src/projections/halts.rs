@@ -1,18 +1,12 @@
-//! Where projections have halted, and which events operators have had them skip.
+//! Where projections have halted: notes in Redis, for health, metrics and operators.
 //!
-//! A halt is a note in Redis, for health, metrics and operators. A skip is an event of the aggregate `projection`:
-//! it holds for every rebuild too, and says who decided it and why.
-
-use std::collections::BTreeSet;
+//! A projection halts at what is wrong with the log or the database itself, and not with one aggregate (`quarantine`).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::events::system::named;
-use crate::events::{Actor, AggregateKind, EventLog, SystemEvent};
-use crate::execute::{self, Executor};
-use crate::ids::AggregateId;
+use crate::events::EventLog;
 
 /// A projection that waits in front of an event that it cannot apply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,10 +23,6 @@ impl Halt {
     fn field(projection: &str, partition: u16) -> String {
         format!("{projection}:{partition}")
     }
-}
-
-fn aggregate(projection: &str) -> AggregateId {
-    named(AggregateKind::Projection, projection)
 }
 
 /// Notes a halt; a second call for the same place replaces the first.
@@ -58,38 +48,4 @@ pub async fn all(log: &EventLog) -> Result<Vec<Halt>, Error> {
         texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
     halts.sort_by(|a, b| (&a.projection, a.partition).cmp(&(&b.projection, b.partition)));
     Ok(halts)
-}
-
-/// The sequence numbers that a projection skips in a partition.
-pub async fn skips(log: &EventLog, projection: &str, partition: u16) -> Result<BTreeSet<u64>, Error> {
-    let history = log.history(aggregate(projection), 0).await?;
-    let events = history.iter().map(|envelope| {
-        let tagged = format!(r#"{{"type":"{}","data":{}}}"#, envelope.event_type, envelope.data);
-        serde_json::from_str::<SystemEvent>(&tagged)
-    });
-    let mut skipped = BTreeSet::new();
-    for event in events {
-        if let SystemEvent::EventSkipped { partition: of, seq, .. } = event?
-            && of == partition
-        {
-            skipped.insert(seq);
-        }
-    }
-    Ok(skipped)
-}
-
-/// Records that a projection leaves out an event for good.
-pub async fn skip(
-    executor: &Executor,
-    halt: &Halt,
-    reason: &str,
-    actor: Actor,
-) -> Result<u64, execute::Error> {
-    let event = SystemEvent::EventSkipped {
-        projection: halt.projection.clone(),
-        partition: halt.partition,
-        seq: halt.seq,
-        reason: reason.to_owned(),
-    };
-    executor.record(AggregateKind::Projection, aggregate(&halt.projection), &event, actor).await
 }
