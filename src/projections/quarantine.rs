@@ -162,7 +162,8 @@ impl Quarantine {
         let Some(batch) = stuck.batch.as_ref().filter(|_| stuck.error.is_about_one_aggregate()) else {
             return Ok(false);
         };
-        if self.suspect.as_ref().is_none_or(|suspect| suspect.last_seq < batch.last_seq) {
+        // Read again, the batch may have grown: what was recorded is in the log, too.
+        if self.suspect.as_ref().is_none_or(|suspect| suspect.last_seq <= owner.checkpoint()) {
             self.suspect = Some(Suspect::new(batch));
         }
         let Some((seq, event)) = find_culprit(&stuck.error, batch) else { return Ok(false) };

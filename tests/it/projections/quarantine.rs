@@ -145,8 +145,7 @@ async fn rebuild_all(models: &ReadModels) {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_events_stop_their_jobs_alone() {
     let system = System::start_with(&API_AND_PROJECTOR, |config| {
-        config.streams.partitions = 2;
-        config.streams.audit.segment_events = 5;
+        config.streams.audit.segment_events = 3;
         config.streams.retention.log = Duration::ZERO;
     })
     .await;
@@ -273,7 +272,7 @@ async fn a_fault_of_the_program_halts_instead_of_quarantining_everything() {
 /// An open job that cannot be read is closed by an operator, and erased with its user's others.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_job_can_be_closed_and_erased() {
-    let system = System::start_with(&API_AND_PROJECTOR, |config| config.streams.partitions = 1).await;
+    let system = System::start(&API_AND_PROJECTOR).await;
     let models = system.read_models().await;
     let queue = WorkQueue::new(&models.log);
     let vanished: Raw = ("JobVanished", 1, "{}".into());
@@ -321,10 +320,11 @@ async fn documents(models: &ReadModels, job_id: JobId) -> String {
 /// M5: erased words do not stay in an edition of the status that is served no more, or was never finished.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_edition_of_a_status_outlives_a_switch_or_an_erasure() {
-    let system = System::start_with(&API_AND_PROJECTOR, |config| config.streams.partitions = 1).await;
+    let system = System::start(&API_AND_PROJECTOR).await;
     let models = system.read_models().await;
     let body = json!({ "topic": SECRET, "script": "A stone.", "quality": "low" });
     let job_id: JobId = system.generate(&body).await.parse().unwrap();
+    let partition = models.log.keys().partition_of(job_id.aggregate());
     models.caught_up().await;
     assert!(documents(&models, job_id).await.contains(SECRET));
     rebuild_all(&models).await;
@@ -338,10 +338,10 @@ async fn no_edition_of_a_status_outlives_a_switch_or_an_erasure() {
     assert_eq!(fields().await, ["2", "2:version"], "those of the old edition are gone");
 
     // A rebuild that was interrupted: its edition holds the words, and nobody fills it any more.
-    models.statuses.prepare_next(0, false).await.unwrap();
-    let mut owner = models.statuses.next().own(0).await.unwrap().unwrap();
-    let until = models.log.head(0).await.unwrap();
-    feed(&models.log, owner.as_mut(), 0, &Default::default(), 100, until).await.unwrap();
+    models.statuses.prepare_next(partition, false).await.unwrap();
+    let mut owner = models.statuses.next().own(partition).await.unwrap().unwrap();
+    let until = models.log.head(partition).await.unwrap();
+    feed(&models.log, owner.as_mut(), partition, &Default::default(), 100, until).await.unwrap();
     owner.release().await.unwrap();
     assert_eq!(fields().await, ["2", "2:version", "3", "3:version"]);
     let (ok, said) = reel(&system, &["erase", "user", "user_1", "--yes"]);
