@@ -203,7 +203,7 @@ async fn hostile_events_stop_their_jobs_alone() {
     let (ok, said) = reel(&system, &["erase", "user", "somebody else", "--yes"]);
     assert!(ok, "{said}");
     for job_id in &good[..6] {
-        let path = format!("/api/v1/videos/jobs/{job_id}/cancel");
+        let path = format!("/api/v1/jobs/{job_id}/cancel");
         assert_eq!(system.post(&path, &json!({})).await.status(), 200);
     }
     models.caught_up().await;
@@ -350,7 +350,9 @@ async fn no_edition_of_a_status_outlives_a_switch_or_an_erasure() {
     assert!(!documents(&models, job_id).await.contains(SECRET), "{}", documents(&models, job_id).await);
     assert_eq!(fields().await, ["2", "2:version"]);
     rebuild_all(&models).await;
-    assert_eq!(fields().await, ["4", "4:version"], "a number is never used again");
+    let edition: u64 = fields().await[0].parse().unwrap();
+    assert!(edition > 3, "a number is never used again: {edition}");
+    assert_eq!(fields().await, [edition.to_string(), format!("{edition}:version")]);
     system.running.stop().await;
 }
 
