@@ -24,7 +24,8 @@ use reelstream::events::{
 };
 use reelstream::execute::Decoder;
 use reelstream::ids::{CommandId, EventId, JobId};
-use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order, migrate};
+use reelstream::postgres::migrate;
+use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
 use reelstream::projections::{self, Projection, feed, lag};

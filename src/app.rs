@@ -1,5 +1,6 @@
 //! The only wiring: builds the parts of a process, runs its roles, drains them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +26,8 @@ use crate::events::doorbell::Doorbell;
 use crate::events::guard;
 use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
-use crate::projections::catalog::{self, Catalog};
+use crate::postgres;
+use crate::projections::catalog::Catalog;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
@@ -34,9 +35,6 @@ use crate::signing::SigningKey;
 use crate::storage::{LocalStorage, Workspaces};
 use crate::vault::Vault;
 
-/// Connections of one process to Postgres: the API's queries and one writer for each partition.
-const POSTGRES_CONNECTIONS: u32 = 16;
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may go on after the process was told to stop.
 const API_DRAIN: Duration = Duration::from_secs(2);
 
@@ -69,8 +67,8 @@ impl App {
         let log = connect(&address, &config.redis, &config.streams).await?.with_archive(archive);
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
-        let pool = postgres(&config.postgres.url).await?;
-        catalog::migrate(&pool).await?;
+        let pool = postgres::connect(&config.postgres.url).await?;
+        postgres::migrate(&pool).await?;
         let vault = Vault::new(pool.clone(), config.keys.master.clone());
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let decoder = executor.decoder().clone();
@@ -99,11 +97,13 @@ impl App {
     }
 
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        vec![
-            Arc::new(self.statuses.clone()),
-            Arc::new(self.catalog.clone()),
-            Arc::new(Trail::new(self.pool.clone())),
-        ]
+        let sources = projections::Sources {
+            log: self.log().clone(),
+            decoder: self.executor.decoder().clone(),
+            pool: self.pool.clone(),
+            status_kept_after_end: self.config.streams.retention.status_view,
+        };
+        projections::all(&sources).into_iter().map(|model| model as Arc<dyn Projection>).collect()
     }
 
     /// Runs the roles until `stop`, then drains them. `bound` is told the API's address. Stops by itself, with
@@ -129,10 +129,10 @@ impl App {
         });
         if roles.contains(&Role::Projector) {
             let projections = self.projections();
-            let (log, doorbell) = (self.log().clone(), self.doorbell.clone());
+            let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
             let ended = stop.clone();
             running.spawn(async move {
-                if let Err(error) = projections::run(log, doorbell, projections, ended.clone()).await {
+                if let Err(error) = projections::run(executor, doorbell, projections, ended.clone()).await {
                     let _told_already = fail.try_send(error.into());
                     ended.cancel();
                 }
@@ -229,12 +229,14 @@ pub async fn archive_partition(
 ) -> anyhow::Result<(archive::Sealed, archive::Trimmed)> {
     let archive = log.archive().context("the log has no archive")?;
     let sealed = archive::seal(log, archive, partition, streams.audit.segment_events, false, key).await?;
-    let mut read_by_all = u64::MAX;
+    let (mut read_by_all, mut quarantined) = (u64::MAX, HashSet::new());
     for projection in projections {
         read_by_all = read_by_all.min(projection.checkpoint(partition).await?);
+        let passed_over = projection.quarantined(partition).await?;
+        quarantined.extend(passed_over.into_iter().map(|passed_over| passed_over.aggregate_id));
     }
     let older_than = Utc::now() - streams.retention.log;
-    let trimmed = archive::trim(log, archive, partition, read_by_all, older_than).await?;
+    let trimmed = archive::trim(log, archive, partition, read_by_all, older_than, &quarantined).await?;
     Ok((sealed, trimmed))
 }
 
@@ -280,20 +282,6 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
         tracing::warn!("{warning}");
     }
     Ok(weakest)
-}
-
-/// Connections to Postgres.
-pub async fn postgres(url: &str) -> anyhow::Result<PgPool> {
-    // Queries here take milliseconds, and compiling one takes tens of them.
-    let options: PgConnectOptions = url.parse().context("DATABASE_URL is no address of a database")?;
-    let options = options.options([("jit", "off")]);
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(POSTGRES_PATIENCE)
-        .connect_with(options)
-        .await
-        .context("postgres at DATABASE_URL does not answer")?;
-    Ok(pool)
 }
 
 /// Cancelled by Ctrl-C or SIGTERM.

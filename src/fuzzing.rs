@@ -4,15 +4,17 @@
 use crate::api::generate_request;
 use crate::events::archive::segment;
 use crate::events::job::JobRequested;
-use crate::events::{JobEvent, Quality, reread_entry, upcast};
+use crate::events::{Event, JobEvent, Quality, reread_entry, upcast};
 
 /// The body of a request: what is accepted is recorded, and read from the log as it was.
 pub fn generate_body(data: &[u8]) {
     if let Ok(request) = generate_request::parse(data, Quality::default()) {
         let requested = JobRequested { user_id: "user_1".to_owned(), request: Box::new(request) };
         let event = JobEvent::JobRequested(requested);
-        let encoded = upcast::encode(&event).expect("a request is JSON");
-        let decoded = upcast::decode(event.type_name(), upcast::current_schema(event.type_name()), &encoded);
+        let encoded = upcast::encode(&event).expect("a request can be read back");
+        let name = event.type_name();
+        let decoded: Result<JobEvent, _> =
+            upcast::decode(name, JobEvent::current_schema(name), &encoded.data);
         assert_eq!(decoded.expect("what was recorded can be read"), event);
     }
 }
@@ -40,7 +42,7 @@ pub fn envelope(data: &[u8]) {
     if let Some((envelope, again)) = reread_entry(fields) {
         assert_eq!(envelope.compute_hash(), again.compute_hash());
         let _shown = serde_json::to_string(&envelope);
-        let _refused = upcast::decode(&envelope.event_type, envelope.schema, &envelope.data);
+        let _refused = upcast::decode::<JobEvent>(&envelope.event_type, envelope.schema, &envelope.data);
     }
 }
 

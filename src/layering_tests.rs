@@ -13,11 +13,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("events", &["crash", "ids", "signing"]),
     ("domain", &["events", "ids"]),
     ("vault", &[]),
+    ("postgres", &[]),
     ("audit", &["events", "ids", "signing", "telemetry"]),
     ("execute", &["clock", "domain", "events", "ids", "vault"]),
     ("config", &["events", "signing", "vault"]),
     ("storage", &["events", "ids"]),
-    ("projections", &["crash", "domain", "events", "execute", "ids", "telemetry"]),
+    ("projections", &["crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
     ("consumers", &["config", "crash", "domain", "events", "execute", "ids", "storage", "telemetry"]),
     // Health counts the running workers, whose heartbeats the runtime writes.
     (

@@ -27,6 +27,7 @@ pub mod fuzzing;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
+pub mod postgres;
 pub mod projections;
 pub mod signing;
 pub mod storage;

@@ -13,7 +13,7 @@ use super::{ApiState, state};
 use crate::consumers::running_workers;
 use crate::events::Stage;
 use crate::projections::halts::{self, Halt};
-use crate::projections::lag;
+use crate::projections::{lag, quarantine};
 
 /// No component may hold up the answer longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -196,6 +196,19 @@ async fn projections(state: &ApiState) -> Finding {
             }
         }
         Err(error) => return away("the list of halted projections", &error),
+    }
+    match quarantine::all(state.executor.log()).await {
+        Ok(quarantined) => {
+            for projection in &state.projections {
+                let name = projection.name();
+                let count = quarantined.iter().filter(|(of, ..)| of == name).count();
+                if count > 0 {
+                    level = Level::Degraded;
+                    details.push(format!("{name} passes over {count} aggregates that it cannot apply"));
+                }
+            }
+        }
+        Err(error) => return away("the list of quarantined aggregates", &error),
     }
     for projection in &state.projections {
         match lag(state.executor.log(), projection.as_ref()).await {

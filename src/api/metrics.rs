@@ -8,7 +8,7 @@ use salvo::prelude::*;
 use super::problem::Problem;
 use super::{ApiState, state};
 use crate::events::Stage;
-use crate::projections::{Error, halts, lag};
+use crate::projections::{Error, halts, lag, quarantine};
 
 /// One metric with all of its values.
 struct Metric {
@@ -46,6 +46,14 @@ async fn collect(state: &ApiState) -> Result<String, Error> {
     for halt in halts::all(log).await? {
         halted.value(&format!("projection=\"{}\",partition=\"{}\"", halt.projection, halt.partition), 1);
     }
+    let mut quarantined =
+        Metric::gauge("reel_projection_quarantined", "Aggregates that a projection passes over.");
+    let passed_over = quarantine::all(log).await?;
+    for projection in &state.projections {
+        let name = projection.name();
+        let count = passed_over.iter().filter(|(of, ..)| of == name).count();
+        quarantined.value(&format!("projection=\"{name}\""), count as u64);
+    }
     let mut waiting = Metric::gauge("reel_queue_waiting", "Pieces of work that wait for a worker.");
     let mut running = Metric::gauge("reel_queue_running", "Pieces of work that workers have taken.");
     for stage in Stage::ALL {
@@ -54,5 +62,5 @@ async fn collect(state: &ApiState) -> Result<String, Error> {
         waiting.value(&labels, depth.waiting);
         running.value(&labels, depth.taken);
     }
-    Ok([behind, halted, waiting, running].map(|metric| metric.text).concat())
+    Ok([behind, halted, quarantined, waiting, running].map(|metric| metric.text).concat())
 }

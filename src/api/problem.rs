@@ -119,6 +119,13 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "something went wrong on our side")
     }
 
+    /// An event of the job cannot be decoded. Other jobs are not affected.
+    pub fn unreadable_job() -> Self {
+        let message = "an event of this job cannot be read, so nothing can be done with the job for now; \
+                       an operator can see why (`reel projections list`)";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "JOB_UNREADABLE", message)
+    }
+
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -193,10 +200,12 @@ pub async fn catch_framework_errors(req: &Request, depot: &Depot, res: &mut Resp
 impl From<projections::Error> for Problem {
     fn from(error: projections::Error) -> Self {
         tracing::error!(error = %chain(&error), "a query failed");
-        if error.is_passing() {
-            Problem::unavailable("the data is out of reach for the moment")
-        } else {
-            Problem::internal()
+        match error {
+            error if error.is_passing() => Problem::unavailable("the data is out of reach for the moment"),
+            projections::Error::Decode { .. } | projections::Error::History { .. } => {
+                Problem::unreadable_job()
+            }
+            _ => Problem::internal(),
         }
     }
 }
@@ -225,8 +234,11 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the keys of users' content are out of reach for the moment")
             }
-            execute::Error::Decode { .. }
-            | execute::Error::Seal(_)
+            execute::Error::Decode { .. } => {
+                tracing::error!(error = %chain(&error), "a command failed");
+                Problem::unreadable_job()
+            }
+            execute::Error::Seal(_)
             | execute::Error::Unreadable { .. }
             | execute::Error::Unsealable { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");

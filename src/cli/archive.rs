@@ -1,5 +1,7 @@
 //! `reel archive`: the segments that need not stay in Redis.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use clap::Subcommand;
 
@@ -8,7 +10,7 @@ use super::say;
 use crate::app;
 use crate::config::{KeysConfig, process_environment};
 use crate::events::archive;
-use crate::projections::rebuild::ReadModel;
+use crate::projections::Projection;
 
 #[derive(Subcommand)]
 pub enum Archive {
@@ -51,7 +53,8 @@ pub async fn archive(command: Archive) -> anyhow::Result<()> {
             Ok(())
         }
         Archive::Seal { all } => {
-            let projections: Vec<_> = read_models(&operator, &pool).iter().map(ReadModel::served).collect();
+            let models = read_models(&operator, &pool).into_iter();
+            let projections: Vec<_> = models.map(|model| model as Arc<dyn Projection>).collect();
             for partition in log.keys().partitions() {
                 let (sealed, trimmed) =
                     app::archive_partition(log, &projections, &operator.streams, &keys.signing, partition)

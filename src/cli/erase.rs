@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Subcommand;
 
-use super::operator::Operator;
+use super::operator::{Operator, read_models};
 use super::say;
+use super::unreadable::{self, Closed};
 use crate::config::{MediaConfig, process_environment};
 use crate::domain::job::Command;
 use crate::domain::user;
@@ -16,7 +17,9 @@ use crate::events::EventLog;
 use crate::execute::Origin;
 use crate::ids::{JobId, UserId};
 use crate::projections::catalog::Catalog;
-use crate::projections::lag;
+use crate::projections::rebuild::Edition;
+use crate::projections::trail::Trail;
+use crate::projections::{Projection, lag};
 use crate::storage::{LocalStorage, Workspaces};
 use crate::vault::Vault;
 
@@ -40,6 +43,7 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let Erase::User { user_id, yes } = command;
     let (operator, pool) = Operator::with_postgres().await?;
     let catalog = Catalog::new(pool.clone(), operator.log().clone(), operator.executor.decoder().clone());
+    let trail = Trail::new(pool.clone());
     let media = MediaConfig::from_environment(&process_environment)?.root;
     if !yes {
         bail!(
@@ -55,7 +59,15 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
         let destroyed = vault.destroy(&user_id).await?;
         keys += destroyed;
         wait_for(operator.log(), &catalog).await?;
-        for job_id in catalog.jobs_of(&user_id).await? {
+        wait_for(operator.log(), &trail).await?;
+        // An edition that nobody goes on filling would keep the words.
+        for model in read_models(&operator, &pool) {
+            model.discard(Edition::Next).await?;
+        }
+        // The trail knows those, too, whose request cannot be read.
+        let mut of_user = catalog.jobs_of(&user_id).await?;
+        of_user.extend(trail.jobs_requested_by(&user_id).await?);
+        for job_id in of_user {
             if jobs.insert(job_id) {
                 erase_job(&operator, &media, job_id).await?;
             }
@@ -72,18 +84,19 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     say(format!("{keys} keys destroyed, {} jobs erased; recorded as {id}", jobs.len()))
 }
 
-/// Until the catalog knows all jobs.
-async fn wait_for(log: &EventLog, catalog: &Catalog) -> anyhow::Result<()> {
+/// Waits until a read model knows all jobs.
+async fn wait_for(log: &EventLog, model: &dyn Projection) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
-        let behind = lag(log, catalog).await?;
+        let behind = lag(log, model).await?;
         if behind == 0 {
             return Ok(());
         }
         if started.elapsed() > PATIENCE {
             bail!(
-                "the key is destroyed, but the catalog is {behind} events behind, so the user's latest jobs are not known yet; \
-                 run this again when it has caught up (`reel projections list`)"
+                "the key is destroyed, but the {} is {behind} events behind, so the user's latest jobs are not known yet; \
+                 run this again when it has caught up (`reel projections list`)",
+                model.name()
             );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -91,10 +104,12 @@ async fn wait_for(log: &EventLog, catalog: &Catalog) -> anyhow::Result<()> {
 }
 
 async fn erase_job(operator: &Operator, media: &Path, job_id: JobId) -> anyhow::Result<()> {
-    if !operator.executor.load(job_id).await?.state.has_ended() {
-        operator.order(job_id, Command::Cancel { reason: None }).await?;
+    if unreadable::close(operator, job_id, true).await? == Closed::Readable {
+        if !operator.executor.load(job_id).await?.state.has_ended() {
+            operator.order(job_id, Command::Cancel { reason: None }).await?;
+        }
+        operator.order(job_id, Command::EraseContent).await?;
     }
-    operator.order(job_id, Command::EraseContent).await?;
     LocalStorage::new(media).remove(job_id)?;
     Workspaces::new(media).of(job_id).remove()?;
     Ok(())

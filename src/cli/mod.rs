@@ -8,6 +8,7 @@ mod erase;
 mod operator;
 mod projections;
 mod render;
+mod unreadable;
 mod watch;
 
 use std::path::PathBuf;
@@ -198,7 +199,7 @@ impl Arguments {
             Command::Archive { command } => archive::archive(command).await,
             Command::Erase { command } => erase::erase(command).await,
             Command::Export { parquet, from, to } => {
-                let pool = operator::postgres().await?;
+                let pool = operator::connect_postgres().await?;
                 for (path, rows) in export::export(&pool, &parquet, from, to).await? {
                     say(format!("{}: {rows} rows", path.display()))?;
                 }

@@ -1,5 +1,7 @@
 //! What an operator does by hand: look at what failed or is stuck, and decide what becomes of it.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -15,11 +17,10 @@ use crate::domain::job::{self, Status};
 use crate::events::{Actor, EventLog, Stage, TypedId, WorkQueue};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::JobId;
-use crate::projections::catalog::Catalog;
-use crate::projections::rebuild::ReadModel;
-use crate::projections::status::StatusViews;
-use crate::projections::trail::Trail;
-use crate::telemetry;
+use crate::postgres;
+use crate::projections::rebuild::Rebuildable;
+use crate::projections::{self, Sources};
+use crate::telemetry::{self, chain};
 use crate::vault::Vault;
 
 #[derive(Subcommand)]
@@ -70,7 +71,7 @@ impl Operator {
                 .await?;
         let mut executor = Executor::new(log, Clock::system());
         if ["DATABASE_URL", "REEL_MASTER_KEY"].iter().all(|name| process_environment(name).is_some()) {
-            executor = executor.with_vault(vault(&postgres().await?)?);
+            executor = executor.with_vault(vault(&connect_postgres().await?)?);
         }
         Ok(Self { executor, queue, streams })
     }
@@ -78,7 +79,7 @@ impl Operator {
     /// With the read models; gives the connections to Postgres, too.
     pub async fn with_postgres() -> anyhow::Result<(Self, PgPool)> {
         let mut operator = Self::connect().await?;
-        let pool = postgres().await?;
+        let pool = connect_postgres().await?;
         operator.executor = operator.executor.with_vault(vault(&pool)?);
         Ok((operator, pool))
     }
@@ -103,19 +104,18 @@ impl Operator {
     }
 }
 
-/// The read models that can be rebuilt.
-pub fn read_models(operator: &Operator, pool: &PgPool) -> [ReadModel; 3] {
-    let (log, decoder) = (operator.log(), operator.executor.decoder());
-    let kept = operator.streams.retention.status_view;
-    [
-        ReadModel::Status(StatusViews::new(log.clone(), decoder.clone(), kept)),
-        ReadModel::Catalog(Catalog::new(pool.clone(), log.clone(), decoder.clone())),
-        ReadModel::Trail(Trail::new(pool.clone())),
-    ]
+/// All read models.
+pub fn read_models(operator: &Operator, pool: &PgPool) -> Vec<Arc<dyn Rebuildable>> {
+    projections::all(&Sources {
+        log: operator.log().clone(),
+        decoder: operator.executor.decoder().clone(),
+        pool: pool.clone(),
+        status_kept_after_end: operator.streams.retention.status_view,
+    })
 }
 
-pub async fn postgres() -> anyhow::Result<PgPool> {
-    app::postgres(&PostgresConfig::from_environment(&process_environment)?.url).await
+pub async fn connect_postgres() -> anyhow::Result<PgPool> {
+    Ok(postgres::connect(&PostgresConfig::from_environment(&process_environment)?.url).await?)
 }
 
 fn vault(pool: &PgPool) -> anyhow::Result<Vault> {
@@ -148,8 +148,16 @@ fn stage(name: &str) -> anyhow::Result<Stage> {
 async fn list(operator: &Operator) -> anyhow::Result<()> {
     for (id, at_ms) in operator.queue.dead_letters().await? {
         let job_id = JobId::of(id);
-        let loaded = operator.executor.load(job_id).await?;
         let at = DateTime::<Utc>::from_timestamp_millis(at_ms as i64).unwrap_or_default();
+        let loaded = match operator.executor.load(job_id).await {
+            Ok(loaded) => loaded,
+            // The others can be shown all the same.
+            Err(error @ execute::Error::Decode { .. }) if !error.is_passing() => {
+                say(format!("{}  {job_id}  {}", at.format("%Y-%m-%dT%H:%M:%SZ"), chain(&error)))?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some((stage, failure)) = &loaded.state.failure else { continue };
         say(format!(
             "{}  {job_id}  {stage}  {}  {}  {}",
@@ -206,8 +214,8 @@ pub async fn queues(command: Queues) -> anyhow::Result<()> {
             for partition in operator.queue.keys().partitions() {
                 let found = rebuild(&operator.executor, &operator.queue, partition).await?;
                 say(format!(
-                    "partition {partition}: {} open jobs, {} pieces of work, {} dead letters",
-                    found.open_jobs, found.pieces, found.dead_letters
+                    "partition {partition}: {} open jobs, {} pieces of work, {} dead letters, {} unreadable jobs",
+                    found.open_jobs, found.pieces, found.dead_letters, found.unreadable
                 ))?;
             }
             Ok(())

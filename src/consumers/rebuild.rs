@@ -1,7 +1,9 @@
 //! Queues from the log: when they are gone (a restore of the log alone, an operator's `DEL`), every piece of
 //! open work is queued again, delayed work with what is left of its delay.
 //!
-//! Safe while workers run: what is under way is refused when it ends, because its entry is gone, and is done again.
+//! Safe while workers run: what is under way is refused when it ends, because its entry is gone, and is done again. One
+//! process at a time builds the queues of a partition. A job that goes on meanwhile is folded again, so that nothing is
+//! queued for a job that has ended. A job whose events cannot be read stays on the list of open jobs, without work.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +13,39 @@ use tokio_util::sync::CancellationToken;
 use super::runner::LOG_PAUSE;
 use crate::domain::job::{Job, Status};
 use crate::events::job::WorkItem;
+use crate::events::queue::{QueueBuilder, QueuedAgain};
 use crate::events::work::ScheduledWork;
-use crate::events::{Envelope, WorkQueue};
-use crate::execute::{self, Error, Executor};
+use crate::events::{self, Envelope, WorkQueue};
+use crate::execute::{self, Executor};
 use crate::ids::JobId;
 use crate::telemetry::chain;
 
 /// Events read at a time.
 const BATCH: usize = 500;
+/// How often a job is folded again because it goes on while the queues are built.
+const MAX_FOLDS: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the event log failed")]
+    Log(#[from] events::Error),
+    #[error("another process builds the queues of partition {partition}; wait until it has finished")]
+    Busy { partition: u16 },
+    #[error("another process has begun to build the queues of partition {partition}")]
+    Lost { partition: u16 },
+    #[error("job {job_id} changed {MAX_FOLDS} times while its work was being queued")]
+    Contended { job_id: JobId },
+}
+
+impl Error {
+    /// Whether trying again may work.
+    fn is_passing(&self) -> bool {
+        match self {
+            Error::Log(error) => error.is_passing(),
+            Error::Busy { .. } | Error::Lost { .. } | Error::Contended { .. } => true,
+        }
+    }
+}
 
 /// What was found in one partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,12 +53,24 @@ pub struct Rebuilt {
     pub open_jobs: u64,
     pub pieces: u64,
     pub dead_letters: u64,
+    /// Open jobs whose events cannot be read.
+    pub unreadable: u64,
 }
 
+/// A job as far as it has been read.
 #[derive(Default)]
 struct Seen {
     job: Job,
-    scheduled: BTreeMap<WorkItem, (ScheduledWork, DateTime<Utc>)>,
+    version: u64,
+    is_unreadable: bool,
+    scheduled: BTreeMap<WorkItem, Scheduled>,
+}
+
+struct Scheduled {
+    work: ScheduledWork,
+    /// The event that scheduled it.
+    seq: u64,
+    due: DateTime<Utc>,
 }
 
 /// Builds the queues of those partitions that are not known to be complete. Tries until it works or `stop`.
@@ -39,12 +78,15 @@ pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, sto
     for partition in queue.keys().partitions() {
         loop {
             match rebuild_if_incomplete(executor, queue, partition).await {
-                Ok(Some(Rebuilt { open_jobs, pieces, dead_letters })) if pieces + dead_letters > 0 => {
+                Ok(Some(Rebuilt { open_jobs, pieces, dead_letters, unreadable }))
+                    if pieces + dead_letters > 0 =>
+                {
                     tracing::warn!(
                         partition,
                         open_jobs,
                         pieces,
                         dead_letters,
+                        unreadable,
                         "queues were built again from the log"
                     );
                 }
@@ -81,59 +123,117 @@ async fn rebuild_if_incomplete(
 
 /// Throws the queues of a partition away and builds them again from its log.
 pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> Result<Rebuilt, Error> {
-    // What is appended from here on queues its own work.
-    queue.drop_queues(partition).await?;
+    let builder = queue.begin_building(partition).await?.ok_or(Error::Busy { partition })?;
     let mut seen: BTreeMap<JobId, Seen> = BTreeMap::new();
     let mut after = 0;
     loop {
         let events = executor.log().read(partition, after, BATCH).await?;
         let Some((last, _)) = events.last() else { break };
         after = *last;
-        for (_, envelope) in &events {
-            see(&mut seen, envelope)?;
+        for (seq, envelope) in &events {
+            see(&mut seen, *seq, envelope);
         }
         // Jobs that have ended are most of a log; only what says so of them is needed.
         seen.retain(|_, seen| seen.job.status != Status::Completed);
+        if !builder.renew().await? {
+            return Err(Error::Lost { partition });
+        }
     }
-    let now = executor.clock().now();
     let mut rebuilt = Rebuilt::default();
-    for (job_id, Seen { job, scheduled }) in seen {
-        let id = job_id.aggregate();
-        if job.status == Status::Failed && !job.is_discarded {
-            queue.mark_again(id, Some(job.ended_at.unwrap_or(now).timestamp_millis())).await?;
-            rebuilt.dead_letters += 1;
+    for (job_id, seen) in seen {
+        queue_job(executor, &builder, job_id, seen, &mut rebuilt).await?;
+    }
+    match builder.finish().await? {
+        true => Ok(rebuilt),
+        false => Err(Error::Lost { partition }),
+    }
+}
+
+/// Queues the open work of a job; folds it again as long as it goes on meanwhile.
+async fn queue_job(
+    executor: &Executor,
+    builder: &QueueBuilder,
+    job_id: JobId,
+    mut seen: Seen,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), Error> {
+    let (id, now) = (job_id.aggregate(), executor.clock().now());
+    for _ in 0..MAX_FOLDS {
+        let is_dead = seen.job.status == Status::Failed && !seen.job.is_discarded;
+        if seen.job.has_ended() && !is_dead {
+            return Ok(());
         }
-        if job.has_ended() {
-            continue;
-        }
-        queue.mark_again(id, None).await?;
-        rebuilt.open_jobs += 1;
-        for (item, (mut work, due)) in scheduled {
-            if job.open_work.contains(&item) {
-                work.delay_ms = (due - now).num_milliseconds().max(0) as u64;
-                queue.queue_again(id, &work, work.version).await?;
-                rebuilt.pieces += 1;
+        let dead_since = is_dead.then(|| seen.job.ended_at.unwrap_or(now).timestamp_millis());
+        let work = if is_dead { vec![] } else { seen.open_work(builder.dropped_at, now) };
+        match builder.queue_again(id, seen.version, dead_since, &work).await? {
+            QueuedAgain::Done => {
+                rebuilt.pieces += work.len() as u64;
+                rebuilt.dead_letters += u64::from(is_dead);
+                rebuilt.open_jobs += u64::from(!is_dead);
+                rebuilt.unreadable += u64::from(seen.is_unreadable);
+                return Ok(());
+            }
+            QueuedAgain::Changed => seen = fold(executor, job_id).await?,
+            QueuedAgain::Lost => {
+                return Err(Error::Lost { partition: executor.log().keys().partition_of(id) });
             }
         }
     }
-    queue.set_complete(partition).await?;
-    Ok(rebuilt)
+    Err(Error::Contended { job_id })
 }
 
-fn see(seen: &mut BTreeMap<JobId, Seen>, envelope: &Envelope) -> Result<(), Error> {
-    let Some(job_id) = envelope.id::<JobId>() else { return Ok(()) };
-    // What is queued does not depend on anyone's words.
-    let recorded = execute::decode(envelope).map_err(|source| Error::Decode {
-        kind: envelope.aggregate,
-        id: envelope.aggregate_id,
-        version: envelope.version,
-        source: source.into(),
-    })?;
-    let of_job = seen.entry(job_id).or_default();
-    of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
-    if let Some(work) = execute::scheduled_work(envelope, &of_job.job, &recorded.event) {
-        let due = recorded.recorded_at + TimeDelta::milliseconds(work.delay_ms as i64);
-        of_job.scheduled.insert(work.item, (work, due));
+/// Folds a job from its history.
+async fn fold(executor: &Executor, job_id: JobId) -> Result<Seen, Error> {
+    let id = job_id.aggregate();
+    let seqs = executor.log().listed(id).await?;
+    let history = executor.log().history(id, 0).await?;
+    let mut seen = BTreeMap::new();
+    for (seq, envelope) in seqs.into_iter().zip(&history) {
+        see(&mut seen, seq, envelope);
     }
-    Ok(())
+    Ok(seen.remove(&job_id).unwrap_or_default())
+}
+
+fn see(seen: &mut BTreeMap<JobId, Seen>, seq: u64, envelope: &Envelope) {
+    let Some(job_id) = envelope.id::<JobId>() else { return };
+    // Later events of a job that was left out because it is completed.
+    if envelope.version > 1 && !seen.contains_key(&job_id) {
+        return;
+    }
+    let of_job = seen.entry(job_id).or_default();
+    of_job.version = envelope.version;
+    // What is queued does not depend on anyone's words.
+    match execute::decode(envelope) {
+        Ok(recorded) => {
+            of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
+            if let Some(work) = execute::scheduled_work(envelope, &of_job.job, &recorded.event) {
+                let due = recorded.recorded_at + TimeDelta::milliseconds(work.delay_ms as i64);
+                of_job.scheduled.insert(work.item, Scheduled { work, seq, due });
+            }
+        }
+        Err(error) => {
+            let version = envelope.version;
+            tracing::warn!(%job_id, version, error = %chain(&error), "no work is queued for a job that cannot be read");
+            of_job.is_unreadable = true;
+        }
+    }
+}
+
+impl Seen {
+    /// The open work that was scheduled up to event `dropped_at`, each with its order. What was scheduled later was queued
+    /// then.
+    fn open_work(&self, dropped_at: u64, now: DateTime<Utc>) -> Vec<(u64, ScheduledWork)> {
+        if self.is_unreadable {
+            return vec![];
+        }
+        let is_wanted = |(item, scheduled): &(&WorkItem, &Scheduled)| {
+            self.job.open_work.contains(item) && scheduled.seq <= dropped_at
+        };
+        let queued = self.scheduled.iter().filter(is_wanted).map(|(_, scheduled)| {
+            let mut work = scheduled.work.clone();
+            work.delay_ms = (scheduled.due - now).num_milliseconds().max(0) as u64;
+            (work.version, work)
+        });
+        queued.collect()
+    }
 }

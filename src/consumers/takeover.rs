@@ -65,7 +65,11 @@ async fn take_over(worker: &Worker, stage: Stage, partition: u16) -> Result<(), 
             crash::point("takeover.claimed");
         }
         for work in lost {
-            schedule_again(worker, &work, settings.attempts).await?;
+            // One job that cannot be loaded must not keep the others from being taken over.
+            if let Err(error) = schedule_again(worker, &work, settings.attempts).await {
+                let job_id = work.aggregate_id;
+                tracing::warn!(%stage, partition, %job_id, error = %chain(&error), "cannot take over lost work");
+            }
         }
         if next == "0-0" {
             return Ok(());
@@ -91,6 +95,10 @@ async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -
         // The work ended meanwhile.
         Err(Error::Rejected(_)) => worker.executor.dismiss(job_id, &work.receipt).await,
         Err(Error::Log(LogError::StaleAttempt)) => Ok(()),
+        // An operator has closed it, because its events cannot be read.
+        Err(Error::Decode { .. }) if !worker.queue.is_open(work.aggregate_id).await? => {
+            worker.executor.dismiss(job_id, &work.receipt).await
+        }
         Err(error) => Err(error),
     }
 }

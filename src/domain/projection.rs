@@ -37,6 +37,17 @@ pub enum Command {
     Release { projection: String, partition: u16, aggregate_id: AggregateId, reason: String },
 }
 
+impl Command {
+    /// The name of the projection that is decided about.
+    pub fn projection(&self) -> &str {
+        match self {
+            Command::Skip { projection, .. }
+            | Command::Quarantine { projection, .. }
+            | Command::Release { projection, .. } => projection,
+        }
+    }
+}
+
 impl Id for ProjectionId {
     type Aggregate = Projection;
 }

@@ -138,6 +138,21 @@ impl Keys {
         format!("{}:halts", self.prefix)
     }
 
+    /// Hash of the aggregates that projections pass over: `<projection>:<partition>` -> a list, as JSON.
+    pub fn quarantines(&self) -> String {
+        format!("{}:quarantines", self.prefix)
+    }
+
+    /// Hash of the aggregates that one edition of the status views passes over: id -> why, as JSON.
+    pub fn status_quarantined(&self, partition: u16, edition: u64) -> String {
+        format!("{}:{{p{partition}}}:quarantined:status:{edition}", self.prefix)
+    }
+
+    /// Who builds a partition's queues from its log; goes when they say nothing.
+    pub fn queues_builder(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:queues-builder", self.prefix)
+    }
+
     /// What an `Idempotency-Key` of a user stands for, for 24 hours.
     pub fn idempotency(&self, digest: &str) -> String {
         format!("{}:idempotency:{digest}", self.prefix)
@@ -179,6 +194,8 @@ mod tests {
             keys.status_owner(partition, 1),
             keys.process_checkpoint(partition, "batch"),
             keys.process_owner(partition, "batch"),
+            keys.status_quarantined(partition, 1),
+            keys.queues_builder(partition),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

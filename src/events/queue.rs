@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, Value};
+use uuid::Uuid;
 
 use super::connection::Connection;
 use super::keys::Keys;
@@ -38,7 +39,9 @@ struct Scripts {
     release: Script,
     hand_back: Script,
     renew: Script,
+    drop_queues: Script,
     queue_again: Script,
+    set_complete: Script,
 }
 
 /// A consumer of a stage's group.
@@ -75,7 +78,9 @@ impl WorkQueue {
             release: with_enqueue(include_str!("lua/release.lua")),
             hand_back: with_enqueue(include_str!("lua/hand_back.lua")),
             renew: Script::new(include_str!("lua/renew.lua")),
+            drop_queues: Script::new(include_str!("lua/drop_queues.lua")),
             queue_again: with_enqueue(include_str!("lua/queue_again.lua")),
+            set_complete: Script::new(include_str!("lua/set_complete.lua")),
         };
         Self { connection: log.connection(), keys: Arc::new(log.keys().clone()), scripts: Arc::new(scripts) }
     }
@@ -308,55 +313,119 @@ impl WorkQueue {
         self.ask("look at its queues", command.arg(self.keys.queues_complete(partition))).await
     }
 
-    /// Throws a partition's queues away. Work that is under way is refused when it ends, and done again.
-    pub async fn drop_queues(&self, partition: u16) -> Result<(), Error> {
-        let mut command = redis::cmd("DEL");
-        command.arg(self.keys.queues_complete(partition)).arg(self.keys.delayed(partition));
-        command.arg(self.keys.open(partition)).arg(self.keys.dead_letters(partition));
-        for stage in Stage::ALL {
-            for priority in Priority::ALL {
-                command.arg(self.keys.waiting(partition, stage, priority));
-                command.arg(self.keys.turns(partition, stage, priority));
-            }
-            command.arg(self.keys.work(partition, stage));
-        }
-        self.ask::<u64>("drop queues", &command).await?;
-        Ok(())
-    }
-
-    /// Puts a piece of open work back into the queues.
-    pub async fn queue_again(&self, id: AggregateId, work: &ScheduledWork, order: u64) -> Result<(), Error> {
-        let partition = self.keys.partition_of(id);
-        let (stage, priority) = (work.item.stage, work.priority);
-        let mut call = self.scripts.queue_again.key(self.keys.delayed(partition));
-        call.key(self.keys.waiting(partition, stage, priority));
-        call.key(self.keys.turns(partition, stage, priority)).arg(format!("{order:020}"));
-        call.arg(&work.requester).arg(work.delay_ms).arg(Pointer::text(id, work));
-        self.call("queue work again", &call).await
-    }
-
-    /// Lists an aggregate among the open ones, or among the dead letters since `at_ms`.
-    pub async fn mark_again(&self, id: AggregateId, dead_since_ms: Option<i64>) -> Result<(), Error> {
-        let partition = self.keys.partition_of(id);
-        let mut command = redis::Cmd::new();
-        match dead_since_ms {
-            Some(at) => {
-                command.arg("ZADD").arg(self.keys.dead_letters(partition)).arg(at).arg(id.to_string())
-            }
-            None => command.arg("SADD").arg(self.keys.open(partition)).arg(id.to_string()),
-        };
-        self.ask::<u64>("list a job again", &command).await?;
-        Ok(())
-    }
-
-    /// Says that the partition's queues hold all open work.
+    /// Says that the queues of an empty partition hold all open work.
     pub async fn set_complete(&self, partition: u16) -> Result<(), Error> {
         let mut command = redis::cmd("SET");
-        self.ask::<()>(
-            "note that its queues are complete",
-            command.arg(self.keys.queues_complete(partition)).arg(1),
-        )
-        .await
+        command.arg(self.keys.queues_complete(partition)).arg(1);
+        self.ask("note that its queues are complete", &command).await
+    }
+
+    /// Whether an aggregate is listed among the open ones.
+    pub async fn is_open(&self, id: AggregateId) -> Result<bool, Error> {
+        let mut command = redis::cmd("SISMEMBER");
+        command.arg(self.keys.open(self.keys.partition_of(id))).arg(id.to_string());
+        self.ask("look for an open job", &command).await
+    }
+
+    /// Becomes the only one who builds a partition's queues from its log, and throws the old ones away. Work that is under
+    /// way is refused when it ends, and done again. `None` while somebody else builds them.
+    pub async fn begin_building(&self, partition: u16) -> Result<Option<QueueBuilder>, Error> {
+        let token = Uuid::new_v4().to_string();
+        let builder = self.keys.queues_builder(partition);
+        let mut claim = redis::cmd("SET");
+        claim.arg(&builder).arg(&token).arg("NX").arg("PX").arg(BUILDER_HOLDS.as_millis() as u64);
+        let claimed: Option<String> = self.ask("hand out the building of queues", &claim).await?;
+        if claimed.is_none() {
+            return Ok(None);
+        }
+        let mut call = self.scripts.drop_queues.key(&builder);
+        call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_HOLDS.as_millis() as u64);
+        call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
+        call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
+        for stage in Stage::ALL {
+            for priority in Priority::ALL {
+                call.key(self.keys.waiting(partition, stage, priority));
+                call.key(self.keys.turns(partition, stage, priority));
+            }
+            call.key(self.keys.work(partition, stage));
+        }
+        let head: Option<u64> = self.call("drop queues", &call).await?;
+        Ok(head.map(|dropped_at| QueueBuilder { queue: self.clone(), partition, token, dropped_at }))
+    }
+}
+
+/// How long a builder may say nothing before another takes its place.
+const BUILDER_HOLDS: Duration = Duration::from_secs(30);
+
+/// The only one who builds a partition's queues from its log.
+pub struct QueueBuilder {
+    queue: WorkQueue,
+    partition: u16,
+    token: String,
+    /// The partition's last sequence number when the old queues were dropped. What came after it queued its own work.
+    pub dropped_at: u64,
+}
+
+/// What is queued again of one aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueuedAgain {
+    Done,
+    /// The aggregate has changed since it was folded.
+    Changed,
+    /// Somebody else builds the queues now.
+    Lost,
+}
+
+impl QueueBuilder {
+    /// Lists an aggregate among the open ones, or among the dead letters since `dead_since_ms`, and queues its work with
+    /// the order of each piece. Only if it is still at `version`.
+    pub async fn queue_again(
+        &self,
+        id: AggregateId,
+        version: u64,
+        dead_since_ms: Option<i64>,
+        work: &[(u64, ScheduledWork)],
+    ) -> Result<QueuedAgain, Error> {
+        let keys = &self.queue.keys;
+        let mut call = self.queue.scripts.queue_again.key(keys.queues_builder(self.partition));
+        call.key(keys.history(id)).key(keys.open(self.partition)).key(keys.dead_letters(self.partition));
+        call.key(keys.delayed(self.partition));
+        call.arg(&self.token).arg(BUILDER_HOLDS.as_millis() as u64).arg(version).arg(id.to_string());
+        call.arg(if dead_since_ms.is_some() { "dead" } else { "open" }).arg(dead_since_ms.unwrap_or(0));
+        for (order, work) in work {
+            let (stage, priority) = (work.item.stage, work.priority);
+            call.key(keys.waiting(self.partition, stage, priority));
+            call.key(keys.turns(self.partition, stage, priority));
+            call.arg(format!("{order:020}")).arg(&work.requester).arg(work.delay_ms);
+            call.arg(Pointer::text(id, work));
+        }
+        match self.queue.call::<i8>("queue work again", &call).await? {
+            1 => Ok(QueuedAgain::Done),
+            0 => Ok(QueuedAgain::Changed),
+            _ => Ok(QueuedAgain::Lost),
+        }
+    }
+
+    /// Says that it goes on, which it must every few seconds; `false` when somebody else builds the queues now.
+    pub async fn renew(&self) -> Result<bool, Error> {
+        let mut command = redis::cmd("GET");
+        let builder = self.queue.keys.queues_builder(self.partition);
+        let token: Option<String> =
+            self.queue.ask("look at who builds its queues", command.arg(&builder)).await?;
+        if token.as_ref() != Some(&self.token) {
+            return Ok(false);
+        }
+        let mut command = redis::cmd("PEXPIRE");
+        command.arg(&builder).arg(BUILDER_HOLDS.as_millis() as u64);
+        self.queue.ask("hand out the building of queues", &command).await
+    }
+
+    /// Says that the queues hold all open work; `false` when somebody else builds them now.
+    pub async fn finish(self) -> Result<bool, Error> {
+        let keys = &self.queue.keys;
+        let mut call = self.queue.scripts.set_complete.key(keys.queues_builder(self.partition));
+        call.key(keys.queues_complete(self.partition)).arg(&self.token);
+        self.queue.call("note that its queues are complete", &call).await
     }
 }
 

@@ -1,20 +1,12 @@
-//! Where projections have halted, and which events operators have had them skip.
+//! Where projections have halted: notes in Redis, for health, metrics and operators.
 //!
-//! A halt is a note in Redis, for health, metrics and operators. A skip is an event of the aggregate `projection`:
-//! it holds for every rebuild too, and says who decided it and why.
-
-use std::collections::BTreeSet;
-use std::convert::Infallible;
+//! A projection halts at what is wrong with the log or the database itself, and not with one aggregate (`quarantine`).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::domain::Aggregate;
-use crate::domain::projection::{Command, Projection};
-use crate::events::{Actor, EventLog, TypedId};
-use crate::execute::{self, Executor, Origin};
-use crate::ids::ProjectionId;
+use crate::events::EventLog;
 
 /// A projection that waits in front of an event that it cannot apply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,32 +48,4 @@ pub async fn all(log: &EventLog) -> Result<Vec<Halt>, Error> {
         texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
     halts.sort_by(|a, b| (&a.projection, a.partition).cmp(&(&b.projection, b.partition)));
     Ok(halts)
-}
-
-/// The sequence numbers that a projection skips in a partition.
-pub async fn skips(log: &EventLog, projection: &str, partition: u16) -> Result<BTreeSet<u64>, Error> {
-    let id = ProjectionId::of_name(projection);
-    let mut decided = Projection::default();
-    for envelope in log.history(id.aggregate(), 0).await? {
-        decided = decided.evolve(&execute::decode(&envelope).map_err(Error::Halts)?);
-    }
-    Ok(decided.skipped.remove(&partition).unwrap_or_default())
-}
-
-/// Records that a projection leaves out an event for good.
-pub async fn skip(
-    executor: &Executor,
-    halt: &Halt,
-    reason: &str,
-    actor: Actor,
-) -> Result<u64, execute::Error<Infallible>> {
-    let command = Command::Skip {
-        projection: halt.projection.clone(),
-        partition: halt.partition,
-        seq: halt.seq,
-        reason: reason.to_owned(),
-    };
-    let id = ProjectionId::of_name(&halt.projection);
-    let executed = executor.execute(id, command, &Origin::standalone(actor), None).await?;
-    Ok(executed.loaded.tip.version)
 }

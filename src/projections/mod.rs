@@ -6,15 +6,18 @@
 //! - Each projection and partition has one owner at a time; what an old owner still writes is refused.
 //! - A projection causes nothing: no command, no file, no message.
 //! - Any read model may be dropped and filled again; `rebuild` does so while the old one serves.
-//! - An event that cannot be applied halts its projection in its partition, and nothing else, until somebody mends
-//!   the cause or has it skipped (`halts`).
+//! - An event that cannot be applied stops its aggregate in its projection, and nothing else (`quarantine`). A projection
+//!   halts only at what is wrong with the log or the database itself (`halts`).
 //!
 //! One file or folder for each read model holds its writes and its queries: `status` (Redis), `catalog` and `trail`
-//! (Postgres, with what `tables` does for both).
+//! (Postgres, with what `tables` does for both). [`all`] lists them.
 
 pub mod catalog;
+pub mod decisions;
 pub mod export;
 pub mod halts;
+mod history;
+pub mod quarantine;
 pub mod rebuild;
 mod runner;
 pub mod status;
@@ -23,13 +26,41 @@ pub mod trail;
 
 pub use runner::{feed, lag, run};
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
+use sqlx::PgPool;
 
 use crate::events::job::RecordedJobEvent;
-use crate::events::upcast;
-use crate::events::{self, Envelope, EventLog, TypedId};
-use crate::execute::{DecodeError, Decoder};
-use crate::ids::JobId;
+use crate::events::{self, Envelope, EventLog, TypedId, upcast};
+use crate::execute::{self, DecodeError, Decoder};
+use crate::ids::{AggregateId, JobId};
+use catalog::Catalog;
+use quarantine::{Quarantined, QuarantinedAggregates};
+use rebuild::Rebuildable;
+use status::StatusViews;
+use trail::Trail;
+
+/// What read models are made of.
+#[derive(Clone)]
+pub struct Sources {
+    pub log: EventLog,
+    pub decoder: Decoder,
+    pub pool: PgPool,
+    /// How long the status of a job that has ended stays in Redis.
+    pub status_kept_after_end: Duration,
+}
+
+/// All read models, in the order in which they are listed.
+pub fn all(sources: &Sources) -> Vec<Arc<dyn Rebuildable>> {
+    let Sources { log, decoder, pool, status_kept_after_end } = sources.clone();
+    vec![
+        Arc::new(StatusViews::new(log.clone(), decoder.clone(), status_kept_after_end)),
+        Arc::new(Catalog::new(pool.clone(), log, decoder)),
+        Arc::new(Trail::new(pool)),
+    ]
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,14 +70,16 @@ pub enum Error {
     Redis(#[from] redis::RedisError),
     #[error("postgres failed")]
     Postgres(#[from] sqlx::Error),
-    #[error("migrating the database failed")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("event {version} of job {job} cannot be decoded")]
     Decode { job: JobId, version: u64, source: DecodeError },
-    #[error("what operators decided about a projection cannot be read")]
-    Halts(#[source] upcast::Error),
+    #[error("the history of {aggregate_id} cannot be read")]
+    History { aggregate_id: AggregateId, source: events::Error },
     #[error("a stored view cannot be read")]
     View(#[from] serde_json::Error),
+    #[error("decision {version} about the projection cannot be decoded")]
+    Decision { version: u64, source: upcast::Error },
+    #[error("a decision about the projection cannot be recorded")]
+    Record(#[source] execute::Error<std::convert::Infallible>),
     #[error(
         "projection {projection} has read partition {partition} to {checkpoint}, but the log ends at {head}: the log was lost or restored from an older copy"
     )]
@@ -55,8 +88,6 @@ pub enum Error {
         "projection {projection} has another owner of partition {partition} now, so this one's write is refused"
     )]
     Fenced { projection: &'static str, partition: u16 },
-    #[error("{0}")]
-    Rebuild(String),
 }
 
 impl Error {
@@ -64,32 +95,77 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Error::Redis(_) | Error::Fenced { .. } => true,
-            Error::Log(error) => error.is_passing(),
+            Error::Log(error) | Error::History { source: error, .. } => error.is_passing(),
             Error::Decode { source, .. } => source.is_passing(),
-            Error::Postgres(error) => !is_about_the_data(error),
-            _ => false,
+            Error::Record(error) => error.is_passing(),
+            Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
+            Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } => false,
+        }
+    }
+
+    /// Whether the events of one aggregate are at fault, and not the log or the database.
+    pub fn is_about_one_aggregate(&self) -> bool {
+        match self {
+            Error::Decode { .. } | Error::History { .. } => !self.is_passing(),
+            Error::Postgres(error) => is_about_the_data(error),
+            Error::View(_) => true,
+            Error::Log(_)
+            | Error::Redis(_)
+            | Error::Decision { .. }
+            | Error::Record(_)
+            | Error::AheadOfLog { .. }
+            | Error::Fenced { .. } => false,
+        }
+    }
+
+    /// The aggregate that is at fault, where the error says so.
+    fn aggregate_id(&self) -> Option<AggregateId> {
+        match self {
+            Error::Decode { job, .. } => Some(job.aggregate()),
+            Error::History { aggregate_id, .. } => Some(*aggregate_id),
+            _ => None,
+        }
+    }
+
+    /// The version of the event that is at fault, where the error says so.
+    fn version(&self) -> Option<u64> {
+        match self {
+            Error::Decode { version, .. } => Some(*version),
+            _ => None,
         }
     }
 }
 
-/// Whether Postgres refused what it was given (SQLSTATE classes 22 and 23), or gave what cannot be read.
+/// Whether Postgres refused the values that it was given (SQLSTATE classes 21, 22, 23 and 54), or gave some that cannot
+/// be read.
 fn is_about_the_data(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-        }
-        _ => false,
+        error => has_class(error, &["21", "22", "23", "54"]),
     }
 }
 
-/// Consecutive events of one partition; some may have been left out, skipped by an operator.
+/// Whether a table or column is missing or forbidden (SQLSTATE class 42).
+fn is_about_the_schema(error: &sqlx::Error) -> bool {
+    has_class(error, &["42"])
+}
+
+fn has_class(error: &sqlx::Error, classes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
+}
+
+/// Consecutive events of one partition, without those that are skipped and those of quarantined aggregates.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub partition: u16,
     /// Sequence number of the last event read, whether it is among `events` or not.
     pub last_seq: u64,
     pub events: Vec<(u64, Envelope)>,
+    /// An aggregate that is quarantined no more: `events` are those of its events that were passed over.
+    pub released: Option<AggregateId>,
+    /// Quarantined aggregates whose content was erased: their rows must lose it, too.
+    pub erased: Vec<AggregateId>,
 }
 
 impl Batch {
@@ -111,22 +187,6 @@ async fn decode(decoder: &Decoder, envelope: &Envelope) -> Result<RecordedJobEve
     decoder.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
 }
 
-/// The events of a job up to and including `version`, decoded.
-async fn history(
-    log: &EventLog,
-    decoder: &Decoder,
-    job_id: JobId,
-    version: u64,
-) -> Result<Vec<RecordedJobEvent>, Error> {
-    let mut recorded = vec![];
-    for envelope in log.history(job_id.aggregate(), 0).await? {
-        if envelope.version <= version {
-            recorded.push(decode(decoder, &envelope).await?);
-        }
-    }
-    Ok(recorded)
-}
-
 /// A read model that follows the log.
 #[async_trait]
 pub trait Projection: Send + Sync + 'static {
@@ -134,6 +194,9 @@ pub trait Projection: Send + Sync + 'static {
 
     /// The last sequence number that is applied; 0 at the beginning.
     async fn checkpoint(&self, partition: u16) -> Result<u64, Error>;
+
+    /// The aggregates that it passes over in a partition.
+    async fn quarantined(&self, partition: u16) -> Result<Vec<Quarantined>, Error>;
 
     /// Becomes the only writer of a partition; `None` while another process is.
     async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error>;
@@ -144,6 +207,12 @@ pub trait Projection: Send + Sync + 'static {
 pub trait Owner: Send {
     /// The last sequence number that is applied.
     fn checkpoint(&self) -> u64;
+
+    /// The aggregates that are passed over, each from one event on.
+    fn quarantined(&self) -> &QuarantinedAggregates;
+
+    /// Passes over an aggregate from now on. Its events before `quarantined.seq` are applied still.
+    async fn quarantine(&mut self, quarantined: Quarantined) -> Result<(), Error>;
 
     /// Applies the events and moves the checkpoint to `batch.last_seq`, both or neither. [`Error::Fenced`] when
     /// somebody else is the owner now.
@@ -157,4 +226,4 @@ pub trait Owner: Send {
 }
 
 /// How long an owner may say nothing before another takes its place.
-pub const OWNED_FOR: std::time::Duration = std::time::Duration::from_secs(10);
+pub const OWNED_FOR: Duration = Duration::from_secs(10);

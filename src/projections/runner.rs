@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::halts::{self, Halt};
+use super::quarantine::{Quarantine, passes_over};
 use super::{Batch, Error, Owner, Projection};
 use crate::crash;
-use crate::events::EventLog;
 use crate::events::doorbell::{self, Doorbell};
+use crate::events::{Event, EventLog, JobEvent};
+use crate::execute::Executor;
 use crate::telemetry::chain;
 
 /// Most events read at a time.
@@ -25,10 +27,11 @@ const HALTED: Duration = Duration::from_secs(1);
 /// Pause before asking again for what another process owns.
 const OWNED_ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`. What trying again does not mend halts the reader that met it, until it is mended or skipped.
-/// Only a log that has lost what was read before ends the run, with an error.
+/// Runs until `stop`. An event that cannot be applied quarantines its aggregate. An error that a retry cannot fix and that
+/// is no single aggregate's fault halts the reader, until an operator fixes the cause or skips the event. Only a log that
+/// has lost what was read before ends the run, with an error.
 pub async fn run(
-    log: EventLog,
+    executor: Executor,
     doorbell: Doorbell,
     projections: Vec<Arc<dyn Projection>>,
     stop: CancellationToken,
@@ -36,10 +39,10 @@ pub async fn run(
     let readers = TaskTracker::new();
     let (lost, mut was_lost) = mpsc::channel(1);
     for projection in projections {
-        for partition in log.keys().partitions() {
+        for partition in executor.log().keys().partitions() {
             let bell = doorbell.partition(partition);
             let (projection, stop) = (projection.clone(), stop.clone());
-            let mut reader = Reader { log: log.clone(), projection, partition, bell, stop };
+            let mut reader = Reader { executor: executor.clone(), projection, partition, bell, stop };
             let lost = lost.clone();
             readers.spawn(async move {
                 if let Err(error) = reader.read().await {
@@ -61,14 +64,31 @@ pub async fn run(
 }
 
 struct Reader {
-    log: EventLog,
+    executor: Executor,
     projection: Arc<dyn Projection>,
     partition: u16,
     bell: watch::Receiver<()>,
     stop: CancellationToken,
 }
 
+/// Why a batch was not applied.
+pub struct Stuck {
+    pub error: Error,
+    /// What was to be applied; `None` when it could not be read.
+    pub batch: Option<Batch>,
+}
+
+impl From<Error> for Stuck {
+    fn from(error: Error) -> Self {
+        Self { error, batch: None }
+    }
+}
+
 impl Reader {
+    fn log(&self) -> &EventLog {
+        self.executor.log()
+    }
+
     /// Owns the partition and follows it, again and again, until it is to stop. An error means that the log cannot be
     /// trusted.
     async fn read(&mut self) -> Result<(), Error> {
@@ -103,57 +123,68 @@ impl Reader {
     async fn follow(&mut self, mut owner: Box<dyn Owner>) -> Result<(), Error> {
         let (name, partition) = (self.projection.name(), self.partition);
         self.check_log(owner.checkpoint()).await?;
-        let mut skips = halts::skips(&self.log, name, partition).await?;
+        let mut quarantine = Quarantine::new(self.executor.clone(), name, partition);
         let mut most = BATCH;
         let mut halted_at = None;
         // By this process or by the owner before.
         let mut may_be_noted = true;
         while !self.stop.is_cancelled() {
             self.bell.borrow_and_update();
-            match feed(&self.log, owner.as_mut(), partition, &skips, most, u64::MAX).await {
+            quarantine.settle(owner.as_mut()).await?;
+            let skips = quarantine.decisions().skips(partition);
+            let stuck = match step(self.log(), owner.as_mut(), partition, &skips, most, u64::MAX).await {
                 Ok(read) => {
                     if std::mem::take(&mut may_be_noted) {
-                        halts::clear(&self.log, name, partition).await?;
+                        halts::clear(self.log(), name, partition).await?;
                     }
                     most = (most * 2).min(BATCH);
-                    if read > 0 {
-                        continue;
+                    if read == 0 {
+                        self.wait(owner.as_mut()).await?;
                     }
-                    tokio::select! {
-                        () = self.stop.cancelled() => {}
-                        has_rung = doorbell::rung(&mut self.bell) => {
-                            // What is written after a ring says as much.
-                            if !has_rung {
-                                self.check_log(owner.checkpoint()).await?;
-                                owner.renew().await?;
-                            }
-                        }
-                    }
+                    continue;
                 }
-                Err(error) if error.is_passing() || matches!(error, Error::AheadOfLog { .. }) => {
-                    return Err(error);
-                }
-                // Halves, until the event that cannot be applied is the first one.
-                Err(_) if most > 1 => most /= 2,
-                Err(error) => {
-                    let seq = owner.checkpoint() + 1;
-                    if halted_at.replace(seq) != Some(seq) {
-                        self.halt(seq, &error).await?;
-                        may_be_noted = true;
-                    }
-                    self.pause(HALTED).await;
-                    owner.renew().await?;
-                    skips = halts::skips(&self.log, name, partition).await?;
-                }
+                Err(stuck) => stuck,
+            };
+            if stuck.error.is_passing() || matches!(stuck.error, Error::AheadOfLog { .. }) {
+                return Err(stuck.error);
             }
+            let seq = owner.checkpoint() + 1;
+            if halted_at != Some(seq) && quarantine.isolate(owner.as_mut(), &stuck).await? {
+                continue;
+            }
+            // Halves, until the event that cannot be applied is the first one.
+            if most > 1 {
+                most /= 2;
+                continue;
+            }
+            if halted_at.replace(seq) != Some(seq) {
+                self.halt(seq, &stuck.error).await?;
+                may_be_noted = true;
+            }
+            self.pause(HALTED).await;
+            owner.renew().await?;
         }
         owner.release().await
+    }
+
+    /// Waits until something may have been appended.
+    async fn wait(&mut self, owner: &mut dyn Owner) -> Result<(), Error> {
+        let has_rung = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            has_rung = doorbell::rung(&mut self.bell) => has_rung,
+        };
+        // What is written after a ring says as much.
+        if !has_rung {
+            self.check_log(owner.checkpoint()).await?;
+            owner.renew().await?;
+        }
+        Ok(())
     }
 
     /// A log that ends before what was read of it is not the one that was read.
     async fn check_log(&self, checkpoint: u64) -> Result<(), Error> {
         let (projection, partition) = (self.projection.name(), self.partition);
-        let head = self.log.head(partition).await?;
+        let head = self.log().head(partition).await?;
         match checkpoint > head {
             true => Err(Error::AheadOfLog { projection, partition, checkpoint, head }),
             false => Ok(()),
@@ -162,13 +193,22 @@ impl Reader {
 
     async fn halt(&self, seq: u64, error: &Error) -> Result<(), Error> {
         let (projection, partition) = (self.projection.name().to_owned(), self.partition);
-        tracing::error!(projection, partition, seq, error = %chain(error), "projection halted");
-        let halt = Halt { projection, partition, seq, error: chain(error).to_string(), since: Utc::now() };
-        halts::note(&self.log, &halt).await
+        let mut reason = chain(error);
+        if error.is_about_one_aggregate() {
+            reason = format!("{TOO_MANY}; the first event that cannot be applied: {reason}");
+        }
+        tracing::error!(projection, partition, seq, error = reason, "projection halted");
+        let halt = Halt { projection, partition, seq, error: reason, since: Utc::now() };
+        halts::note(self.log(), &halt).await
     }
 }
 
-/// Applies up to `most` events that come after the owner's checkpoint, none past `until`. Gives how many were read.
+/// Why a projection halts at an event that would only quarantine its aggregate.
+const TOO_MANY: &str =
+    "so many aggregates cannot be applied that this version of the program is the likely cause";
+
+/// Applies up to `most` events that come after the owner's checkpoint, none past `until`, none of `skips`, and none of
+/// quarantined aggregates. Returns how many were read.
 pub async fn feed(
     log: &EventLog,
     owner: &mut dyn Owner,
@@ -177,23 +217,54 @@ pub async fn feed(
     most: usize,
     until: u64,
 ) -> Result<usize, Error> {
+    step(log, owner, partition, skips, most, until).await.map_err(|stuck| stuck.error)
+}
+
+/// Like [`feed`]; an error comes with the batch that was to be applied.
+pub async fn step(
+    log: &EventLog,
+    owner: &mut dyn Owner,
+    partition: u16,
+    skips: &BTreeSet<u64>,
+    most: usize,
+    until: u64,
+) -> Result<usize, Stuck> {
     let after = owner.checkpoint();
     let most = most.min(until.saturating_sub(after) as usize);
     if most == 0 {
         return Ok(0);
     }
     if skips.contains(&(after + 1)) {
-        owner.apply(&Batch { partition, last_seq: after + 1, events: vec![] }).await?;
+        owner.apply(&Batch { partition, last_seq: after + 1, ..Batch::default() }).await?;
         return Ok(1);
     }
-    let mut events = log.read(partition, after, most).await?;
-    events.retain(|(seq, _)| !skips.contains(seq));
+    let events = log.read(partition, after, most).await.map_err(Error::from)?;
     let Some(&(last_seq, _)) = events.last() else { return Ok(0) };
     let read = events.len();
+    let mut batch = Batch { partition, last_seq, events, ..Batch::default() };
+    leave_out(&mut batch, skips, owner);
     crash::point("projection.before");
-    owner.apply(&Batch { partition, last_seq, events }).await?;
+    if let Err(error) = owner.apply(&batch).await {
+        return Err(Stuck { error, batch: Some(batch) });
+    }
     crash::point("projection.after");
     Ok(read)
+}
+
+/// Leaves out events that are skipped, and those of quarantined aggregates. An erasure among them takes effect all the
+/// same: its type says it, whatever its history is.
+fn leave_out(batch: &mut Batch, skips: &BTreeSet<u64>, owner: &dyn Owner) {
+    let (quarantined, erased) = (owner.quarantined(), &mut batch.erased);
+    if skips.is_empty() && quarantined.is_empty() {
+        return;
+    }
+    batch.events.retain(|(seq, event)| {
+        let is_passed_over = passes_over(quarantined, *seq, event);
+        if is_passed_over && event.event_type == (JobEvent::ContentErased {}).type_name() {
+            erased.push(event.aggregate_id);
+        }
+        !is_passed_over && !skips.contains(seq)
+    });
 }
 
 /// How many events of all partitions a projection has not applied yet.

@@ -16,12 +16,14 @@ use redis::Script;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Batch, Error, OWNED_FOR, Owner, Projection, history};
+use super::history::Histories;
+use super::quarantine::{Quarantined, QuarantinedAggregates};
+use super::{Batch, Error, OWNED_FOR, Owner, Projection};
 use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
 use crate::execute::Decoder;
-use crate::ids::JobId;
+use crate::ids::{AggregateId, JobId};
 
 pub const NAME: &str = "status";
 
@@ -177,12 +179,7 @@ impl StatusView {
             }
             JobEvent::JobCancelled { .. } => self.end(JobStatus::Cancelled, at),
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
-            JobEvent::ContentErased {} => {
-                self.topic = ERASED.to_owned();
-                if let Some((_, failure)) = &mut self.failure {
-                    failure.message = ERASED.to_owned();
-                }
-            }
+            JobEvent::ContentErased {} => self.erase_words(),
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::WarningRaised { .. }
@@ -194,6 +191,14 @@ impl StatusView {
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StageFailed { .. } => {}
+        }
+    }
+
+    /// Erases what the user wrote.
+    pub fn erase_words(&mut self) {
+        self.topic = ERASED.to_owned();
+        if let Some((_, failure)) = &mut self.failure {
+            failure.message = ERASED.to_owned();
         }
     }
 
@@ -228,6 +233,7 @@ const VIEWS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 pub struct StatusViews {
     log: EventLog,
     decoder: Decoder,
+    histories: Histories,
     scripts: Arc<Scripts>,
     kept_after_end: Duration,
     /// Fills the next edition instead of the one that is served.
@@ -240,6 +246,7 @@ struct Scripts {
     write: Script,
     release: Script,
     switch: Script,
+    give_up: Script,
 }
 
 impl StatusViews {
@@ -251,8 +258,10 @@ impl StatusViews {
             write: Script::new(include_str!("lua/write_views.lua")),
             release: Script::new(include_str!("lua/release_owner.lua")),
             switch: Script::new(include_str!("lua/switch_views.lua")),
+            give_up: Script::new(include_str!("lua/give_up_next.lua")),
         };
-        Self { log, decoder, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
+        let histories = Histories::new(log.clone(), decoder.clone(), NAME);
+        Self { log, decoder, histories, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
     }
 
     /// The same read model, filling the edition that will be served next.
@@ -274,7 +283,7 @@ impl StatusViews {
 
     /// The view folded from the log, up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<StatusView>, Error> {
-        let recorded = history(&self.log, &self.decoder, job_id, version).await?;
+        let recorded = self.histories.read(job_id, version).await?;
         Ok(recorded.iter().fold(None, |view, recorded| StatusView::evolve(view, job_id, recorded)))
     }
 
@@ -287,8 +296,15 @@ impl StatusViews {
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::from)
     }
 
-    /// Makes room for the next edition of a partition. One that was begun and not served is gone on with, unless
-    /// `restart`.
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    pub fn histories(&self) -> &Histories {
+        &self.histories
+    }
+
+    /// Makes room for the next edition of a partition. Resumes an unfinished one, unless `restart` is set.
     pub async fn prepare_next(&self, partition: u16, restart: bool) -> Result<(), Error> {
         let keys = self.log.keys();
         let (served, next) =
@@ -299,6 +315,38 @@ impl StatusViews {
         let mut command = redis::cmd("SET");
         command.arg(keys.status_next(partition)).arg(next.max(served) + 1);
         Ok(command.query_async(&mut self.log.connection()).await?)
+    }
+
+    /// Gives up the next edition of a partition, if there is one and nobody fills it. Returns its number: its documents
+    /// are still to be removed.
+    pub async fn give_up_next(&self, partition: u16) -> Result<Option<u64>, Error> {
+        let keys = self.log.keys();
+        let next = self.edition(&keys.status_next(partition)).await?;
+        let given_up: u8 = self
+            .scripts
+            .give_up
+            .key(keys.status_served(partition))
+            .key(keys.status_next(partition))
+            .key(keys.status_owner(partition, next))
+            .key(keys.status_checkpoint(partition, next))
+            .key(keys.status_quarantined(partition, next))
+            .arg(next)
+            .invoke_async(&mut self.log.connection())
+            .await?;
+        Ok((given_up == 1).then_some(next))
+    }
+
+    /// Removes the documents that these jobs have in an edition.
+    pub async fn remove_documents(&self, edition: u64, jobs: &[JobId]) -> Result<(), Error> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        for job in jobs {
+            let fields = [edition.to_string(), format!("{edition}:version")];
+            pipe.hdel(self.log.keys().status_view(*job), &fields).ignore();
+        }
+        Ok(pipe.query_async(&mut self.log.connection()).await?)
     }
 
     /// Serves the next edition, if it has got as far as the one that is served. `false` when it has not.
@@ -314,6 +362,7 @@ impl StatusViews {
             .key(keys.status_checkpoint(partition, next))
             .key(keys.status_owner(partition, served))
             .key(keys.status_owner(partition, next))
+            .key(keys.status_quarantined(partition, served))
             .arg(served)
             .arg(next)
             .invoke_async(&mut self.log.connection())
@@ -322,7 +371,7 @@ impl StatusViews {
     }
 
     /// The edition that is served; the first is 1.
-    async fn served(&self, partition: u16) -> Result<u64, Error> {
+    pub async fn served(&self, partition: u16) -> Result<u64, Error> {
         Ok(self.edition(&self.log.keys().status_served(partition)).await?.max(1))
     }
 
@@ -355,6 +404,15 @@ impl Projection for StatusViews {
         Ok(seq.unwrap_or(0))
     }
 
+    async fn quarantined(&self, partition: u16) -> Result<Vec<Quarantined>, Error> {
+        let edition = self.filled(partition).await?;
+        let texts: Vec<String> = redis::cmd("HVALS")
+            .arg(self.log.keys().status_quarantined(partition, edition))
+            .query_async(&mut self.log.connection())
+            .await?;
+        Ok(texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?)
+    }
+
     async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
         let edition = self.filled(partition).await?;
         let mut owner = StatusOwner {
@@ -363,9 +421,15 @@ impl Projection for StatusViews {
             edition,
             token: Uuid::new_v4().to_string(),
             checkpoint: 0,
+            quarantined: QuarantinedAggregates::new(),
             known: LruCache::new(VIEWS_KEPT),
         };
-        Ok(owner.claim().await?.then(|| Box::new(owner) as Box<dyn Owner>))
+        if !owner.claim().await? {
+            return Ok(None);
+        }
+        let quarantined = self.quarantined(partition).await?;
+        owner.quarantined = quarantined.into_iter().map(|of| (of.aggregate_id, of)).collect();
+        Ok(Some(Box::new(owner)))
     }
 }
 
@@ -375,6 +439,7 @@ struct StatusOwner {
     edition: u64,
     token: String,
     checkpoint: u64,
+    quarantined: QuarantinedAggregates,
     /// As they are stored.
     known: LruCache<JobId, StatusView>,
 }
@@ -427,12 +492,24 @@ impl StatusOwner {
         Ok(views)
     }
 
-    async fn write(&mut self, last_seq: u64, changed: &HashMap<JobId, StatusView>) -> Result<(), Error> {
+    /// Writes documents, the checkpoint, and what is passed over from now on or not any more.
+    async fn write(
+        &mut self,
+        last_seq: u64,
+        changed: &HashMap<JobId, StatusView>,
+        released: Option<AggregateId>,
+        quarantined: Option<&Quarantined>,
+    ) -> Result<(), Error> {
         let keys = self.views.log.keys();
-        let mut call = self.views.scripts.write.key(keys.status_owner(self.partition, self.edition));
-        call.key(keys.status_checkpoint(self.partition, self.edition));
+        let (partition, edition) = (self.partition, self.edition);
+        let mut call = self.views.scripts.write.key(keys.status_owner(partition, edition));
+        call.key(keys.status_checkpoint(partition, edition));
+        call.key(keys.status_quarantined(partition, edition)).key(keys.status_next(partition));
         call.arg(&self.token).arg(OWNED_FOR.as_millis() as u64).arg(self.checkpoint).arg(last_seq);
-        call.arg(self.edition).arg(u8::from(self.views.fills_next));
+        call.arg(edition).arg(u8::from(self.views.fills_next));
+        call.arg(released.map(|id| id.to_string()).unwrap_or_default());
+        call.arg(quarantined.map(|of| of.aggregate_id.to_string()).unwrap_or_default());
+        call.arg(quarantined.map(serde_json::to_string).transpose()?.unwrap_or_default());
         for view in changed.values() {
             let seconds = if view.ended_at.is_some() { self.views.kept_after_end.as_secs() } else { 0 };
             call.key(keys.status_view(view.job_id));
@@ -440,6 +517,29 @@ impl StatusOwner {
         }
         let written: u8 = call.invoke_async(&mut self.views.log.connection()).await?;
         if written == 0 { Err(self.fenced()) } else { Ok(()) }
+    }
+
+    /// The views that a batch leads to.
+    async fn fold(&mut self, batch: &Batch) -> Result<HashMap<JobId, StatusView>, Error> {
+        if let Some(id) = batch.released {
+            // What is stored of it may have gone since, so its whole history is folded.
+            let last = batch.events.last().map_or(u64::MAX, |(_, event)| event.version);
+            let view = self.views.folded(JobId(id.0), last).await?;
+            return Ok(view.map(|view| (view.job_id, view)).into_iter().collect());
+        }
+        let events = batch.of_jobs(&self.views.decoder).await?;
+        let erased = batch.erased.iter().map(|id| JobId(id.0));
+        let jobs: std::collections::BTreeSet<JobId> =
+            events.iter().map(|(job, _)| *job).chain(erased).collect();
+        let mut views = self.fetch(jobs.into_iter()).await?;
+        for (job_id, recorded) in &events {
+            let view = StatusView::evolve(views.remove(job_id), *job_id, recorded);
+            views.extend(view.map(|view| (*job_id, view)));
+        }
+        for id in &batch.erased {
+            views.entry(JobId(id.0)).and_modify(StatusView::erase_words);
+        }
+        Ok(views)
     }
 }
 
@@ -449,16 +549,23 @@ impl Owner for StatusOwner {
         self.checkpoint
     }
 
+    fn quarantined(&self) -> &QuarantinedAggregates {
+        &self.quarantined
+    }
+
+    async fn quarantine(&mut self, quarantined: Quarantined) -> Result<(), Error> {
+        self.write(self.checkpoint, &HashMap::new(), None, Some(&quarantined)).await?;
+        self.quarantined.entry(quarantined.aggregate_id).or_insert(quarantined);
+        Ok(())
+    }
+
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
-        let events = batch.of_jobs(&self.views.decoder).await?;
-        let jobs: std::collections::BTreeSet<JobId> = events.iter().map(|(job, _)| *job).collect();
-        let mut views = self.fetch(jobs.into_iter()).await?;
-        for (job_id, recorded) in &events {
-            let view = StatusView::evolve(views.remove(job_id), *job_id, recorded);
-            views.extend(view.map(|view| (*job_id, view)));
-        }
-        self.write(batch.last_seq, &views).await?;
+        let views = self.fold(batch).await?;
+        self.write(batch.last_seq, &views, batch.released, None).await?;
         self.checkpoint = batch.last_seq;
+        if let Some(id) = batch.released {
+            self.quarantined.remove(&id);
+        }
         for (job, view) in views {
             // Ended jobs are rarely heard of again.
             if view.ended_at.is_some() {

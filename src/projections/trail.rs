@@ -8,8 +8,12 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::tables::{Session, Tables, column};
+use super::quarantine::{Quarantined, QuarantinedAggregates};
+use super::rebuild::InTables;
+use super::tables::{Session, Tables, column, text, text_column};
 use super::{Batch, Error, Owner, Projection};
+use crate::events::Actor;
+use crate::ids::JobId;
 
 pub const NAME: &str = "trail";
 
@@ -52,13 +56,16 @@ impl Trail {
         Self { tables: Tables::new(pool, NAME) }
     }
 
-    /// The same read model in other tables.
-    pub fn of(tables: Tables) -> Self {
-        Self { tables }
-    }
-
-    pub fn tables(&self) -> &Tables {
-        &self.tables
+    /// The jobs that a user requested. Needs no event of them to be decoded.
+    pub async fn jobs_requested_by(&self, user_id: &str) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select distinct aggregate_id from trail.events
+             where aggregate = 'job' and version = 1 and actor = $1",
+        )
+        .bind(text(&Actor::User(user_id.to_owned()).to_field()))
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
     }
 
     /// Events in the order in which they were recorded, at most `limit`.
@@ -77,8 +84,8 @@ impl Trail {
              limit $7",
         )
         .persistent(false)
-        .bind(&filter.event_type)
-        .bind(&filter.actor)
+        .bind(filter.event_type.as_deref().map(text))
+        .bind(filter.actor.as_deref().map(text))
         .bind(filter.from)
         .bind(filter.to)
         .bind(after_time)
@@ -100,9 +107,23 @@ impl Projection for Trail {
         self.tables.checkpoint(partition).await
     }
 
+    async fn quarantined(&self, partition: u16) -> Result<Vec<Quarantined>, Error> {
+        self.tables.quarantined(partition).await
+    }
+
     async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
         let session = self.tables.own(partition).await?;
         Ok(session.map(|session| Box::new(TrailOwner(session)) as Box<dyn Owner>))
+    }
+}
+
+impl InTables for Trail {
+    fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn with_tables(&self, tables: Tables) -> Self {
+        Self { tables }
     }
 }
 
@@ -114,9 +135,17 @@ impl Owner for TrailOwner {
         self.0.checkpoint()
     }
 
+    fn quarantined(&self) -> &QuarantinedAggregates {
+        self.0.quarantined()
+    }
+
+    async fn quarantine(&mut self, quarantined: Quarantined) -> Result<(), Error> {
+        self.0.quarantine(quarantined).await
+    }
+
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
         let (partition, events) = (batch.partition as i16, &batch.events);
-        let mut transaction = self.0.begin(batch.last_seq).await?;
+        let mut transaction = self.0.begin(batch).await?;
         if !events.is_empty() {
             sqlx::query(
                 "insert into events (partition, seq, event_id, aggregate, aggregate_id, version, type, recorded_at, actor, correlation_id, hash)
@@ -129,16 +158,16 @@ impl Owner for TrailOwner {
             .bind(column(events, |(_, event)| event.aggregate.name()))
             .bind(column(events, |(_, event)| event.aggregate_id.0))
             .bind(column(events, |(_, event)| event.version as i64))
-            .bind(column(events, |(_, event)| event.event_type.clone()))
+            .bind(text_column(events, |(_, event)| &event.event_type))
             .bind(column(events, |(_, event)| event.recorded_at))
-            .bind(column(events, |(_, event)| event.actor.to_field()))
-            .bind(column(events, |(_, event)| event.correlation_id.clone()))
-            .bind(column(events, |(_, event)| event.hash.clone()))
+            .bind(events.iter().map(|(_, event)| text(&event.actor.to_field())).collect::<Vec<_>>())
+            .bind(text_column(events, |(_, event)| &event.correlation_id))
+            .bind(text_column(events, |(_, event)| &event.hash))
             .execute(&mut *transaction)
             .await?;
         }
         transaction.commit().await?;
-        self.0.committed(batch.last_seq);
+        self.0.committed(batch);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::Decoder;
 use reelstream::projections::catalog::Catalog;
-use reelstream::projections::rebuild::{self, ReadModel};
+use reelstream::projections::rebuild::{self, Rebuildable};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
 use reelstream::projections::{Projection, lag};
@@ -277,15 +277,15 @@ impl ReadModels {
     }
 
     pub fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        self.models().iter().map(ReadModel::served).collect()
+        self.models().into_iter().map(|model| model as Arc<dyn Projection>).collect()
     }
 
-    pub fn models(&self) -> [ReadModel; 3] {
-        [
-            ReadModel::Status(self.statuses.clone()),
-            ReadModel::Catalog(self.catalog.clone()),
-            ReadModel::Trail(self.trail.clone()),
-        ]
+    pub fn models(&self) -> Vec<Arc<dyn Rebuildable>> {
+        vec![Arc::new(self.statuses.clone()), Arc::new(self.catalog.clone()), Arc::new(self.trail.clone())]
+    }
+
+    pub fn model(&self, name: &str) -> Arc<dyn Rebuildable> {
+        self.models().into_iter().find(|model| model.name() == name).unwrap()
     }
 
     pub async fn caught_up(&self) {

@@ -1,5 +1,7 @@
 //! Writing the archive: sealing segments, taking what is sealed out of Redis, and putting it back.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use redis::Script;
 
@@ -100,15 +102,18 @@ async fn seal_one(
 }
 
 /// Takes whole segments out of Redis: those of which every event is at most `limit` (what all projections have
-/// read), was recorded before `older_than`, and belongs to no job that is still open. Each is read back first.
+/// read), was recorded before `older_than`, and belongs to no job that is still open. Each is read back first. Open jobs
+/// that are quarantined hold nothing back: they do not go on until somebody fixes the cause, and can be read from the
+/// archive then.
 pub async fn trim(
     log: &EventLog,
     archive: &Archive,
     partition: u16,
     limit: u64,
     older_than: DateTime<Utc>,
+    quarantined: &HashSet<AggregateId>,
 ) -> Result<Trimmed, Error> {
-    let limit = limit.min(before_open_jobs(log, partition).await?);
+    let limit = limit.min(before_open_jobs(log, partition, quarantined).await?);
     let manifests = archive.manifests(partition).await?;
     let first = first_in_redis(log, partition).await?;
     let mut trimmed = Trimmed { events: 0, up_to: first.saturating_sub(1) };
@@ -128,8 +133,12 @@ pub async fn trim(
     Ok(trimmed)
 }
 
-/// The sequence number before the first event of any open job.
-async fn before_open_jobs(log: &EventLog, partition: u16) -> Result<u64, Error> {
+/// The sequence number before the first event of any open job, but those that are quarantined.
+async fn before_open_jobs(
+    log: &EventLog,
+    partition: u16,
+    quarantined: &HashSet<AggregateId>,
+) -> Result<u64, Error> {
     let failed = |source| Error::Redis { attempted: "list open jobs", source };
     let mut connection = log.connection();
     let open: Vec<String> = redis::cmd("SMEMBERS")
@@ -138,8 +147,9 @@ async fn before_open_jobs(log: &EventLog, partition: u16) -> Result<u64, Error> 
         .await
         .map_err(failed)?;
     let mut limit = u64::MAX;
-    for id in open.iter().filter_map(|id| uuid::Uuid::parse_str(id).ok()) {
-        let history = log.keys().history(AggregateId(id));
+    let open = open.iter().filter_map(|id| uuid::Uuid::parse_str(id).ok().map(AggregateId));
+    for id in open.filter(|id| !quarantined.contains(id)) {
+        let history = log.keys().history(id);
         let first: Option<u64> =
             redis::cmd("LINDEX").arg(history).arg(0).query_async(&mut connection).await.map_err(failed)?;
         limit = limit.min(first.unwrap_or(1).saturating_sub(1));

@@ -1,10 +1,28 @@
--- Queues one piece of open work while a partition's queues are built again from its log.
+-- Puts the open work of one aggregate back into the queues, while they are built again from the log, if the aggregate is
+-- still as it was folded.
 --
--- KEYS  1 delayed  2 waiting  3 turns
--- ARGV  1 order  2 requester  3 delay in ms  4 pointer
-if ARGV[3] == '0' then
-  enqueue(KEYS[2], KEYS[3], ARGV[1], ARGV[4], ARGV[2])
+-- KEYS  1 builder  2 history  3 open  4 dead letters  5 delayed, then for each piece of work: waiting, turns
+-- ARGV  1 token  2 how long the builder holds, in ms  3 version folded  4 aggregate id
+--       5 'open' or 'dead'  6 since when it is dead, in ms
+--       then for each piece: order, requester, delay in ms, pointer
+-- Returns 1; 0 when the aggregate has changed; -1 when somebody else builds the queues. Then nothing is written.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[3]) then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if ARGV[5] == 'open' then
+  redis.call('SADD', KEYS[3], ARGV[4])
 else
-  local now = redis.call('TIME')
-  redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3], ARGV[4])
+  redis.call('ZADD', KEYS[4], ARGV[6], ARGV[4])
 end
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+for piece = 1, (#ARGV - 6) / 4 do
+  local at, key = 6 + 4 * (piece - 1), 5 + 2 * (piece - 1)
+  local order, requester, delay, pointer = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  if delay == '0' then
+    enqueue(KEYS[key + 1], KEYS[key + 2], order, pointer, requester)
+  else
+    redis.call('ZADD', KEYS[5], now_ms + delay, pointer)
+  end
+end
+return 1

@@ -12,6 +12,7 @@ use crate::events::job::{Failure, RecordedJobEvent, WorkItem};
 use crate::events::{JobEvent, Priority, Quality, Stage};
 use crate::ids::JobId;
 use crate::projections::status::JobStatus;
+use crate::projections::tables::text;
 
 /// Everything that the events of a batch add.
 #[derive(Debug, Default)]
@@ -130,7 +131,7 @@ impl Facts {
         let mut count = |status: JobStatus, more| {
             *self
                 .user_jobs
-                .entry((after.view.user_id.clone(), status.name(), after.view.priority.name()))
+                .entry((text(&after.view.user_id), status.name(), after.view.priority.name()))
                 .or_default() += more;
         };
         count(status, 1);
@@ -167,7 +168,23 @@ impl Facts {
             }
             JobEvent::StageFailed { stage, .. } => self.stages(hour, *stage).failed += 1,
             JobEvent::StageRetryScheduled { item, .. } => self.stages(hour, item.stage).retried += 1,
-            _ => {}
+            JobEvent::StageStarted { .. }
+            | JobEvent::JobQueued { .. }
+            | JobEvent::StageScheduled(_)
+            | JobEvent::StageProgressed(_)
+            | JobEvent::ScenePlanned { .. }
+            | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::SceneRendered { .. }
+            | JobEvent::VideoCombined { .. }
+            | JobEvent::ThumbnailCreated(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadCompleted { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::WarningRaised { .. }
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::ContentErased {} => {}
         }
     }
 
@@ -202,7 +219,28 @@ impl Facts {
                 started_at: job.stage_row(Stage::Storage).and_then(|row| row.started_at).unwrap_or(at),
                 completed_at: at,
             }),
-            _ => {}
+            JobEvent::JobRequested(_)
+            | JobEvent::JobQueued { .. }
+            | JobEvent::StageScheduled(_)
+            | JobEvent::StageStarted { .. }
+            | JobEvent::StageProgressed(_)
+            | JobEvent::ScenePlanned { .. }
+            | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::SceneRendered { .. }
+            | JobEvent::VideoCombined { .. }
+            | JobEvent::ThumbnailCreated(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::StageCompleted { .. }
+            | JobEvent::StageRetryScheduled { .. }
+            | JobEvent::JobCompleted { .. }
+            | JobEvent::JobFailed { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::JobCancelled { .. }
+            | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::WarningRaised { .. }
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::ContentErased {} => {}
         }
     }
 

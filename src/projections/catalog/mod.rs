@@ -1,5 +1,5 @@
 //! The catalog: jobs with their stages, scenes, videos, failures, log lines and storage operations, as rows in
-//! Postgres, and the hourly figures that analysts read (`analytics.sql` makes views of them).
+//! Postgres, and the hourly figures that analysts read.
 //!
 //! A job's rows are folded from its events (`rows`); what single events tell is added beside (`facts`); a batch of
 //! events becomes a few set-based statements and a checkpoint in one transaction (`write`).
@@ -14,13 +14,16 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use lru::LruCache;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 
 pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
+use super::history::Histories;
+use super::quarantine::{Quarantined, QuarantinedAggregates};
+use super::rebuild::InTables;
 use super::tables::{Session, Tables};
-use super::{Batch, Error, Owner, Projection, history};
+use super::{Batch, Error, Owner, Projection};
 use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
 use crate::execute::Decoder;
@@ -32,65 +35,23 @@ pub const NAME: &str = "catalog";
 /// Jobs that an owner keeps folded: those that are going on. Others are folded from their history when they come.
 const JOBS_KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
-const VIEWS: &str = include_str!("analytics.sql");
-
-/// Defines the views of analysts over the served tables, and notes in a comment which definition they have.
-pub fn analytics() -> String {
-    let about =
-        "For people who write SQL: documented views that hold no words of users. See docs/ANALYTICS.md.";
-    format!("{VIEWS}\ncomment on schema analytics is '{about} Definition {}.';", definition())
-}
-
-fn definition() -> String {
-    blake3::hash(VIEWS.as_bytes()).to_hex()[..16].to_owned()
-}
-
-/// Applies the migrations; several processes may start at once, sqlx holds an advisory lock meanwhile.
-pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    sqlx::migrate!("./migrations").run(pool).await?;
-    let mut transaction = pool.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock(hashtext('reelstream analytics'))")
-        .execute(&mut *transaction)
-        .await?;
-    let comment: Option<String> = sqlx::query_scalar(
-        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'analytics'",
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .flatten();
-    // Defining a view waits for whoever is reading it.
-    if !comment.is_some_and(|comment| comment.contains(&definition())) {
-        sqlx::raw_sql(AssertSqlSafe(analytics())).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
-}
-
 /// Writes the catalog, and answers from it.
 #[derive(Clone)]
 pub struct Catalog {
     tables: Tables,
-    log: EventLog,
     decoder: Decoder,
+    histories: Histories,
 }
 
 impl Catalog {
     pub fn new(pool: PgPool, log: EventLog, decoder: Decoder) -> Self {
-        Self { tables: Tables::new(pool, NAME), log, decoder }
-    }
-
-    /// The same read model in other tables.
-    pub fn with_tables(&self, tables: Tables) -> Self {
-        Self { tables, ..self.clone() }
-    }
-
-    pub fn tables(&self) -> &Tables {
-        &self.tables
+        let histories = Histories::new(log, decoder.clone(), NAME);
+        Self { tables: Tables::new(pool, NAME), decoder, histories }
     }
 
     /// The rows of a job, folded from its history up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        let recorded = history(&self.log, &self.decoder, job_id, version).await?;
+        let recorded = self.histories.read(job_id, version).await?;
         Ok(recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded)))
     }
 }
@@ -105,12 +66,26 @@ impl Projection for Catalog {
         self.tables.checkpoint(partition).await
     }
 
+    async fn quarantined(&self, partition: u16) -> Result<Vec<Quarantined>, Error> {
+        self.tables.quarantined(partition).await
+    }
+
     async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
         let session = self.tables.own(partition).await?;
         Ok(session.map(|session| {
             let known = LruCache::new(JOBS_KEPT);
             Box::new(CatalogOwner { catalog: self.clone(), session, known }) as Box<dyn Owner>
         }))
+    }
+}
+
+impl InTables for Catalog {
+    fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn with_tables(&self, tables: Tables) -> Self {
+        Self { tables, ..self.clone() }
     }
 }
 
@@ -163,13 +138,23 @@ impl Owner for CatalogOwner {
         self.session.checkpoint()
     }
 
+    fn quarantined(&self) -> &QuarantinedAggregates {
+        self.session.quarantined()
+    }
+
+    async fn quarantine(&mut self, quarantined: Quarantined) -> Result<(), Error> {
+        self.known.pop(&JobId(quarantined.aggregate_id.0));
+        self.session.quarantine(quarantined).await
+    }
+
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
         let events = batch.of_jobs(&self.catalog.decoder).await?;
         let (jobs, facts) = self.fold(&events).await?;
-        let mut transaction = self.session.begin(batch.last_seq).await?;
+        let mut transaction = self.session.begin(batch).await?;
         write::write(&mut transaction, batch.partition, &jobs, &facts).await?;
+        write::erase_rows(&mut transaction, &batch.erased).await?;
         transaction.commit().await?;
-        self.session.committed(batch.last_seq);
+        self.session.committed(batch);
         for mut job in jobs {
             job.set_stored();
             // Ended jobs are rarely heard of again.

@@ -10,6 +10,7 @@ use super::{Catalog, StageRow, VideoRow};
 use crate::events::job::{StoredFile, VideoFacts};
 use crate::ids::JobId;
 use crate::projections::Error;
+use crate::projections::tables::text;
 
 /// Which jobs to list. Every condition that is set must hold.
 #[derive(Debug, Clone, Default)]
@@ -163,7 +164,7 @@ impl Catalog {
             "select status, sum(jobs)::bigint from catalog.user_jobs where $1::text is null or user_id = $1 group by status",
         )
         .persistent(false)
-        .bind(user_id)
+        .bind(user_id.map(text))
         .fetch_all(self.tables.pool())
         .await?;
         Ok(counts.into_iter().map(|(status, jobs)| (status, jobs as u64)).collect())
@@ -203,7 +204,7 @@ impl Catalog {
         let jobs: Vec<Uuid> = sqlx::query_scalar(
             "select job_id from catalog.jobs where user_id = $1 order by created_at, job_id",
         )
-        .bind(user_id)
+        .bind(text(user_id))
         .fetch_all(self.tables.pool())
         .await?;
         Ok(jobs.into_iter().map(JobId).collect())
@@ -269,7 +270,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
     let equal = [("user_id", &filter.user_id), ("status", &filter.status), ("priority", &filter.priority)];
     for (column, value) in equal {
         if let Some(value) = value {
-            query.push(format!(" and {column} = ")).push_bind(value.clone());
+            query.push(format!(" and {column} = ")).push_bind(text(value));
         }
     }
     if let Some(after) = filter.created_after {
@@ -286,6 +287,8 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
                 c => vec![c],
             })
             .collect();
-        query.push(" and (topic || ' ' || coalesce(title, '')) ilike ").push_bind(format!("%{pattern}%"));
+        query
+            .push(" and (topic || ' ' || coalesce(title, '')) ilike ")
+            .push_bind(text(&format!("%{pattern}%")));
     }
 }

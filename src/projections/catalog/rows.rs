@@ -155,7 +155,18 @@ impl CatalogJob {
             JobEvent::UploadCompleted { files, .. } => self.files.clone_from(files),
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::ContentErased {} => self.erase_content(),
-            _ => {}
+            JobEvent::JobRequested(_)
+            | JobEvent::JobQueued { .. }
+            | JobEvent::StageProgressed(_)
+            | JobEvent::VideoCombined { .. }
+            | JobEvent::ThumbnailCreated(_)
+            | JobEvent::UploadStarted { .. }
+            | JobEvent::JobCompleted { .. }
+            | JobEvent::JobFailed { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::JobCancelled { .. }
+            | JobEvent::WarningRaised { .. }
+            | JobEvent::DeadLetterDiscarded { .. } => {}
         }
     }
 

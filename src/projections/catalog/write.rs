@@ -1,13 +1,18 @@
 //! Writes a batch: a few statements, each for all rows of a table, in one transaction.
 
+use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::facts::Facts;
 use super::rows::{CatalogJob, Row, SceneRow, StageRow, VideoRow};
+use crate::events::Stage;
+use crate::events::content::ERASED;
+use crate::events::job::Failure;
+use crate::ids::AggregateId;
 use crate::projections::status::JobStatus;
-use crate::projections::tables::column;
+use crate::projections::tables::{column, json, optional_text_column, text_column};
 
 /// Writes what `jobs` have that is not stored, and adds the facts.
 pub async fn write(
@@ -31,11 +36,6 @@ pub async fn write(
     add_to_hourly_stages(connection, partition, facts).await
 }
 
-/// Messages may quote what a program said, and a text in Postgres cannot hold every character.
-fn message(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
 /// The rows of all jobs that are not stored yet.
 fn unstored<T>(jobs: &[CatalogJob], rows: impl Fn(&CatalogJob) -> &Vec<Row<T>>) -> Vec<(Uuid, &T)> {
     let of_job = |job| {
@@ -43,6 +43,10 @@ fn unstored<T>(jobs: &[CatalogJob], rows: impl Fn(&CatalogJob) -> &Vec<Row<T>>) 
         rows(job).iter().filter(|row| !row.is_stored).map(move |row| (id, &row.value))
     };
     jobs.iter().flat_map(of_job).collect()
+}
+
+fn failure(job: &CatalogJob) -> Option<&(Stage, Failure)> {
+    job.view.failure.as_ref()
 }
 
 impl CatalogJob {
@@ -56,12 +60,33 @@ async fn erase(connection: &mut PgConnection, facts: &Facts) -> Result<(), sqlx:
         return Ok(());
     }
     let jobs = column(&facts.erased, |job| job.0);
-    let queries = [
-        "update logs set message = '[erased]' where level in ('error', 'warning') and job_id = any($1)",
-        "update failures set message = '[erased]' where job_id = any($1)",
-    ];
-    for query in queries {
-        sqlx::query(query).bind(&jobs).execute(&mut *connection).await?;
+    for query in ERASE_MESSAGES {
+        sqlx::query(query).bind(&jobs).bind(ERASED).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What is kept of single events.
+const ERASE_MESSAGES: [&str; 2] = [
+    "update logs set message = $2 where level in ('error', 'warning') and job_id = any($1)",
+    "update failures set message = $2 where job_id = any($1)",
+];
+
+/// What is folded from the history; the same as the fold of an erasure leads to.
+const ERASE_FOLDED: [&str; 2] = [
+    "update jobs set topic = $2, title = null, error_message = case when error_message is not null then $2 end
+     where job_id = any($1)",
+    "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end where job_id = any($1)",
+];
+
+/// Erases the words of jobs that cannot be folded.
+pub async fn erase_rows(connection: &mut PgConnection, jobs: &[AggregateId]) -> Result<(), sqlx::Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let jobs = column(jobs, |id| id.0);
+    for query in ERASE_MESSAGES.iter().chain(&ERASE_FOLDED) {
+        sqlx::query(*query).bind(&jobs).bind(ERASED).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -85,8 +110,8 @@ async fn write_jobs(
     if jobs.is_empty() {
         return Ok(());
     }
-    let failure = |job: &CatalogJob| job.view.failure.clone();
-    let stages = |job: &CatalogJob| column(&job.view.stages_completed, |stage| stage.name()).join(",");
+
+    let stages = jobs.iter().map(|job| column(&job.view.stages_completed, |stage| stage.name()).join(","));
     sqlx::query(
         "insert into jobs (partition, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                            current_stage, stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at,
@@ -114,16 +139,16 @@ async fn write_jobs(
     .bind(partition)
     .bind(column(jobs, CatalogJob::id))
     .bind(column(jobs, |job| job.view.version as i64))
-    .bind(column(jobs, |job| job.view.user_id.clone()))
-    .bind(column(jobs, |job| job.view.topic.clone()))
-    .bind(column(jobs, |job| job.title.clone()))
+    .bind(text_column(jobs, |job| &job.view.user_id))
+    .bind(text_column(jobs, |job| &job.view.topic))
+    .bind(optional_text_column(jobs, |job| job.title.as_deref()))
     .bind(column(jobs, |job| job.view.quality.name()))
     .bind(column(jobs, |job| job.view.priority.name()))
     .bind(column(jobs, |job| job.output_format.name()))
     .bind(column(jobs, |job| job.view.status.name()))
     .bind(column(jobs, |job| job.view.percentage))
     .bind(column(jobs, |job| job.view.stage_name()))
-    .bind(column(jobs, stages))
+    .bind(stages.collect::<Vec<_>>())
     .bind(column(jobs, |job| job.view.scenes_total as i32))
     .bind(column(jobs, |job| job.view.scenes_done as i32))
     .bind(column(jobs, |job| job.view.retry_count as i32))
@@ -133,8 +158,8 @@ async fn write_jobs(
     .bind(column(jobs, |job| job.view.updated_at))
     .bind(column(jobs, |job| job.view.estimated_completion))
     .bind(column(jobs, |job| job.view.video_id))
-    .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.code)))
-    .bind(column(jobs, |job| failure(job).map(|(_, failure)| message(&failure.message))))
+    .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.code.as_str())))
+    .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.message.as_str())))
     .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
     .execute(connection)
     .await?;
@@ -155,7 +180,7 @@ async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
              attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries",
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
-    .bind(column(&rows, |(_, row)| row.stage.clone()))
+    .bind(text_column(&rows, |(_, row)| &row.stage))
     .bind(column(&rows, |(_, row)| row.queued_at))
     .bind(column(&rows, |(_, row)| row.started_at))
     .bind(column(&rows, |(_, row)| row.completed_at))
@@ -183,12 +208,12 @@ async fn write_scenes(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
     .bind(column(&rows, |(_, row)| row.scene))
-    .bind(column(&rows, |(_, row)| row.title.clone()))
-    .bind(column(&rows, |(_, row)| row.narration.clone()))
-    .bind(column(&rows, |(_, row)| row.status.clone()))
+    .bind(text_column(&rows, |(_, row)| &row.title))
+    .bind(text_column(&rows, |(_, row)| &row.narration))
+    .bind(text_column(&rows, |(_, row)| &row.status))
     .bind(column(&rows, |(_, row)| row.attempts))
-    .bind(column(&rows, |(_, row)| row.language.clone()))
-    .bind(column(&rows, |(_, row)| row.code.clone()))
+    .bind(optional_text_column(&rows, |(_, row)| row.language.as_deref()))
+    .bind(optional_text_column(&rows, |(_, row)| row.code.as_deref()))
     .bind(column(&rows, |(_, row)| row.frames))
     .bind(column(&rows, |(_, row)| row.duration_ms))
     .bind(column(&rows, |(_, row)| row.rendered_at))
@@ -204,6 +229,8 @@ async fn write_videos(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     if rows.is_empty() {
         return Ok(());
     }
+    let files: Vec<Json<Value>> =
+        rows.iter().map(|(_, row)| json(&row.files).map(Json)).collect::<Result<_, _>>()?;
     sqlx::query(
         "insert into videos (video_id, job_id, user_id, duration_ms, width, height, fps, frames, video_codec, audio_codec,
                              bitrate, file_size, files, created_at)
@@ -213,17 +240,17 @@ async fn write_videos(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     )
     .bind(column(&rows, |(_, row)| row.video_id))
     .bind(column(&rows, |(job, _)| job.id()))
-    .bind(column(&rows, |(job, _)| job.view.user_id.clone()))
+    .bind(text_column(&rows, |(job, _)| &job.view.user_id))
     .bind(column(&rows, |(_, row)| row.facts.duration_ms as i64))
     .bind(column(&rows, |(_, row)| row.facts.width as i32))
     .bind(column(&rows, |(_, row)| row.facts.height as i32))
     .bind(column(&rows, |(_, row)| row.facts.fps))
     .bind(column(&rows, |(_, row)| row.facts.frames as i64))
-    .bind(column(&rows, |(_, row)| row.facts.video_codec.clone()))
-    .bind(column(&rows, |(_, row)| row.facts.audio_codec.clone()))
+    .bind(text_column(&rows, |(_, row)| &row.facts.video_codec))
+    .bind(text_column(&rows, |(_, row)| &row.facts.audio_codec))
     .bind(column(&rows, |(_, row)| row.facts.bitrate as i64))
     .bind(column(&rows, |(_, row)| row.facts.file_size as i64))
-    .bind(column(&rows, |(_, row)| Json(row.files.clone())))
+    .bind(files)
     .bind(column(&rows, |(_, row)| row.created_at))
     .execute(connection)
     .await?;
@@ -245,7 +272,7 @@ async fn write_logs(connection: &mut PgConnection, facts: &Facts) -> Result<(), 
     .bind(column(rows, |row| row.level))
     .bind(column(rows, |row| row.stage))
     .bind(column(rows, |row| row.scene))
-    .bind(column(rows, |row| message(&row.message)))
+    .bind(text_column(rows, |row| &row.message))
     .execute(connection)
     .await?;
     Ok(())
@@ -267,8 +294,8 @@ async fn write_failures(connection: &mut PgConnection, facts: &Facts) -> Result<
     .bind(column(rows, |row| row.stage))
     .bind(column(rows, |row| row.scene))
     .bind(column(rows, |row| row.attempt))
-    .bind(column(rows, |row| row.code.clone()))
-    .bind(column(rows, |row| message(&row.message)))
+    .bind(text_column(rows, |row| &row.code))
+    .bind(text_column(rows, |row| &row.message))
     .bind(column(rows, |row| row.retryable))
     .execute(connection)
     .await?;
@@ -314,7 +341,7 @@ async fn add_to_user_jobs(
          on conflict (user_id, status, priority, partition) do update set jobs = user_jobs.jobs + excluded.jobs",
     )
     .bind(partition)
-    .bind(column(&rows, |((user, _, _), _)| user.clone()))
+    .bind(text_column(&rows, |((user, _, _), _)| user))
     .bind(column(&rows, |((_, status, _), _)| *status))
     .bind(column(&rows, |((_, _, priority), _)| *priority))
     .bind(column(&rows, |(_, more)| **more))

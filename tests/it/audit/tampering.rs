@@ -221,7 +221,15 @@ async fn changes_to_what_is_archived_are_found_on_both_sides() {
     let error = reelstream::events::archive::verify(&archive, 0, &keys).await.unwrap_err().to_string();
     assert!(error.contains("its checksum is not the one that was sealed"), "{error}");
     // Nothing that cannot be read back is taken out of Redis.
-    let trimmed = reelstream::events::archive::trim(scene.log(), &archive, 0, 12, chrono::Utc::now()).await;
+    let trimmed = reelstream::events::archive::trim(
+        scene.log(),
+        &archive,
+        0,
+        12,
+        chrono::Utc::now(),
+        &Default::default(),
+    )
+    .await;
     assert!(trimmed.is_ok_and(|trimmed| trimmed.events == 0), "open jobs need all of it");
     scene.system.running.stop().await;
 }

@@ -9,9 +9,9 @@ use reelstream::dev::PrivateRedis;
 use reelstream::events::archive;
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::{Decoder, Executor};
-use reelstream::projections::catalog::migrate;
-use reelstream::projections::rebuild::{self, ReadModel};
-use reelstream::projections::{Error, Projection, feed};
+use reelstream::postgres::migrate;
+use reelstream::projections::rebuild::{self, Error};
+use reelstream::projections::{Projection, feed};
 use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
 use serde_json::Value;
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::histories::{Histories, ended};
-use crate::harness::{MASTER_KEY, ReadModels, Servers, connect};
+use crate::harness::{MASTER_KEY, ReadModels, Servers, connect, eventually};
 use crate::log::model::{Random, seed};
 
 /// A log with read models, without any process that keeps them up.
@@ -163,7 +163,7 @@ async fn rows_differ_when_one_is_changed(world: &World) -> bool {
                   delete from catalog.stages where job_id = (select job_id from catalog.jobs order by 1 desc limit 1) and stage = 'initializing';
                   insert into catalog.user_jobs values ('nobody', 'queued', 'high', 0, 1)";
     sqlx::raw_sql(change).execute(&models.pool).await.unwrap();
-    let model = ReadModel::Catalog(models.catalog.clone());
+    let model = models.model("catalog");
     let found = rebuild::verify(&models.log, &model, &watch::Sender::default()).await.unwrap();
     let tables: Vec<&str> = found.shown.iter().map(|difference| difference.table.as_str()).collect();
     assert_eq!(tables, ["jobs", "stages", "user_jobs"], "{found:#?}");
@@ -188,7 +188,7 @@ async fn an_interrupted_rebuild_goes_on_and_causes_nothing() {
     for partition in world.log().keys().partitions() {
         heads.push(world.log().head(partition).await.unwrap());
     }
-    let model = ReadModel::Catalog(world.models.catalog.clone());
+    let model = world.models.model("catalog");
     // Filled in part, then given up.
     let tell = watch::Sender::default();
     let gave_up =
@@ -196,17 +196,16 @@ async fn an_interrupted_rebuild_goes_on_and_causes_nothing() {
             .await;
     assert!(gave_up.is_err(), "it was interrupted");
     assert!(world.models.rows().await == rows, "what is served is untouched");
-    let mut done = Err(Error::Rebuild(String::new()));
-    for _ in 0..200 {
-        // The sessions of the one that was given up end in a moment.
-        done = rebuild::rebuild(world.log(), &model, false, &tell).await;
-        match &done {
-            Err(Error::Rebuild(message)) if message.contains("another process") => {}
-            _ => break,
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(done.unwrap().count, 0);
+    let mut differences = None;
+    eventually("the sessions of the one that was given up have ended", async || {
+        differences = match rebuild::rebuild(world.log(), &model, false, &tell).await {
+            Err(Error::Busy { .. }) => None,
+            done => Some(done.unwrap()),
+        };
+        differences.is_some()
+    })
+    .await;
+    assert_eq!(differences.unwrap().count, 0);
     assert!(world.models.rows().await == rows, "the rebuilt rows are the same");
     for (partition, head) in world.log().keys().partitions().zip(heads) {
         assert_eq!(world.log().head(partition).await.unwrap(), head, "nothing was appended");

@@ -13,7 +13,8 @@ use reelstream::domain::job::{Command, Job, Outcome, Status};
 use reelstream::events::connection::Address;
 use reelstream::events::doorbell::Doorbell;
 use reelstream::events::job::JobRequested;
-use reelstream::events::{Actor, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue};
+use reelstream::events::queue::{Consumer, QueuedAgain};
+use reelstream::events::{Actor, Append, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue};
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
 use tempfile::TempDir;
@@ -431,4 +432,106 @@ async fn consumers_of_processes_that_ended_are_forgotten() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     runtime.queue.forget_consumers(0, &consumer, Duration::from_millis(10)).await.unwrap();
     assert_eq!(consumers().await, 0);
+}
+
+/// M1: a job that cannot be loaded does not keep those behind it from being taken over.
+#[tokio::test]
+async fn lost_work_behind_an_unreadable_job_is_taken_over() {
+    let mut runtime = Runtime::new().await;
+    let unreadable = runtime.request("user_1", Priority::Normal).await;
+    let lost = runtime.request("user_2", Priority::Normal).await;
+    let settings = runtime.streams.stages.get_mut(&Stage::Initializing).unwrap();
+    settings.lease = Duration::from_millis(300);
+    let consumer =
+        Consumer { stage: Stage::Initializing, group: settings.group.clone(), name: "dead".into() };
+    for expected in [unreadable, lost] {
+        let taken = runtime.queue.take(0, Priority::Normal, &consumer, 1).await.unwrap();
+        assert_eq!(taken.work[0].aggregate_id, expected.aggregate(), "the unreadable one is the oldest");
+    }
+    append_unreadable(runtime.executor.log(), unreadable).await;
+    runtime.gate.add_permits(10);
+    runtime.work(2, &[Plan::Succeed]);
+    eventually("it is taken over and done", async || {
+        runtime.job(lost).await.has_completed(Stage::Initializing)
+    })
+    .await;
+    let events = runtime.events(lost).await;
+    assert!(events.contains(&"StageRetryScheduled".to_owned()), "{events:?}");
+}
+
+/// Appends an event that no version knows.
+async fn append_unreadable(log: &EventLog, job_id: JobId) {
+    let mut envelope = log.history(job_id.aggregate(), 0).await.unwrap().pop().unwrap();
+    envelope.event_id = reelstream::ids::EventId::new();
+    envelope.version += 1;
+    envelope.event_type = "JobVanished".into();
+    envelope.prev_hash = envelope.hash.clone();
+    envelope.hash = envelope.compute_hash();
+    let append = Append {
+        aggregate_id: job_id.aggregate(),
+        expected_version: envelope.version - 1,
+        command_id: CommandId::new(),
+        events: std::slice::from_ref(&envelope),
+        work: &[],
+        mark: None,
+        done: None,
+    };
+    log.append(&append).await.unwrap();
+}
+
+/// M6: one process at a time builds queues, and a job that ends meanwhile is not queued again.
+#[tokio::test]
+async fn queues_are_built_by_one_process_from_jobs_as_they_are() {
+    let runtime = Runtime::new().await;
+    let (ends, stays) = (
+        runtime.request("user_1", Priority::Normal).await,
+        runtime.request("user_1", Priority::Normal).await,
+    );
+    let builder = runtime.queue.begin_building(0).await.unwrap().unwrap();
+    assert!(runtime.queue.begin_building(0).await.unwrap().is_none(), "another process is at it");
+    let refused = rebuild(&runtime.executor, &runtime.queue, 0).await;
+    assert!(refused.unwrap_err().to_string().contains("another process builds the queues"));
+    assert!(!runtime.queue.is_complete(0).await.unwrap());
+    // It was folded at version 3, and is cancelled before it is queued again.
+    runtime.cancel(ends).await;
+    let queued = builder.queue_again(ends.aggregate(), 3, None, &[]).await.unwrap();
+    assert_eq!(queued, QueuedAgain::Changed);
+    assert!(!runtime.queue.is_open(ends.aggregate()).await.unwrap());
+    let queued = builder.queue_again(stays.aggregate(), 3, None, &[]).await.unwrap();
+    assert_eq!(queued, QueuedAgain::Done);
+    assert!(builder.finish().await.unwrap());
+    assert!(runtime.queue.is_complete(0).await.unwrap());
+
+    // One that has lost its place writes nothing.
+    let late = runtime.queue.begin_building(0).await.unwrap().unwrap();
+    let key = runtime.queue.keys().queues_builder(0);
+    runtime.redis(&["DEL", &key]).await;
+    let (first, second) = tokio::join!(
+        rebuild(&runtime.executor, &runtime.queue, 0),
+        rebuild(&runtime.executor, &runtime.queue, 0)
+    );
+    assert!(first.is_ok() || second.is_ok(), "one of two at once builds them: {first:?}, {second:?}");
+    let again = rebuild(&runtime.executor, &runtime.queue, 0).await.unwrap();
+    assert_eq!(late.queue_again(ends.aggregate(), 5, None, &[]).await.unwrap(), QueuedAgain::Lost);
+    assert!(!late.finish().await.unwrap());
+    assert_eq!((runtime.queue.open().await.unwrap(), again.pieces), (1, 1));
+    assert_eq!(runtime.queue.depth(Stage::Initializing).await.unwrap().waiting, 1, "queued once");
+}
+
+/// Jobs that cannot be read stay on the list of open jobs, and erased ones that have ended do not come back to it.
+#[tokio::test]
+async fn queues_are_built_past_unreadable_and_erased_jobs() {
+    let mut runtime = Runtime::new().await;
+    let unreadable = runtime.request("user_1", Priority::Normal).await;
+    append_unreadable(runtime.executor.log(), unreadable).await;
+    let erased = runtime.request("user_1", Priority::Normal).await;
+    runtime.cancel(erased).await;
+    runtime.order(erased, Command::EraseContent).await;
+    let good = runtime.request("user_1", Priority::Normal).await;
+    let found = rebuild(&runtime.executor, &runtime.queue, 0).await.unwrap();
+    assert_eq!((found.open_jobs, found.pieces, found.unreadable), (2, 1, 1));
+    assert!(!runtime.queue.is_open(erased.aggregate()).await.unwrap());
+    runtime.gate.add_permits(1);
+    runtime.work(1, &[Plan::Succeed]);
+    eventually("it is done", async || runtime.job(good).await.has_completed(Stage::Initializing)).await;
 }

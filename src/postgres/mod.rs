@@ -1,0 +1,81 @@
+//! PostgreSQL: the one module that connects to it and migrates all of it.
+//!
+//! Each table belongs to one module, which alone writes and queries it: the schemas `catalog` and `trail` to the read
+//! models of those names, `user_keys` to the vault, `audit_seals` to the audit. The schema `analytics` holds views over
+//! the catalog; it is defined here, because a migration and a rebuild's switch both make it.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Connections of one process: the API's queries and one writer for each partition.
+const MAX_CONNECTIONS: u32 = 16;
+/// How long a query waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const ANALYTICS_VIEWS: &str = include_str!("analytics.sql");
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("DATABASE_URL is not an address of a database; postgres://user:password@host/database is one")]
+    Address(#[source] sqlx::Error),
+    #[error("postgres at DATABASE_URL does not answer")]
+    Connect(#[source] sqlx::Error),
+    #[error("a migration of the database failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the analytics views cannot be defined")]
+    Analytics(#[source] sqlx::Error),
+}
+
+/// Connects to a database.
+pub async fn connect(url: &str) -> Result<PgPool, Error> {
+    // Queries here take milliseconds, and compiling one takes tens of them.
+    let options: PgConnectOptions = url.parse().map_err(Error::Address)?;
+    let options = options.options([("jit", "off")]);
+    PgPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(Error::Connect)
+}
+
+/// Applies the migrations. Several processes may do so at once; sqlx holds an advisory lock meanwhile.
+pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    sqlx::migrate!("./migrations").run(pool).await?;
+    define_analytics(pool).await.map_err(Error::Analytics)
+}
+
+async fn define_analytics(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtext('reelstream analytics'))")
+        .execute(&mut *transaction)
+        .await?;
+    let comment: Option<String> = sqlx::query_scalar(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'analytics'",
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .flatten();
+    // Defining a view waits for everybody who reads it.
+    if !comment.is_some_and(|comment| comment.contains(&analytics_version())) {
+        sqlx::raw_sql(AssertSqlSafe(analytics_script())).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+/// The script that defines the views of analysts over the served tables of the catalog. A comment on their schema
+/// tells which version of the script defined them.
+pub fn analytics_script() -> String {
+    let about =
+        "For people who write SQL: documented views that hold no words of users. See docs/ANALYTICS.md.";
+    format!(
+        "{ANALYTICS_VIEWS}\ncomment on schema analytics is '{about} Definition {}.';",
+        analytics_version()
+    )
+}
+
+fn analytics_version() -> String {
+    blake3::hash(ANALYTICS_VIEWS.as_bytes()).to_hex()[..16].to_owned()
+}
