@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::runner::LOG_PAUSE;
 use crate::domain::job::{Job, Status, scheduled_work};
 use crate::events::job::WorkItem;
-use crate::events::work::ScheduledWork;
+use crate::events::work::{ScheduledWork, requester};
 use crate::events::{AggregateKind, Envelope, WorkQueue};
 use crate::execute::{self, Error, Executor};
 use crate::ids::JobId;
@@ -107,6 +107,8 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
             continue;
         }
         queue.mark_again(id, None).await?;
+        let priority = job.request.as_ref().map(|request| request.priority).unwrap_or_default();
+        queue.count_again(id, &requester(&job.user_id), priority).await?;
         rebuilt.open_jobs += 1;
         for (item, (mut work, due)) in scheduled {
             if job.open_work.contains(&item) {

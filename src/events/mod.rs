@@ -23,7 +23,7 @@ pub mod job;
 mod keys;
 mod log;
 pub mod queue;
-mod request;
+pub mod request;
 mod stage;
 pub mod system;
 pub mod upcast;

@@ -39,6 +39,7 @@ struct Scripts {
     hand_back: Script,
     renew: Script,
     queue_again: Script,
+    count_again: Script,
 }
 
 /// A consumer of a stage's group.
@@ -66,6 +67,31 @@ pub struct Depth {
     pub taken: u64,
 }
 
+/// What is open: of one user, or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenLoad {
+    pub jobs: u64,
+    pub urgent_jobs: u64,
+    /// Bytes of the requests, as the log holds them.
+    pub request_bytes: u64,
+}
+
+impl std::ops::AddAssign for OpenLoad {
+    fn add_assign(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.urgent_jobs += other.urgent_jobs;
+        self.request_bytes += other.request_bytes;
+    }
+}
+
+impl std::ops::SubAssign for OpenLoad {
+    fn sub_assign(&mut self, other: Self) {
+        self.jobs -= other.jobs;
+        self.urgent_jobs -= other.urgent_jobs;
+        self.request_bytes -= other.request_bytes;
+    }
+}
+
 impl WorkQueue {
     pub fn new(log: &EventLog) -> Self {
         let with_enqueue = |script: &str| Script::new(&[include_str!("lua/enqueue.lua"), script].concat());
@@ -76,6 +102,10 @@ impl WorkQueue {
             hand_back: with_enqueue(include_str!("lua/hand_back.lua")),
             renew: Script::new(include_str!("lua/renew.lua")),
             queue_again: with_enqueue(include_str!("lua/queue_again.lua")),
+            count_again: Script::new(concat!(
+                include_str!("lua/open.lua"),
+                include_str!("lua/count_again.lua")
+            )),
         };
         Self { connection: log.connection(), keys: Arc::new(log.keys().clone()), scripts: Arc::new(scripts) }
     }
@@ -248,6 +278,21 @@ impl WorkQueue {
         self.sum("count open jobs", "SCARD", open).await
     }
 
+    /// What is open of all users, and of one; see [`requester`](super::work::requester).
+    pub async fn open_load(&self, requester: &str) -> Result<(OpenLoad, OpenLoad), Error> {
+        let counts = self.keys.partitions().map(|partition| {
+            let mut command = redis::cmd("HMGET");
+            command.arg(self.keys.open_by_user(partition)).arg("*").arg(requester);
+            async move { self.ask::<[Option<String>; 2]>("count a user's open jobs", &command).await }
+        });
+        let (mut all, mut of_user) = (OpenLoad::default(), OpenLoad::default());
+        for [of_all, of_one] in futures_util::future::try_join_all(counts).await? {
+            all += of_all.as_deref().map(parse_load).unwrap_or_default();
+            of_user += of_one.as_deref().map(parse_load).unwrap_or_default();
+        }
+        Ok((all, of_user))
+    }
+
     /// The sizes of all keys together, asked for at once.
     async fn sum(
         &self,
@@ -313,6 +358,7 @@ impl WorkQueue {
         let mut command = redis::cmd("DEL");
         command.arg(self.keys.queues_complete(partition)).arg(self.keys.delayed(partition));
         command.arg(self.keys.open(partition)).arg(self.keys.dead_letters(partition));
+        command.arg(self.keys.open_by_user(partition));
         for stage in Stage::ALL {
             for priority in Priority::ALL {
                 command.arg(self.keys.waiting(partition, stage, priority));
@@ -349,6 +395,21 @@ impl WorkQueue {
         Ok(())
     }
 
+    /// Counts an aggregate that is listed among the open ones as its requester's.
+    pub async fn count_again(
+        &self,
+        id: AggregateId,
+        requester: &str,
+        priority: Priority,
+    ) -> Result<(), Error> {
+        let partition = self.keys.partition_of(id);
+        let mut call = self.scripts.count_again.key(self.keys.open(partition));
+        call.key(self.keys.open_by_user(partition)).key(self.keys.log(partition));
+        call.key(self.keys.history(id)).arg(id.to_string()).arg(requester);
+        call.arg(u8::from(priority == Priority::Urgent));
+        self.call("count a job again", &call).await
+    }
+
     /// Says that the partition's queues hold all open work.
     pub async fn set_complete(&self, partition: u16) -> Result<(), Error> {
         let mut command = redis::cmd("SET");
@@ -358,6 +419,13 @@ impl WorkQueue {
         )
         .await
     }
+}
+
+/// Reads `<jobs> <urgent jobs> <bytes>`.
+fn parse_load(text: &str) -> OpenLoad {
+    let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or_default());
+    let mut next = || numbers.next().unwrap_or_default();
+    OpenLoad { jobs: next(), urgent_jobs: next(), request_bytes: next() }
 }
 
 fn taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
