@@ -9,7 +9,7 @@ pub mod auth;
 mod cancel;
 mod files;
 mod generate;
-mod generate_request;
+pub mod generate_request;
 mod generate_schema;
 mod health;
 mod jobs;

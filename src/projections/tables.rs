@@ -105,6 +105,12 @@ pub fn column<T, U>(rows: &[T], value: impl Fn(&T) -> U) -> Vec<U> {
     rows.iter().map(value).collect()
 }
 
+/// A text as Postgres can hold it: every character but NUL, which becomes a visible mark. Every text that comes from
+/// outside, or from a program, is bound through this.
+pub fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// The session that owns a partition.
 pub struct Session {
     connection: PgConnection,

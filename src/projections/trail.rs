@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::tables::{Session, Tables, column};
+use super::tables::{Session, Tables, column, text};
 use super::{Batch, Error, Owner, Projection};
 
 pub const NAME: &str = "trail";
@@ -129,11 +129,11 @@ impl Owner for TrailOwner {
             .bind(column(events, |(_, event)| event.aggregate.name()))
             .bind(column(events, |(_, event)| event.aggregate_id.0))
             .bind(column(events, |(_, event)| event.version as i64))
-            .bind(column(events, |(_, event)| event.event_type.clone()))
+            .bind(column(events, |(_, event)| text(&event.event_type)))
             .bind(column(events, |(_, event)| event.recorded_at))
-            .bind(column(events, |(_, event)| event.actor.to_field()))
-            .bind(column(events, |(_, event)| event.correlation_id.clone()))
-            .bind(column(events, |(_, event)| event.hash.clone()))
+            .bind(column(events, |(_, event)| text(&event.actor.to_field())))
+            .bind(column(events, |(_, event)| text(&event.correlation_id)))
+            .bind(column(events, |(_, event)| text(&event.hash)))
             .execute(&mut *transaction)
             .await?;
         }

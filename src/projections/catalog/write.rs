@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::rows::{CatalogJob, Row, SceneRow, StageRow, VideoRow};
 use crate::projections::status::JobStatus;
-use crate::projections::tables::column;
+use crate::projections::tables::{column, text};
 
 /// Writes what `jobs` have that is not stored, and adds the facts.
 pub async fn write(
@@ -29,11 +29,6 @@ pub async fn write(
     add_to_user_jobs(connection, partition, facts).await?;
     add_to_hourly_jobs(connection, partition, facts).await?;
     add_to_hourly_stages(connection, partition, facts).await
-}
-
-/// Messages may quote what a program said, and a text in Postgres cannot hold every character.
-fn message(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// The rows of all jobs that are not stored yet.
@@ -114,9 +109,9 @@ async fn write_jobs(
     .bind(partition)
     .bind(column(jobs, CatalogJob::id))
     .bind(column(jobs, |job| job.view.version as i64))
-    .bind(column(jobs, |job| job.view.user_id.clone()))
-    .bind(column(jobs, |job| job.view.topic.clone()))
-    .bind(column(jobs, |job| job.title.clone()))
+    .bind(column(jobs, |job| text(&job.view.user_id)))
+    .bind(column(jobs, |job| text(&job.view.topic)))
+    .bind(column(jobs, |job| job.title.as_deref().map(text)))
     .bind(column(jobs, |job| job.view.quality.name()))
     .bind(column(jobs, |job| job.view.priority.name()))
     .bind(column(jobs, |job| job.output_format.name()))
@@ -133,8 +128,8 @@ async fn write_jobs(
     .bind(column(jobs, |job| job.view.updated_at))
     .bind(column(jobs, |job| job.view.estimated_completion))
     .bind(column(jobs, |job| job.view.video_id))
-    .bind(column(jobs, |job| failure(job).map(|(_, failure)| failure.code)))
-    .bind(column(jobs, |job| failure(job).map(|(_, failure)| message(&failure.message))))
+    .bind(column(jobs, |job| failure(job).map(|(_, failure)| text(&failure.code))))
+    .bind(column(jobs, |job| failure(job).map(|(_, failure)| text(&failure.message))))
     .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
     .execute(connection)
     .await?;
@@ -183,12 +178,12 @@ async fn write_scenes(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
     .bind(column(&rows, |(_, row)| row.scene))
-    .bind(column(&rows, |(_, row)| row.title.clone()))
-    .bind(column(&rows, |(_, row)| row.narration.clone()))
+    .bind(column(&rows, |(_, row)| text(&row.title)))
+    .bind(column(&rows, |(_, row)| text(&row.narration)))
     .bind(column(&rows, |(_, row)| row.status.clone()))
     .bind(column(&rows, |(_, row)| row.attempts))
-    .bind(column(&rows, |(_, row)| row.language.clone()))
-    .bind(column(&rows, |(_, row)| row.code.clone()))
+    .bind(column(&rows, |(_, row)| row.language.as_deref().map(text)))
+    .bind(column(&rows, |(_, row)| row.code.as_deref().map(text)))
     .bind(column(&rows, |(_, row)| row.frames))
     .bind(column(&rows, |(_, row)| row.duration_ms))
     .bind(column(&rows, |(_, row)| row.rendered_at))
@@ -213,14 +208,14 @@ async fn write_videos(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     )
     .bind(column(&rows, |(_, row)| row.video_id))
     .bind(column(&rows, |(job, _)| job.id()))
-    .bind(column(&rows, |(job, _)| job.view.user_id.clone()))
+    .bind(column(&rows, |(job, _)| text(&job.view.user_id)))
     .bind(column(&rows, |(_, row)| row.facts.duration_ms as i64))
     .bind(column(&rows, |(_, row)| row.facts.width as i32))
     .bind(column(&rows, |(_, row)| row.facts.height as i32))
     .bind(column(&rows, |(_, row)| row.facts.fps))
     .bind(column(&rows, |(_, row)| row.facts.frames as i64))
-    .bind(column(&rows, |(_, row)| row.facts.video_codec.clone()))
-    .bind(column(&rows, |(_, row)| row.facts.audio_codec.clone()))
+    .bind(column(&rows, |(_, row)| text(&row.facts.video_codec)))
+    .bind(column(&rows, |(_, row)| text(&row.facts.audio_codec)))
     .bind(column(&rows, |(_, row)| row.facts.bitrate as i64))
     .bind(column(&rows, |(_, row)| row.facts.file_size as i64))
     .bind(column(&rows, |(_, row)| Json(row.files.clone())))
@@ -245,7 +240,7 @@ async fn write_logs(connection: &mut PgConnection, facts: &Facts) -> Result<(), 
     .bind(column(rows, |row| row.level))
     .bind(column(rows, |row| row.stage))
     .bind(column(rows, |row| row.scene))
-    .bind(column(rows, |row| message(&row.message)))
+    .bind(column(rows, |row| text(&row.message)))
     .execute(connection)
     .await?;
     Ok(())
@@ -267,8 +262,8 @@ async fn write_failures(connection: &mut PgConnection, facts: &Facts) -> Result<
     .bind(column(rows, |row| row.stage))
     .bind(column(rows, |row| row.scene))
     .bind(column(rows, |row| row.attempt))
-    .bind(column(rows, |row| row.code.clone()))
-    .bind(column(rows, |row| message(&row.message)))
+    .bind(column(rows, |row| text(&row.code)))
+    .bind(column(rows, |row| text(&row.message)))
     .bind(column(rows, |row| row.retryable))
     .execute(connection)
     .await?;
@@ -314,7 +309,7 @@ async fn add_to_user_jobs(
          on conflict (user_id, status, priority, partition) do update set jobs = user_jobs.jobs + excluded.jobs",
     )
     .bind(partition)
-    .bind(column(&rows, |((user, _, _), _)| user.clone()))
+    .bind(column(&rows, |((user, _, _), _)| text(user)))
     .bind(column(&rows, |((_, status, _), _)| *status))
     .bind(column(&rows, |((_, _, priority), _)| *priority))
     .bind(column(&rows, |(_, more)| **more))
