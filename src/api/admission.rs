@@ -5,6 +5,7 @@
 //! can, by one for each process.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salvo::http::StatusCode;
@@ -33,13 +34,25 @@ pub enum Error {
 }
 
 /// The limit that a request would pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {open} of at most {max} {unit} are open ({limit}); {advice}, and try again in {RETRY_AFTER_S} s", what = self.what(), unit = self.unit(), limit = self.limit(), advice = self.advice())]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     limit: Limit,
     open: u64,
     max: u64,
 }
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { open, max, .. } = self;
+        let (what, unit, limit, advice) = (self.what(), self.unit(), self.limit(), self.advice());
+        write!(
+            f,
+            "{what}: {open} of at most {max} {unit} are open ({limit}); {advice}, and try again in {RETRY_AFTER_S} s"
+        )
+    }
+}
+
+impl std::error::Error for Refused {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {

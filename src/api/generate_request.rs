@@ -123,7 +123,7 @@ fn parse_wrapped(
     }
     for name in outer.keys().filter(|name| !["configuration", "priority"].contains(&name.as_str())) {
         let msg = "is not a field beside configuration, where only priority is; move it into configuration";
-        around.fail(&[name], msg, "unknown_field");
+        around.fail(&[name.as_str()], msg, "unknown_field");
     }
     around.faults.into_result(request)
 }
@@ -501,12 +501,15 @@ impl<'a> Reader<'a> {
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.free_value(&[path, &[&index.to_string()]].concat(), "", item, depth + 1);
+                    let index = index.to_string();
+                    let place: Vec<&str> = path.iter().copied().chain([index.as_str()]).collect();
+                    self.free_value(&place, "", item, depth + 1);
                 }
             }
             Value::Object(fields) => {
                 for (key, item) in fields {
-                    self.free_value(&[path, &[key]].concat(), key, item, depth + 1);
+                    let place: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+                    self.free_value(&place, key, item, depth + 1);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -579,14 +582,11 @@ impl<'a> Reader<'a> {
     /// Refuses fields that nothing reads. `also` are known, too.
     fn refuse_unknown(&mut self, also: &[&str]) {
         let fields = self.fields;
-        for name in fields.keys() {
-            if ![&FIELDS, &NOT_AVAILABLE[..], also].concat().contains(&name.as_str()) {
-                self.fail(
-                    &[name],
-                    format!("is not a field; known are {}", FIELDS.join(", ")),
-                    "unknown_field",
-                );
-            }
+        let is_known =
+            |name: &str| [&FIELDS[..], &NOT_AVAILABLE[..], also].iter().any(|known| known.contains(&name));
+        for name in fields.keys().filter(|name| !is_known(name)) {
+            let msg = format!("is not a field; known are {}", FIELDS.join(", "));
+            self.fail(&[name.as_str()], msg, "unknown_field");
         }
     }
 

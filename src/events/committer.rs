@@ -65,7 +65,7 @@ impl Prepared {
         arguments.push(append.mark.map(Mark::name).unwrap_or_default());
         // What opens a job schedules its first work, and so says whose job it is.
         let opened = append.work.first().filter(|_| append.mark == Some(Mark::Open));
-        arguments.push(opened.map_or("", |work| &work.requester));
+        arguments.push(opened.map_or("", |work| work.requester.as_str()));
         arguments.push(if opened.is_some_and(|work| work.priority == Priority::Urgent) { "1" } else { "0" });
         arguments.push(append.events.len().to_string());
         arguments.push(append.work.len().to_string());

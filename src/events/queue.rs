@@ -280,13 +280,16 @@ impl WorkQueue {
 
     /// What is open of all users, and of one; see [`requester`](super::work::requester).
     pub async fn open_load(&self, requester: &str) -> Result<(OpenLoad, OpenLoad), Error> {
-        let counts = self.keys.partitions().map(|partition| {
-            let mut command = redis::cmd("HMGET");
-            command.arg(self.keys.open_by_user(partition)).arg("*").arg(requester);
-            async move { self.ask::<[Option<String>; 2]>("count a user's open jobs", &command).await }
-        });
+        let counts =
+            self.keys.partitions().map(|partition| {
+                let mut command = redis::cmd("HMGET");
+                command.arg(self.keys.open_by_user(partition)).arg("*").arg(requester);
+                async move {
+                    self.ask::<(Option<String>, Option<String>)>("count a user's open jobs", &command).await
+                }
+            });
         let (mut all, mut of_user) = (OpenLoad::default(), OpenLoad::default());
-        for [of_all, of_one] in futures_util::future::try_join_all(counts).await? {
+        for (of_all, of_one) in futures_util::future::try_join_all(counts).await? {
             all += of_all.as_deref().map(parse_load).unwrap_or_default();
             of_user += of_one.as_deref().map(parse_load).unwrap_or_default();
         }
