@@ -143,7 +143,7 @@ impl World {
         let redis =
             PrivateRedis::start_on(&folder.path().join("redis"), free_port().unwrap(), &settings).unwrap();
         let postgres = PrivatePostgres::start(&folder.path().join("postgres")).unwrap();
-        let pool = reelstream::app::postgres(&postgres.url("postgres")).await.unwrap();
+        let pool = reelstream::postgres::connect(&postgres.url("postgres")).await.unwrap();
         migrate(&pool).await.unwrap();
         let connection = Address::parse(&redis.url()).unwrap().connect().await.unwrap();
         let log = EventLog::new(connection, Keys::new("reel", PARTITIONS));
@@ -469,7 +469,8 @@ async fn lag_under_load(events_per_second: u64, duration: Duration) -> (f64, f64
         Doorbell::listen(Address::parse(&world.redis.url()).unwrap(), world.log.keys(), stop.clone());
     let models: Vec<Arc<dyn Projection>> =
         vec![Arc::new(world.views()), Arc::new(world.catalog()), Arc::new(world.trail())];
-    let running = tokio::spawn(projections::run(world.log.clone(), doorbell, models, stop.clone()));
+    let executor = Executor::new(world.log.clone(), Clock::system());
+    let running = tokio::spawn(projections::run(executor, doorbell, models, stop.clone()));
     let catalog = world.catalog();
     let waiting: Arc<Mutex<HashMap<JobId, (u64, Instant)>>> = Arc::default();
     let seen = watch_rows(world.pool.clone(), waiting.clone(), stop.clone());

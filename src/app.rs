@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiState, Verifier};
+use crate::api::{self, Admission, ApiState, Verifier};
 use crate::audit::{self, Seals};
 use crate::clock::Clock;
 use crate::config::{ArchiveConfig, Config, RedisConfig, Streams};
@@ -200,6 +200,7 @@ impl App {
             .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let state = ApiState {
             executor: self.executor.clone(),
+            admission: Admission::new(self.config.streams.limits.clone()),
             queue: WorkQueue::new(self.log()),
             workspaces: Workspaces::new(&self.config.media.root),
             doorbell: self.doorbell.clone(),

@@ -182,8 +182,14 @@ pub struct Streams {
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Jobs that have not ended; past it, new ones are refused for the moment.
+    /// Jobs that have not ended; past it, new ones are refused for the moment. So it is with the others.
     pub open_jobs: u64,
+    pub open_jobs_per_user: u64,
+    /// Of users that are not admins.
+    pub open_urgent_jobs_per_user: u64,
+    /// Of the requests of open jobs, as the log holds them.
+    pub open_request_bytes: u64,
+    pub open_request_bytes_per_user: u64,
 }
 
 /// How the log is sealed.
@@ -389,6 +395,10 @@ struct StreamsFile {
 #[serde(deny_unknown_fields)]
 struct LimitsFile {
     open_jobs: Option<i64>,
+    open_jobs_per_user: Option<i64>,
+    open_urgent_jobs_per_user: Option<i64>,
+    open_requests_mib: Option<i64>,
+    open_requests_mib_per_user: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -452,13 +462,19 @@ impl Streams {
             let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
             range(key.to_owned(), value, 1, high, expected)
         };
+        let jobs = |key, pick| whole(key, pick, 10_000_000, "from 1 to 10000000").map(|jobs| jobs as u64);
+        let bytes =
+            |key, pick| whole(key, pick, 1_048_576, "from 1 to 1048576").map(|mib| mib as u64 * 1024 * 1024);
         let limits = Limits {
-            open_jobs: whole(
-                "limits.open_jobs",
-                |file| file.limits.open_jobs,
-                10_000_000,
-                "from 1 to 10000000",
-            )? as u64,
+            open_jobs: jobs("limits.open_jobs", |file| file.limits.open_jobs)?,
+            open_jobs_per_user: jobs("limits.open_jobs_per_user", |file| file.limits.open_jobs_per_user)?,
+            open_urgent_jobs_per_user: jobs("limits.open_urgent_jobs_per_user", |file| {
+                file.limits.open_urgent_jobs_per_user
+            })?,
+            open_request_bytes: bytes("limits.open_requests_mib", |file| file.limits.open_requests_mib)?,
+            open_request_bytes_per_user: bytes("limits.open_requests_mib_per_user", |file| {
+                file.limits.open_requests_mib_per_user
+            })?,
         };
         let hours = |key, pick| whole(key, pick, 8760, "from 1 to 8760").map(|hours| hours as u64 * 3600);
         let retention = Retention {

@@ -2,11 +2,14 @@
 
 use salvo::http::StatusCode;
 use salvo::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use salvo::hyper::body::Bytes;
 use salvo::oapi::endpoint;
 use salvo::prelude::*;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::admission::{self, Admitted};
 use super::generate_request;
 use super::problem::Problem;
 use super::status::JobSummary;
@@ -14,7 +17,7 @@ use super::{ApiState, User, request_id, state, user};
 use crate::crash;
 use crate::domain::job::{Command, Rejection};
 use crate::events::job::JobRequested;
-use crate::events::{Actor, VideoRequest};
+use crate::events::{Actor, Quality, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
 use crate::ids::{CommandId, JobId};
 
@@ -41,7 +44,9 @@ struct Reserved {
     request_body(content = serde_json::Value, description = "The video to make", content_type = "application/json",
         example = json!({"topic": "How a battery works", "script": "# Batteries\n\nIons move.", "quality": "high"})),
     responses((status_code = 201, description = "The job was accepted", body = JobSummary),
-              (status_code = 422, description = "Some fields are not valid; each is listed", body = super::problem::ErrorBody))
+              (status_code = 422, description = "Some fields are not valid; each is listed", body = super::problem::ErrorBody),
+              (status_code = 429, description = "The user has as much open as one user may; Retry-After says when to ask again", body = super::problem::ErrorBody),
+              (status_code = 503, description = "The system has as much open as it may; Retry-After says when to ask again", body = super::problem::ErrorBody))
 )]
 pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
@@ -49,13 +54,13 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let key = idempotency_key(req)?;
     let traceparent = traceparent(req);
     let body = req.payload_with_max_size(super::BODY_BYTES).await.map_err(unreadable)?.clone();
-    let request = generate_request::parse(&body, state.media.default_quality)?;
+    let request = parse(body.clone(), state.media.default_quality).await?;
 
     let (job_id, first_time) = match key {
         Some(key) => reserve(&state, &user, &key, &body).await?,
         None => (JobId::new(), true),
     };
-    check_room(&state, job_id).await?;
+    let _admitted = admit(&state, &user, job_id, &request).await?;
     let replayed = submit(&state, &user, job_id, request, request_id(depot), traceparent).await?;
     crash::point("generate.accepted");
     // The answer as it was first given: the job as it was when it was requested.
@@ -71,16 +76,37 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     Ok(())
 }
 
-/// Refuses new jobs while as many as may be are open; one that was accepted before is no new job.
-async fn check_room(state: &ApiState, job_id: JobId) -> Result<(), Problem> {
-    let most = state.streams.limits.open_jobs;
-    let open = state.queue.open().await.map_err(Error::from)?;
-    if open < most || state.executor.log().version(job_id.aggregate()).await.map_err(Error::from)? > 0 {
-        return Ok(());
+/// Bodies that are parsed at the same time, which bounds the memory that this takes: some 30 MiB each at worst.
+static PARSERS: Semaphore = Semaphore::const_new(8);
+
+/// Parses a body where it may take as long as it needs: on a thread that blocks.
+async fn parse(body: Bytes, default_quality: Quality) -> Result<VideoRequest, Problem> {
+    let permit = PARSERS.acquire().await.map_err(|_| Problem::internal())?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        let _held_while_parsing = permit;
+        generate_request::parse(&body, default_quality)
+    });
+    parsed.await.map_err(|error| {
+        tracing::error!(%error, "a body could not be parsed");
+        Problem::internal()
+    })?
+}
+
+/// Refuses what is past a limit. A job that was accepted before is no new job, whatever is open now.
+async fn admit(
+    state: &ApiState,
+    user: &User,
+    job_id: JobId,
+    request: &VideoRequest,
+) -> Result<Option<Admitted>, Problem> {
+    match state.admission.admit(&state.queue, user, request).await {
+        Ok(admitted) => Ok(Some(admitted)),
+        Err(admission::Error::Log(error)) => Err(Error::from(error).into()),
+        Err(admission::Error::Refused(refused)) => {
+            let version = state.executor.log().version(job_id.aggregate()).await.map_err(Error::from)?;
+            if version > 0 { Ok(None) } else { Err(refused.into()) }
+        }
     }
-    Err(Problem::overloaded(format!(
-        "{open} jobs are waiting or running, and {most} may be; try again later"
-    )))
 }
 
 /// Appends the request. `true` when it had been appended before.

@@ -1,69 +1,218 @@
-//! Reading and checking the body of `POST /videos/generate`. All faults are reported, not the first.
+//! Parses the body of `POST /videos/generate` into a typed request. All faults are reported, not the first.
+//!
+//! Everything is bounded before it is read: a list by its length, a text by its characters, a free value by its bytes.
+//! Parsing takes time and memory in proportion to the body, and belongs on a thread that may block.
 
+use std::collections::BTreeMap;
+use std::io;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
+use crate::events::request::{MAX_REQUEST_BYTES, StylePreferences, Template};
 use crate::events::{OutputFormat, Priority, Quality, VideoRequest};
 use reel_scene::Scene;
+use reel_scene::check::control_character;
 use reel_scene::description;
-use reel_scene::look::{Aspect, Colour, Theme};
+use reel_scene::look::{Aspect, Theme};
 
 pub const TOPIC_CHARACTERS: (usize, usize) = (3, 500);
 pub const CONTEXT_CHARACTERS: (usize, usize) = (10, 2000);
 pub const SCRIPT_CHARACTERS: (usize, usize) = (1, 200_000);
-const TITLE_CHARACTERS: (usize, usize) = (1, 200);
-const DESCRIPTION_CHARACTERS: (usize, usize) = (1, 1000);
-const SHORT_NAME_CHARACTERS: (usize, usize) = (1, 100);
-const MOST_TAGS: usize = 10;
-const FRAME_RATES: [u64; 5] = [24, 25, 30, 50, 60];
-const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
-const DURATION_SECONDS: std::ops::RangeInclusive<u32> = 30..=600;
-/// Keys whose values would end in the log for ever.
-const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
+pub const TITLE_CHARACTERS: (usize, usize) = (1, 200);
+pub const DESCRIPTION_CHARACTERS: (usize, usize) = (1, 1000);
+pub const MODEL_CHARACTERS: (usize, usize) = (1, 100);
+pub const FONT_CHARACTERS: (usize, usize) = (1, 100);
+pub const TAG_CHARACTERS: (usize, usize) = (1, 50);
+/// Letters, digits, `-` and `_` of the name of a logo or of a piece of music.
+pub const PLAIN_NAME_CHARACTERS: (usize, usize) = (1, 60);
+pub const MAX_TAGS: usize = 10;
+/// Twice as many as there are names of qualities.
+pub const MAX_QUALITY_LEVELS: usize = 16;
+pub const FRAME_RATES: [u32; 5] = [24, 25, 30, 50, 60];
+pub const DURATION_SECONDS: (u32, u32) = (30, 600);
+/// Bytes of JSON, as they are sent, of `style_preferences` and of `custom_config`.
+pub const MAX_OBJECT_BYTES: usize = 8 * 1024;
+/// Objects and lists inside each other, `style_preferences` itself included.
+pub const MAX_STYLE_DEPTH: usize = 4;
+/// Bytes of JSON, as they are sent.
+pub const MAX_SCENES_BYTES: usize = 512 * 1024;
+/// Faults that one answer lists; one more entry says how many are not listed.
+const MAX_FAULTS: usize = 100;
+/// Characters of a name or a value in the body that a fault repeats.
+const MAX_ECHO_CHARACTERS: usize = 100;
+const MAX_MESSAGE_CHARACTERS: usize = 500;
+
+/// Every field that a body may have.
+pub const FIELDS: [&str; 18] = [
+    "topic",
+    "context",
+    "script",
+    "scenes",
+    "model",
+    "use_rag",
+    "template_id",
+    "style_preferences",
+    "custom_config",
+    "quality",
+    "priority",
+    "output_format",
+    "enable_subtitles",
+    "enable_thumbnails",
+    "quality_levels",
+    "title",
+    "description",
+    "tags",
+];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
 const NOT_AVAILABLE: [&str; 3] = ["configuration_id", "upload_ids", "callback_url"];
+const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
+/// Keys whose values would stay in the log for ever.
+const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
+
+/// The fields of an object, each as its JSON.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Parses a body: flat, or wrapped as `{"configuration": {…}, "priority": …}`.
 pub fn parse(body: &[u8], default_quality: Quality) -> Result<VideoRequest, Problem> {
     if body.is_empty() {
         return Err(Problem::bad_request("the body is empty, but must be a JSON object"));
     }
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request(format!("the body is not valid JSON: {error}")))?;
-    let Value::Object(outer) = value else {
-        let error = field_error(&["body"], "must be a JSON object", "wrong_type");
-        return Err(Problem::validation(vec![error]));
-    };
-    let mut errors = vec![];
-    let (fields, place) = match outer.get("configuration") {
-        Some(Value::Object(inner)) => (inner, vec!["body", "configuration"]),
-        Some(Value::Null) | None => (&outer, vec!["body"]),
-        Some(_) => {
-            errors.push(field_error(&["body", "configuration"], "must be a JSON object", "wrong_type"));
-            (&outer, vec!["body"])
+    let not_json = |error| Problem::bad_request(format!("the body is not valid JSON: {error}"));
+    let body: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    if Kind::of(body) != Kind::Object {
+        let mut faults = Faults::default();
+        faults.add(&["body"], "must be a JSON object", "wrong_type");
+        return Err(faults.into_problem());
+    }
+    let outer: Fields = serde_json::from_str(body.get()).map_err(not_json)?;
+    let request = match outer.get("configuration").filter(|value| Kind::of(value) != Kind::Null) {
+        None => {
+            let mut reader = Reader::new(&outer, vec!["body"]);
+            let request = reader.request(default_quality);
+            reader.refuse_unknown(&["configuration"]);
+            reader.faults.into_result(request)
+        }
+        Some(inner) if Kind::of(inner) == Kind::Object => {
+            let inner: Fields = serde_json::from_str(inner.get()).map_err(not_json)?;
+            parse_wrapped(&outer, &inner, default_quality)
+        }
+        Some(other) => {
+            let mut faults = Faults::default();
+            let msg = format!("must be an object, not {}", Kind::of(other).name());
+            faults.add(&["body", "configuration"], msg, "wrong_type");
+            Err(faults)
         }
     };
-    let mut reader = Reader { fields, place, errors };
+    request.map_err(Faults::into_problem)
+}
+
+/// Beside `configuration`, only `priority` is a field; it wins over the one inside.
+fn parse_wrapped(
+    outer: &Fields<'_>,
+    inner: &Fields<'_>,
+    default_quality: Quality,
+) -> Result<VideoRequest, Faults> {
+    let mut reader = Reader::new(inner, vec!["body", "configuration"]);
     let mut request = reader.request(default_quality);
-    if outer.contains_key("configuration") {
-        let mut around = Reader { fields: &outer, place: vec!["body"], errors: vec![] };
-        if let Some(priority) = around.one_of("priority", &Priority::ALL, |priority| priority.name()) {
-            request.priority = priority;
+    reader.refuse_unknown(&[]);
+    let mut around = Reader { fields: outer, place: vec!["body"], faults: reader.faults };
+    if let Some(priority) = around.one_of("priority", &Priority::ALL, Priority::name) {
+        request.priority = priority;
+    }
+    for name in outer.keys().filter(|name| !["configuration", "priority"].contains(&name.as_str())) {
+        let msg = "is not a field beside configuration, where only priority is; move it into configuration";
+        around.fail(&[name.as_str()], msg, "unknown_field");
+    }
+    around.faults.into_result(request)
+}
+
+/// What is wrong with a body: the first [`MAX_FAULTS`] of it.
+#[derive(Default)]
+struct Faults {
+    listed: Vec<FieldError>,
+    omitted: usize,
+}
+
+impl Faults {
+    fn add(&mut self, loc: &[&str], msg: impl Into<String>, kind: &str) {
+        if self.listed.len() == MAX_FAULTS {
+            self.omitted += 1;
+            return;
         }
-        reader.errors.extend(around.errors);
+        self.listed.push(FieldError {
+            loc: loc.iter().map(|part| shortened((*part).to_owned(), MAX_ECHO_CHARACTERS)).collect(),
+            msg: shortened(msg.into(), MAX_MESSAGE_CHARACTERS),
+            r#type: kind.to_owned(),
+        });
     }
-    if reader.errors.is_empty() { Ok(request) } else { Err(Problem::validation(reader.errors)) }
+
+    fn into_result(self, request: VideoRequest) -> Result<VideoRequest, Faults> {
+        if self.listed.is_empty() { Ok(request) } else { Err(self) }
+    }
+
+    fn into_problem(mut self) -> Problem {
+        if self.omitted > 0 {
+            self.listed.push(FieldError {
+                loc: vec!["body".to_owned()],
+                msg: format!("and more: {} faults are not listed", self.omitted),
+                r#type: "and_more".to_owned(),
+            });
+        }
+        Problem::validation(self.listed)
+    }
 }
 
-fn field_error(loc: &[&str], msg: impl Into<String>, kind: &str) -> FieldError {
-    FieldError {
-        loc: loc.iter().map(|part| (*part).to_owned()).collect(),
-        msg: msg.into(),
-        r#type: kind.to_owned(),
+fn shortened(mut text: String, max_characters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(max_characters) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// A value of the body as a message repeats it.
+fn echo(json: &str) -> String {
+    shortened(json.to_owned(), MAX_ECHO_CHARACTERS)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    Boolean,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    /// The first byte of a value tells its kind.
+    fn of(value: &RawValue) -> Self {
+        match value.get().as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b't' | b'f') => Kind::Boolean,
+            Some(b'n') => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Boolean => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        }
     }
 }
 
-/// What `custom_config` holds.
+/// Settings in `custom_config`.
 struct Custom {
     fps: u32,
     duration_seconds: Option<u32>,
@@ -71,35 +220,37 @@ struct Custom {
 
 /// Reads fields and collects what is wrong with them.
 struct Reader<'a> {
-    fields: &'a Map<String, Value>,
+    fields: &'a Fields<'a>,
     place: Vec<&'a str>,
-    errors: Vec<FieldError>,
+    faults: Faults,
 }
 
 impl<'a> Reader<'a> {
+    fn new(fields: &'a Fields<'a>, place: Vec<&'a str>) -> Self {
+        Self { fields, place, faults: Faults::default() }
+    }
+
     fn request(&mut self, default_quality: Quality) -> VideoRequest {
         let topic = self.text("topic", TOPIC_CHARACTERS);
-        if topic.is_none() && !self.present("topic") {
+        if topic.is_none() && !self.is_given("topic") {
             self.fail(&["topic"], "is required", "missing");
         }
         let script = self.script();
         let context = self.text("context", CONTEXT_CHARACTERS);
-        if !self.present("context") && !self.present("script") && !self.present("scenes") {
+        if !["context", "script", "scenes"].into_iter().any(|name| self.is_given(name)) {
             self.fail(&["context"], "is required unless script or scenes is given", "missing");
         }
         self.refuse_unavailable();
-        self.refuse_secrets("style_preferences");
         let custom = self.custom_config();
-        let quality =
-            self.one_of("quality", &Quality::ALL, |quality| quality.name()).unwrap_or(default_quality);
-        VideoRequest {
+        let quality = self.one_of("quality", &Quality::ALL, Quality::name).unwrap_or(default_quality);
+        let request = VideoRequest {
             topic: topic.unwrap_or_default(),
             context,
             script,
             quality,
-            priority: self.one_of("priority", &Priority::ALL, |priority| priority.name()).unwrap_or_default(),
+            priority: self.one_of("priority", &Priority::ALL, Priority::name).unwrap_or_default(),
             output_format: self
-                .one_of("output_format", &OutputFormat::ALL, |format| format.name())
+                .one_of("output_format", &OutputFormat::ALL, OutputFormat::name)
                 .unwrap_or_default(),
             fps: custom.fps,
             duration_seconds: custom.duration_seconds,
@@ -108,62 +259,80 @@ impl<'a> Reader<'a> {
             title: self.text("title", TITLE_CHARACTERS),
             description: self.text("description", DESCRIPTION_CHARACTERS),
             tags: self.tags(),
-            model: self.text("model", SHORT_NAME_CHARACTERS),
+            model: self.text("model", MODEL_CHARACTERS),
             use_rag: self.flag("use_rag"),
-            template_id: self
-                .one_of("template_id", &Theme::ALL, |theme| theme.name())
-                .map(|theme| theme.name().to_owned()),
+            template_id: self.one_of("template_id", &Theme::ALL, Theme::name).map(Template::Theme),
             style_preferences: self.style_preferences(),
             quality_levels: self.quality_levels(quality),
             scenes: self.scenes(),
-        }
+        };
+        self.refuse_too_large(&request);
+        request
     }
 
     fn fail(&mut self, path: &[&str], msg: impl Into<String>, kind: &str) {
         let loc: Vec<&str> = self.place.iter().chain(path).copied().collect();
-        self.errors.push(field_error(&loc, msg, kind));
+        self.faults.add(&loc, msg, kind);
     }
 
     /// `null` counts as absent.
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.fields.get(name).filter(|value| !value.is_null())
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.get(name).copied().filter(|value| Kind::of(value) != Kind::Null)
     }
 
-    fn present(&self, name: &str) -> bool {
+    fn is_given(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// A trimmed text within `(least, most)` characters.
-    fn text(&mut self, name: &str, (least, most): (usize, usize)) -> Option<String> {
+    /// The field, if it is given and of the kind.
+    fn of_kind(&mut self, name: &str, kind: Kind) -> Option<&'a RawValue> {
         let value = self.get(name)?;
-        let Some(text) = value.as_str() else {
-            self.fail(&[name], format!("must be a string, not {}", kind_of(value)), "wrong_type");
+        let found = Kind::of(value);
+        if found == kind {
+            return Some(value);
+        }
+        self.fail(&[name], format!("must be {}, not {}", kind.name(), found.name()), "wrong_type");
+        None
+    }
+
+    /// A string at a path. An escape that stands for no character (half of a surrogate pair) makes it no text.
+    fn string(&mut self, path: &[&str], value: &RawValue) -> Option<String> {
+        if Kind::of(value) != Kind::String {
+            self.fail(path, format!("must be a string, not {}", Kind::of(value).name()), "wrong_type");
             return None;
-        };
-        let text = text.trim();
+        }
+        let text = serde_json::from_str(value.get());
+        if text.is_err() {
+            let msg = "holds an escape that stands for no character, such as half of a surrogate pair; only text is allowed";
+            self.fail(path, msg, "not_text");
+        }
+        text.ok()
+    }
+
+    /// A trimmed text within `(least, most)` characters.
+    fn text(&mut self, name: &str, bounds: (usize, usize)) -> Option<String> {
+        let value = self.get(name)?;
+        let text = self.string(&[name], value)?;
+        self.bounded(&[name], text.trim(), bounds).then(|| text.trim().to_owned())
+    }
+
+    /// Whether a text is within `(least, most)` characters, and all of them are text.
+    fn bounded(&mut self, path: &[&str], text: &str, (least, most): (usize, usize)) -> bool {
         let count = text.chars().count();
         if count < least {
-            self.fail(
-                &[name],
-                format!("has {count} characters after trimming, but must have {least} to {most}"),
-                "too_short",
-            );
+            let msg = format!("has {count} characters after trimming, but must have {least} to {most}");
+            self.fail(path, msg, "too_short");
         } else if count > most {
-            self.fail(
-                &[name],
-                format!("has {count} characters, but must have {least} to {most}"),
-                "too_long",
-            );
+            self.fail(path, format!("has {count} characters, but must have {least} to {most}"), "too_long");
         } else if let Some((at, found)) = control_character(text) {
-            let msg = format!(
-                "holds the control character U+{:04X} at character {at}; only text is allowed",
-                found as u32
-            );
-            self.fail(&[name], msg, "not_text");
+            let code = found as u32;
+            let msg =
+                format!("holds the control character U+{code:04X} at character {at}; only text is allowed");
+            self.fail(path, msg, "not_text");
         } else {
-            return Some(text.to_owned());
+            return true;
         }
-        None
+        false
     }
 
     fn script(&mut self) -> Option<String> {
@@ -177,35 +346,63 @@ impl<'a> Reader<'a> {
 
     fn flag(&mut self, name: &str) -> Option<bool> {
         let value = self.get(name)?;
-        if value.as_bool().is_none() {
-            self.fail(&[name], format!("must be true or false, not {}", kind_of(value)), "wrong_type");
+        let flag = serde_json::from_str(value.get()).ok();
+        if flag.is_none() {
+            let msg = format!("must be true or false, not {}", Kind::of(value).name());
+            self.fail(&[name], msg, "wrong_type");
         }
-        value.as_bool()
+        flag
     }
 
-    fn object(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
-        let value = self.get(name)?;
-        if value.as_object().is_none() {
-            self.fail(&[name], format!("must be an object, not {}", kind_of(value)), "wrong_type");
+    /// An object of at most [`MAX_OBJECT_BYTES`].
+    fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        let value = self.of_kind(name, Kind::Object)?;
+        if !self.is_small(name, value, MAX_OBJECT_BYTES) {
+            return None;
         }
-        value.as_object()
+        match serde_json::from_str(value.get()) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                // Its line and column would be those of the object alone.
+                let reason = error.to_string();
+                let reason = reason.split(" at line ").next().unwrap_or_default();
+                self.fail(&[name], format!("cannot be read: {reason}"), "not_readable");
+                None
+            }
+        }
     }
 
-    /// An array of texts; faults name their index.
-    fn texts(&mut self, name: &str) -> Vec<&'a str> {
-        let Some(value) = self.get(name) else { return vec![] };
-        let Some(items) = value.as_array() else {
-            self.fail(&[name], format!("must be an array, not {}", kind_of(value)), "wrong_type");
-            return vec![];
-        };
-        let mut texts = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            match item.as_str() {
-                Some(text) => texts.push(text),
-                None => {
-                    let msg = format!("must be a string, not {}", kind_of(item));
-                    self.fail(&[name, &index.to_string()], msg, "wrong_type");
-                }
+    fn is_small(&mut self, name: &str, value: &RawValue, max_bytes: usize) -> bool {
+        let bytes = value.get().len();
+        if bytes > max_bytes {
+            let msg = format!("has {bytes} bytes of JSON, but must have at most {max_bytes}");
+            self.fail(&[name], msg, "too_long");
+        }
+        bytes <= max_bytes
+    }
+
+    /// The items of an array, if there are not too many of them.
+    fn items(&mut self, name: &str, max_items: usize) -> Vec<&'a RawValue> {
+        let Some(value) = self.of_kind(name, Kind::Array) else { return vec![] };
+        let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+        if items.len() <= max_items {
+            return items;
+        }
+        self.fail(
+            &[name],
+            format!("has {} items, but must have at most {max_items}", items.len()),
+            "too_long",
+        );
+        vec![]
+    }
+
+    /// An array of texts, each with its index. Faults name the index.
+    fn texts(&mut self, name: &str, max_items: usize) -> Vec<(String, String)> {
+        let mut texts = vec![];
+        for (index, item) in self.items(name, max_items).into_iter().enumerate() {
+            let index = index.to_string();
+            if let Some(text) = self.string(&[name, &index], item) {
+                texts.push((index, text));
             }
         }
         texts
@@ -213,31 +410,21 @@ impl<'a> Reader<'a> {
 
     fn one_of<T: Copy>(&mut self, name: &str, all: &[T], name_of: impl Fn(T) -> &'static str) -> Option<T> {
         let value = self.get(name)?;
-        let found = value.as_str().and_then(|text| all.iter().copied().find(|item| name_of(*item) == text));
+        let given: Option<String> = serde_json::from_str(value.get()).ok();
+        let found = given.and_then(|text| all.iter().copied().find(|item| name_of(*item) == text));
         if found.is_none() {
             let names: Vec<_> = all.iter().map(|item| name_of(*item)).collect();
-            self.fail(&[name], format!("is {value}, but must be one of {}", names.join(", ")), "not_allowed");
+            let msg = format!("is {}, but must be one of {}", echo(value.get()), names.join(", "));
+            self.fail(&[name], msg, "not_allowed");
         }
         found
     }
 
     fn tags(&mut self) -> Vec<String> {
-        let given = self.texts("tags");
-        if given.len() > MOST_TAGS {
-            self.fail(
-                &["tags"],
-                format!("has {} items, but must have at most {MOST_TAGS}", given.len()),
-                "too_long",
-            );
-        }
         let mut tags: Vec<String> = vec![];
-        for (index, tag) in given.iter().enumerate() {
+        for (index, tag) in self.texts("tags", MAX_TAGS) {
             let tag = tag.trim().to_lowercase();
-            let count = tag.chars().count();
-            if count == 0 || count > 50 {
-                let msg = format!("has {count} characters after trimming, but must have 1 to 50");
-                self.fail(&["tags", &index.to_string()], msg, "too_long");
-            } else if !tags.contains(&tag) {
+            if self.bounded(&["tags", &index], &tag, TAG_CHARACTERS) && !tags.contains(&tag) {
                 tags.push(tag);
             }
         }
@@ -245,15 +432,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The renditions, the best first. Without any, those that are usual for the quality.
-    fn quality_levels(&mut self, quality: Quality) -> Vec<String> {
+    fn quality_levels(&mut self, quality: Quality) -> Vec<Quality> {
         let mut levels = vec![];
-        for (index, name) in self.texts("quality_levels").into_iter().enumerate() {
-            match Quality::named(name) {
+        for (index, name) in self.texts("quality_levels", MAX_QUALITY_LEVELS) {
+            match Quality::named(&name) {
                 Some(level) => levels.push(level),
                 None => {
                     let names = Quality::ALL.map(Quality::level).join(", ");
-                    let msg = format!("is \"{name}\", but must be one of {names}");
-                    self.fail(&["quality_levels", &index.to_string()], msg, "not_allowed");
+                    let msg = format!("is {:?}, but must be one of {names}", echo(&name));
+                    self.fail(&["quality_levels", &index], msg, "not_allowed");
                 }
             }
         }
@@ -262,45 +449,81 @@ impl<'a> Reader<'a> {
         }
         levels.sort_by_key(|level| std::cmp::Reverse(*level));
         levels.dedup();
-        levels.into_iter().map(|level| level.level().to_owned()).collect()
+        levels
     }
 
-    /// What the look is made of must be readable; other preferences are recorded as they are.
-    fn style_preferences(&mut self) -> Option<Map<String, Value>> {
-        let preferences = self.object("style_preferences")?;
-        let given = |name: &str| preferences.get(name).filter(|value| !value.is_null());
-        for name in ["accent_color", "background_color"] {
-            let Some(value) = given(name) else { continue };
-            if value.as_str().is_none_or(|text| Colour::try_from(text.to_owned()).is_err()) {
-                let msg =
-                    format!("is {value}, but must be `#` and six hexadecimal digits, such as \"#1f5fd0\"");
-                self.fail(&["style_preferences", name], msg, "not_allowed");
+    /// What the look is made of must be readable. Other preferences are recorded as they are, within bounds.
+    fn style_preferences(&mut self) -> Option<StylePreferences> {
+        let given = self.object("style_preferences")?;
+        let style = StylePreferences::from(given);
+        for (key, value) in style.others.iter().filter(|(_, value)| !value.is_null()) {
+            let is_colour = ["accent_color", "background_color"].contains(&key.as_str());
+            let expected = match key.as_str() {
+                "aspect_ratio" => format!("one of {}", Aspect::ALL.map(Aspect::name).join(", ")),
+                _ if is_colour => "`#` and six hexadecimal digits, such as \"#1f5fd0\"".to_owned(),
+                "font" | "music" | "logo" => "a string".to_owned(),
+                _ => {
+                    self.free_value(&["style_preferences", key], key, value, 2);
+                    continue;
+                }
+            };
+            let msg = format!("is {}, but must be {expected}", echo(&value.to_string()));
+            self.fail(&["style_preferences", key], msg, "not_allowed");
+        }
+        if let Some(font) = &style.font {
+            self.bounded(&["style_preferences", "font"], font, FONT_CHARACTERS);
+        }
+        for (key, name) in [("music", &style.music), ("logo", &style.logo)] {
+            if name.as_deref().is_some_and(|name| !is_plain_name(name)) {
+                let (least, most) = PLAIN_NAME_CHARACTERS;
+                let msg = format!("must be a name of {least} to {most} letters, digits, `-` or `_`");
+                self.fail(&["style_preferences", key], msg, "not_allowed");
             }
         }
-        if let Some(value) = given("aspect_ratio")
-            && value.as_str().and_then(Aspect::named).is_none()
-        {
-            let msg = format!("is {value}, but must be one of {}", Aspect::ALL.map(Aspect::name).join(", "));
-            self.fail(&["style_preferences", "aspect_ratio"], msg, "not_allowed");
+        Some(style)
+    }
+
+    /// Checks a value that may have any shape: no secrets, only text, not too deep.
+    fn free_value(&mut self, path: &[&str], key: &str, value: &Value, depth: usize) {
+        if is_secret(key) {
+            return self.fail(path, "secrets are not allowed here: they would be recorded", "secret");
         }
-        if let Some(value) = given("font")
-            && value.as_str().is_none_or(|name| !(1..=100).contains(&name.chars().count()))
-        {
-            let msg = "must be a font's family name of 1 to 100 characters";
-            self.fail(&["style_preferences", "font"], msg, "not_allowed");
+        if control_character(key).is_some() {
+            return self.fail(path, "has a control character in its name; only text is allowed", "not_text");
         }
-        for name in ["music", "logo"] {
-            if given(name).is_some_and(|value| !value.as_str().is_some_and(is_plain_name)) {
-                let msg = "must be a name of 1 to 60 letters, digits, `-` or `_`";
-                self.fail(&["style_preferences", name], msg, "not_allowed");
+        match value {
+            Value::String(text) => {
+                self.bounded(path, text, (0, MAX_OBJECT_BYTES));
             }
+            Value::Array(_) | Value::Object(_) if depth > MAX_STYLE_DEPTH => {
+                let msg = format!("is nested too deeply: at most {MAX_STYLE_DEPTH} levels are allowed");
+                self.fail(path, msg, "too_deep");
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let index = index.to_string();
+                    let place: Vec<&str> = path.iter().copied().chain([index.as_str()]).collect();
+                    self.free_value(&place, "", item, depth + 1);
+                }
+            }
+            Value::Object(fields) => {
+                for (key, item) in fields {
+                    let place: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+                    self.free_value(&place, key, item, depth + 1);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Some(preferences.clone())
     }
 
     fn scenes(&mut self) -> Option<Vec<Scene>> {
-        let value = self.get("scenes")?;
-        match description::read_scenes(value) {
+        let value = self.of_kind("scenes", Kind::Array)?;
+        if !self.is_small("scenes", value, MAX_SCENES_BYTES) {
+            return None;
+        }
+        let scenes: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+        let scenes: Vec<&str> = scenes.into_iter().map(RawValue::get).collect();
+        match description::read_scenes(&scenes) {
             Ok(scenes) => Some(scenes),
             Err(faults) => {
                 for fault in faults {
@@ -317,30 +540,30 @@ impl<'a> Reader<'a> {
         let Some(custom) = self.object("custom_config") else { return read };
         for key in custom.keys() {
             if is_secret(key) {
-                self.fail(
-                    &["custom_config", key],
-                    "secrets are not allowed here: they would be recorded",
-                    "secret",
-                );
+                let msg = "secrets are not allowed here: they would be recorded";
+                self.fail(&["custom_config", key], msg, "secret");
             } else if !CUSTOM_KEYS.contains(&key.as_str()) {
                 let msg = format!("is not a known setting; known are {}", CUSTOM_KEYS.join(", "));
                 self.fail(&["custom_config", key], msg, "unknown_key");
             }
         }
         let given = |name: &str| custom.get(name).filter(|value| !value.is_null());
+        let whole = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         if let Some(value) = given("fps") {
-            match value.as_u64().filter(|fps| FRAME_RATES.contains(fps)) {
-                Some(fps) => read.fps = fps as u32,
+            match whole(value).filter(|fps| FRAME_RATES.contains(fps)) {
+                Some(fps) => read.fps = fps,
                 None => {
-                    let msg = format!("is {value}, but must be one of 24, 25, 30, 50, 60");
+                    let known = FRAME_RATES.map(|fps| fps.to_string()).join(", ");
+                    let msg = format!("is {}, but must be one of {known}", echo(&value.to_string()));
                     self.fail(&["custom_config", "fps"], msg, "not_allowed");
                 }
             }
         }
         if let Some(value) = given("duration_seconds") {
-            read.duration_seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
-            if read.duration_seconds.is_none_or(|seconds| !DURATION_SECONDS.contains(&seconds)) {
-                let (least, most) = DURATION_SECONDS.into_inner();
+            let (least, most) = DURATION_SECONDS;
+            read.duration_seconds = whole(value).filter(|seconds| (least..=most).contains(seconds));
+            if read.duration_seconds.is_none() {
+                let value = echo(&value.to_string());
                 let msg = format!("is {value}, but must be a whole number from {least} to {most}");
                 self.fail(&["custom_config", "duration_seconds"], msg, "out_of_range");
             }
@@ -350,44 +573,66 @@ impl<'a> Reader<'a> {
 
     fn refuse_unavailable(&mut self) {
         for name in NOT_AVAILABLE {
-            if self.present(name) {
+            if self.is_given(name) {
                 self.fail(&[name], "is not available in this version", "not_available");
             }
         }
     }
 
-    fn refuse_secrets(&mut self, name: &str) {
-        let Some(Value::Object(map)) = self.get(name) else { return };
-        for key in map.keys().filter(|key| is_secret(key)) {
-            self.fail(&[name, key], "secrets are not allowed here: they would be recorded", "secret");
+    /// Refuses fields that nothing reads. `also` are known, too.
+    fn refuse_unknown(&mut self, also: &[&str]) {
+        let fields = self.fields;
+        let is_known =
+            |name: &str| [&FIELDS[..], &NOT_AVAILABLE[..], also].iter().any(|known| known.contains(&name));
+        for name in fields.keys().filter(|name| !is_known(name)) {
+            let msg = format!("is not a field; known are {}", FIELDS.join(", "));
+            self.fail(&[name.as_str()], msg, "unknown_field");
+        }
+    }
+
+    /// Refuses a request that would take too much room in the log. The bounds of the fields alone allow a long script
+    /// beside long scenes.
+    fn refuse_too_large(&mut self, request: &VideoRequest) {
+        let bytes = recorded_bytes(request);
+        if bytes > MAX_REQUEST_BYTES {
+            let msg = format!(
+                "would be recorded as {bytes} bytes of JSON, but must have at most {MAX_REQUEST_BYTES}; shorten the script or the scenes"
+            );
+            self.fail(&[], msg, "too_long");
         }
     }
 }
 
+/// How many bytes of JSON a request is recorded as.
+pub fn recorded_bytes(request: &VideoRequest) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, request) {
+        Ok(()) => counter.0,
+        // What cannot be written is too large for any bound.
+        Err(_) => usize::MAX,
+    }
+}
+
 fn is_plain_name(name: &str) -> bool {
+    let (least, most) = PLAIN_NAME_CHARACTERS;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    (1..=60).contains(&name.len()) && name.chars().all(is_plain)
+    (least..=most).contains(&name.len()) && name.chars().all(is_plain)
 }
 
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The first character that no text holds, with its place; tabs and line ends are text.
-fn control_character(text: &str) -> Option<(usize, char)> {
-    text.chars().enumerate().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
 #[cfg(test)]
@@ -437,7 +682,6 @@ mod tests {
                 "body.topic: too_short",
                 "body.context: wrong_type",
                 "body.callback_url: not_available",
-                "body.style_preferences.Token: secret",
                 "body.custom_config.colour: unknown_key",
                 "body.custom_config.db_password: secret",
                 "body.custom_config.fps: not_allowed",
@@ -446,6 +690,7 @@ mod tests {
                 "body.output_format: not_allowed",
                 "body.enable_subtitles: wrong_type",
                 "body.tags.1: wrong_type",
+                "body.style_preferences.Token: secret",
                 "body.quality_levels.0: not_allowed",
             ]
         );
@@ -497,14 +742,146 @@ mod tests {
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             body
         };
-        assert_eq!(levels(script(json!({}))), ["1080p", "720p"]);
-        assert_eq!(levels(script(json!({"quality": "low"}))), ["480p"]);
-        assert_eq!(levels(script(json!({"quality_levels": ["480p", "high", "480p"]}))), ["1080p", "480p"]);
+        assert_eq!(levels(script(json!({}))), [Quality::High, Quality::Medium]);
+        assert_eq!(levels(script(json!({"quality": "low"}))), [Quality::Low]);
+        let chosen = levels(script(json!({"quality_levels": ["480p", "high", "480p"]})));
+        assert_eq!(chosen, [Quality::High, Quality::Low]);
     }
 
     #[test]
     fn tags_are_trimmed_lowered_and_unique() {
         let request = parsed(json!({"topic": "Ions", "script": "x", "tags": [" A ", "a", "B"]})).unwrap();
         assert_eq!(request.tags, ["a", "b"]);
+    }
+
+    fn scripted(field: &str, value: Value) -> Value {
+        let mut body = json!({"topic": "Ions", "script": "They move."});
+        body[field] = value;
+        body
+    }
+
+    // H1
+    #[test]
+    fn style_preferences_are_bounded_in_depth_and_bytes() {
+        let nested = |depth: usize| {
+            let json = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"topic": "Ions", "script": "x", "style_preferences": {{"a": {json}}}}}"#)
+        };
+        let read = |depth| parse(nested(depth).as_bytes(), Quality::High);
+        assert!(read(3).is_ok());
+        for depth in [4, 124, 125, 126, 1000, 100_000] {
+            let problem = read(depth).unwrap_err();
+            assert_eq!(problem.code, "VALIDATION_ERROR", "{depth}");
+            let message = problem.details[0]["msg"].as_str().unwrap();
+            assert!(
+                message.contains("nested too deeply")
+                    || message.contains("bytes")
+                    || message.contains("recursion"),
+                "{message}"
+            );
+        }
+        let sized =
+            |bytes: usize| faults_or_none(scripted("style_preferences", json!({"a": "x".repeat(bytes - 8)})));
+        assert_eq!(sized(MAX_OBJECT_BYTES), Vec::<String>::new());
+        assert_eq!(sized(MAX_OBJECT_BYTES + 1), ["body.style_preferences: too_long"]);
+        let unknown = parsed(scripted("style_preferences", json!({"mood": {"calm": [1, null]}}))).unwrap();
+        assert!(unknown.style_preferences.unwrap().others.contains_key("mood"));
+    }
+
+    fn faults_or_none(body: Value) -> Vec<String> {
+        if parsed(body.clone()).is_ok() { vec![] } else { faults(body) }
+    }
+
+    // H1, H2
+    #[test]
+    fn free_values_hold_text_only_and_no_secrets_at_any_depth() {
+        let style = |value: Value| faults(scripted("style_preferences", value));
+        assert_eq!(style(json!({"a": {"b\0": 1}})), ["body.style_preferences.a.b\0: not_text"]);
+        assert_eq!(style(json!({"a": ["x\0"]})), ["body.style_preferences.a.0: not_text"]);
+        assert_eq!(style(json!({"a": {"api_key": 1}})), ["body.style_preferences.a.api_key: secret"]);
+        assert_eq!(style(json!({"font": "In\0ter"})), ["body.style_preferences.font: not_text"]);
+        assert_eq!(
+            style(json!({"font": 7, "logo": "a/b"})),
+            ["body.style_preferences.font: not_allowed", "body.style_preferences.logo: not_allowed"]
+        );
+        assert_eq!(faults(scripted("tags", json!(["a\0"]))), ["body.tags.0: not_text"]);
+        assert_eq!(faults(scripted("model", json!("a\u{1b}"))), ["body.model: not_text"]);
+    }
+
+    // H2
+    #[test]
+    fn half_of_a_surrogate_pair_is_no_text() {
+        let field = |json: &str| {
+            let problem = parse(json.as_bytes(), Quality::High).unwrap_err();
+            (problem.code, problem.details[0]["loc"].to_string())
+        };
+        let validation = |loc: &str| ("VALIDATION_ERROR", loc.to_owned());
+        assert_eq!(field(r#"{"topic": "Ions \ud800", "script": "x"}"#), validation(r#"["body","topic"]"#));
+        assert_eq!(field(r#"{"topic": "Ions", "script": "\udc00x"}"#), validation(r#"["body","script"]"#));
+        assert_eq!(
+            field(r#"{"topic": "Ions", "script": "x", "tags": ["\ud83d"]}"#),
+            validation(r#"["body","tags","0"]"#)
+        );
+        let scenes = r#"{"topic": "Ions", "scenes": [{"title": "a\ud800", "steps": [{"narration": "b"}]}]}"#;
+        assert_eq!(field(scenes), validation(r#"["body","scenes","0","title"]"#));
+        assert_eq!(field(r#"{"topic": "Ions", "script": "x", "\ud800": 1}"#).0, "BAD_REQUEST");
+        assert!(parsed(scripted("title", json!("\u{1f600}"))).is_ok());
+    }
+
+    // H4
+    #[test]
+    fn the_faults_that_are_listed_are_bounded_and_so_is_what_they_repeat() {
+        let count = |body: Value| parsed(body).unwrap_err().details.as_array().unwrap().clone();
+        assert_eq!(count(scripted("tags", json!(vec![1; 200_000]))).len(), 1);
+        assert_eq!(count(scripted("quality_levels", json!(vec!["x"; 200_000]))).len(), 1);
+        let mut many = scripted("tags", json!([]));
+        for index in 0..5000 {
+            many[format!("field_{index}")] = Value::Null;
+        }
+        let listed = count(many);
+        assert_eq!(listed.len(), MAX_FAULTS + 1);
+        assert_eq!(listed[MAX_FAULTS]["msg"], "and more: 4900 faults are not listed");
+        assert_eq!(listed[MAX_FAULTS]["type"], "and_more");
+        let long = "x".repeat(500_000);
+        for body in [
+            scripted("quality", json!(long)),
+            scripted(&long, json!(1)),
+            scripted("quality_levels", json!([long])),
+        ] {
+            let listed = serde_json::to_string(&count(body)).unwrap();
+            assert!(listed.len() < 2000, "{}", listed.len());
+        }
+    }
+
+    // 002-1.3
+    #[test]
+    fn unknown_fields_are_refused_by_name() {
+        assert_eq!(faults(scripted("colour", json!(1))), ["body.colour: unknown_field"]);
+        let wrapped =
+            json!({"configuration": {"topic": "Ions", "script": "x", "colour": 1}, "tags": [], "urgency": 1});
+        assert_eq!(
+            faults(wrapped),
+            [
+                "body.configuration.colour: unknown_field",
+                "body.tags: unknown_field",
+                "body.urgency: unknown_field"
+            ]
+        );
+        assert_eq!(faults(json!({"configuration": 7})), ["body.configuration: wrong_type"]);
+        assert!(parsed(scripted("configuration", Value::Null)).is_ok());
+    }
+
+    // H5
+    #[test]
+    fn a_request_is_bounded_as_a_whole_and_the_longest_script_fits() {
+        let longest = "\u{20000}".repeat(SCRIPT_CHARACTERS.1);
+        let request = parsed(scripted("script", json!(longest))).unwrap();
+        assert!(recorded_bytes(&request) <= MAX_REQUEST_BYTES);
+        let scene = json!({"title": "T", "steps": vec![json!({"narration": "x".repeat(2000)}); 40]});
+        let mut both = scripted("script", json!(longest));
+        both["scenes"] = json!(vec![scene; 6]);
+        assert_eq!(faults(both.clone()), ["body: too_long"]);
+        both["scenes"] = json!(vec![both["scenes"][0].clone(); 7]);
+        assert_eq!(faults(both), ["body.scenes: too_long"]);
     }
 }

@@ -3,12 +3,14 @@
 //! Every path exists under `/api/v1`, and under `/` where older clients know it so. Every error has
 //! the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
+mod admission;
 mod audit;
 pub mod auth;
 mod cancel;
 mod files;
 mod generate;
-pub(crate) mod generate_request;
+pub mod generate_request;
+mod generate_schema;
 mod health;
 mod jobs;
 mod metadata;
@@ -17,6 +19,7 @@ mod problem;
 mod reprocess;
 mod status;
 
+pub use admission::Admission;
 pub use auth::{Role, User, Verifier};
 pub use problem::Problem;
 
@@ -26,6 +29,7 @@ use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::oapi::security::{Http, HttpAuthScheme};
 use salvo::oapi::{Info, OpenApi, SecurityScheme};
 use salvo::prelude::*;
+use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -48,6 +52,7 @@ const BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Everything the endpoints use.
 pub struct ApiState {
     pub executor: Executor,
+    pub admission: Admission,
     pub queue: WorkQueue,
     pub workspaces: Workspaces,
     pub doorbell: Doorbell,
@@ -134,8 +139,23 @@ pub fn service(state: Arc<ApiState>, verifier: Verifier) -> Service {
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }
 
-/// The document that `openapi.json` holds; generated from the endpoints.
-pub fn openapi() -> OpenApi {
+/// The document that `openapi.json` holds: generated from the endpoints, with the schema of the body of
+/// `POST /videos/generate`, which is JSON Schema and more than the generator can say.
+pub fn openapi() -> serde_json::Value {
+    let document = serde_json::to_value(openapi_of_routes());
+    let mut document = document.expect("an OpenAPI document is JSON");
+    let (body, definitions) = generate_schema::schema("/components/schemas");
+    let content = "/paths/~1api~1v1~1videos~1generate/post/requestBody/content/application~1json";
+    let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
+    content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
+    document["components"]["schemas"]["GenerateRequest"] = body;
+    for (name, definition) in definitions {
+        document["components"]["schemas"][name] = definition;
+    }
+    document
+}
+
+fn openapi_of_routes() -> OpenApi {
     let router = Router::with_path("api/v1").push(open()).push(protected());
     let bearer = Http::new(HttpAuthScheme::Bearer).bearer_format("JWT");
     OpenApi::with_info(

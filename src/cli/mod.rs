@@ -207,7 +207,7 @@ impl Arguments {
             }
             Command::Render(arguments) => render::render(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
-            Command::Openapi => say(crate::api::openapi().to_pretty_json()?),
+            Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
         }
     }
 }

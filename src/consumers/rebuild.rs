@@ -14,7 +14,7 @@ use super::runner::LOG_PAUSE;
 use crate::domain::job::{Job, Status};
 use crate::events::job::WorkItem;
 use crate::events::queue::{QueueBuilder, QueuedAgain};
-use crate::events::work::ScheduledWork;
+use crate::events::work::{ScheduledWork, requester};
 use crate::events::{self, Envelope, WorkQueue};
 use crate::execute::{self, Executor};
 use crate::ids::JobId;
@@ -167,6 +167,11 @@ async fn queue_job(
         let work = if is_dead { vec![] } else { seen.open_work(builder.dropped_at, now) };
         match builder.queue_again(id, seen.version, dead_since, &work).await? {
             QueuedAgain::Done => {
+                if !is_dead && !seen.job.user_id.is_empty() {
+                    let priority =
+                        seen.job.request.as_ref().map(|request| request.priority).unwrap_or_default();
+                    builder.count_again(id, &requester(&seen.job.user_id), priority).await?;
+                }
                 rebuilt.pieces += work.len() as u64;
                 rebuilt.dead_letters += u64::from(is_dead);
                 rebuilt.open_jobs += u64::from(!is_dead);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, RedisError, Script, ServerErrorKind};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Priority;
 use super::connection::{Connection, is_outcome_unknown};
 use super::keys::Keys;
 use super::log::{Append, Error, Mark};
@@ -87,6 +88,10 @@ impl Prepared {
         arguments.push(append.command_id.to_string());
         arguments.push(id.to_string());
         arguments.push(append.mark.map(Mark::name).unwrap_or_default());
+        // What opens a job schedules its first work, and so says whose job it is.
+        let opened = append.work.first().filter(|_| append.mark == Some(Mark::Open));
+        arguments.push(opened.map_or("", |work| work.requester.as_str()));
+        arguments.push(if opened.is_some_and(|work| work.priority == Priority::Urgent) { "1" } else { "0" });
         arguments.push(append.events.len().to_string());
         arguments.push(append.work.len().to_string());
         match append.done {
@@ -131,7 +136,11 @@ pub struct Committer {
 impl Committer {
     pub fn start(connection: Connection, keys: Arc<Keys>, partition: u16) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let script = Script::new(concat!(include_str!("lua/enqueue.lua"), include_str!("lua/append.lua")));
+        let script = Script::new(concat!(
+            include_str!("lua/enqueue.lua"),
+            include_str!("lua/open.lua"),
+            include_str!("lua/append.lua")
+        ));
         tokio::spawn(commit_all(Partition { connection, keys, number: partition, script }, waiting));
         Self { queue }
     }
@@ -233,6 +242,7 @@ impl Partition {
             keys.dead_letters(self.number),
             keys.delayed(self.number),
             keys.queues_complete(self.number),
+            keys.open_by_user(self.number),
         ];
         let of_appends: usize = batch.iter().map(|waiting| waiting.prepared.keys.len()).sum();
         let mut call = redis::cmd("EVALSHA");

@@ -78,6 +78,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:open", self.prefix)
     }
 
+    /// Hash: what is open of each user, and of all; see `open.lua`.
+    pub fn open_by_user(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:open-by-user", self.prefix)
+    }
+
     /// Sorted set of the aggregates that failed and wait for an operator; score = time in ms.
     pub fn dead_letters(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:dead-letters", self.prefix)
@@ -185,6 +190,7 @@ mod tests {
             keys.work(partition, Stage::Rendering),
             keys.delayed(partition),
             keys.open(partition),
+            keys.open_by_user(partition),
             keys.dead_letters(partition),
             keys.queues_complete(partition),
             keys.status_view(job),

@@ -26,7 +26,7 @@ mod log;
 pub mod process;
 pub mod projection;
 pub mod queue;
-mod request;
+pub mod request;
 #[cfg(test)]
 mod samples;
 mod stage;

@@ -42,6 +42,7 @@ struct Scripts {
     drop_queues: Script,
     queue_again: Script,
     set_complete: Script,
+    count_again: Script,
 }
 
 /// A consumer of a stage's group.
@@ -69,6 +70,31 @@ pub struct Depth {
     pub taken: u64,
 }
 
+/// What is open: of one user, or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenLoad {
+    pub jobs: u64,
+    pub urgent_jobs: u64,
+    /// Bytes of the requests, as the log holds them.
+    pub request_bytes: u64,
+}
+
+impl std::ops::AddAssign for OpenLoad {
+    fn add_assign(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.urgent_jobs += other.urgent_jobs;
+        self.request_bytes += other.request_bytes;
+    }
+}
+
+impl std::ops::SubAssign for OpenLoad {
+    fn sub_assign(&mut self, other: Self) {
+        self.jobs -= other.jobs;
+        self.urgent_jobs -= other.urgent_jobs;
+        self.request_bytes -= other.request_bytes;
+    }
+}
+
 impl WorkQueue {
     pub fn new(log: &EventLog) -> Self {
         let with_enqueue = |script: &str| Script::new(&[include_str!("lua/enqueue.lua"), script].concat());
@@ -81,6 +107,10 @@ impl WorkQueue {
             drop_queues: Script::new(include_str!("lua/drop_queues.lua")),
             queue_again: with_enqueue(include_str!("lua/queue_again.lua")),
             set_complete: Script::new(include_str!("lua/set_complete.lua")),
+            count_again: Script::new(concat!(
+                include_str!("lua/open.lua"),
+                include_str!("lua/count_again.lua")
+            )),
         };
         Self { connection: log.connection(), keys: Arc::new(log.keys().clone()), scripts: Arc::new(scripts) }
     }
@@ -253,6 +283,24 @@ impl WorkQueue {
         self.sum("count open jobs", "SCARD", open).await
     }
 
+    /// What is open of all users, and of one; see [`requester`](super::work::requester).
+    pub async fn open_load(&self, requester: &str) -> Result<(OpenLoad, OpenLoad), Error> {
+        let counts =
+            self.keys.partitions().map(|partition| {
+                let mut command = redis::cmd("HMGET");
+                command.arg(self.keys.open_by_user(partition)).arg("*").arg(requester);
+                async move {
+                    self.ask::<(Option<String>, Option<String>)>("count a user's open jobs", &command).await
+                }
+            });
+        let (mut all, mut of_user) = (OpenLoad::default(), OpenLoad::default());
+        for (of_all, of_one) in futures_util::future::try_join_all(counts).await? {
+            all += of_all.as_deref().map(parse_load).unwrap_or_default();
+            of_user += of_one.as_deref().map(parse_load).unwrap_or_default();
+        }
+        Ok((all, of_user))
+    }
+
     /// The sizes of all keys together, asked for at once.
     async fn sum(
         &self,
@@ -342,6 +390,7 @@ impl WorkQueue {
         call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_HOLDS.as_millis() as u64);
         call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
         call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
+        call.key(self.keys.open_by_user(partition));
         for stage in Stage::ALL {
             for priority in Priority::ALL {
                 call.key(self.keys.waiting(partition, stage, priority));
@@ -377,6 +426,21 @@ pub enum QueuedAgain {
 }
 
 impl QueueBuilder {
+    /// Counts an aggregate that is listed among the open ones as its requester's.
+    pub async fn count_again(
+        &self,
+        id: AggregateId,
+        requester: &str,
+        priority: Priority,
+    ) -> Result<(), Error> {
+        let (queue, keys) = (&self.queue, &self.queue.keys);
+        let mut call = queue.scripts.count_again.key(keys.open(self.partition));
+        call.key(keys.open_by_user(self.partition)).key(keys.log(self.partition));
+        call.key(keys.history(id)).arg(id.to_string()).arg(requester);
+        call.arg(u8::from(priority == Priority::Urgent));
+        queue.call("count a job again", &call).await
+    }
+
     /// Lists an aggregate among the open ones, or among the dead letters since `dead_since_ms`, and queues its work with
     /// the order of each piece. Only if it is still at `version`.
     pub async fn queue_again(
@@ -427,6 +491,13 @@ impl QueueBuilder {
         call.key(keys.queues_complete(self.partition)).arg(&self.token);
         self.queue.call("note that its queues are complete", &call).await
     }
+}
+
+/// Reads `<jobs> <urgent jobs> <bytes>`.
+fn parse_load(text: &str) -> OpenLoad {
+    let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or_default());
+    let mut next = || numbers.next().unwrap_or_default();
+    OpenLoad { jobs: next(), urgent_jobs: next(), request_bytes: next() }
 }
 
 fn taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {

@@ -1,12 +1,17 @@
-//! What a user asks for. Validated at the API; stored in `JobRequested` as it was accepted.
+//! What a user asks for. Parsed and bounded at the API; recorded in `JobRequested` as it was accepted.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr};
 
 use super::content::ERASED;
 use reel_scene::Scene;
 pub use reel_scene::format::{OutputFormat, Quality, Rendition};
 use reel_scene::look::{Aspect, Colour, Look, Theme};
+
+/// The most bytes of JSON that one request may have as it is recorded, before its content is sealed. The longest script
+/// (200,000 characters of up to 4 bytes) takes 800,000 of them. Sealing makes an event at most 4/3 as long.
+pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRequest {
@@ -35,14 +40,41 @@ pub struct VideoRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_rag: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template_id: Option<String>,
+    pub template_id: Option<Template>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub style_preferences: Option<serde_json::Map<String, serde_json::Value>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub quality_levels: Vec<String>,
+    pub style_preferences: Option<StylePreferences>,
+    /// Recorded by their names as renditions, such as `720p`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "levels")]
+    pub quality_levels: Vec<Quality>,
     /// From clients that plan themselves; takes precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+}
+
+/// Names a theme.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Template {
+    Theme(Theme),
+    /// A name that no theme has. Early versions recorded any name; the API accepts none of these.
+    Unknown(String),
+}
+
+/// What the look of a video is made of, and preferences that are recorded and have no effect.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct StylePreferences {
+    pub aspect_ratio: Option<Aspect>,
+    pub accent_color: Option<Colour>,
+    pub background_color: Option<Colour>,
+    /// A font's family name.
+    pub font: Option<String>,
+    /// The name of the piece that plays under the voice.
+    pub music: Option<String>,
+    /// The name of the picture in the corner.
+    pub logo: Option<String>,
+    /// Everything else as it was given. A known key with a value that cannot be read is here, too.
+    pub others: Map<String, Value>,
 }
 
 /// In serving order: `urgent` work is taken before `high`, and so on.
@@ -112,29 +144,32 @@ impl VideoRequest {
         self.scenes = None;
     }
 
-    /// How the video looks: `template_id` names the theme, `style_preferences` may have `aspect_ratio`,
-    /// `accent_color`, `background_color`, `font` and `logo`. What cannot be read counts as not given.
+    /// How the video looks: the theme that `template_id` names, with the style preferences.
     pub fn look(&self) -> Look {
-        let preference = |name: &str| self.style_preferences.as_ref()?.get(name)?.as_str().map(str::to_owned);
-        let colour = |name: &str| Colour::try_from(preference(name)?).ok();
+        let theme = match self.template_id {
+            Some(Template::Theme(theme)) => theme,
+            Some(Template::Unknown(_)) | None => Theme::default(),
+        };
+        let style = self.style_preferences.clone().unwrap_or_default();
         Look {
-            theme: self.template_id.as_deref().and_then(Theme::named).unwrap_or_default(),
-            aspect: preference("aspect_ratio").and_then(|name| Aspect::named(&name)).unwrap_or_default(),
-            accent: colour("accent_color"),
-            background: colour("background_color"),
-            font: preference("font"),
-            logo: preference("logo"),
+            theme,
+            aspect: style.aspect_ratio.unwrap_or_default(),
+            accent: style.accent_color,
+            background: style.background_color,
+            font: style.font,
+            logo: style.logo,
         }
     }
 
-    /// The name of the piece that plays under the voice: `style_preferences.music`.
+    /// The name of the piece that plays under the voice.
     pub fn music(&self) -> Option<&str> {
-        self.style_preferences.as_ref()?.get("music")?.as_str()
+        self.style_preferences.as_ref()?.music.as_deref()
     }
 
     /// Width and height in pixels of the video in a quality.
     pub fn dimensions(&self, quality: Quality) -> (u32, u32) {
-        self.look().aspect.dimensions(quality.dimensions())
+        let aspect = self.style_preferences.as_ref().and_then(|style| style.aspect_ratio);
+        aspect.unwrap_or_default().dimensions(quality.dimensions())
     }
 
     pub fn duration_ms(&self) -> Option<u64> {
@@ -150,15 +185,70 @@ impl VideoRequest {
     /// streamed, and a file of the format that was asked for.
     pub fn renditions(&self) -> Vec<Rendition> {
         let mut qualities = vec![self.quality];
-        for quality in self.quality_levels.iter().filter_map(|level| Quality::named(level)) {
-            if !qualities.contains(&quality) {
-                qualities.push(quality);
+        for quality in &self.quality_levels {
+            if !qualities.contains(quality) {
+                qualities.push(*quality);
             }
         }
         let formats = [OutputFormat::Mp4, self.output_format];
         let formats = if self.output_format == OutputFormat::Mp4 { &formats[..1] } else { &formats };
         let of = |quality| formats.iter().map(move |format| Rendition { quality, format: *format });
         qualities.into_iter().flat_map(of).collect()
+    }
+}
+
+impl From<Map<String, Value>> for StylePreferences {
+    fn from(mut map: Map<String, Value>) -> Self {
+        let text = |text: &str| Some(text.to_owned());
+        let colour = |text: &str| Colour::try_from(text.to_owned()).ok();
+        Self {
+            aspect_ratio: take_readable(&mut map, "aspect_ratio", Aspect::named),
+            accent_color: take_readable(&mut map, "accent_color", colour),
+            background_color: take_readable(&mut map, "background_color", colour),
+            font: take_readable(&mut map, "font", text),
+            music: take_readable(&mut map, "music", text),
+            logo: take_readable(&mut map, "logo", text),
+            others: map,
+        }
+    }
+}
+
+/// Removes a key whose value is a text that can be read; leaves any other value where it is.
+fn take_readable<T>(map: &mut Map<String, Value>, key: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let value = read(map.get(key)?.as_str()?)?;
+    map.remove(key);
+    Some(value)
+}
+
+impl From<StylePreferences> for Map<String, Value> {
+    fn from(style: StylePreferences) -> Self {
+        let known = [
+            ("aspect_ratio", style.aspect_ratio.map(|aspect| aspect.name().to_owned())),
+            ("accent_color", style.accent_color.map(String::from)),
+            ("background_color", style.background_color.map(String::from)),
+            ("font", style.font),
+            ("music", style.music),
+            ("logo", style.logo),
+        ];
+        let mut map = style.others;
+        map.extend(known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?)))));
+        map
+    }
+}
+
+/// Qualities by their names as renditions. A name that no quality has counts as absent.
+mod levels {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Quality;
+
+    pub fn serialize<S: Serializer>(levels: &[Quality], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(levels.iter().map(|quality| quality.level()))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Quality>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(names.iter().filter_map(|name| Quality::named(name)).collect())
     }
 }
 
@@ -171,5 +261,42 @@ impl Priority {
 
     pub fn parse(name: &str) -> Option<Priority> {
         name.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut request = serde_json::to_value(VideoRequest::of_script("Ions", "Ions move.")).unwrap();
+        request[field] = value;
+        request
+    }
+
+    #[test]
+    fn style_preferences_are_typed_and_written_as_they_were_read() {
+        let given = json!({ "aspect_ratio": "1:1", "accent_color": "#1f5fd0", "font": "Inter", "logo": 7, "mood": ["calm"] });
+        let recorded = with("style_preferences", given);
+        let request: VideoRequest = serde_json::from_value(recorded.clone()).unwrap();
+        let style = request.style_preferences.as_ref().unwrap();
+        assert_eq!((style.aspect_ratio, style.logo.as_ref()), (Some(Aspect::Square), None));
+        assert_eq!(style.others.keys().collect::<Vec<_>>(), ["logo", "mood"]);
+        assert_eq!(request.look().accent, Some(Colour([0x1f, 0x5f, 0xd0])));
+        assert_eq!(serde_json::to_value(&request).unwrap(), recorded);
+    }
+
+    #[test]
+    fn names_that_nothing_has_are_read_and_have_no_effect() {
+        let request: VideoRequest = serde_json::from_value(with("template_id", json!("plain"))).unwrap();
+        assert_eq!(request.template_id, Some(Template::Unknown("plain".into())));
+        assert_eq!(request.look().theme, Theme::default());
+        let request: VideoRequest = serde_json::from_value(with("template_id", json!("plum"))).unwrap();
+        assert_eq!(request.look().theme, Theme::Plum);
+        let levels = with("quality_levels", json!(["480p", "4k"]));
+        let request: VideoRequest = serde_json::from_value(levels).unwrap();
+        assert_eq!(request.quality_levels, [Quality::Low]);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::job::*;
+use super::request::Template;
 use super::{JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest};
 use crate::ids::AggregateId;
 use reel_scene::format::Rendition;
@@ -84,9 +85,9 @@ fn request() -> VideoRequest {
         tags: vec![words()],
         model: Some(words()),
         use_rag: Some(true),
-        template_id: Some("plain".to_owned()),
-        style_preferences: preferences.as_object().cloned(),
-        quality_levels: vec!["480p".to_owned()],
+        template_id: Some(Template::Unknown("plain".to_owned())),
+        style_preferences: preferences.as_object().cloned().map(Into::into),
+        quality_levels: vec![Quality::Low],
         scenes: Some(vec![scene()]),
     }
 }

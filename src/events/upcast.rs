@@ -207,7 +207,7 @@ mod tests {
 
     fn request_with(preferences: Value) -> JobEvent {
         let preferences = match preferences {
-            Value::Object(preferences) => Some(preferences),
+            Value::Object(preferences) => Some(preferences.into()),
             other => panic!("not an object: {other}"),
         };
         let request = VideoRequest { style_preferences: preferences, ..VideoRequest::of_script("t", "s") };

@@ -1,11 +1,12 @@
 //! What a scene description must keep to, whoever wrote it: every fault with its place, what was found, and what
 //! is allowed.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::plot;
-use crate::{Block, ChartKind, ComparisonSide, Number, Reveal, RichText, Scene, Series, Shape};
+use crate::{Block, ChartKind, ComparisonSide, Number, Reveal, RichText, Scene, Series, Shape, Step};
 
 /// Of one video.
 pub const SCENES: RangeInclusive<usize> = 1..=60;
@@ -31,6 +32,14 @@ const NODES: RangeInclusive<usize> = 1..=16;
 const EDGES: RangeInclusive<usize> = 0..=40;
 const FUNCTIONS: RangeInclusive<usize> = 1..=4;
 const SHAPES: RangeInclusive<usize> = 1..=60;
+const SPANS: RangeInclusive<usize> = 0..=400;
+const CELL_CHARACTERS: RangeInclusive<usize> = 0..=2000;
+const LANGUAGE_CHARACTERS: RangeInclusive<usize> = 0..=60;
+const GROUPS: RangeInclusive<usize> = 0..=100;
+/// Of one step. More than all parts of all blocks of a usual scene.
+const REVEALS: RangeInclusive<usize> = 0..=500;
+/// Faults that are listed; the last one then says that there are more.
+pub const MAX_FAULTS: usize = 100;
 /// Numbers are drawn with digits, not with powers of ten.
 const GREATEST: f64 = 1e12;
 
@@ -49,22 +58,49 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with the scenes; empty when nothing is.
+/// Everything that is wrong with the scenes, up to [`MAX_FAULTS`]; empty when nothing is.
 pub fn faults(scenes: &[Scene]) -> Vec<Fault> {
-    let mut checker = Checker { path: vec!["scenes".to_owned()], faults: vec![] };
-    checker.count("scenes", scenes.len(), SCENES);
-    for (index, scene) in scenes.iter().enumerate() {
-        checker.at(&index.to_string(), |checker| checker.scene(scene));
+    let mut checker = Checker::new();
+    if checker.count("scenes", scenes.len(), SCENES) {
+        for (index, scene) in scenes.iter().enumerate() {
+            checker.at(&index.to_string(), |checker| checker.scene(scene));
+        }
     }
-    checker.faults
+    checker.finish()
+}
+
+/// Everything that is wrong with one scene, up to [`MAX_FAULTS`]. `index` is its number among all scenes, from 0.
+pub fn scene_faults(index: usize, scene: &Scene) -> Vec<Fault> {
+    let mut checker = Checker::new();
+    checker.at(&index.to_string(), |checker| checker.scene(scene));
+    checker.finish()
+}
+
+/// The first control character of a text, with its number, from 0. Tabs and line ends are text.
+pub fn control_character(text: &str) -> Option<(usize, char)> {
+    text.chars().enumerate().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
 struct Checker {
     path: Vec<String>,
     faults: Vec<Fault>,
+    /// Faults that are not listed.
+    omitted: usize,
 }
 
 impl Checker {
+    fn new() -> Self {
+        Self { path: vec!["scenes".to_owned()], faults: vec![], omitted: 0 }
+    }
+
+    fn finish(mut self) -> Vec<Fault> {
+        if self.omitted > 0 {
+            let message = format!("and more: {} faults are not listed", self.omitted);
+            self.faults.push(Fault { path: vec!["scenes".to_owned()], message });
+        }
+        self.faults
+    }
+
     /// Checks something under a name.
     fn at(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
         self.path.push(name.to_owned());
@@ -73,27 +109,71 @@ impl Checker {
     }
 
     fn fail(&mut self, message: impl Into<String>) {
-        self.faults.push(Fault { path: self.path.clone(), message: message.into() });
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault { path: self.path.clone(), message: message.into() });
+        } else {
+            self.omitted += 1;
+        }
     }
 
-    fn count(&mut self, what: &str, found: usize, allowed: RangeInclusive<usize>) {
-        if !allowed.contains(&found) {
+    /// Whether there are neither too few nor too many. The items of a list that has too many are not looked at.
+    fn count(&mut self, what: &str, found: usize, allowed: RangeInclusive<usize>) -> bool {
+        let is_allowed = allowed.contains(&found);
+        if !is_allowed {
             self.fail(format!("has {found} {what}, but must have {} to {}", allowed.start(), allowed.end()));
+        }
+        is_allowed
+    }
+
+    /// Checks the number of items, and each item unless there are too many.
+    fn each<T>(
+        &mut self,
+        what: &str,
+        items: &[T],
+        allowed: RangeInclusive<usize>,
+        check: impl Fn(&mut Self, &T),
+    ) {
+        if self.count(what, items.len(), allowed) {
+            for (index, item) in items.iter().enumerate() {
+                self.at(&index.to_string(), |checker| check(checker, item));
+            }
         }
     }
 
     fn text(&mut self, name: &str, text: &str, allowed: RangeInclusive<usize>) {
         self.at(name, |checker| {
-            let needed = *allowed.start() > 0;
-            if needed && text.trim().is_empty() {
-                return checker.fail("is blank, but must say something");
-            }
-            checker.count("characters", text.chars().count(), allowed);
+            checker.text_here(text, allowed);
         });
     }
 
-    fn rich(&mut self, name: &str, text: &RichText) {
-        self.text(name, &text.to_plain(), TEXT_CHARACTERS);
+    /// Whether the text is neither too long nor blank where it must say something.
+    fn text_here(&mut self, text: &str, allowed: RangeInclusive<usize>) -> bool {
+        let needed = *allowed.start() > 0;
+        if needed && text.trim().is_empty() {
+            self.fail("is blank, but must say something");
+            return false;
+        }
+        if !self.count("characters", text.chars().count(), allowed) {
+            return false;
+        }
+        if let Some((at, found)) = control_character(text) {
+            let code = found as u32;
+            self.fail(format!(
+                "holds the control character U+{code:04X} at character {at}; only text is allowed"
+            ));
+            return false;
+        }
+        true
+    }
+
+    fn rich(&mut self, name: &str, text: &RichText, allowed: RangeInclusive<usize>) {
+        self.at(name, |checker| checker.rich_here(text, allowed));
+    }
+
+    fn rich_here(&mut self, text: &RichText, allowed: RangeInclusive<usize>) {
+        if self.count("spans", text.0.len(), SPANS) {
+            self.text_here(&text.to_plain(), allowed);
+        }
     }
 
     fn texts(
@@ -104,10 +184,9 @@ impl Checker {
         characters: RangeInclusive<usize>,
     ) {
         self.at(name, |checker| {
-            checker.count("entries", texts.len(), count);
-            for (index, text) in texts.iter().enumerate() {
-                checker.text(&index.to_string(), text, characters.clone());
-            }
+            checker.each("entries", texts, count, |checker, text| {
+                checker.text_here(text, characters.clone());
+            });
         });
     }
 
@@ -127,60 +206,39 @@ impl Checker {
 
     fn scene(&mut self, scene: &Scene) {
         self.text("title", &scene.title, TITLE_CHARACTERS);
-        self.at("steps", |checker| {
-            checker.count("steps", scene.steps.len(), STEPS);
-            for (index, step) in scene.steps.iter().enumerate() {
-                checker.at(&index.to_string(), |checker| {
-                    checker.text("narration", &step.narration, NARRATION_CHARACTERS);
-                    if !step.narration.trim().is_empty() && !step.narration.chars().any(char::is_alphanumeric)
-                    {
-                        let message =
-                            format!("is {:?}, but must have at least 1 letter or digit", step.narration);
-                        checker.at("narration", |checker| checker.fail(message));
-                    }
-                });
+        self.at("steps", |checker| checker.each("steps", &scene.steps, STEPS, Self::step));
+        self.at("blocks", |checker| checker.each("blocks", &scene.blocks, BLOCKS, Self::block));
+        if STEPS.contains(&scene.steps.len()) && BLOCKS.contains(&scene.blocks.len()) {
+            self.reveals(scene);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.at("narration", |checker| {
+            let is_text = checker.text_here(&step.narration, NARRATION_CHARACTERS);
+            if is_text && !step.narration.chars().any(char::is_alphanumeric) {
+                checker.fail(format!("is {:?}, but must have at least 1 letter or digit", step.narration));
             }
         });
-        self.at("blocks", |checker| {
-            checker.count("blocks", scene.blocks.len(), BLOCKS);
-            for (index, block) in scene.blocks.iter().enumerate() {
-                checker.at(&index.to_string(), |checker| checker.block(block));
-            }
+        self.at("reveals", |checker| {
+            checker.count("reveals", step.reveals.len(), REVEALS);
         });
-        self.reveals(scene);
     }
 
     /// Nothing is revealed twice, and nothing that is not there. What no step reveals is there from the first.
     fn reveals(&mut self, scene: &Scene) {
-        let mut seen: Vec<Reveal> = vec![];
+        let mut seen = Revealed::default();
         for (step, line) in scene.steps.iter().enumerate() {
+            if !REVEALS.contains(&line.reveals.len()) {
+                continue;
+            }
             for (index, reveal) in line.reveals.iter().enumerate() {
+                let Err(message) = reveal_once(&mut seen, &scene.blocks, reveal) else { continue };
                 let path = ["steps", &step.to_string(), "reveals", &index.to_string()].map(str::to_owned);
-                let message = match scene.blocks.get(reveal.block).map(Block::parts) {
-                    None => Some(format!(
-                        "reveals block {}, but the scene has {} blocks, counted from 0",
-                        reveal.block,
-                        scene.blocks.len()
-                    )),
-                    Some(parts) => match (reveal.part, parts) {
-                        (Some(part), Some(parts)) if part >= parts => Some(format!(
-                            "reveals part {part}, but block {} has {parts}, counted from 0",
-                            reveal.block
-                        )),
-                        (Some(_), None) => {
-                            Some(format!("reveals a part, but block {} has none", reveal.block))
-                        }
-                        _ if seen.iter().any(|other| overlap(other, reveal)) => {
-                            Some(format!("reveals block {} a second time", reveal.block))
-                        }
-                        _ => None,
-                    },
-                };
-                seen.push(*reveal);
-                if let Some(message) = message {
-                    let path = self.path.iter().cloned().chain(path).collect();
-                    self.faults.push(Fault { path, message });
-                }
+                let depth = self.path.len();
+                self.path.extend(path);
+                self.fail(message);
+                self.path.truncate(depth);
             }
         }
     }
@@ -191,31 +249,30 @@ impl Checker {
             | Block::Bullet { text }
             | Block::Numbered { text, .. }
             | Block::Quote { text } => {
-                self.rich("text", text);
+                self.rich("text", text, TEXT_CHARACTERS);
             }
-            Block::Code { text, groups, .. } => {
+            Block::Code { language, text, groups } => {
+                self.text("language", language.as_deref().unwrap_or_default(), LANGUAGE_CHARACTERS);
                 self.text("text", text, CODE_CHARACTERS);
                 let (lines, grouped) =
                     (text.lines().count(), groups.iter().map(|lines| *lines as usize).sum::<usize>());
-                if grouped > lines {
-                    let message = format!("has {grouped} lines, but the code has {lines}");
-                    self.at("groups", |checker| checker.fail(message));
-                }
+                self.at("groups", |checker| {
+                    if checker.count("groups", groups.len(), GROUPS) && grouped > lines {
+                        checker.fail(format!("has {grouped} lines, but the code has {lines}"));
+                    }
+                });
             }
             Block::Formula { latex } => self.text("latex", latex, FORMULA_CHARACTERS),
             Block::Table { header, rows } => self.table(header, rows),
             Block::Definition { term, text } => {
                 self.text("term", term, LABEL_CHARACTERS);
-                self.rich("text", text);
+                self.rich("text", text, TEXT_CHARACTERS);
             }
             Block::Timeline { items } => self.at("items", |checker| {
-                checker.count("items", items.len(), ITEMS);
-                for (index, item) in items.iter().enumerate() {
-                    checker.at(&index.to_string(), |checker| {
-                        checker.text("title", &item.title, LABEL_CHARACTERS);
-                        checker.text("text", &item.text, 0..=300);
-                    });
-                }
+                checker.each("items", items, ITEMS, |checker, item| {
+                    checker.text("title", &item.title, LABEL_CHARACTERS);
+                    checker.text("text", &item.text, 0..=300);
+                });
             }),
             Block::Comparison { left, right } => {
                 self.at("left", |checker| checker.side(left));
@@ -245,26 +302,27 @@ impl Checker {
             Block::Flow { nodes, edges } => {
                 self.texts("nodes", nodes, NODES, LABEL_CHARACTERS);
                 self.at("edges", |checker| {
-                    checker.count("edges", edges.len(), EDGES);
-                    for (index, edge) in edges.iter().enumerate() {
+                    checker.each("edges", edges, EDGES, |checker, edge| {
+                        checker.text("label", &edge.label, 0..=200);
                         let missing = [edge.from, edge.to].into_iter().find(|node| *node >= nodes.len());
                         if let Some(node) = missing {
-                            let message =
-                                format!("names node {node}, but there are {}, counted from 0", nodes.len());
-                            checker.at(&index.to_string(), |checker| checker.fail(message));
+                            let nodes = nodes.len();
+                            checker.fail(format!("names node {node}, but there are {nodes}, counted from 0"));
                         }
-                    }
+                    });
                 });
             }
             Block::Plot { functions, range } => {
-                self.texts("functions", functions, FUNCTIONS, LABEL_CHARACTERS);
-                for (index, function) in functions.iter().enumerate() {
-                    if let Err(error) = plot::parse(function) {
-                        self.at("functions", |checker| {
-                            checker.at(&index.to_string(), |checker| checker.fail(error.to_string()));
-                        });
-                    }
-                }
+                self.at("functions", |checker| {
+                    checker.each("functions", functions, FUNCTIONS, |checker, function| {
+                        // The parser takes time quadratic in the length: a text that is too long never reaches it.
+                        if checker.text_here(function, LABEL_CHARACTERS)
+                            && let Err(error) = plot::parse(function)
+                        {
+                            checker.fail(error.to_string());
+                        }
+                    });
+                });
                 self.point("range", range);
                 if range[0].get() >= range[1].get() {
                     let message = format!(
@@ -275,12 +333,9 @@ impl Checker {
                     self.at("range", |checker| checker.fail(message));
                 }
             }
-            Block::Figure { shapes } => self.at("shapes", |checker| {
-                checker.count("shapes", shapes.len(), SHAPES);
-                for (index, shape) in shapes.iter().enumerate() {
-                    checker.at(&index.to_string(), |checker| checker.shape(shape));
-                }
-            }),
+            Block::Figure { shapes } => {
+                self.at("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
+            }
             Block::Image { file, caption } => {
                 self.text("file", file, LABEL_CHARACTERS);
                 self.text("caption", caption, 0..=200);
@@ -289,59 +344,61 @@ impl Checker {
     }
 
     fn table(&mut self, header: &[RichText], rows: &[Vec<RichText>]) {
-        self.at("header", |checker| checker.count("columns", header.len(), COLUMNS));
+        let cell = |checker: &mut Self, cell: &RichText| checker.rich_here(cell, CELL_CHARACTERS);
+        self.at("header", |checker| checker.each("columns", header, COLUMNS, cell));
         self.at("rows", |checker| {
-            checker.count("rows", rows.len(), ROWS);
-            for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.len() != header.len()) {
-                let message = format!("has {} cells, but the header has {}", row.len(), header.len());
-                checker.at(&index.to_string(), |checker| checker.fail(message));
-            }
+            checker.each("rows", rows, ROWS, |checker, row| {
+                if row.len() == header.len() {
+                    checker.each("cells", row, COLUMNS, cell);
+                } else {
+                    checker.fail(format!("has {} cells, but the header has {}", row.len(), header.len()));
+                }
+            });
         });
     }
 
     fn side(&mut self, side: &ComparisonSide) {
         self.text("title", &side.title, LABEL_CHARACTERS);
         self.at("points", |checker| {
-            checker.count("points", side.points.len(), POINTS);
-            for (index, point) in side.points.iter().enumerate() {
-                checker.rich(&index.to_string(), point);
-            }
+            checker.each("points", &side.points, POINTS, |checker, point| {
+                checker.rich_here(point, TEXT_CHARACTERS);
+            });
         });
     }
 
     fn series(&mut self, chart: ChartKind, labels: usize, series: &[Series]) {
+        let allowed = if chart == ChartKind::Pie { 1..=1 } else { SERIES };
         self.at("series", |checker| {
-            checker.count("series", series.len(), if chart == ChartKind::Pie { 1..=1 } else { SERIES });
-            for (index, one) in series.iter().enumerate() {
-                checker.at(&index.to_string(), |checker| {
-                    checker.text("name", &one.name, SHORT_CHARACTERS);
-                    checker.at("values", |checker| {
-                        if one.values.len() != labels {
-                            checker.fail(format!(
-                                "has {} values, but there are {labels} labels",
-                                one.values.len()
-                            ));
-                        }
-                        for (index, value) in one.values.iter().enumerate() {
-                            checker.number(&index.to_string(), *value);
-                        }
-                        let sum: f64 = one.values.iter().map(|value| value.get()).sum();
-                        let negative = one.values.iter().any(|value| value.get() < 0.0);
-                        if chart == ChartKind::Pie && (negative || sum <= 0.0) {
-                            checker.fail("of a pie must be 0 or more, and more than 0 together");
-                        }
-                    });
-                });
-            }
+            checker.each("series", series, allowed, |checker, one| {
+                checker.text("name", &one.name, SHORT_CHARACTERS);
+                checker.at("values", |checker| checker.values(chart, labels, &one.values));
+            });
         });
+    }
+
+    fn values(&mut self, chart: ChartKind, labels: usize, values: &[Number]) {
+        if values.len() != labels {
+            return self.fail(format!("has {} values, but there are {labels} labels", values.len()));
+        }
+        if !CATEGORIES.contains(&values.len()) {
+            return;
+        }
+        for (index, value) in values.iter().enumerate() {
+            self.number(&index.to_string(), *value);
+        }
+        let sum: f64 = values.iter().map(|value| value.get()).sum();
+        let negative = values.iter().any(|value| value.get() < 0.0);
+        if chart == ChartKind::Pie && (negative || sum <= 0.0) {
+            self.fail("of a pie must be 0 or more, and more than 0 together");
+        }
     }
 
     fn points(&mut self, name: &str, points: &[[Number; 2]], count: RangeInclusive<usize>) {
         self.at(name, |checker| {
-            checker.count("points", points.len(), count);
-            for (index, point) in points.iter().enumerate() {
-                checker.point(&index.to_string(), point);
-            }
+            checker.each("points", points, count, |checker, point| {
+                checker.number("0", point[0]);
+                checker.number("1", point[1]);
+            });
         });
     }
 
@@ -368,9 +425,36 @@ impl Checker {
     }
 }
 
-/// Whether two reveals show the same.
-fn overlap(one: &Reveal, other: &Reveal) -> bool {
-    one.block == other.block && (one.part == other.part || one.part.is_none() || other.part.is_none())
+/// What steps have revealed so far.
+#[derive(Default)]
+struct Revealed {
+    whole_blocks: HashSet<usize>,
+    /// Blocks of which at least one part is revealed.
+    partial_blocks: HashSet<usize>,
+    parts: HashSet<(usize, usize)>,
+}
+
+/// Notes a reveal, or says what is wrong with it.
+fn reveal_once(seen: &mut Revealed, blocks: &[Block], reveal: &Reveal) -> Result<(), String> {
+    let Reveal { block, part } = *reveal;
+    let Some(shown) = blocks.get(block) else {
+        return Err(format!(
+            "reveals block {block}, but the scene has {} blocks, counted from 0",
+            blocks.len()
+        ));
+    };
+    let is_new = match (part, shown.parts()) {
+        (Some(part), Some(parts)) if part >= parts => {
+            return Err(format!("reveals part {part}, but block {block} has {parts}, counted from 0"));
+        }
+        (Some(_), None) => return Err(format!("reveals a part, but block {block} has none")),
+        (Some(part), Some(_)) => {
+            seen.partial_blocks.insert(block);
+            !seen.whole_blocks.contains(&block) && seen.parts.insert((block, part))
+        }
+        (None, _) => seen.whole_blocks.insert(block) && !seen.partial_blocks.contains(&block),
+    };
+    if is_new { Ok(()) } else { Err(format!("reveals block {block} a second time")) }
 }
 
 #[cfg(test)]
@@ -447,5 +531,88 @@ mod tests {
                 "scenes.0.steps.1.reveals.1: reveals a part, but block 0 has none",
             ]
         );
+    }
+
+    fn scene(value: Value) -> Scene {
+        serde_json::from_value(value).unwrap()
+    }
+
+    // H2
+    #[test]
+    fn no_text_of_a_scene_may_hold_a_control_character() {
+        let nul = "a\0b";
+        let texts = [
+            json!({ "kind": "paragraph", "text": [{ "text": "ok" }, { "text": nul }] }),
+            json!({ "kind": "code", "text": nul }),
+            json!({ "kind": "code", "language": nul, "text": "x" }),
+            json!({ "kind": "formula", "latex": nul }),
+            json!({ "kind": "table", "header": [nul], "rows": [["1"]] }),
+            json!({ "kind": "table", "header": ["a"], "rows": [[nul]] }),
+            json!({ "kind": "definition", "term": nul, "text": "x" }),
+            json!({ "kind": "timeline", "items": [{ "title": "x", "text": nul }] }),
+            json!({ "kind": "comparison", "left": { "title": "l", "points": [nul] }, "right": { "title": "r", "points": ["x"] } }),
+            json!({ "kind": "derivation", "formulas": [nul] }),
+            json!({ "kind": "counter", "value": 1, "unit": nul }),
+            json!({ "kind": "chart", "chart": "bar", "labels": [nul], "series": [{ "values": [1] }] }),
+            json!({ "kind": "scatter", "x_label": nul, "points": [[1, 2]] }),
+            json!({ "kind": "flow", "nodes": ["a"], "edges": [{ "from": 0, "to": 0, "label": nul }] }),
+            json!({ "kind": "plot", "functions": [nul], "range": [0, 1] }),
+            json!({ "kind": "figure", "shapes": [{ "shape": "label", "at": [0, 0], "text": nul }] }),
+            json!({ "kind": "image", "file": nul }),
+        ];
+        for block in texts {
+            let told = told(block.clone());
+            let [fault] = &told[..] else { panic!("{block}: {told:?}") };
+            assert!(fault.contains("holds the control character U+0000 at character"), "{fault}");
+        }
+        let scene = scene(json!({ "title": "a\u{1b}", "steps": [{ "narration": "hello\0" }] }));
+        let told: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
+        assert!(told[0].starts_with("scenes.0.title: holds the control character U+001B"), "{told:?}");
+        assert!(told[1].starts_with("scenes.0.steps.0.narration: holds the control"), "{told:?}");
+        assert_eq!(self::told(json!({ "kind": "code", "text": "a\r\n\tb" })), Vec::<String>::new());
+    }
+
+    // H3
+    #[test]
+    fn functions_that_are_too_long_or_too_many_are_not_parsed() {
+        let long = vec!["1"; 1_000_000].join("+");
+        let began = std::time::Instant::now();
+        let plot = |functions: Vec<&str>| json!({ "kind": "plot", "functions": functions, "range": [0, 1] });
+        assert_eq!(
+            told(plot(vec![&long])),
+            ["scenes.0.blocks.0.functions.0: has 1999999 characters, but must have 1 to 200"]
+        );
+        assert_eq!(
+            told(plot(vec!["x"; 100_000])),
+            ["scenes.0.blocks.0.functions: has 100000 functions, but must have 1 to 4"]
+        );
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    }
+
+    // M4
+    #[test]
+    fn many_reveals_are_refused_by_their_number_alone() {
+        let many = |block: usize| vec![json!({ "block": block }); 80_000];
+        let scene = scene(json!({ "title": "T", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [
+            { "narration": "One.", "reveals": many(99) }, { "narration": "Two.", "reveals": many(0) } ]}));
+        let told: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "scenes.0.steps.0.reveals: has 80000 reveals, but must have 0 to 500",
+                "scenes.0.steps.1.reveals: has 80000 reveals, but must have 0 to 500",
+            ]
+        );
+    }
+
+    // H4
+    #[test]
+    fn the_faults_that_are_listed_are_bounded() {
+        let blank = json!({ "narration": " " });
+        let scenes: Vec<Scene> =
+            (0..60).map(|_| scene(json!({ "title": "T", "steps": vec![blank.clone(); 40] }))).collect();
+        let found = faults(&scenes);
+        assert_eq!(found.len(), MAX_FAULTS + 1);
+        assert_eq!(found[MAX_FAULTS].to_string(), "scenes: and more: 2300 faults are not listed");
     }
 }

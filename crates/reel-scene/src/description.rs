@@ -40,32 +40,47 @@ pub fn read(json: &str) -> Result<Description, Vec<Fault>> {
     Ok(description)
 }
 
-/// Reads scenes alone, as the API takes them; places begin with `scenes`.
-pub fn read_scenes(value: &serde_json::Value) -> Result<Vec<Scene>, Vec<Fault>> {
-    let mut scenes: Vec<Scene> = serde_path_to_error::deserialize(value).map_err(|error| {
-        let fault = fault_of(&error);
-        vec![Fault { path: ["scenes".to_owned()].into_iter().chain(fault.path).collect(), ..fault }]
-    })?;
-    let mut faults = check::faults(&scenes);
-    for (index, scene) in scenes.iter().enumerate() {
-        let images =
-            scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
-        faults.extend(images.map(|(block, _)| {
-            Fault {
-                path: ["scenes", &index.to_string(), "blocks", &block.to_string()]
-                    .map(str::to_owned)
-                    .to_vec(),
-                message:
-                    "is a picture, which needs a file beside the description; requests cannot have files yet"
-                        .into(),
-            }
-        }));
+/// Reads scenes alone, as the API takes them: each the JSON of one scene. The faults of all scenes are listed; their
+/// places begin with `scenes`.
+pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
+    if !check::SCENES.contains(&scenes.len()) {
+        let (least, most) = check::SCENES.into_inner();
+        let message = format!("has {} scenes, but must have {least} to {most}", scenes.len());
+        return Err(vec![Fault { path: vec!["scenes".to_owned()], message }]);
+    }
+    let mut read = vec![];
+    let mut faults = vec![];
+    for (index, json) in scenes.iter().enumerate() {
+        match read_scene(index, json) {
+            Ok(scene) => read.push(scene),
+            Err(found) => faults.extend(found),
+        }
     }
     if !faults.is_empty() {
         return Err(faults);
     }
-    scenes.iter_mut().for_each(Scene::reveal_all);
-    Ok(scenes)
+    read.iter_mut().for_each(Scene::reveal_all);
+    Ok(read)
+}
+
+fn read_scene(index: usize, json: &str) -> Result<Scene, Vec<Fault>> {
+    let place = || ["scenes".to_owned(), index.to_string()];
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let scene: Scene = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let fault = fault_of(&error);
+        // A line and a column of one scene's JSON would mislead whoever sent many.
+        let message = fault.message.split(" at line ").next().unwrap_or_default().to_owned();
+        vec![Fault { path: place().into_iter().chain(fault.path).collect(), message }]
+    })?;
+    let mut faults = check::scene_faults(index, &scene);
+    let images = scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
+    for (block, _) in images.take(check::MAX_FAULTS) {
+        let path = place().into_iter().chain(["blocks".to_owned(), block.to_string()]).collect();
+        let message =
+            "is a picture, which needs a file beside the description; requests cannot have files yet";
+        faults.push(Fault { path, message: message.to_owned() });
+    }
+    if faults.is_empty() { Ok(scene) } else { Err(faults) }
 }
 
 fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
@@ -76,6 +91,17 @@ fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
         Segment::Enum { .. } | Segment::Unknown => None,
     });
     Fault { path: segments.collect(), message: error.inner().to_string() }
+}
+
+/// The JSON Schema (draft 2020-12) of one scene, and the definitions that it refers to at `definitions_path`.
+pub fn scene_schema(
+    definitions_path: &str,
+) -> (serde_json::Value, serde_json::Map<String, serde_json::Value>) {
+    let settings = schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = definitions_path.to_owned().into());
+    let mut generator = settings.into_generator();
+    let scene = generator.subschema_for::<Scene>().to_value();
+    (scene, generator.take_definitions(true))
 }
 
 /// The JSON Schema (draft 2020-12) of [`Description`].

@@ -9,7 +9,12 @@ pub fn description(data: &[u8]) {
     if let Ok(accepted) = description::read(text) {
         let written = serde_json::to_string(&accepted).expect("a description is JSON");
         assert_eq!(description::read(&written).as_ref(), Ok(&accepted));
-        let scenes = serde_json::to_value(&accepted.scenes).expect("scenes are JSON");
+        let written: Vec<String> = accepted
+            .scenes
+            .iter()
+            .map(|scene| serde_json::to_string(scene).expect("a scene is JSON"))
+            .collect();
+        let scenes: Vec<&str> = written.iter().map(String::as_str).collect();
         if let Ok(read) = description::read_scenes(&scenes) {
             assert_eq!(read, accepted.scenes);
         }

@@ -2,18 +2,19 @@
 -- write, and the first write of the call is the only one that the server may refuse.
 --
 -- KEYS  1 log  2 head  3 open  4 dead letters  5 delayed  6 queues complete
+--       7 open by user
 --       then for each append: history, commands, the stream of the acknowledged work if there is one, and
 --       for each piece of work: waiting, turns
 -- ARGV  doorbell channel, partition, number of appends, then for each append:
 --         expected version, command id, aggregate id, mark ('', 'open', 'closed' or 'dead'),
---         number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
+--         requester of what is opened ('' does not count it), '1' if that is urgent, number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
 --         the values of each event's fields (Envelope::STORED),
 --         for each piece: stage, priority, requester, delay in ms, pointer
 --
 -- Returns for each append {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
-local log, head, open, dead, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local key, at = 6, 0
+local log, head, open, dead, delayed, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
+local key, at = 7, 0
 local function next_key()
   key = key + 1
   return KEYS[key]
@@ -41,6 +42,7 @@ end
 local function one()
   local history, commands = next_key(), next_key()
   local expected, command, aggregate, mark = tonumber(next_arg()), next_arg(), next_arg(), next_arg()
+  local opener, urgent = next_arg(), next_arg()
   local events, pieces, group, entry = tonumber(next_arg()), tonumber(next_arg()), next_arg(), next_arg()
   local done = group ~= '' and next_key()
   local first_event, first_piece, first_key = at, at + events * width, key
@@ -68,6 +70,8 @@ local function one()
     return {'stale', version}
   end
 
+  -- Of a new job, its request is the first event here.
+  local new_request_bytes = events > 0 and version == 0 and #ARGV[first_event + width]
   if events > 0 then
     local numbers = {}
     for event = 1, events do
@@ -84,8 +88,12 @@ local function one()
 
   if mark == 'open' then
     redis.call('SADD', open, aggregate)
+    if opener ~= '' then
+      count_open(counts, aggregate, opener, urgent, new_request_bytes or request_bytes(log, history))
+    end
   elseif mark ~= '' then
     redis.call('SREM', open, aggregate)
+    count_closed(counts, aggregate)
   end
   if mark == 'dead' then
     redis.call('ZADD', dead, now_ms(), aggregate)

@@ -1,6 +1,8 @@
 //! The HTTP API and the command line, as their users meet them.
 
+mod accepted;
 mod cancelling;
 mod cli;
 mod contract;
+mod limits;
 mod listing;

@@ -338,7 +338,7 @@ async fn what_could_not_be_read_back_is_refused_before_anything_is_appended() {
     let mut preferences = serde_json::Map::new();
     preferences.insert("a".to_owned(), deep);
     let mut deeply_nested = VideoRequest::of_script("Ions", "Ions move.");
-    deeply_nested.style_preferences = Some(preferences);
+    deeply_nested.style_preferences = Some(preferences.into());
     let command = Command::Request(JobRequested { user_id: "user_1".into(), request: deeply_nested.into() });
     let job = JobId::new();
     let partition = executor.log().keys().partition_of(job.aggregate());

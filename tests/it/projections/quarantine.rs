@@ -32,11 +32,11 @@ type Raw = (&'static str, u32, String);
 fn requested(user: &str, topic: &str) -> Raw {
     let request = VideoRequest::of_script(topic, "A script.");
     let event = JobEvent::JobRequested(JobRequested { user_id: user.into(), request: request.into() });
-    ("JobRequested", 1, upcast::encode(&event).unwrap())
+    ("JobRequested", 1, upcast::encode(&event).unwrap().data)
 }
 
 fn queued() -> Raw {
-    ("JobQueued", 1, upcast::encode(&JobEvent::JobQueued { priority: Priority::Normal }).unwrap())
+    ("JobQueued", 1, upcast::encode(&JobEvent::JobQueued { priority: Priority::Normal }).unwrap().data)
 }
 
 /// A request that nests deeper than a decoder goes.

@@ -401,6 +401,46 @@ fn formulas_are_read_or_shown_as_they_are_written() {
     }
 }
 
+/// Stages run on threads with this much stack; an overflow ends the whole process.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+// H6
+#[test]
+fn formulas_of_any_depth_leave_the_stack_of_a_stage_alone() {
+    let nested =
+        |open: &str, close: &str, depth: usize| format!("{}x{}", open.repeat(depth), close.repeat(depth));
+    let mut formulas = vec![];
+    for (open, close, longest) in [
+        ("{", "}", 1999),
+        (r"\sqrt{", "}", 570),
+        (r"\frac{1}{", "}", 390),
+        (r"\left(", r"\right)", 290),
+        (r"\begin{matrix}", r"\end{matrix}", 140),
+        ("(", ")", 1999),
+        ("[", "]", 1999),
+        ("x^{", "}", 990),
+        (r"\sqrt", "", 790),
+        (r"\frac{1}", "", 490),
+        ("x_", "", 1990),
+        ("'", "", 3990),
+    ] {
+        for depth in [1, 20, 31, 60, 63, 64, 65, longest] {
+            formulas.push(nested(open, close, depth));
+        }
+    }
+    let stage = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let read = stage.spawn(move || {
+        for latex in formulas {
+            let is_deep = latex.len() > 1000;
+            let is_read = crate::layout::is_formula(&latex);
+            assert!(!(is_deep && is_read), "{latex}");
+        }
+    });
+    read.unwrap().join().unwrap();
+    assert!(crate::layout::is_formula(&nested(r"\sqrt{", "}", 8)));
+    assert!(!crate::layout::is_formula(r"\right( x \left)"));
+}
+
 #[test]
 fn a_formula_comes_out_of_the_one_before() {
     let json = r#"{ "version": 1, "title": "T", "scenes": [{ "title": "Solving", "blocks": [

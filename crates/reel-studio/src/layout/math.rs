@@ -2,13 +2,18 @@
 
 use reel_scene::{Block, Scene};
 
-use super::world::compile;
+use super::nesting::is_well_nested;
+use super::world::{compile, with_deep_stack};
 
 /// A LaTeX formula in Typst's notation; `None` when Typst cannot read what comes of it.
 pub(super) fn math(latex: &str) -> Option<String> {
-    if !is_balanced(latex) {
+    if !is_well_nested(latex) {
         return None;
     }
+    with_deep_stack(|| convert_math(latex)).flatten()
+}
+
+fn convert_math(latex: &str) -> Option<String> {
     let math = texts_as_strings(&tylax::latex_to_typst(latex));
     let math = math.trim().trim_matches('$').trim();
     // `#` begins code, `$` ends the formula, and a backtick begins raw text; all else stays mathematics.
@@ -29,29 +34,6 @@ fn texts_as_strings(math: &str) -> String {
         }
     }
     rewritten
-}
-
-/// Whether every brace and delimiter has its other half: the converter makes something of any text.
-fn is_balanced(latex: &str) -> bool {
-    let (mut depth, mut is_escaped) = (0_i32, false);
-    for c in latex.chars() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '{' => depth += 1,
-            '}' if depth == 0 => return false,
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    // `\leftarrow` and its like are no delimiters.
-    let delimiters = |command: &str| {
-        let rest = latex.split(command).skip(1);
-        rest.filter(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic())).count()
-    };
-    depth == 0
-        && delimiters("\\left") == delimiters("\\right")
-        && delimiters("\\begin") == delimiters("\\end")
 }
 
 /// The numbers of the blocks with a formula that is shown as its source.

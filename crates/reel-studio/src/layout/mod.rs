@@ -14,6 +14,7 @@ mod literal;
 mod look_source;
 mod math;
 mod motions;
+mod nesting;
 mod page_geometry;
 mod pages;
 mod source;

@@ -20,9 +20,24 @@ pub(crate) fn compile(source: &str) -> Result<PagedDocument, Error> {
 
 pub(super) fn compile_with(source: &str, images: &Images) -> Result<PagedDocument, Error> {
     let world = SceneWorld { main: Source::new(*MAIN, source.to_owned()), images };
-    typst::compile::<PagedDocument>(&world).output.map_err(|diagnostics| {
+    let compiled = with_deep_stack(|| typst::compile::<PagedDocument>(&world).output);
+    let compiled = compiled.ok_or_else(|| Error::Compile("the compiler stopped unexpectedly".to_owned()))?;
+    compiled.map_err(|diagnostics| {
         let messages: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
         Error::Compile(messages.join("; "))
+    })
+}
+
+/// The converter and the compiler recurse with what is nested. Within the depth that `nesting` allows they overflow the
+/// 2 MiB of a stage's thread in a development build, which ends the whole process.
+const DEEP_STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Runs what recurses with its input on a thread with a stack for it; the memory is taken only as it is used. `None` when
+/// there is no thread to be had, or when it panicked.
+pub(super) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(DEEP_STACK_BYTES);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
     })
 }
 

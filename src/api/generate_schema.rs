@@ -1,0 +1,162 @@
+//! The JSON Schema of the body of `POST /videos/generate`, made of the bounds that its parser keeps to.
+
+use serde_json::{Map, Value, json};
+
+use super::generate_request::{
+    CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES,
+    MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS,
+    PLAIN_NAME_CHARACTERS, SCRIPT_CHARACTERS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
+};
+use crate::events::{OutputFormat, Priority, Quality};
+use reel_scene::check;
+use reel_scene::description;
+use reel_scene::look::{Aspect, Theme};
+
+/// The JSON Schema (draft 2020-12) of a body. Its `$defs` are the scene description's, which it refers to at
+/// `definitions_path`.
+pub fn schema(definitions_path: &str) -> (Value, Map<String, Value>) {
+    let (scene, definitions) = description::scene_schema(definitions_path);
+    let flat = flat_schema(&scene);
+    let priority = flat["properties"]["priority"].clone();
+    let wrapped = json!({
+        "type": "object",
+        "description": "The fields in `configuration`, and the priority beside it.",
+        "properties": { "configuration": flat, "priority": priority },
+        "required": ["configuration"],
+        "additionalProperties": false,
+    });
+    (json!({ "anyOf": [flat, wrapped] }), definitions)
+}
+
+fn flat_schema(scene: &Value) -> Value {
+    let text = |(least, most): (usize, usize), about: &str| json!({ "type": ["string", "null"], "minLength": least, "maxLength": most, "description": about });
+    let one_of = |names: Vec<&str>, about: &str| {
+        let names: Vec<Value> = names.into_iter().map(Value::from).chain([Value::Null]).collect();
+        json!({ "enum": names, "description": about })
+    };
+    let flag = |about: &str| json!({ "type": ["boolean", "null"], "description": about });
+    let (name_least, name_most) = PLAIN_NAME_CHARACTERS;
+    let plain_name = |about: &str| json!({ "type": ["string", "null"], "pattern": format!("^[A-Za-z0-9_-]{{{name_least},{name_most}}}$"), "description": about });
+    let colour = || json!({ "type": ["string", "null"], "pattern": "^#[0-9a-fA-F]{6}$" });
+    let topic = json!({ "type": "string", "minLength": TOPIC_CHARACTERS.0, "maxLength": TOPIC_CHARACTERS.1, "description": "What the video is about. Lengths are counted after trimming." });
+    let levels: Vec<&str> =
+        Quality::ALL.iter().flat_map(|quality| [quality.name(), quality.level()]).collect();
+    let (duration_least, duration_most) = DURATION_SECONDS;
+    json!({
+        "type": "object",
+        "properties": {
+            "topic": topic,
+            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script` or `scenes` is given."),
+            "script": text(SCRIPT_CHARACTERS, "The full text, Markdown or plain; at least one letter or digit."),
+            "scenes": {
+                "type": ["array", "null"], "items": scene,
+                "minItems": check::SCENES.start(), "maxItems": check::SCENES.end(),
+                "description": format!("A scene description, in place of a script; at most {MAX_SCENES_BYTES} bytes of JSON. Pictures need files and are refused."),
+            },
+            "model": text(MODEL_CHARACTERS, "Recorded; has no effect."),
+            "use_rag": flag("Recorded; has no effect."),
+            "template_id": one_of(Theme::ALL.map(Theme::name).to_vec(), "The theme."),
+            "style_preferences": {
+                "type": ["object", "null"],
+                "description": format!("What the look is made of. Other keys are recorded and have no effect; at most {MAX_OBJECT_BYTES} bytes of JSON, {MAX_STYLE_DEPTH} levels deep."),
+                "properties": {
+                    "aspect_ratio": one_of(Aspect::ALL.map(Aspect::name).to_vec(), "Width to height."),
+                    "accent_color": colour(),
+                    "background_color": colour(),
+                    "font": text(FONT_CHARACTERS, "A font's family name."),
+                    "music": plain_name("The name of the piece that plays under the voice."),
+                    "logo": plain_name("The name of the picture in the corner."),
+                },
+                "additionalProperties": true,
+            },
+            "custom_config": {
+                "type": ["object", "null"],
+                "properties": {
+                    "fps": { "enum": FRAME_RATES.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "Frames per second; 30 unless it is given." },
+                    "duration_seconds": { "type": ["integer", "null"], "minimum": duration_least, "maximum": duration_most, "description": "How long the video should last." },
+                },
+                "additionalProperties": false,
+            },
+            "quality": one_of(Quality::ALL.map(Quality::name).to_vec(), "The size of the picture."),
+            "priority": one_of(Priority::ALL.map(Priority::name).to_vec(), "`normal` unless it is given."),
+            "output_format": one_of(OutputFormat::ALL.map(OutputFormat::name).to_vec(), "`mp4` unless it is given."),
+            "enable_subtitles": flag("`true` unless it is given."),
+            "enable_thumbnails": flag("`true` unless it is given."),
+            "quality_levels": {
+                "type": ["array", "null"], "items": { "enum": levels }, "maxItems": MAX_QUALITY_LEVELS,
+                "description": "The renditions; the chosen quality, and 1080p and 720p below it, unless they are given.",
+            },
+            "title": text(TITLE_CHARACTERS, "The video's title."),
+            "description": text(DESCRIPTION_CHARACTERS, "What is said about the video."),
+            "tags": {
+                "type": ["array", "null"], "maxItems": MAX_TAGS,
+                "items": { "type": "string", "minLength": TAG_CHARACTERS.0, "maxLength": TAG_CHARACTERS.1 },
+                "description": "Trimmed, in lower case, without repetitions.",
+            },
+        },
+        "required": ["topic"],
+        "additionalProperties": false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::generate_request::{FIELDS, parse};
+    use super::*;
+
+    fn is_accepted(field: &str, value: Value) -> bool {
+        let mut body = json!({"topic": "Ions", "script": "They move."});
+        body[field] = value;
+        parse(body.to_string().as_bytes(), Quality::High).is_ok()
+    }
+
+    /// Every bound in the schema is the parser's: a value at it is accepted, and one past it is refused.
+    #[test]
+    fn the_schema_is_what_the_parser_accepts() {
+        let (schema, definitions) = schema("#/$defs");
+        let flat = &schema["anyOf"][0];
+        assert!(definitions.contains_key("Scene"), "{:?}", definitions.keys());
+        let properties = flat["properties"].as_object().unwrap();
+        let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let mut fields = FIELDS.to_vec();
+        fields.sort_unstable();
+        assert_eq!(names, fields);
+        for (name, schema) in properties {
+            let is_accepted = |value: Value| is_accepted(name, value);
+            check_bounds(name, schema, &is_accepted);
+            let nested = schema["properties"].as_object();
+            for (key, schema) in nested.into_iter().flatten() {
+                check_bounds(key, schema, &|value| is_accepted(json!({ key: value })));
+            }
+        }
+    }
+
+    fn check_bounds(name: &str, schema: &Value, is_accepted: &dyn Fn(Value) -> bool) {
+        let number = |key: &str| schema[key].as_u64();
+        if let Some(names) = schema["enum"].as_array() {
+            assert!(names.iter().all(|value| is_accepted(value.clone())), "{name}");
+            assert!(!is_accepted(json!("nonsense")), "{name}");
+        }
+        if let (Some(least), Some(most)) = (number("minLength"), number("maxLength")) {
+            let text = |length: u64| json!("x".repeat(length as usize));
+            assert!(is_accepted(text(least)) && is_accepted(text(most)), "{name}");
+            assert!(!is_accepted(text(least - 1)) && !is_accepted(text(most + 1)), "{name}");
+        }
+        if let (Some(least), Some(most)) = (number("minimum"), number("maximum")) {
+            assert!(is_accepted(json!(least)) && is_accepted(json!(most)), "{name}");
+            assert!(!is_accepted(json!(least - 1)) && !is_accepted(json!(most + 1)), "{name}");
+        }
+        if let Some(most) = number("maxItems") {
+            let item = match schema["items"]["enum"].get(0) {
+                Some(first) => first.clone(),
+                None if name == "scenes" => json!({"title": "T", "steps": [{"narration": "x"}]}),
+                None => json!("x"),
+            };
+            let items = |count: u64| Value::from(vec![item.clone(); count as usize]);
+            assert!(is_accepted(items(most)) && !is_accepted(items(most + 1)), "{name}");
+        }
+        if schema["type"].as_array().is_some_and(|types| types.contains(&json!("boolean"))) {
+            assert!(is_accepted(json!(true)) && !is_accepted(json!("true")), "{name}");
+        }
+    }
+}
