@@ -3,7 +3,8 @@
 
 use reel_scene::Block;
 
-use crate::{Request, mermaid, plan, validate};
+use crate::read::mermaid;
+use crate::{Request, plan, validate};
 
 /// A script in Markdown or plain text: every plan is one that can be made, and the same script has the same plan.
 pub fn script(data: &[u8]) {

@@ -1,55 +1,56 @@
-//! The rule-based planner: from a script, in Markdown or plain text, to scene descriptions.
+//! Plans a video: turns a script, in Markdown or plain text, into scenes by rules, without a language model.
 //!
-//! A script is read into sections (`markdown`), each divided into units of one sentence, item, quotation,
-//! table or listing (`units`), without any of it being changed. The cards take theirs (`cards`), the rest
-//! is made to fit (`budget`) and divided over pages (`pages`), and every page becomes a scene. Last, each page
-//! shows what it says in few words and in pictures (`staging`).
+//! ```
+//! use reel_planner::{Request, plan, validate};
+//!
+//! let script = "# Rain\n\nRain falls from clouds.\n\n## Drops\n\nA drop grows until it is too heavy. \
+//!               Then it falls. The wind slows it down. Nothing else does.";
+//! let request =
+//!     Request { topic: "Rain", context: None, script: Some(script), title: None, duration_ms: None };
+//! let plan = plan(&request)?;
+//!
+//! assert_eq!(plan.title, "Rain");
+//! assert_eq!(plan.scenes.len(), 3);
+//! assert_eq!(plan.scenes[1].steps[0].narration, "A drop grows until it is too heavy.");
+//! assert!(validate(&plan.scenes).is_empty());
+//! # Ok::<(), reel_planner::PlanError>(())
+//! ```
+//!
+//! The walk, in [`plan`]: [`read`] reads the script into sections of elements. [`arrange`] divides each section into
+//! passages, the pieces that stay together on a page, makes them fit the video, and divides them over pages. [`show`]
+//! makes the two cards, finds headings where the script has none, and turns each page into a scene of few words and
+//! pictures. [`language`] knows words and sentences for all of them.
 //!
 //! Invariants: what [`validate`] checks; what is spoken is the script's own text, in its order, and what is shown
 //! is part of it; the same request always gives the same plan. Deliberately absent: any understanding of what
 //! the text means, any summary in words of our own, and any markup but Markdown's and Mermaid's flowcharts.
+#![allow(rustdoc::private_intra_doc_links)]
 
-mod budget;
-mod capacity;
-mod cards;
-mod clauses;
-mod condense;
-mod document;
-mod formulas;
+mod arrange;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod headings;
-mod listing;
-mod markdown;
-mod mermaid;
-mod numbers;
-mod pace;
-mod pages;
-mod patterns;
-mod ranking;
-mod reveals;
-mod sentences;
-mod sequence;
-mod speech;
-mod staging;
-mod tables;
-mod topics;
-mod units;
+mod language;
+mod read;
+mod show;
 mod validate;
-mod words;
 
 #[cfg(test)]
 mod tests;
 
 use reel_scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene};
 
-use budget::Chapter;
-use document::{Document, Element, MAX_HEADING_COLUMNS};
-use units::Unit;
+use arrange::budget::{self, Chapter};
+use arrange::passages::{self, Passage};
+use arrange::{pace, pages};
+use language::speech::is_speakable;
+use language::width::columns;
+use read::document::{Document, Element, MAX_HEADING_COLUMNS, replace_control_characters};
+use read::markdown;
+use show::{cards, headings, page};
 
 pub use validate::validate;
 
-/// Lines of narration in one video at most, the cards' included.
+/// Lines of narration in one video at most, the cards' included: about 15 minutes of speech.
 pub const MAX_NARRATION_LINES: usize = 160;
 
 /// Lines that the two cards may take, out of [`MAX_NARRATION_LINES`].
@@ -90,16 +91,16 @@ pub enum PlanError {
 
 /// Plans a video from a request's script, or from its context when the script is missing or blank.
 ///
-/// Pure, deterministic, and linear in the script's length. Fails with [`PlanError::NothingToSay`] when the
+/// Pure and deterministic. Takes time in proportion to the script's length, whatever is in it. Fails with [`PlanError::NothingToSay`] when the
 /// text has no letter or digit.
 pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
-    let speakable = |text: &&str| speech::is_speakable(text);
+    let speakable = |text: &&str| is_speakable(text);
     let script = request.script.filter(speakable).or(request.context.filter(speakable));
     let mut document = markdown::read(script.ok_or(PlanError::NothingToSay)?);
-    let (title, subtitle) = titles(request, &mut document)?;
-    let mut chapters = chapters(&document, &title);
+    let (title, subtitle) = choose_titles(request, &mut document)?;
+    let mut chapters = divide_into_chapters(&document, &title);
     let closing = cards::take_closing(&mut chapters, &title);
-    let opening = opening(&document, &title, subtitle, &mut chapters);
+    let opening = make_opening(&document, &title, subtitle, &mut chapters);
 
     let max_pages = SCENE_COUNT.end() - 2;
     let cards_ms = pace::of_scene(&opening) + pace::of_scene(&closing);
@@ -111,12 +112,12 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let (chapters, omitted_sentences) = budget::fit(chapters, room);
     let mut scenes = vec![opening];
     for (number, chapter) in chapters.iter().enumerate() {
-        let pages = pages::paginate(&chapter.units);
-        let page = |page| staging::stage(content(&chapter.heading, &chapter.units[page]));
+        let pages = pages::paginate(&chapter.passages);
+        let to_scene = |page| page::compose(content(&chapter.heading, &chapter.passages[page]));
         let first = scenes.len();
-        scenes.extend(pages.into_iter().map(page));
+        scenes.extend(pages.into_iter().map(to_scene));
         if number > 0 {
-            slide(&mut scenes, first);
+            push_away(&mut scenes, first);
         }
     }
     scenes.push(closing);
@@ -124,42 +125,50 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     Ok(Plan { title, scenes, omitted_sentences })
 }
 
-/// The video's title, and the script's own where the request has another.
-fn titles(request: &Request<'_>, document: &mut Document) -> Result<(String, Option<String>), PlanError> {
-    let given = request.title.map(single_line).filter(|title| speech::is_speakable(title));
+/// Chooses the video's title, and a subtitle where the request has a title and the script another.
+fn choose_titles(
+    request: &Request<'_>,
+    document: &mut Document,
+) -> Result<(String, Option<String>), PlanError> {
+    let given = request.title.map(single_line).filter(|title| is_speakable(title));
     let written = document.title.take();
-    let topic = Some(single_line(request.topic)).filter(|topic| speech::is_speakable(topic));
+    let topic = Some(single_line(request.topic)).filter(|topic| is_speakable(topic));
     let subtitle = written.clone().filter(|written| given.as_ref().is_some_and(|given| given != written));
     let heading = || document.sections.iter().find_map(|section| section.heading.clone());
     let opening = || {
-        document.sections.iter().map(|section| plain_text(&section.elements)).find(|text| !text.is_empty())
+        document.sections.iter().map(|section| plain_text(section.elements())).find(|text| !text.is_empty())
     };
     let title =
         given.or(written).or(topic).or_else(heading).or_else(opening).ok_or(PlanError::NothingToSay)?;
-    Ok((shortened(&title), subtitle))
+    Ok((shorten_title(&title), subtitle))
 }
 
-/// The sections under their headings, written or derived.
-fn chapters(document: &Document, title: &str) -> Vec<Chapter> {
-    let texts: Vec<String> = document.sections.iter().map(|section| plain_text(&section.elements)).collect();
-    let derived = if document.headed { Vec::new() } else { headings::derive(&texts, title) };
+/// Divides the sections into passages, under their headings, written or derived.
+fn divide_into_chapters(document: &Document, title: &str) -> Vec<Chapter> {
+    let texts = || document.sections.iter().map(|section| plain_text(section.elements())).collect::<Vec<_>>();
+    let derived = if document.headed { Vec::new() } else { headings::derive(&texts(), title) };
     let mut chapters: Vec<Chapter> = Vec::with_capacity(document.sections.len());
     for (index, section) in document.sections.iter().enumerate() {
         let derived = derived.get(index).map_or(title, String::as_str);
         let heading = section.heading.clone().unwrap_or_else(|| derived.to_owned());
-        let units = units::divide(&section.elements, &heading);
-        chapters.push(Chapter { heading, written: section.heading.is_some(), units });
+        let passages = passages::divide(section.elements(), &heading);
+        chapters.push(Chapter { heading, written: section.heading.is_some(), passages });
     }
     if chapters.is_empty() {
         // The script is a title and nothing else: it is said once more.
-        let units = units::divide(&[], title);
-        chapters.push(Chapter { heading: title.to_owned(), written: false, units });
+        let passages = passages::divide(&[], title);
+        chapters.push(Chapter { heading: title.to_owned(), written: false, passages });
     }
     chapters
 }
 
-/// The opening card, with a subtitle from the request's script or its introduction.
-fn opening(document: &Document, title: &str, subtitle: Option<String>, chapters: &mut Vec<Chapter>) -> Scene {
+/// Makes the opening card, with a subtitle from the request's script or its introduction.
+fn make_opening(
+    document: &Document,
+    title: &str,
+    subtitle: Option<String>,
+    chapters: &mut Vec<Chapter>,
+) -> Scene {
     if let Some(subtitle) = subtitle {
         return cards::opening(title, vec![RichText::plain(subtitle)]);
     }
@@ -167,25 +176,25 @@ fn opening(document: &Document, title: &str, subtitle: Option<String>, chapters:
     let introduction = chapters.first_mut().filter(|first| document.headed && !first.written && others);
     let Some(introduction) = introduction else { return cards::opening(title, Vec::new()) };
     let subtitle = cards::take_subtitle(introduction);
-    if introduction.units.is_empty() {
+    if introduction.passages.is_empty() {
         chapters.remove(0);
     }
     cards::opening(title, subtitle)
 }
 
-/// The scene of one page: its units' blocks from top to bottom, and its listing below them.
-fn content(heading: &str, units: &[Unit]) -> Scene {
+/// Makes the scene of one page: its passages' blocks from top to bottom, and its listing below them.
+fn content(heading: &str, passages: &[Passage]) -> Scene {
     let mut scene = Scene { title: heading.to_owned(), ..Scene::default() };
-    for unit in units {
+    for passage in passages {
         let offset = scene.blocks.len();
-        scene.blocks.extend(unit.blocks.iter().cloned());
-        for step in &unit.steps {
+        scene.blocks.extend(passage.blocks().iter().cloned());
+        for step in &passage.steps {
             let mut step = step.clone();
             step.reveals.iter_mut().for_each(|reveal| reveal.block += offset);
             scene.steps.push(step);
         }
     }
-    for listing in units.iter().filter_map(|unit| unit.listing.clone()) {
+    for listing in passages.iter().filter_map(|passage| passage.listing.clone()) {
         let reveal = Reveal { block: scene.blocks.len(), part: None };
         scene.blocks.push(listing);
         scene.steps[0].reveals.push(reveal);
@@ -193,8 +202,8 @@ fn content(heading: &str, units: &[Unit]) -> Scene {
     scene
 }
 
-/// A new chapter pushes the one before away.
-fn slide(scenes: &mut [Scene], first: usize) {
+/// Lets a new chapter's first scene push the one before it away.
+fn push_away(scenes: &mut [Scene], first: usize) {
     let (before, after) = scenes.split_at_mut(first);
     let steps = after.first_mut().and_then(|scene| scene.steps.first_mut());
     let (Some(before), Some(step)) = (before.last_mut(), steps) else { return };
@@ -202,7 +211,7 @@ fn slide(scenes: &mut [Scene], first: usize) {
     step.enter = Some(Entrance::Slide);
 }
 
-/// A section's running text, for deriving headings.
+/// Returns a section's running text, for deriving headings.
 fn plain_text(elements: &[Element]) -> String {
     let texts = elements.iter().filter_map(|element| match element {
         Element::Paragraph(text) | Element::Item { text, .. } | Element::Quote(text) => Some(text.to_plain()),
@@ -212,16 +221,22 @@ fn plain_text(elements: &[Element]) -> String {
 }
 
 fn single_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    replace_control_characters(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A title that fits its card; a longer one ends with an ellipsis after a whole word, unless all that
-/// can be said stands behind it.
-fn shortened(title: &str) -> String {
-    let start: String = title.chars().take(MAX_HEADING_COLUMNS / 2).collect();
-    let whole = start.rsplit_once(' ').map_or(start.as_str(), |(whole, _)| whole);
-    if capacity::columns(title) <= MAX_HEADING_COLUMNS || !speech::is_speakable(whole) {
+/// Shortens a title to what fits its card: a longer one ends with an ellipsis, after a whole word where it has any.
+fn shorten_title(title: &str) -> String {
+    const MAX_CHARS: usize = MAX_HEADING_COLUMNS / 2;
+    if columns(title) <= MAX_HEADING_COLUMNS {
         return title.to_owned();
     }
-    format!("{}…", whole.trim_end_matches([',', ';', ':', '.']))
+    let start: String = title.chars().take(MAX_CHARS).collect();
+    let whole_words = start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words);
+    let kept = if is_speakable(whole_words) {
+        whole_words.to_owned()
+    } else {
+        // Only signs stand there: what can be said stands behind them.
+        title.chars().skip_while(|c| !c.is_alphanumeric()).take(MAX_CHARS).collect()
+    };
+    format!("{}…", kept.trim_end_matches([',', ';', ':', '.']))
 }

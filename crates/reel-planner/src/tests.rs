@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use reel_scene::{Block, Layout, SCENE_COUNT};
 
-use super::capacity::{PAGE_HEIGHT_PX, block_height_px};
+use super::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px};
 use super::{MAX_NARRATION_LINES, Plan, PlanError, Request, plan, validate};
 
 const EVENT_SOURCING: &str = include_str!("../../../tests/fixtures/scripts/event-sourcing.md");
@@ -189,7 +189,7 @@ fn a_very_long_line_is_bounded_and_fast() {
 
 #[test]
 fn markup_that_nests_or_never_closes_is_bounded() {
-    for unit in [
+    for piece in [
         "> ",
         "- ",
         "*",
@@ -210,10 +210,10 @@ fn markup_that_nests_or_never_closes_is_bounded() {
         "e.g. ",
         "A. ",
     ] {
-        let plan = planned(&format!("Words. {}", unit.repeat(20_000 / unit.len())));
+        let plan = planned(&format!("Words. {}", piece.repeat(20_000 / piece.len())));
         let shown = plan.scenes.iter().flat_map(|scene| &scene.blocks).map(|block| format!("{block:?}"));
-        assert!(shown.map(|block| block.len()).max() < Some(10_000), "{unit:?} fills a page");
-        planned(&format!("{}\n\nWords.", unit.repeat(20_000 / unit.len())));
+        assert!(shown.map(|block| block.len()).max() < Some(10_000), "{piece:?} fills a page");
+        planned(&format!("{}\n\nWords.", piece.repeat(20_000 / piece.len())));
     }
 }
 
@@ -341,7 +341,7 @@ fn a_requested_duration_chooses_what_to_say() {
             Request { topic: "Ions", context: None, script: Some(REFERENCE), title: None, duration_ms };
         plan(&request).unwrap()
     };
-    let length = |plan: &Plan| plan.scenes.iter().map(super::pace::of_scene).sum::<u64>();
+    let length = |plan: &Plan| plan.scenes.iter().map(super::arrange::pace::of_scene).sum::<u64>();
     let whole = planned(None);
     assert_eq!(planned(Some(600_000)), whole, "there is no more to say");
     for wanted in [30_000, 60_000, 120_000] {

@@ -3,6 +3,7 @@
 //! The scripts are in `tests/scripts`, the repository's fixtures and its examples; the accepted plans are in
 //! `tests/snapshots`. After a change that is meant to alter plans, read the differences and accept them with
 //! `cargo insta review`, or with `INSTA_UPDATE=always cargo nextest run -p reel-planner`.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,10 +1,10 @@
-//! Display formulas over several lines.
+//! Joins display formulas that stand on several lines.
 
 use std::borrow::Cow;
 
 /// Puts a display formula that spans lines on one line, so that none of its lines reads as a list,
 /// a heading or the end of a paragraph.
-pub(super) fn join_display_formulas(source: &str) -> Cow<'_, str> {
+pub(crate) fn join_display_formulas(source: &str) -> Cow<'_, str> {
     /// A formula longer than this is more likely a stray pair of dollar signs.
     const MAX_LINES: usize = 60;
     if !source.contains("$$") {
@@ -18,10 +18,13 @@ pub(super) fn join_display_formulas(source: &str) -> Cow<'_, str> {
             fenced = !fenced;
         }
         let opens = !fenced && start.starts_with("$$") && start.matches("$$").count() == 1;
-        let close = lines[index + 1..].iter().take(MAX_LINES).position(|line| line.contains("$$"));
-        let last = close.filter(|_| opens).map_or(index, |close| index + 1 + close);
-        let parts: Vec<&str> = lines[index..=last].iter().map(|part| part.trim()).collect();
-        joined.push_str(&if last > index { parts.join(" ") } else { (*line).to_owned() });
+        let closes = |lines: &[&str]| lines.iter().take(MAX_LINES).position(|line| line.contains("$$"));
+        let close = if opens { closes(&lines[index + 1..]) } else { None };
+        let last = close.map_or(index, |close| index + 1 + close);
+        match &lines[index..=last] {
+            [line] => joined.push_str(line),
+            formula => joined.push_str(&formula.iter().map(|part| part.trim()).collect::<Vec<_>>().join(" ")),
+        }
         joined.push('\n');
         index = last + 1;
     }

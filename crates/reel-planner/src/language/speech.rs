@@ -5,40 +5,40 @@
 
 use reel_scene::{RichText, SpanStyle};
 
-use super::capacity::is_wide;
+use super::width::is_wide;
 
 const STOPS: &[char] = &['.', '!', '?', '…', '。', '！', '？', '．', '؟', '।'];
 const CLOSERS: &[char] = &['"', '\'', '”', '’', ')', ']', '»', '」', '』', '）', '】'];
 /// Marks that lead to what is shown next, but that a voice must not be left hanging on.
 const OPEN_ENDS: &[char] = &[':', ';', ',', '—', '–', '：', '；', '，', '、', ' '];
 
-/// The narration of a text, or `None` when there is nothing in it to say.
-pub(super) fn speak(text: &RichText) -> Option<String> {
+/// Returns the narration of a text, or `None` when there is nothing in it to say.
+pub(crate) fn speak(text: &RichText) -> Option<String> {
     let mut spoken = String::new();
     for span in &text.0 {
         match span.style {
-            SpanStyle::Code => spoken.push_str(&identifiers_as_words(&span.text)),
+            SpanStyle::Code => spoken.push_str(&split_identifiers(&span.text)),
             _ => spoken.push_str(&span.text),
         }
     }
     sentence(&spoken)
 }
 
-/// The narration of plain text, or `None` when there is nothing in it to say.
-pub(super) fn speak_plain(text: &str) -> Option<String> {
+/// Returns the narration of plain text, or `None` when there is nothing in it to say.
+pub(crate) fn speak_plain(text: &str) -> Option<String> {
     sentence(text)
 }
 
 /// Whether a voice could say any of this.
-pub(super) fn is_speakable(text: &str) -> bool {
+pub(crate) fn is_speakable(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
 
-/// The narration of a table's row: `History. Before: lost. After: complete.`
+/// Returns the narration of a table's row: `History. Before: lost. After: complete.`
 ///
 /// A unit in the column's header goes where a person would say it: `Energy (Wh/kg)` over `180` is
 /// spoken `Energy: 180 Wh/kg.` Empty cells are passed over.
-pub(super) fn speak_row(header: &[RichText], row: &[RichText]) -> Option<String> {
+pub(crate) fn speak_row(header: &[RichText], row: &[RichText]) -> Option<String> {
     let cells = row.iter().enumerate().filter_map(|(column, cell)| {
         let value = phrase(cell)?;
         let label = header.get(column).filter(|_| column > 0).and_then(phrase);
@@ -51,12 +51,13 @@ pub(super) fn speak_row(header: &[RichText], row: &[RichText]) -> Option<String>
     if spoken.is_empty() { None } else { Some(spoken.join(" ")) }
 }
 
-/// A cell's words without the stop that a sentence would get.
+/// Returns a cell's words without the stop that a sentence would get.
 fn phrase(cell: &RichText) -> Option<String> {
     let spoken = speak(cell)?;
     Some(spoken.strip_suffix(['.', '。']).unwrap_or(&spoken).to_owned())
 }
 
+/// Returns a value behind its column's label.
 fn labelled(label: &str, value: &str) -> String {
     let unit = label.strip_suffix(')').and_then(|label| label.split_once(" ("));
     match unit {
@@ -65,6 +66,7 @@ fn labelled(label: &str, value: &str) -> String {
     }
 }
 
+/// Returns a text as one sentence: on one line, without backticks, and with a stop at its end.
 fn sentence(text: &str) -> Option<String> {
     if !is_speakable(text) {
         return None;
@@ -82,8 +84,8 @@ fn sentence(text: &str) -> Option<String> {
     Some(format!("{body}{stop}"))
 }
 
-/// `OrderPlaced` becomes `Order Placed`, `Event::order_id()` becomes `Event order id`.
-fn identifiers_as_words(code: &str) -> String {
+/// Turns `OrderPlaced` into `Order Placed`, and `Event::order_id()` into `Event order id`.
+fn split_identifiers(code: &str) -> String {
     let code = code.replace("::", " ").replace("()", "").replace('_', " ");
     let letters: Vec<char> = code.chars().collect();
     let mut words = String::with_capacity(code.len() + 8);
@@ -118,8 +120,8 @@ mod tests {
             Span { text: " says what was bought".into(), style: SpanStyle::Plain },
         ]);
         assert_eq!(speak(&text).as_deref(), Some("Order Placed says what was bought."));
-        assert_eq!(identifiers_as_words("HTTPServer::new_request()"), "HTTP Server new request");
-        assert_eq!(identifiers_as_words("v2Beta"), "v2 Beta");
+        assert_eq!(split_identifiers("HTTPServer::new_request()"), "HTTP Server new request");
+        assert_eq!(split_identifiers("v2Beta"), "v2 Beta");
     }
 
     #[test]

@@ -1,60 +1,66 @@
-//! What a page shows while its sentences are spoken: few words, and pictures where the text has their content.
+//! Composes what a page shows while its sentences are spoken: few words, and pictures where the text has their content.
 //!
 //! Pages come with a block for every sentence. Here sentences become bullets of at most eight words, and some
 //! become what they describe: a definition, steps, a comparison, a chart or a number. Nothing spoken changes.
 
 use reel_scene::{
     Block, ChartKind, ComparisonSide, FlowEdge, Layout, Number, Reveal, RichText, Scene, Series, SpanStyle,
-    TimelineItem,
+    Step, TimelineItem,
 };
 
-use super::capacity::{PAGE_HEIGHT_PX, block_height_px};
-use super::condense::{MOST_WORDS, capitalized, condensed, condensed_plain, statement, word_count};
-use super::mermaid;
-use super::numbers::{Quantity, quantities};
-use super::patterns::{defined, pair, step_word, versus};
-use super::reveals;
-use super::sequence;
-use super::words::stem;
+use reel_scene::check;
 
-const FEWEST_STEPS: usize = 3;
-const MOST_STEPS: usize = 7;
-/// A lone sentence of this many words is shown whole.
-const WHOLE_WORDS: usize = 16;
+use crate::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px};
+use crate::language::condense::{MAX_WORDS, condense, condense_plain, statement};
+use crate::language::patterns::{definition, quantity_pair, step_word, versus};
+use crate::language::quantities::{Quantity, quantities};
+use crate::language::sequence;
+use crate::language::words::{capitalize, stem, word_count};
+use crate::read::mermaid;
+use crate::show::reveals;
+
+/// Steps that are worth a timeline; more than seven get too small to read.
+const STEPS: std::ops::RangeInclusive<usize> = 3..=7;
+/// Items of a numbered list that becomes a timeline.
+const NUMBERED_STEPS: std::ops::RangeInclusive<usize> = 2..=7;
+/// A lone sentence of this many words is shown whole: two lines, with a page to itself.
+const MAX_WHOLE_WORDS: usize = 16;
 /// Blocks beside a number that fills half the page, at most.
-const MOST_BESIDE_COUNTER: usize = 3;
+const MAX_BESIDE_COUNTER: usize = 3;
 
-/// The page with its blocks as they are shown.
-pub(super) fn stage(scene: Scene) -> Scene {
+/// Returns the page with its blocks as they are shown.
+pub(crate) fn compose(scene: Scene) -> Scene {
     if scene.layout != Layout::Content {
         return scene;
     }
-    let mut stage = Stage { shown: vec![], places: vec![], scene };
-    while stage.places.len() < stage.scene.blocks.len() {
-        let from = stage.places.len();
-        let _staged = stage.flow(from)
-            || stage.numbered(from)
-            || stage.sequence(from)
-            || stage.steps(from)
-            || stage.comparison(from)
-            || stage.line(from)
-            || stage.definition(from)
-            || stage.counter(from)
-            || stage.as_it_is(from);
+    let mut page = Page { shown: vec![], targets: vec![], scene };
+    while page.targets.len() < page.scene.blocks.len() {
+        let from = page.targets.len();
+        let _is_shown = page.flow(from)
+            || page.numbered(from)
+            || page.sequence(from)
+            || page.steps(from)
+            || page.comparison(from)
+            || page.line(from)
+            || page.definition(from)
+            || page.counter(from)
+            || page.text(from);
     }
-    stage.finish()
+    page.finish()
 }
 
-struct Stage {
+/// A page whose blocks are turned into what is shown for them, one after the other. Each attempt at a picture says
+/// whether it was made.
+struct Page {
     scene: Scene,
     shown: Vec<Block>,
-    /// Where each of the scene's blocks went: a block that is shown, and its part. `None`: it is only spoken.
-    places: Vec<Option<(usize, Option<usize>)>>,
+    /// What shows each of the scene's blocks: a block of `shown`, and its part. `None`: it is only spoken.
+    targets: Vec<Option<(usize, Option<usize>)>>,
 }
 
-impl Stage {
-    /// The text of a sentence or an item.
-    fn text(&self, block: usize) -> Option<&RichText> {
+impl Page {
+    /// Returns the text of a sentence or an item.
+    fn rich_text(&self, block: usize) -> Option<&RichText> {
         match self.scene.blocks.get(block)? {
             Block::Paragraph { text } | Block::Bullet { text } => Some(text),
             _ => None,
@@ -62,10 +68,10 @@ impl Stage {
     }
 
     fn plain(&self, block: usize) -> Option<String> {
-        self.text(block).map(RichText::to_plain)
+        self.rich_text(block).map(RichText::to_plain)
     }
 
-    /// The plain texts from a block on, as long as there are any.
+    /// Returns the plain texts from a block on, as long as there are any.
     fn run(&self, from: usize) -> Vec<String> {
         (from..self.scene.blocks.len()).map_while(|block| self.plain(block)).collect()
     }
@@ -73,21 +79,28 @@ impl Stage {
     /// Shows one block for several, each as a part of it.
     fn show_parts(&mut self, block: Block, count: usize) -> bool {
         let index = self.shown.len();
-        self.places.extend((0..count).map(|part| Some((index, Some(part)))));
+        self.targets.extend((0..count).map(|part| Some((index, Some(part)))));
         self.shown.push(block);
         true
+    }
+
+    fn show_timeline(&mut self, items: Vec<TimelineItem>) -> bool {
+        let count = items.len();
+        let timeline = Block::Timeline { items };
+        is_valid(&timeline) && self.show_parts(timeline, count)
     }
 
     fn show(&mut self, block: Block) -> bool {
-        self.places.push(Some((self.shown.len(), None)));
+        self.targets.push(Some((self.shown.len(), None)));
         self.shown.push(block);
         true
     }
 
-    /// Whether the page has room for a block in place of some.
-    fn has_room_for(&self, block: &Block, from: usize, count: usize) -> bool {
+    /// Whether a block can be shown in place of some: it fits the page, and a scene may have it.
+    fn accepts(&self, block: &Block, from: usize, count: usize) -> bool {
         let others = self.shown.iter().chain(&self.scene.blocks[from + count..]);
-        others.chain([block]).map(block_height_px).sum::<u32>() <= PAGE_HEIGHT_PX
+        let height = others.chain([block]).map(block_height_px).fold(0, u32::saturating_add);
+        height <= PAGE_HEIGHT_PX && is_valid(block)
     }
 
     fn flow(&mut self, from: usize) -> bool {
@@ -96,7 +109,7 @@ impl Stage {
             return false;
         }
         let Some(flow) = mermaid::read(text) else { return false };
-        self.has_room_for(&flow, from, 1) && self.show(flow)
+        self.accepts(&flow, from, 1) && self.show(flow)
     }
 
     fn numbered(&mut self, from: usize) -> bool {
@@ -109,9 +122,7 @@ impl Stage {
             .collect();
         let begins_at_one = matches!(self.scene.blocks[from], Block::Numbered { number: 1, .. });
         let count = items.len();
-        begins_at_one
-            && (2..=MOST_STEPS).contains(&count)
-            && self.show_parts(Block::Timeline { items }, count)
+        begins_at_one && NUMBERED_STEPS.contains(&count) && self.show_timeline(items)
     }
 
     /// "First …, then …, and finally …" in one sentence.
@@ -119,7 +130,7 @@ impl Stage {
         let Some(nodes) = self.plain(from).as_deref().and_then(sequence::read) else { return false };
         let edge = |to: usize| FlowEdge { from: to - 1, to, label: String::new() };
         let flow = Block::Flow { edges: (1..nodes.len()).map(edge).collect(), nodes };
-        self.has_room_for(&flow, from, 1) && self.show(flow)
+        self.accepts(&flow, from, 1) && self.show(flow)
     }
 
     fn steps(&mut self, from: usize) -> bool {
@@ -130,11 +141,10 @@ impl Stage {
         }
         let later = run[1..].iter().take_while(|text| step_word(text).is_some() && !is_first(text));
         let count = 1 + later.count();
-        if !(FEWEST_STEPS..=MOST_STEPS).contains(&count) {
+        if !STEPS.contains(&count) {
             return false;
         }
-        let items = run[..count].iter().map(|text| item(text)).collect();
-        self.show_parts(Block::Timeline { items }, count)
+        self.show_timeline(run[..count].iter().map(|text| item(text)).collect())
     }
 
     /// "A versus B …", then a sentence for each.
@@ -144,20 +154,20 @@ impl Stage {
         let Some((left, right)) = versus(named) else { return false };
         let side = |title: String, text: &str| ComparisonSide {
             title,
-            points: vec![RichText::plain(condensed_plain(text))],
+            points: vec![RichText::plain(condense_plain(text))],
         };
         let comparison = Block::Comparison { left: side(left, first), right: side(right, second) };
-        if !self.has_room_for(&comparison, from, 3) {
+        if !self.accepts(&comparison, from, 3) {
             return false;
         }
-        self.places.push(None);
+        self.targets.push(None);
         self.show_parts(comparison, 2)
     }
 
     /// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".
     fn line(&mut self, from: usize) -> bool {
         let run = self.run(from);
-        let pairs: Vec<(Quantity, Quantity)> = run.iter().map_while(|text| pair(text)).collect();
+        let pairs: Vec<(Quantity, Quantity)> = run.iter().map_while(|text| quantity_pair(text)).collect();
         let Some((first_x, first_y)) = pairs.first() else { return false };
         let same = |(x, y): &&(Quantity, Quantity)| {
             stem(x.kind()) == stem(first_x.kind()) && stem(y.kind()) == stem(first_y.kind())
@@ -168,32 +178,33 @@ impl Stage {
             return false;
         }
         let values = pairs[..count].iter().filter_map(|(_, y)| Number::new(y.value)).collect::<Vec<_>>();
-        let labels = pairs[..count].iter().map(|(x, _)| format!("{} {}", whole(x.value), x.kind())).collect();
+        let labels =
+            pairs[..count].iter().map(|(x, _)| format!("{} {}", format_number(x.value), x.kind())).collect();
         let chart = if count == 2 { ChartKind::Bar } else { ChartKind::Line };
         let series = vec![Series { name: String::new(), values }];
         let chart = Block::Chart { chart, unit: first_y.unit.clone(), labels, series };
-        if !self.has_room_for(&chart, from, count) {
+        if !self.accepts(&chart, from, count) {
             return false;
         }
         self.show(chart);
-        self.places.extend((1..count).map(|_| None));
+        self.targets.extend((1..count).map(|_| None));
         true
     }
 
     fn definition(&mut self, from: usize) -> bool {
         let Some(text) = self.plain(from) else { return false };
-        let Some((term, meaning)) = defined(&text) else { return false };
-        let definition = Block::Definition { term, text: RichText::plain(meaning) };
-        self.has_room_for(&definition, from, 1) && self.show(definition)
+        let Some((term, meaning)) = definition(&text) else { return false };
+        let block = Block::Definition { term, text: RichText::plain(meaning) };
+        self.accepts(&block, from, 1) && self.show(block)
     }
 
     fn counter(&mut self, from: usize) -> bool {
         let counters = self.shown.iter().filter(|block| matches!(block, Block::Counter { .. })).count();
-        if counters > 0 || self.scene.blocks.len() > MOST_BESIDE_COUNTER + 1 {
+        if counters > 0 || self.scene.blocks.len() > MAX_BESIDE_COUNTER + 1 {
             return false;
         }
         let Some(text) =
-            self.text(from).filter(|text| text.0.iter().all(|span| span.style != SpanStyle::Code))
+            self.rich_text(from).filter(|text| text.0.iter().all(|span| span.style != SpanStyle::Code))
         else {
             return false;
         };
@@ -207,62 +218,75 @@ impl Stage {
         let Some(value) = Number::new(quantity.value) else { return false };
         let before = plain[main.start..quantity.range.start].trim();
         let label =
-            if word_count(before) >= 3 { capitalized(before.trim_end_matches('$')) } else { String::new() };
+            if word_count(before) >= 3 { capitalize(before.trim_end_matches('$')) } else { String::new() };
         let unit = match quantity.unit.as_str() {
             "percent" => "%".to_owned(),
             unit => unit.to_owned(),
         };
         let (decimals, prefix) = (quantity.decimals, quantity.prefix.clone());
         let counter = Block::Counter { value, decimals, prefix, unit, label };
-        self.has_room_for(&counter, from, 1) && self.show(counter)
+        self.accepts(&counter, from, 1) && self.show(counter)
     }
 
-    fn as_it_is(&mut self, from: usize) -> bool {
+    /// Shows a sentence in few words, and anything else as it is.
+    fn text(&mut self, from: usize) -> bool {
         let alone = self.scene.blocks.len() == 1;
         let block = match &self.scene.blocks[from] {
-            Block::Paragraph { text } if alone && word_count(&text.to_plain()) <= WHOLE_WORDS => {
+            Block::Paragraph { text } if alone && word_count(&text.to_plain()) <= MAX_WHOLE_WORDS => {
                 Block::Paragraph { text: text.clone() }
             }
             // A heading that ran into this page stays one.
             Block::Paragraph { text } if text.0.iter().all(|span| span.style == SpanStyle::Strong) => {
                 Block::Paragraph { text: text.clone() }
             }
-            Block::Paragraph { text } | Block::Bullet { text } => Block::Bullet { text: condensed(text) },
-            Block::Numbered { number, text } => Block::Numbered { number: *number, text: condensed(text) },
+            Block::Paragraph { text } | Block::Bullet { text } => Block::Bullet { text: condense(text) },
+            Block::Numbered { number, text } => Block::Numbered { number: *number, text: condense(text) },
             other => other.clone(),
         };
         self.show(block)
     }
 
     fn finish(self) -> Scene {
-        let Self { mut scene, shown, places } = self;
+        let Self { mut scene, shown, targets } = self;
         for step in &mut scene.steps {
             let reveals = step.reveals.iter().filter_map(|reveal| {
-                let (block, part) = places.get(reveal.block).copied().flatten()?;
+                let (block, part) = targets.get(reveal.block).copied().flatten()?;
                 Some(Reveal { block, part: part.or(reveal.part) })
             });
             step.reveals = reveals.collect();
         }
         scene.blocks = shown;
-        scene.title = shortened(&scene.title);
+        scene.title = condense_heading(&scene.title);
         reveals::reveal_code_in_groups(&mut scene);
         reveals::reveal_flows(&mut scene);
         scene
     }
 }
 
-/// A heading in at most eight words.
-fn shortened(title: &str) -> String {
-    if word_count(title) <= MOST_WORDS { title.to_owned() } else { condensed_plain(title) }
+/// Shortens a heading to at most eight words.
+fn condense_heading(title: &str) -> String {
+    if word_count(title) <= MAX_WORDS { title.to_owned() } else { condense_plain(title) }
 }
 
-/// A step without the word that counts it.
+/// Whether a scene may have a block: its texts are not too long, and its numbers not too large.
+fn is_valid(block: &Block) -> bool {
+    let scene = Scene {
+        title: "-".to_owned(),
+        blocks: vec![block.clone()],
+        steps: vec![Step::new("a", Vec::new())],
+        ..Scene::default()
+    };
+    check::faults(&[scene]).is_empty()
+}
+
+/// Makes an item of a step, without the word that counts it.
 fn item(text: &str) -> TimelineItem {
     let rest = step_word(text).map_or(text, |word| text[word.len()..].trim_start_matches([',', ' ']));
-    TimelineItem { title: capitalized(&condensed_plain(rest)), text: String::new() }
+    TimelineItem { title: capitalize(&condense_plain(rest)), text: String::new() }
 }
 
-fn whole(value: f64) -> String {
+/// Writes a number without a fraction where it has none.
+fn format_number(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { value.to_string() }
 }
 
@@ -368,13 +392,13 @@ mod tests {
     #[test]
     fn every_bullet_has_eight_words_at_most() {
         for script in [
-            include_str!("../../../tests/fixtures/scripts/reference-180s.md"),
-            include_str!("../../../tests/fixtures/scripts/event-sourcing.md"),
-            include_str!("../../../tests/fixtures/scripts/pythagoras.txt"),
+            include_str!("../../../../tests/fixtures/scripts/reference-180s.md"),
+            include_str!("../../../../tests/fixtures/scripts/event-sourcing.md"),
+            include_str!("../../../../tests/fixtures/scripts/pythagoras.txt"),
         ] {
             for block in blocks(script) {
                 if let Block::Bullet { text } = block {
-                    assert!((1..=MOST_WORDS).contains(&word_count(&text.to_plain())), "{text:?}");
+                    assert!((1..=MAX_WORDS).contains(&word_count(&text.to_plain())), "{text:?}");
                 }
             }
         }

@@ -1,22 +1,25 @@
-//! How much room a block takes on a page.
+//! Estimates how much room a block takes on a page.
 //!
 //! These are estimates of a 1920x1080 page, made without typesetting, so that planning stays pure and
 //! fast. They err towards too tall: a scene that ends early looks better than one that overflows.
 
 use reel_scene::{Block, TimelineItem};
 
-/// Pixels between a content scene's heading and the bottom margin.
-pub(super) const PAGE_HEIGHT_PX: u32 = 1080 - 2 * 90 - 160;
+use crate::language::width::columns;
+
+/// Pixels between a content scene's heading and the bottom margin: the page less two margins and the heading's line.
+pub(crate) const PAGE_HEIGHT_PX: u32 = 1080 - 2 * 90 - 160;
 
 /// Rows of code that one page shows at most, wrapped rows included.
-pub(super) const CODE_ROWS: usize = 14;
+pub(crate) const CODE_ROWS: usize = 14;
 
 /// Columns of 32 px monospaced text that fit a line.
-pub(super) const CODE_COLUMNS: usize = 80;
+pub(crate) const CODE_COLUMNS: usize = 80;
 
 /// Columns of 44 px text that fit a line.
 const TEXT_COLUMNS: usize = 72;
 const ITEM_COLUMNS: usize = 68;
+/// Heights of this theme's text, code and drawings (`theme.typ` of the studio), each rounded up.
 const TEXT_LINE_PX: u32 = 64;
 const CODE_ROW_PX: u32 = 42;
 const CODE_PADDING_PX: u32 = 32;
@@ -27,8 +30,8 @@ const COUNTER_PX: u32 = 150;
 /// A chart or a figure beside other blocks.
 const DRAWING_PX: u32 = 400;
 
-/// Pixels a block takes in height, its gap included.
-pub(super) fn block_height_px(block: &Block) -> u32 {
+/// Returns the pixels that a block takes in height, its gap included.
+pub(crate) fn block_height_px(block: &Block) -> u32 {
     let content = match block {
         Block::Paragraph { text } => text_height_px(&text.to_plain(), TEXT_COLUMNS),
         Block::Bullet { text } | Block::Numbered { text, .. } | Block::Quote { text } => {
@@ -59,36 +62,26 @@ pub(super) fn block_height_px(block: &Block) -> u32 {
         | Block::Plot { .. }
         | Block::Figure { .. }
         | Block::Image { .. } => DRAWING_PX,
-        Block::Table { header, rows } => std::iter::once(header).chain(rows).map(|row| row_px(row)).sum(),
+        Block::Table { header, rows } => {
+            std::iter::once(header).chain(rows).map(|row| row_height_px(row)).fold(0, u32::saturating_add)
+        }
     };
-    content + GAP_PX
+    content.saturating_add(GAP_PX)
 }
 
-/// Rows of code that fit beside other content of this height.
-pub(super) fn code_rows_beside(height_px: u32) -> usize {
+/// Returns the rows of code that fit beside other content of this height.
+pub(crate) fn code_rows_beside(height_px: u32) -> usize {
     let room = PAGE_HEIGHT_PX.saturating_sub(height_px + CODE_PADDING_PX + GAP_PX) / CODE_ROW_PX;
     (room as usize).clamp(1, CODE_ROWS)
 }
 
-/// Rows that one line of code takes, since the renderer wraps it.
-pub(super) fn code_rows(line: &str) -> usize {
+/// Returns the rows that one line of code takes, since the renderer wraps it.
+pub(crate) fn code_rows(line: &str) -> usize {
     columns(line).div_ceil(CODE_COLUMNS).max(1)
 }
 
-/// Width of a text in columns: East Asian characters and emoji are as wide as two letters.
-pub(super) fn columns(text: &str) -> usize {
-    text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
-}
-
-/// Whether a character is set in a full East Asian square (Unicode TR 11, widths W and F, by block).
-pub(super) fn is_wide(c: char) -> bool {
-    matches!(u32::from(c),
-        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
-        | 0xFF00..=0xFF60 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD)
-}
-
-/// Pixels a table's row takes in height, when its columns share the width equally.
-fn row_px(cells: &[reel_scene::RichText]) -> u32 {
+/// Returns the pixels that a table's row takes in height, when its columns share the width equally.
+pub(crate) fn row_height_px(cells: &[reel_scene::RichText]) -> u32 {
     let width = (TEXT_COLUMNS / cells.len().max(1)).max(4);
     let lines = cells.iter().map(|cell| wrapped_lines(&cell.to_plain(), width)).max().unwrap_or(1);
     TEXT_LINE_PX * pixels(lines) + CELL_PADDING_PX
@@ -98,7 +91,7 @@ fn text_height_px(text: &str, width: usize) -> u32 {
     TEXT_LINE_PX * pixels(wrapped_lines(text, width))
 }
 
-/// Lines that a text takes when it is broken at spaces, and words that are too long anywhere.
+/// Returns the lines that a text takes when it is broken at spaces, and words that are too long anywhere.
 fn wrapped_lines(text: &str, width: usize) -> usize {
     let (mut lines, mut used) = (1, 0);
     for word in text.split(' ').map(columns).filter(|&word| word > 0) {
@@ -112,7 +105,7 @@ fn wrapped_lines(text: &str, width: usize) -> usize {
     lines
 }
 
-/// Counts beyond any page need no exact height.
+/// Bounds a count: one that is beyond any page needs no exact height.
 fn pixels(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).min(1_000_000)
 }

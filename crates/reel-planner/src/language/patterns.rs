@@ -1,26 +1,11 @@
 //! Sentences that say something by their form: steps, choices between two, definitions, pairs of quantities.
 
-use super::condense::{capitalized, word_count};
-use super::numbers::{Quantity, quantities};
-use super::words::{Class, bare, class, is_verb};
+use super::quantities::{Quantity, quantities};
+use super::vocabulary::{Class, STEP_WORDS, class, is_verb};
+use super::words::{bare, capitalize, word_count};
 
-/// Words with which steps begin.
-const STEP_WORDS: &[&str] = &[
-    "first",
-    "firstly",
-    "second",
-    "secondly",
-    "third",
-    "thirdly",
-    "then",
-    "next",
-    "after that",
-    "finally",
-    "lastly",
-];
-
-/// The word that makes a sentence a step.
-pub(super) fn step_word(text: &str) -> Option<String> {
+/// Returns the word that makes a sentence a step, in lower case.
+pub(crate) fn step_word(text: &str) -> Option<String> {
     let lower = text.get(..14.min(text.len())).unwrap_or(text).to_lowercase();
     let lower = if lower.is_ascii() { lower } else { return None };
     let found = STEP_WORDS
@@ -29,9 +14,10 @@ pub(super) fn step_word(text: &str) -> Option<String> {
     found.map(|word| (*word).to_owned())
 }
 
-/// The two things of "A versus B is …".
-pub(super) fn versus(text: &str) -> Option<(String, String)> {
-    const MOST: usize = 4;
+/// Returns the two things of "A versus B is …".
+pub(crate) fn versus(text: &str) -> Option<(String, String)> {
+    /// Words of a side's title.
+    const MAX_WORDS: usize = 4;
     let (left, right) = [" versus ", " vs. ", " vs "].iter().find_map(|word| text.split_once(word))?;
     let right: Vec<&str> = right
         .split(' ')
@@ -41,40 +27,42 @@ pub(super) fn versus(text: &str) -> Option<(String, String)> {
         })
         .collect();
     let right = right.join(" ");
-    let fits = |side: &str| (1..=MOST).contains(&word_count(side));
-    let name = |side: &str| capitalized(bare(side));
+    let fits = |side: &str| (1..=MAX_WORDS).contains(&word_count(side));
+    let name = |side: &str| capitalize(bare(side));
     (fits(left) && fits(&right)).then(|| (name(left), name(&right)))
 }
 
-/// What a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
-pub(super) fn defined(text: &str) -> Option<(String, String)> {
-    const MOST_TERM_WORDS: usize = 4;
-    const MOST_MEANING_WORDS: usize = 24;
+/// Returns what a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
+pub(crate) fn definition(text: &str) -> Option<(String, String)> {
+    /// A longer term is a clause.
+    const MAX_TERM_WORDS: usize = 4;
+    /// Three lines of a definition's box.
+    const MAX_MEANING_WORDS: usize = 24;
     let name = |term: &str| {
         let term = term.trim().trim_end_matches(['.', ',']);
         let term = ["a ", "an ", "the ", "A ", "An ", "The "]
             .iter()
             .find_map(|article| term.strip_prefix(article))
             .unwrap_or(term);
-        capitalized(term)
+        capitalize(term)
     };
     let fits = |term: &str, meaning: &str| {
-        (1..=MOST_TERM_WORDS).contains(&word_count(term))
-            && (3..=MOST_MEANING_WORDS).contains(&word_count(meaning))
+        (1..=MAX_TERM_WORDS).contains(&word_count(term))
+            && (3..=MAX_MEANING_WORDS).contains(&word_count(meaning))
     };
     let named =
         ["Definition: ", "definition: ", "DEFINITION: "].iter().find_map(|word| text.strip_prefix(word));
     if let Some(rest) = named {
         let (term, meaning) = [" is ", " are ", " means "].iter().find_map(|verb| rest.split_once(verb))?;
-        return fits(term, meaning).then(|| (name(term), capitalized(meaning)));
+        return fits(term, meaning).then(|| (name(term), capitalize(meaning)));
     }
     let (meaning, rest) = [" is called ", " are called "].iter().find_map(|verb| text.split_once(verb))?;
     let term = rest.split([',', ';', '.']).next().unwrap_or(rest);
-    fits(term, meaning).then(|| (name(term), capitalized(meaning)))
+    fits(term, meaning).then(|| (name(term), capitalize(meaning)))
 }
 
-/// Exactly two quantities of different kinds.
-pub(super) fn pair(text: &str) -> Option<(Quantity, Quantity)> {
+/// Returns the quantities of a sentence that has exactly two, of different kinds.
+pub(crate) fn quantity_pair(text: &str) -> Option<(Quantity, Quantity)> {
     let [x, y] = <[Quantity; 2]>::try_from(quantities(text)).ok()?;
     (!x.kind().is_empty() && x.kind() != y.kind()).then_some((x, y))
 }

@@ -1,29 +1,32 @@
-//! Units: what stays together on a page.
+//! Divides a section into passages, the pieces that stay together on a page.
 //!
-//! A unit is a sentence, an item, a quotation, a table or a part of a listing, with the lines spoken for
+//! A passage is a sentence, an item, a quotation, a table or a part of a listing, with the lines spoken for
 //! it. What has no words of its own joins a neighbour of its section: a formula appears with the sentence
 //! before it, and a listing is carried by that sentence and shown from the first line of its scene.
 
 use reel_scene::{Block, Reveal, RichText, Step};
 
-use super::capacity::{PAGE_HEIGHT_PX, block_height_px, code_rows_beside, columns};
-use super::document::{Element, MAX_HEADING_COLUMNS};
-use super::listing;
-use super::sentences::{self, MAX_COLUMNS};
-use super::speech::{speak, speak_plain};
-use super::tables::{joined, row_steps};
+use crate::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px, code_rows_beside, row_height_px};
+use crate::arrange::listing;
+use crate::arrange::tables::{join, row_steps};
+use crate::language::sentences::{self, MAX_COLUMNS};
+use crate::language::speech::{speak, speak_plain};
+use crate::language::width::columns;
+use crate::read::document::{Element, MAX_HEADING_COLUMNS};
 
-/// Blocks that may wait for the first unit of their section.
+/// Blocks that may wait for the first passage of their section: more would fill its page.
 const MAX_WAITING: usize = 2;
-/// Formulas that appear with one sentence at most.
+/// Formulas that appear with one sentence at most: with more, the sentence is over before they are read.
 const MAX_FORMULAS: usize = 3;
 /// A formula longer than this cannot be typeset on a line and is shown as source.
 const MAX_FORMULA_CHARS: usize = 600;
-/// Rows of a table on one page at most, besides its header.
+/// Rows of a table on one page at most, besides its header, so that each can be read while it is spoken.
 const MAX_TABLE_ROWS: usize = 8;
+/// Columns of a table at most, as many as a scene may have: a wider table is shown as text.
+const MAX_TABLE_COLUMNS: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Sentence,
     Item,
     Quote,
@@ -33,10 +36,12 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Unit {
+pub(crate) struct Passage {
     pub kind: Kind,
     /// Laid out in this order; `steps` index into them.
-    pub blocks: Vec<Block>,
+    blocks: Vec<Block>,
+    /// Pixels that `blocks` take. Kept, since it is asked for again and again.
+    text_height_px: u32,
     pub steps: Vec<Step>,
     /// Shown below everything else on the page, from its first step on.
     pub listing: Option<Block>,
@@ -46,9 +51,10 @@ pub(super) struct Unit {
     pub continues: bool,
 }
 
-impl Unit {
+impl Passage {
     fn new(kind: Kind, position: usize, blocks: Vec<Block>, steps: Vec<Step>) -> Self {
-        Self { kind, blocks, steps, listing: None, position, continues: false }
+        let text_height_px = height_px(&blocks);
+        Self { kind, blocks, text_height_px, steps, listing: None, position, continues: false }
     }
 
     /// A line of narration with nothing of its own to show.
@@ -56,16 +62,16 @@ impl Unit {
         Self::new(Kind::Bridge, 0, Vec::new(), vec![step(narration.to_owned(), &[])])
     }
 
-    /// Pixels its blocks take, without the listing.
-    pub fn text_height_px(&self) -> u32 {
-        self.blocks.iter().map(block_height_px).sum()
+    /// Its blocks, without the listing.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     pub fn height_px(&self) -> u32 {
-        self.text_height_px() + self.listing.as_ref().map_or(0, block_height_px)
+        self.text_height_px.saturating_add(self.listing.as_ref().map_or(0, block_height_px))
     }
 
-    /// The text of a sentence or quotation that shows nothing else.
+    /// Returns the text of a sentence or quotation that shows nothing else.
     pub fn lone_text(&self) -> Option<&RichText> {
         match (self.blocks.as_slice(), &self.listing) {
             ([Block::Paragraph { text } | Block::Quote { text }], None) => Some(text),
@@ -87,12 +93,14 @@ impl Unit {
     /// Shows nothing for it, so that it is only spoken.
     pub fn set_aside(&mut self) {
         self.blocks.clear();
+        self.text_height_px = 0;
         self.steps.iter_mut().for_each(|step| step.reveals.clear());
     }
 
     /// Puts blocks above its own; they appear with its first line.
     pub fn prepend(&mut self, above: Vec<Block>) {
         let count = above.len();
+        self.text_height_px = self.text_height_px.saturating_add(height_px(&above));
         for reveal in self.steps.iter_mut().flat_map(|step| &mut step.reveals) {
             reveal.block += count;
         }
@@ -107,11 +115,12 @@ impl Unit {
         if let Some(last) = self.steps.last_mut() {
             last.reveals.push(Reveal { block: self.blocks.len(), part: None });
         }
+        self.text_height_px = self.text_height_px.saturating_add(block_height_px(&block));
         self.blocks.push(block);
     }
 
     fn has_room_for(&self, block: &Block) -> bool {
-        self.height_px() + block_height_px(block) <= PAGE_HEIGHT_PX
+        self.height_px().saturating_add(block_height_px(block)) <= PAGE_HEIGHT_PX
     }
 
     fn takes_formula(&self, formula: &Block) -> bool {
@@ -120,8 +129,8 @@ impl Unit {
     }
 }
 
-/// Divides a section's elements into units, in order. A section with nothing to say says its heading.
-pub(super) fn divide(elements: &[Element], heading: &str) -> Vec<Unit> {
+/// Divides a section's elements into passages, in order. A section with nothing to say says its heading.
+pub(crate) fn divide(elements: &[Element], heading: &str) -> Vec<Passage> {
     let mut builder = Builder::default();
     let mut item = 0;
     for element in elements {
@@ -140,10 +149,10 @@ pub(super) fn divide(elements: &[Element], heading: &str) -> Vec<Unit> {
 
 #[derive(Default)]
 struct Builder {
-    units: Vec<Unit>,
-    /// Blocks that had no unit before them and appear with the next.
+    passages: Vec<Passage>,
+    /// Blocks that had no passage before them and appear with the next.
     waiting: Vec<Block>,
-    /// A listing that had no unit before it.
+    /// A listing that had no passage before it.
     waiting_listing: Option<Block>,
 }
 
@@ -155,13 +164,13 @@ impl Builder {
     }
 
     fn quote(&mut self, text: &RichText) {
-        for (position, piece) in whole_or_pieces(text).into_iter().enumerate() {
+        for (position, piece) in split_long(text).into_iter().enumerate() {
             self.text(Kind::Quote, position, piece, |text| Block::Quote { text });
         }
     }
 
     fn item(&mut self, number: Option<u32>, text: &RichText, position: usize) {
-        for (part, piece) in whole_or_pieces(text).into_iter().enumerate() {
+        for (part, piece) in split_long(text).into_iter().enumerate() {
             let (kind, position) = if part == 0 { (Kind::Item, position) } else { (Kind::Sentence, part) };
             self.text(kind, position, piece, |text| match (part, number) {
                 (0, Some(number)) => Block::Numbered { number, text },
@@ -179,15 +188,15 @@ impl Builder {
         piece: sentences::Piece,
         show: impl FnOnce(RichText) -> Block,
     ) {
-        let Some(narration) = speak(&piece.text) else { return self.mute(show(piece.text)) };
-        let unit = Unit::new(kind, position, vec![show(piece.text)], vec![step(narration, &[0])]);
-        self.push(Unit { continues: piece.continues, ..unit });
+        let Some(narration) = speak(&piece.text) else { return self.show_unspoken(show(piece.text)) };
+        let passage = Passage::new(kind, position, vec![show(piece.text)], vec![step(narration, &[0])]);
+        self.push(Passage { continues: piece.continues, ..passage });
     }
 
     /// Shows what cannot be said together with what is said next to it. Only a run of signs that is
     /// longer than a page can show is left out.
-    fn mute(&mut self, block: Block) {
-        match self.units.last_mut() {
+    fn show_unspoken(&mut self, block: Block) {
+        match self.passages.last_mut() {
             Some(last) if last.has_room_for(&block) => last.append(block),
             None if self.waiting.len() < MAX_WAITING => self.waiting.push(block),
             _ => {}
@@ -199,21 +208,22 @@ impl Builder {
             return self.code(Some("latex"), latex);
         }
         let block = Block::Formula { latex: latex.to_owned() };
-        match self.units.last_mut().filter(|last| last.takes_formula(&block)) {
+        match self.passages.last_mut().filter(|last| last.takes_formula(&block)) {
             Some(last) => last.append(block),
             None => self.waiting.push(block),
         }
         if self.waiting.len() > MAX_WAITING {
-            self.push(Unit::bridge("As a formula."));
+            self.push(Passage::bridge("As a formula."));
         }
     }
 
     fn code(&mut self, language: Option<&str>, text: &str) {
         /// Room left for a sentence of two lines that has not come yet.
         const NEXT_SENTENCE_PX: u32 = 152;
-        let carrier = self.units.last_mut().filter(|last| last.listing.is_none() && last.kind != Kind::Table);
-        let beside = carrier.as_ref().map_or(NEXT_SENTENCE_PX, |carrier| carrier.text_height_px());
-        let parts = listing::screens(text, code_rows_beside(beside));
+        let carrier =
+            self.passages.last_mut().filter(|last| last.listing.is_none() && last.kind != Kind::Table);
+        let beside = carrier.as_ref().map_or(NEXT_SENTENCE_PX, |carrier| carrier.text_height_px);
+        let parts = listing::divide(text, code_rows_beside(beside));
         let whole = parts.len() == 1;
         let mut parts = parts.into_iter().map(|text| Block::Code {
             language: language.map(str::to_owned),
@@ -228,80 +238,89 @@ impl Builder {
             self.waiting_listing = parts.next();
         }
         for (position, part) in parts.enumerate() {
-            self.push(Unit { listing: Some(part), position, ..Unit::bridge(line) });
+            self.push(Passage { listing: Some(part), position, ..Passage::bridge(line) });
             line = "The code continues.";
         }
     }
 
     fn table(&mut self, header: &[RichText], rows: &[Vec<RichText>]) {
-        let table = |rows: &[Vec<RichText>]| Block::Table { header: header.to_vec(), rows: rows.to_vec() };
-        let too_tall =
-            |row: &Vec<RichText>| block_height_px(&table(std::slice::from_ref(row))) > PAGE_HEIGHT_PX;
-        if rows.is_empty() || rows.iter().any(too_tall) {
+        if rows.is_empty() || header.len() > MAX_TABLE_COLUMNS {
             return self.cells(header, rows);
         }
+        let empty_px = block_height_px(&Block::Table { header: header.to_vec(), rows: vec![] });
+        let heights: Vec<u32> = rows.iter().map(|row| row_height_px(row)).collect();
+        let fits =
+            |rows: &[u32]| rows.iter().fold(empty_px, |sum, row| sum.saturating_add(*row)) <= PAGE_HEIGHT_PX;
+        if !heights.iter().all(|row| fits(&[*row])) {
+            return self.cells(header, rows);
+        }
+        // Pages of as many rows each, but for the last.
         let most = rows.len().div_ceil(rows.len().div_ceil(MAX_TABLE_ROWS));
         let (mut start, mut position) = (0, 0);
         while start < rows.len() {
-            let fitting = (start + 1..=rows.len().min(start + most)).take_while(|&end| {
-                end == start + 1 || block_height_px(&table(&rows[start..end])) <= PAGE_HEIGHT_PX
-            });
-            let end = fitting.last().unwrap_or(start + 1);
+            let ends =
+                (start + 1..=rows.len().min(start + most)).take_while(|&end| fits(&heights[start..end]));
+            let end = ends.last().unwrap_or(start + 1);
             let steps = row_steps(header, &rows[start..end]);
             if steps.is_empty() {
                 self.cells(header, &rows[start..end]);
             } else {
-                self.push(Unit::new(Kind::Table, position, vec![table(&rows[start..end])], steps));
+                let table = Block::Table { header: header.to_vec(), rows: rows[start..end].to_vec() };
+                self.push(Passage::new(Kind::Table, position, vec![table], steps));
             }
             (start, position) = (end, position + 1);
         }
     }
 
-    /// Shows a table as text, because it is all header, has nothing to say, or is taller than a page.
+    /// Shows a table as text, because it is all header, has nothing to say, or is taller or wider than a page.
     fn cells(&mut self, header: &[RichText], rows: &[Vec<RichText>]) {
         if rows.is_empty() {
-            return self.paragraph(&joined(header, ", "));
+            return self.paragraph(&join(header, ", "));
         }
         // A long header is said once, so that what is said stays in proportion to what is written.
         let label_all = header.iter().all(|label| columns(&label.to_plain()) <= MAX_HEADING_COLUMNS);
         if !label_all {
-            self.paragraph(&joined(header, ", "));
+            self.paragraph(&join(header, ", "));
         }
         for row in rows {
             for (column, cell) in row.iter().enumerate().filter(|(_, cell)| !cell.0.is_empty()) {
                 let label = header.get(column).filter(|label| label_all && !label.0.is_empty()).cloned();
                 let labelled: Vec<RichText> = label.into_iter().chain([cell.clone()]).collect();
-                self.paragraph(&joined(&labelled, ": "));
+                self.paragraph(&join(&labelled, ": "));
             }
         }
     }
 
-    fn push(&mut self, mut unit: Unit) {
-        unit.prepend(std::mem::take(&mut self.waiting));
-        if unit.listing.is_none() && unit.kind != Kind::Table {
-            unit.listing = self.waiting_listing.take();
+    fn push(&mut self, mut passage: Passage) {
+        passage.prepend(std::mem::take(&mut self.waiting));
+        if passage.listing.is_none() && passage.kind != Kind::Table {
+            passage.listing = self.waiting_listing.take();
         }
-        self.units.push(unit);
+        self.passages.push(passage);
     }
 
-    fn finish(mut self, heading: &str) -> Vec<Unit> {
+    fn finish(mut self, heading: &str) -> Vec<Passage> {
         if let Some(listing) = self.waiting_listing.take() {
-            self.push(Unit { listing: Some(listing), ..Unit::bridge("Here is the code.") });
+            self.push(Passage { listing: Some(listing), ..Passage::bridge("Here is the code.") });
         } else if self.waiting.iter().any(|block| matches!(block, Block::Formula { .. })) {
-            self.push(Unit::bridge("As a formula."));
-        } else if let Some(narration) = speak_plain(heading).filter(|_| self.units.is_empty()) {
-            self.push(Unit::bridge(&narration));
+            self.push(Passage::bridge("As a formula."));
+        } else if let Some(narration) = speak_plain(heading).filter(|_| self.passages.is_empty()) {
+            self.push(Passage::bridge(&narration));
         }
-        self.units
+        self.passages
     }
 }
 
-/// A short text is one piece even when it has several sentences.
-fn whole_or_pieces(text: &RichText) -> Vec<sentences::Piece> {
+/// Splits a text into sentences; a short one is one piece even when it has several.
+fn split_long(text: &RichText) -> Vec<sentences::Piece> {
     if columns(&text.to_plain()) > MAX_COLUMNS {
         return sentences::split(text);
     }
     vec![sentences::Piece { text: text.clone(), continues: false }]
+}
+
+fn height_px(blocks: &[Block]) -> u32 {
+    blocks.iter().map(block_height_px).fold(0, u32::saturating_add)
 }
 
 fn step(narration: String, reveals: &[usize]) -> Step {
@@ -312,30 +331,30 @@ fn step(narration: String, reveals: &[usize]) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::markdown;
+    use crate::read::markdown;
 
-    fn units(script: &str) -> Vec<Unit> {
+    fn passages(script: &str) -> Vec<Passage> {
         let document = markdown::read(script);
-        document.sections.iter().flat_map(|section| divide(&section.elements, "Heading")).collect()
+        document.sections.iter().flat_map(|section| divide(section.elements(), "Heading")).collect()
     }
 
-    fn lines(units: &[Unit]) -> Vec<&str> {
-        units.iter().flat_map(|unit| &unit.steps).map(|step| step.narration.as_str()).collect()
+    fn lines(passages: &[Passage]) -> Vec<&str> {
+        passages.iter().flat_map(|passage| &passage.steps).map(|step| step.narration.as_str()).collect()
     }
 
     #[test]
     fn a_formula_appears_with_the_sentence_before_it() {
-        let units = units("The sum is:\n\n$$\na\n- b\n$$\n\nThat is all.");
-        assert_eq!(units[0].blocks[1], Block::Formula { latex: "a - b".into() });
-        assert_eq!(units[0].steps[0].reveals.len(), 2);
-        assert_eq!(units[1].blocks.len(), 1);
+        let passages = passages("The sum is:\n\n$$\na\n- b\n$$\n\nThat is all.");
+        assert_eq!(passages[0].blocks[1], Block::Formula { latex: "a - b".into() });
+        assert_eq!(passages[0].steps[0].reveals.len(), 2);
+        assert_eq!(passages[1].blocks.len(), 1);
     }
 
     #[test]
     fn listings_and_formulas_without_a_sentence_get_an_honest_line() {
-        assert_eq!(lines(&units("```\nx = 1\n```")), ["Here is the code."]);
-        assert_eq!(lines(&units("$$x$$")), ["As a formula."]);
-        let with_text = units("```\nx = 1\n```\n\nIt sets x.");
+        assert_eq!(lines(&passages("```\nx = 1\n```")), ["Here is the code."]);
+        assert_eq!(lines(&passages("$$x$$")), ["As a formula."]);
+        let with_text = passages("```\nx = 1\n```\n\nIt sets x.");
         assert_eq!(lines(&with_text), ["It sets x."]);
         assert!(with_text[0].listing.is_some());
     }
@@ -343,24 +362,24 @@ mod tests {
     #[test]
     fn a_table_is_revealed_row_by_row_and_divided_when_long() {
         let rows: String = (0..10).map(|row| format!("| r{row} | {row} |\n")).collect();
-        let units = units(&format!("| Name | Value |\n| --- | --- |\n{rows}"));
-        assert_eq!(units.iter().map(|unit| unit.steps.len()).collect::<Vec<_>>(), [5, 5]);
-        assert_eq!(units[1].steps[0].narration, "r5. Value: 5.");
-        assert_eq!(units[1].steps[4].reveals, [Reveal { block: 0, part: Some(4) }]);
+        let passages = passages(&format!("| Name | Value |\n| --- | --- |\n{rows}"));
+        assert_eq!(passages.iter().map(|passage| passage.steps.len()).collect::<Vec<_>>(), [5, 5]);
+        assert_eq!(passages[1].steps[0].narration, "r5. Value: 5.");
+        assert_eq!(passages[1].steps[4].reveals, [Reveal { block: 0, part: Some(4) }]);
     }
 
     #[test]
     fn a_table_with_an_enormous_cell_becomes_text() {
         let cell = "word ".repeat(2000);
-        let units = units(&format!("| Name |\n| --- |\n| {cell} |\n"));
-        assert!(units.iter().all(|unit| unit.kind == Kind::Sentence));
-        assert_eq!(lines(&units).join(" ").matches("word").count(), 2000);
+        let passages = passages(&format!("| Name |\n| --- |\n| {cell} |\n"));
+        assert!(passages.iter().all(|passage| passage.kind == Kind::Sentence));
+        assert_eq!(lines(&passages).join(" ").matches("word").count(), 2000);
     }
 
     #[test]
     fn signs_without_words_are_shown_with_their_neighbour() {
-        let units = units("- One\n- ---\n- \\*\\*\n- Two");
-        assert_eq!(lines(&units), ["One.", "Two."]);
-        assert_eq!(units[0].steps[0].reveals.len() + units[1].steps[0].reveals.len(), 3);
+        let passages = passages("- One\n- ---\n- \\*\\*\n- Two");
+        assert_eq!(lines(&passages), ["One.", "Two."]);
+        assert_eq!(passages[0].steps[0].reveals.len() + passages[1].steps[0].reveals.len(), 3);
     }
 }

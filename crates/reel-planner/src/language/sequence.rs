@@ -1,26 +1,16 @@
 //! A sentence that tells what comes after what: "First measure, then cut, and finally sand the edges."
 
-use super::condense::{capitalized, condensed_plain, word_count};
-use super::words::{Class, bare, class};
+use super::condense::condense_plain;
+use super::vocabulary::{Class, STEP_JOINTS, class};
+use super::words::{bare, capitalize, word_count};
 
-/// Where the next step of a sequence begins, the longest first.
-const JOINTS: &[&str] = &[
-    ", and then ",
-    "; and then ",
-    ", and finally ",
-    ", and at last ",
-    "; then ",
-    ", then ",
-    ", finally ",
-    " and then ",
-    " and finally ",
-];
+/// Boxes of a diagram: two are no sequence, and more than six get too small to read.
 const STEPS: std::ops::RangeInclusive<usize> = 3..=6;
-/// Words of a box at most.
-const MOST_WORDS: usize = 5;
+/// Words of a box at most: two lines of it.
+const MAX_WORDS: usize = 5;
 
-/// The steps in few words each; `None` when the sentence tells no sequence, or its steps are long.
-pub(super) fn read(sentence: &str) -> Option<Vec<String>> {
+/// Returns the steps in few words each; `None` when the sentence tells no sequence, or its steps are long.
+pub(crate) fn read(sentence: &str) -> Option<Vec<String>> {
     // Only of these letters the lower case is as long, so that what is found in it is at the same place.
     let lower = sentence.to_ascii_lowercase();
     let (mut parts, mut from) = (vec![], 0);
@@ -31,7 +21,7 @@ pub(super) fn read(sentence: &str) -> Option<Vec<String>> {
     parts.push(&sentence[from..]);
     let begins = parts[0].split_whitespace().any(|word| is_one_of(word, &["first"]));
     let labels: Vec<String> = parts.into_iter().map(label).collect();
-    let are_short = labels.iter().all(|label| (1..=MOST_WORDS).contains(&word_count(label)));
+    let are_short = labels.iter().all(|label| (1..=MAX_WORDS).contains(&word_count(label)));
     (begins && are_short && STEPS.contains(&labels.len())).then_some(labels)
 }
 
@@ -39,13 +29,13 @@ fn is_one_of(word: &str, words: &[&str]) -> bool {
     words.contains(&bare(word).to_lowercase().as_str())
 }
 
-/// Where the next joint is, and its length.
+/// Returns where the next joint is, and its length.
 fn next_joint(lower: &str, from: usize) -> Option<(usize, usize)> {
-    let found = JOINTS.iter().filter_map(|joint| Some((from + lower[from..].find(joint)?, joint.len())));
+    let found = STEP_JOINTS.iter().filter_map(|joint| Some((from + lower[from..].find(joint)?, joint.len())));
     found.min_by_key(|(at, length)| (*at, usize::MAX - length))
 }
 
-/// Where something goes, or else what is done.
+/// Returns where something goes, or else what is done.
 fn label(part: &str) -> String {
     let words: Vec<&str> = part.split_whitespace().collect();
     let says_first = words.iter().position(|word| is_one_of(word, &["first"]));
@@ -60,7 +50,7 @@ fn label(part: &str) -> String {
         }
         _ => own,
     };
-    capitalized(&condensed_plain(own.join(" ").trim_end_matches(['.', ','])))
+    capitalize(&condense_plain(own.join(" ").trim_end_matches(['.', ','])))
 }
 
 #[cfg(test)]

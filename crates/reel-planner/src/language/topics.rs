@@ -8,18 +8,19 @@ use std::collections::HashMap;
 use reel_scene::{RichText, Span, SpanStyle};
 
 use super::sentences;
-use super::words::{Class, class, content_words};
+use super::vocabulary::leans_back;
+use super::words::{content_stems, first_word};
 
-/// Fewer sentences than this are one topic.
-const LEAST_TO_DIVIDE: usize = 8;
-/// Sentences of a topic; more in long text, which has no more than [`MOST_TOPICS`].
-const TOPIC: std::ops::RangeInclusive<usize> = 3..=9;
-const MOST_TOPICS: usize = 20;
-/// Sentences on each side of a gap that are compared.
+/// Fewer sentences than this are one topic: two of the shortest fit on two pages.
+const MIN_SENTENCES: usize = 8;
+/// Sentences of a topic; more in long text, which has no more than [`MAX_TOPICS`].
+const TOPIC_SENTENCES: std::ops::RangeInclusive<usize> = 3..=9;
+const MAX_TOPICS: usize = 20;
+/// Sentences on each side of a gap that are compared: the block of the paper, shorter since scripts are.
 const WINDOW: usize = 3;
 
-/// The paragraph as one for each topic, in its words and order.
-pub(super) fn divide(paragraph: RichText) -> Vec<RichText> {
+/// Divides a paragraph into one for each topic, in its words and order.
+pub(crate) fn divide(paragraph: RichText) -> Vec<RichText> {
     // Pieces of a sentence that is longer than a line stay together.
     let mut sentences: Vec<Vec<RichText>> = vec![];
     for piece in sentences::split(&paragraph) {
@@ -28,7 +29,7 @@ pub(super) fn divide(paragraph: RichText) -> Vec<RichText> {
             None => sentences.push(vec![piece.text]),
         }
     }
-    if sentences.len() < LEAST_TO_DIVIDE {
+    if sentences.len() < MIN_SENTENCES {
         return vec![paragraph];
     }
     let texts: Vec<String> = sentences
@@ -58,7 +59,7 @@ fn joined(sentences: &[Vec<RichText>]) -> RichText {
     RichText(spans)
 }
 
-/// The sentences with which a new topic begins, by number.
+/// Returns the sentences with which a new topic begins, by number.
 fn shifts(sentences: &[String]) -> Vec<usize> {
     let words: Vec<HashMap<String, u64>> = sentences.iter().map(|sentence| counted(sentence)).collect();
     let alike: Vec<f64> = (1..words.len())
@@ -72,8 +73,8 @@ fn shifts(sentences: &[String]) -> Vec<usize> {
     let mean = depths.iter().sum::<f64>() / depths.len() as f64;
     let deviation =
         (depths.iter().map(|depth| (depth - mean).powi(2)).sum::<f64>() / depths.len() as f64).sqrt();
-    let longest = sentences.len().div_ceil(MOST_TOPICS).max(*TOPIC.end());
-    let shortest = longest / (TOPIC.end() / TOPIC.start());
+    let longest = sentences.len().div_ceil(MAX_TOPICS).max(*TOPIC_SENTENCES.end());
+    let shortest = longest / (TOPIC_SENTENCES.end() / TOPIC_SENTENCES.start());
     let division = Division { sentences, depths, deep: mean + deviation / 2.0, shortest, longest };
     let mut found = vec![];
     division.choose((0, sentences.len()), &mut found);
@@ -85,7 +86,7 @@ struct Division<'a> {
     sentences: &'a [String],
     /// Of the gap behind each sentence but the last.
     depths: Vec<f64>,
-    /// What stands out.
+    /// The depth from which on a gap stands out.
     deep: f64,
     /// Sentences of a topic.
     shortest: usize,
@@ -111,7 +112,7 @@ impl Division<'_> {
     }
 }
 
-/// How much less alike the sides of a gap are than those of the gaps uphill from it.
+/// Returns how much less alike the sides of a gap are than those of the gaps uphill from it.
 fn depth(alike: &[f64], gap: usize) -> f64 {
     let uphill = |gaps: &mut dyn Iterator<Item = usize>| {
         let mut peak = alike[gap];
@@ -128,18 +129,12 @@ fn depth(alike: &[f64], gap: usize) -> f64 {
 
 /// Whether a sentence can open a topic: it does not point back with its first word.
 fn begins_anew(sentence: &str) -> bool {
-    let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
-    let first = first.unwrap_or_default().to_lowercase();
-    let joins = [
-        "it", "he", "she", "they", "we", "so", "but", "and", "or", "then", "there", "here", "which",
-        "together",
-    ];
-    !(matches!(class(&first), Class::Pointer) || joins.contains(&first.as_str()))
+    !leans_back(&first_word(sentence))
 }
 
 fn counted(sentence: &str) -> HashMap<String, u64> {
     let mut counts = HashMap::new();
-    for word in content_words(sentence) {
+    for word in content_stems(sentence) {
         *counts.entry(word).or_insert(0) += 1;
     }
     counts
@@ -187,7 +182,10 @@ mod tests {
         let monotonous = "The same words stand here. ".repeat(40);
         let topics = divided(monotonous.trim());
         assert!((4..=13).contains(&topics.len()), "{} topics", topics.len());
-        assert!(topics.iter().all(|topic| TOPIC.contains(&topic.matches('.').count())), "{topics:?}");
+        assert!(
+            topics.iter().all(|topic| TOPIC_SENTENCES.contains(&topic.matches('.').count())),
+            "{topics:?}"
+        );
     }
 
     #[test]

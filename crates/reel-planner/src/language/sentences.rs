@@ -10,46 +10,35 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use reel_scene::{RichText, Span, SpanStyle};
 
-use super::capacity::columns;
+use super::vocabulary::{ABBREVIATIONS, NUMBERED_ABBREVIATIONS, SENTENCE_OPENERS, is_conjunction};
+use super::width::columns;
 
-/// Longest piece that is shown and spoken at once, in columns.
-pub(super) const MAX_COLUMNS: usize = 240;
+/// Longest piece that is shown and spoken at once, in columns: about 40 words, or 16 seconds of speech.
+pub(crate) const MAX_COLUMNS: usize = 240;
 
 /// A sentence, or a part of one that is too long.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     pub text: RichText,
     /// Whether the sentence began in the piece before.
     pub continues: bool,
 }
 
-/// Always followed by more of the same sentence.
-const ABBREVIATIONS: &[&str] = &[
-    "e.g.", "E.g.", "i.e.", "I.e.", "vs.", "cf.", "Cf.", "viz.", "approx.", "Dr.", "Mr.", "Mrs.", "Ms.",
-    "Prof.", "St.", "Mt.", "Gen.", "Sen.", "Rev.", "Capt.", "Lt.", "Sgt.", "Hon.",
-];
+/// Characters of one grapheme that stay together: the limit of the Stream-Safe Text Format (UAX #15) is 30 marks, and a
+/// longer grapheme is no writing.
+const MAX_GRAPHEME_CHARS: usize = 32;
 
-/// Abbreviations only before a number: "No. 5", but "No. That is wrong."
-const NUMBERED: &[&str] = &[
-    "No.", "no.", "Nos.", "Fig.", "fig.", "Figs.", "Eq.", "eq.", "Sec.", "sec.", "Ch.", "ch.", "Vol.",
-    "vol.", "Art.", "p.", "pp.", "ca.", "c.", "Jan.", "Feb.", "Mar.", "Apr.", "Jun.", "Jul.", "Aug.", "Sep.",
-    "Sept.", "Oct.", "Nov.", "Dec.",
-];
-
-/// Words that begin a sentence, but hardly ever follow an initial: "plan B. Then", not "J. Then".
-const OPENERS: &[&str] = &[
-    "The", "A", "An", "It", "This", "That", "These", "Those", "He", "She", "We", "They", "You", "I", "In",
-    "On", "At", "For", "If", "When", "Where", "While", "But", "And", "So", "Then", "There", "Here", "Its",
-    "His", "Her", "Their", "Our", "My", "As", "By", "To", "Of", "With", "After", "Before", "Now", "Each",
-    "Every", "No", "Not", "What", "Why", "How", "Who", "Which", "Both", "All", "Some", "Most", "One", "Two",
-    "Finally", "However",
-];
-
-/// Words before which a long sentence may be divided.
-const CONJUNCTIONS: &[&str] =
-    &["and", "but", "or", "because", "while", "which", "so", "where", "when", "although", "that"];
+/// What each place is worth at which a long sentence can be divided. A place between words always wins over one inside a
+/// word; among those between words, the worth of a mark is what the distance from the middle, in columns, may cost.
+mod worth {
+    pub const WORD_END: usize = 1000;
+    pub const SEMICOLON: usize = 140;
+    pub const COLON_OR_DASH: usize = 120;
+    pub const COMMA: usize = 90;
+    pub const CONJUNCTION: usize = 60;
+}
 
 /// Splits a text whose whitespace is normalised into sentences and, where needed, parts of sentences.
-pub(super) fn split(text: &RichText) -> Vec<Piece> {
+pub(crate) fn split(text: &RichText) -> Vec<Piece> {
     let plain = text.to_plain();
     let mut ranges = Vec::new();
     let mut continues = Vec::new();
@@ -62,7 +51,7 @@ pub(super) fn split(text: &RichText) -> Vec<Piece> {
     texts.into_iter().zip(continues).map(|(text, continues)| Piece { text, continues }).collect()
 }
 
-/// The byte ranges of a text's sentences, without the spaces around them.
+/// Returns the byte ranges of a text's sentences, without the spaces around them.
 fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     // Whether the last range holds anything that can be said; kept here so that a long run of
@@ -85,7 +74,7 @@ fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
             }
         }
     }
-    ranges.into_iter().map(|range| trimmed(plain, range)).filter(|range| !range.is_empty()).collect()
+    ranges.into_iter().map(|range| trim_spaces(plain, range)).filter(|range| !range.is_empty()).collect()
 }
 
 /// Whether `next` belongs to the same sentence as `before`, which ends with a stop.
@@ -104,11 +93,11 @@ fn goes_on(before: &str, next: &str) -> bool {
             .all(|pair| pair.len() == 2 && pair[0].is_ascii_uppercase() && pair[1] == b'.');
     let next_word = next.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(next);
     ABBREVIATIONS.contains(&last)
-        || NUMBERED.contains(&last) && next.starts_with(|c: char| c.is_ascii_digit())
-        || initials && !next_word.is_empty() && !OPENERS.contains(&next_word)
+        || NUMBERED_ABBREVIATIONS.contains(&last) && next.starts_with(|c: char| c.is_ascii_digit())
+        || initials && !next_word.is_empty() && !SENTENCE_OPENERS.contains(&next_word)
 }
 
-/// A sentence's range, or several when it is longer than [`MAX_COLUMNS`].
+/// Returns a sentence's range, or several when it is longer than [`MAX_COLUMNS`].
 fn part_ranges(plain: &str, sentence: Range<usize>) -> Vec<Range<usize>> {
     let text = &plain[sentence.clone()];
     if columns(text) <= MAX_COLUMNS {
@@ -121,17 +110,17 @@ fn part_ranges(plain: &str, sentence: Range<usize>) -> Vec<Range<usize>> {
         start = sentence.start + cut;
     }
     parts.push(start..sentence.end);
-    parts.into_iter().map(|part| trimmed(plain, part)).filter(|part| !part.is_empty()).collect()
+    parts.into_iter().map(|part| trim_spaces(plain, part)).filter(|part| !part.is_empty()).collect()
 }
 
 /// A place where a long sentence may be divided.
 struct Cut {
     offset: usize,
     column: usize,
-    strength: usize,
+    worth: usize,
 }
 
-/// Byte offsets that divide a text into parts of similar length and at most [`MAX_COLUMNS`].
+/// Returns the byte offsets that divide a text into parts of similar length and at most [`MAX_COLUMNS`].
 fn cuts(text: &str) -> Vec<usize> {
     let places = cut_places(text);
     let total = columns(text);
@@ -145,8 +134,8 @@ fn cuts(text: &str) -> Vec<usize> {
         let best = window
             .enumerate()
             .filter(|(_, place)| place.column >= earliest)
-            .max_by_key(|(_, place)| place.strength + MAX_COLUMNS - place.column.abs_diff(target));
-        // Only a character wider than a whole line leaves no place in reach.
+            .max_by_key(|(_, place)| place.worth + MAX_COLUMNS - place.column.abs_diff(target));
+        // Without a place in reach, the next one has to do.
         let index = from_place + best.map_or(0, |(index, _)| index);
         let Some(place) = places.get(index) else { break };
         chosen.push(place.offset);
@@ -156,21 +145,21 @@ fn cuts(text: &str) -> Vec<usize> {
     chosen
 }
 
-/// Every place between two characters; clause ends count more than words, words more than letters.
+/// Returns every place between two graphemes; clause ends count more than words, words more than letters.
 fn cut_places(text: &str) -> Vec<Cut> {
     let mut places = Vec::new();
     let (mut column, mut before, mut last_mark) = (0, ' ', ' ');
-    for (offset, grapheme) in text.grapheme_indices(true) {
+    for (offset, grapheme) in text.grapheme_indices(true).flat_map(bounded_graphemes) {
         let first = grapheme.chars().next().unwrap_or(' ');
         if offset > 0 && first != ' ' {
-            let strength = if before == ' ' {
-                1000 + mark_strength(last_mark).max(conjunction_strength(&text[offset..]))
+            let worth = if before == ' ' {
+                worth::WORD_END + mark_worth(last_mark).max(conjunction_worth(&text[offset..]))
             } else if matches!(before, '、' | '，' | '；' | '：') {
-                1000 + mark_strength(before)
+                worth::WORD_END + mark_worth(before)
             } else {
                 0
             };
-            places.push(Cut { offset, column, strength });
+            places.push(Cut { offset, column, worth });
         }
         column += columns(grapheme);
         before = first;
@@ -181,21 +170,29 @@ fn cut_places(text: &str) -> Vec<Cut> {
     places
 }
 
-fn mark_strength(mark: char) -> usize {
+/// Returns a grapheme, or its parts where it is longer than [`MAX_GRAPHEME_CHARS`].
+fn bounded_graphemes((offset, grapheme): (usize, &str)) -> Vec<(usize, &str)> {
+    let mut starts: Vec<usize> =
+        grapheme.char_indices().map(|(start, _)| start).step_by(MAX_GRAPHEME_CHARS).collect();
+    starts.push(grapheme.len());
+    starts.windows(2).map(|pair| (offset + pair[0], &grapheme[pair[0]..pair[1]])).collect()
+}
+
+fn mark_worth(mark: char) -> usize {
     match mark {
-        ';' | '；' => 140,
-        ':' | '—' | '–' | '：' => 120,
-        ',' | '，' | '、' => 90,
+        ';' | '；' => worth::SEMICOLON,
+        ':' | '—' | '–' | '：' => worth::COLON_OR_DASH,
+        ',' | '，' | '、' => worth::COMMA,
         _ => 0,
     }
 }
 
-fn conjunction_strength(rest: &str) -> usize {
+fn conjunction_worth(rest: &str) -> usize {
     let word = rest.split(' ').next().unwrap_or(rest);
-    if CONJUNCTIONS.contains(&word) { 60 } else { 0 }
+    if is_conjunction(word) { worth::CONJUNCTION } else { 0 }
 }
 
-/// The byte ranges of a text's code spans, in which no sentence ends.
+/// Returns the byte ranges of a text's code spans, in which no sentence ends.
 fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
     let mut start = 0;
     let spans = text.0.iter().map(|span| {
@@ -206,14 +203,15 @@ fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
     spans.filter(|(style, _)| *style == SpanStyle::Code).map(|(_, range)| range).collect()
 }
 
-fn trimmed(plain: &str, range: Range<usize>) -> Range<usize> {
+/// Returns a range without the spaces at its ends.
+fn trim_spaces(plain: &str, range: Range<usize>) -> Range<usize> {
     let text = &plain[range.clone()];
     let start = range.start + (text.len() - text.trim_start().len());
     start..(start + text.trim().len())
 }
 
 /// Cuts a text along ascending byte ranges, in one pass over its spans.
-pub(super) fn slices(text: &RichText, ranges: &[Range<usize>]) -> Vec<RichText> {
+pub(crate) fn slices(text: &RichText, ranges: &[Range<usize>]) -> Vec<RichText> {
     let mut cut = Vec::with_capacity(ranges.len());
     let (mut index, mut span_start) = (0, 0);
     for range in ranges {

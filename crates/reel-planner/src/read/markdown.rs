@@ -7,15 +7,21 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, T
 
 use reel_scene::{RichText, Span, SpanStyle};
 
-use super::capacity::columns;
-use super::document::{Document, Element, MAX_HEADING_COLUMNS, Section, normalized};
-use super::formulas::join_display_formulas;
-use super::speech::is_speakable;
-use super::topics;
+use crate::language::speech::is_speakable;
+use crate::language::topics;
+use crate::language::width::columns;
+use crate::read::document::{
+    Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces, replace_control_characters,
+};
+use crate::read::formulas::join_display_formulas;
+
+/// Longest name of a programming language.
+const MAX_LANGUAGE_CHARS: usize = 40;
 
 /// Reads a script. Without any heading, every paragraph begins a section, and every topic of a long one.
-pub(super) fn read(source: &str) -> Document {
-    let source = join_display_formulas(source);
+pub(crate) fn read(source: &str) -> Document {
+    let source = replace_control_characters(source);
+    let source = join_display_formulas(&source);
     let document = parse(&source);
     if document.headed {
         return document;
@@ -23,13 +29,13 @@ pub(super) fn read(source: &str) -> Document {
     let is_prose = |element: &Element| matches!(element, Element::Paragraph(_) | Element::Code { .. });
     let indented = document.title.is_none()
         && !document.fenced
-        && document.sections.iter().flat_map(|section| &section.elements).all(is_prose);
+        && document.sections.iter().flat_map(Section::elements).all(is_prose);
     if indented {
         // Text whose paragraphs are merely indented is prose, not code.
         let flush_left: Vec<&str> = source.lines().map(str::trim_start).collect();
-        return sections_of_paragraphs(parse(&flush_left.join("\n")));
+        return split_at_paragraphs(parse(&flush_left.join("\n")));
     }
-    sections_of_paragraphs(document)
+    split_at_paragraphs(document)
 }
 
 fn parse(source: &str) -> Document {
@@ -40,33 +46,34 @@ fn parse(source: &str) -> Document {
     reader.finish()
 }
 
-fn sections_of_paragraphs(document: Document) -> Document {
+/// Begins a section with every paragraph, and with every topic of a long one.
+fn split_at_paragraphs(document: Document) -> Document {
     let mut sections: Vec<Section> = Vec::new();
     for section in document.sections {
         sections.push(Section::default());
-        for element in section.elements.into_iter().flat_map(by_topic) {
+        for element in section.into_elements().into_iter().flat_map(split_at_topics) {
             let begins = matches!(element, Element::Paragraph(_));
             if begins && sections.last().is_some_and(Section::has_text) {
                 sections.push(Section::default());
             }
             if let Some(section) = sections.last_mut() {
-                section.elements.push(element);
+                section.push(element);
             }
         }
     }
-    sections.retain(|section| !section.elements.is_empty());
+    sections.retain(|section| !section.elements().is_empty());
     Document { sections, ..document }
 }
 
-/// A long paragraph as several.
-fn by_topic(element: Element) -> Vec<Element> {
+/// Divides a long paragraph into several.
+fn split_at_topics(element: Element) -> Vec<Element> {
     match element {
         Element::Paragraph(text) => topics::divide(text).into_iter().map(Element::Paragraph).collect(),
         element => vec![element],
     }
 }
 
-/// Where the text being read will go.
+/// Collects the events of the Markdown parser into a document.
 #[derive(Default)]
 struct Reader {
     document: Document,
@@ -176,7 +183,7 @@ impl Reader {
             TagEnd::CodeBlock => self.listing(),
             TagEnd::Table => {
                 if let Some((header, rows)) = self.table.take() {
-                    self.section.elements.push(Element::Table { header, rows });
+                    self.section.push(Element::Table { header, rows });
                 }
             }
             _ => {}
@@ -204,14 +211,14 @@ impl Reader {
             return self.push(&format!("$${latex}$$"), self.style());
         }
         self.flush();
-        self.section.elements.push(Element::Formula(latex.trim().to_owned()));
+        self.section.push(Element::Formula(latex.trim().to_owned()));
     }
 
     fn listing(&mut self) {
         let Some((language, text)) = self.code.take() else { return };
         let text = text.trim_end().to_owned();
         if !text.trim().is_empty() {
-            self.section.elements.push(Element::Code { language, text });
+            self.section.push(Element::Code { language, text });
         }
     }
 
@@ -226,11 +233,11 @@ impl Reader {
             None if self.quotes > 0 => Element::Quote(text),
             None => Element::Paragraph(text),
         };
-        self.section.elements.push(element);
+        self.section.push(element);
     }
 
     fn take_text(&mut self) -> RichText {
-        normalized(std::mem::take(&mut self.inline))
+        normalize_spaces(std::mem::take(&mut self.inline))
     }
 
     fn heading(&mut self, level: HeadingLevel) {
@@ -242,7 +249,7 @@ impl Reader {
             self.inline = text.0;
             return self.flush();
         }
-        let nothing_before = self.document.sections.is_empty() && self.section.elements.is_empty();
+        let nothing_before = self.document.sections.is_empty() && self.section.elements().is_empty();
         let first = nothing_before && self.section.heading.is_none() && self.document.title.is_none();
         if first && level == HeadingLevel::H1 {
             self.document.title = Some(heading);
@@ -250,13 +257,13 @@ impl Reader {
         }
         self.document.headed = true;
         let heading = self.under_parent(heading, level);
-        self.next_section(Section { heading: Some(heading), level: Some(level), elements: Vec::new() });
+        self.next_section(Section::new(Some(heading), Some(level)));
     }
 
     /// A heading directly below a higher one, with nothing in between, speaks for both.
     fn under_parent(&mut self, heading: String, level: HeadingLevel) -> String {
         let is_parent = self.section.level.is_some_and(|parent| parent < level);
-        if !is_parent || !self.section.elements.is_empty() {
+        if !is_parent || !self.section.elements().is_empty() {
             return heading;
         }
         let fits = |parent: &mut String| columns(parent) + columns(&heading) + 2 <= MAX_HEADING_COLUMNS;
@@ -269,15 +276,13 @@ impl Reader {
     fn scene_break(&mut self) {
         self.flush();
         if self.section.is_speakable() {
-            let (heading, level) = (self.section.heading.clone(), self.section.level);
-            let continued = Section { heading, level, elements: Vec::new() };
-            self.next_section(continued);
+            self.next_section(Section::new(self.section.heading.clone(), self.section.level));
         }
     }
 
     fn next_section(&mut self, next: Section) {
         let section = std::mem::replace(&mut self.section, next);
-        if section.heading.is_some() || !section.elements.is_empty() {
+        if section.heading.is_some() || !section.elements().is_empty() {
             self.document.sections.push(section);
         }
     }
@@ -289,10 +294,13 @@ impl Reader {
     }
 }
 
-/// The first word of a fence's info string.
+/// Returns the first word of a fence's info string; a word too long for the name of a language is none.
 fn language(kind: &CodeBlockKind<'_>) -> Option<String> {
     let CodeBlockKind::Fenced(info) = kind else { return None };
-    info.split([' ', ',', '{']).next().filter(|word| !word.is_empty()).map(str::to_owned)
+    info.split([' ', ',', '{'])
+        .next()
+        .filter(|word| (1..=MAX_LANGUAGE_CHARS).contains(&word.chars().count()))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -300,7 +308,7 @@ mod tests {
     use super::*;
 
     fn paragraph(script: &str) -> RichText {
-        match read(script).sections.remove(0).elements.remove(0) {
+        match read(script).sections.remove(0).into_elements().remove(0) {
             Element::Paragraph(text) => text,
             _ => panic!("{script:?} is no paragraph"),
         }
@@ -342,7 +350,7 @@ mod tests {
     fn indented_paragraphs_are_prose_where_nothing_is_markdown() {
         let document = read("    Once there was a log.\n\n    It grew.");
         assert_eq!(document.sections.len(), 2);
-        assert!(matches!(document.sections[0].elements[0], Element::Paragraph(_)));
+        assert!(matches!(document.sections[0].elements()[0], Element::Paragraph(_)));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::vocabulary::{Class, class, is_measure};
+
 /// A number with the words that follow it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quantity {
+pub(crate) struct Quantity {
     pub value: f64,
     pub decimals: u8,
     /// A currency sign in front of it.
@@ -16,12 +18,12 @@ pub(super) struct Quantity {
 }
 
 impl Quantity {
-    /// The first word of the unit: `cycles`.
+    /// Returns the first word of the unit: `cycles`.
     pub fn kind(&self) -> &str {
         self.unit.split(' ').next().unwrap_or_default()
     }
 
-    /// Whether it is worth a screen of its own.
+    /// Whether it is worth a picture of its own: from a thousand on, with decimals, or a share, but no year.
     pub fn is_telling(&self) -> bool {
         let is_year = self.prefix.is_empty()
             && self.decimals == 0
@@ -33,8 +35,8 @@ impl Quantity {
     }
 }
 
-/// Every number of a text, in its order.
-pub(super) fn quantities(text: &str) -> Vec<Quantity> {
+/// Returns every number of a text, in its order.
+pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
     let mut found = vec![];
     let mut from = 0;
     while let Some(start) = text[from..].find(|c: char| c.is_ascii_digit()).map(|at| from + at) {
@@ -60,7 +62,7 @@ pub(super) fn quantities(text: &str) -> Vec<Quantity> {
     found
 }
 
-/// A number with commas between its thousands.
+/// Reads a number that may have commas between its thousands.
 fn parse(number: &str) -> Option<(f64, u8)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let groups: Vec<&str> = whole.split(',').collect();
@@ -80,7 +82,7 @@ fn parse(number: &str) -> Option<(f64, u8)> {
 /// A unit, and the bytes that it takes in the text.
 struct Unit(String, usize);
 
-/// The words after a number that say what it counts: one noun, and "a month" or "per second" behind it.
+/// Returns the words after a number that say what it counts: one noun, and "a month" or "per second" behind it.
 fn unit(after: &str) -> Unit {
     if after.starts_with('%') {
         return Unit("%".to_owned(), 1);
@@ -89,14 +91,10 @@ fn unit(after: &str) -> Unit {
     let words: Vec<&str> = rest.split(' ').take(3).collect();
     let is_noun = |word: &str| {
         let bare = word.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
-        let function = super::words::class(&bare.to_lowercase()) != super::words::Class::Content;
-        let measure = matches!(
-            bare,
-            "units" | "hours" | "minutes" | "seconds" | "days" | "years" | "people" | "hundred"
-        );
+        let function = class(&bare.to_lowercase()) != Class::Content;
         !bare.is_empty()
             && bare.chars().all(|c| c.is_alphabetic() || "-/°".contains(c))
-            && (!function || measure)
+            && (!function || is_measure(bare))
     };
     let ends = |word: &str| word.ends_with(['.', ',', ';', ':', ')', '!', '?']);
     let Some(first) = words.first().copied().filter(|word| is_noun(word)) else {

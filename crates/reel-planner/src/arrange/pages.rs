@@ -1,4 +1,4 @@
-//! Divides a chapter's units over pages.
+//! Divides a chapter's passages over pages.
 //!
 //! Fewest pages first; among those, pages of similar height, with breaks where a reader expects them:
 //! between paragraphs rather than inside one, never between a lead-in and what it introduces.
@@ -6,36 +6,37 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::capacity::PAGE_HEIGHT_PX;
-use super::units::{Kind, Unit};
+use crate::arrange::capacity::PAGE_HEIGHT_PX;
+use crate::arrange::passages::{Kind, Passage};
 
-/// Sentences and items that a page shows at most.
-pub(super) const MAX_LINES: usize = 5;
+/// Sentences and items that a page shows at most: five bullets stay readable at a glance.
+pub(crate) const MAX_LINES: usize = 5;
 /// The same with those that are only spoken.
-pub(super) const MAX_SPOKEN: usize = 2 * MAX_LINES;
-/// The same for a page with a listing or a table.
+pub(crate) const MAX_SPOKEN: usize = 2 * MAX_LINES;
+/// The same for a page with a listing or a table, which takes the room of one.
 const MAX_LINES_BESIDE: usize = 4;
 
 /// Outweighs every other cost, so that pages are as few as can be.
 const PAGE_COST: u64 = 1_000_000;
 
-/// The ranges of units that share a page, in order, covering all of them.
+/// Returns the ranges of passages that share a page, in order, covering all of them.
 ///
-/// A unit that is too tall for a page of its own still gets one.
-pub(super) fn paginate(units: &[Unit]) -> Vec<Range<usize>> {
-    // best[end] is the least cost of the units before `end`, and where their last page starts.
+/// A passage that is too tall for a page of its own still gets one.
+pub(crate) fn paginate(passages: &[Passage]) -> Vec<Range<usize>> {
+    let heights: Vec<u32> = passages.iter().map(Passage::height_px).collect();
+    // best[end] is the least cost of the passages before `end`, and where their last page starts.
     let mut best: Vec<(u64, usize)> = vec![(0, 0)];
-    for end in 1..=units.len() {
-        let break_cost = units.get(end).map_or(0, |next| break_cost(&units[end - 1], next));
-        let pages = page_starts(units, end).map(|(start, height)| {
+    for end in 1..=passages.len() {
+        let break_cost = passages.get(end).map_or(0, |next| break_cost(&passages[end - 1], next));
+        let pages = page_starts(passages, &heights, end).map(|(start, height)| {
             let (before, _) = best[start];
-            (before + PAGE_COST + page_cost(&units[start..end], height) + break_cost, start)
+            (before + PAGE_COST + page_cost(&passages[start..end], height) + break_cost, start)
         });
         // Among equals the shorter page comes last.
         best.push(pages.min_by_key(|&(cost, start)| (cost, Reverse(start))).unwrap_or((0, 0)));
     }
     let mut pages = Vec::new();
-    let mut end = units.len();
+    let mut end = passages.len();
     while end > 0 {
         let (_, start) = best[end];
         pages.push(start..end);
@@ -45,16 +46,16 @@ pub(super) fn paginate(units: &[Unit]) -> Vec<Range<usize>> {
     pages
 }
 
-/// Every start from which the units before `end` fit a page, with their height.
-fn page_starts(units: &[Unit], end: usize) -> impl Iterator<Item = (usize, u32)> {
-    let (mut height, mut lines, mut asides, mut listings, mut beside) = (0, 0, 0, 0, false);
+/// Returns every start from which the passages before `end` fit a page, with their height.
+fn page_starts(passages: &[Passage], heights: &[u32], end: usize) -> impl Iterator<Item = (usize, u32)> {
+    let (mut height, mut lines, mut asides, mut listings, mut beside) = (0_u32, 0, 0, 0, false);
     (0..end).rev().map_while(move |start| {
-        let unit = &units[start];
-        height += unit.height_px();
-        lines += usize::from(unit.kind != Kind::Table && !unit.is_aside());
-        asides += usize::from(unit.is_aside());
-        listings += usize::from(unit.listing.is_some());
-        beside |= unit.listing.is_some() || unit.kind == Kind::Table;
+        let passage = &passages[start];
+        height = height.saturating_add(heights[start]);
+        lines += usize::from(passage.kind != Kind::Table && !passage.is_aside());
+        asides += usize::from(passage.is_aside());
+        listings += usize::from(passage.listing.is_some());
+        beside |= passage.listing.is_some() || passage.kind == Kind::Table;
         let max_lines = if beside { MAX_LINES_BESIDE } else { MAX_LINES };
         let speaks = lines + asides <= MAX_SPOKEN;
         let fits = height <= PAGE_HEIGHT_PX && lines <= max_lines && speaks && listings <= 1;
@@ -62,15 +63,17 @@ fn page_starts(units: &[Unit], end: usize) -> impl Iterator<Item = (usize, u32)>
     })
 }
 
-/// The sum of squares is least when pages are equally full; a full page costs 10,000. A listing wants
-/// some lines beside it, so that it can be read while they are spoken.
-fn page_cost(units: &[Unit], height_px: u32) -> u64 {
+/// Rates a page by the square of how full it is, in percent: the sum is least when pages are equally full, and a full
+/// page costs 10,000. A listing wants some lines beside it, so that it can be read while they are spoken.
+fn page_cost(passages: &[Passage], height_px: u32) -> u64 {
     let percent = u64::from(height_px) * 100 / u64::from(PAGE_HEIGHT_PX);
-    let has_listing = units.iter().any(|unit| unit.listing.is_some());
-    percent * percent + if has_listing { 3_000 / units.len() as u64 } else { 0 }
+    let has_listing = passages.iter().any(|passage| passage.listing.is_some());
+    percent * percent + if has_listing { 3_000 / passages.len() as u64 } else { 0 }
 }
 
-fn break_cost(before: &Unit, next: &Unit) -> u64 {
+/// Rates a break between two passages, in the measure of [`page_cost`]: as much as pages may differ in fullness to
+/// avoid it.
+fn break_cost(before: &Passage, next: &Passage) -> u64 {
     let leads_in = before.lone_text().is_some_and(|text| text.to_plain().ends_with([':', '：']));
     let same = before.kind == next.kind && next.position > 0;
     match next.kind {
@@ -87,12 +90,13 @@ fn break_cost(before: &Unit, next: &Unit) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{markdown, units};
+    use crate::arrange::passages;
+    use crate::read::markdown;
 
     fn pages(script: &str) -> Vec<usize> {
         let document = markdown::read(script);
-        let elements = &document.sections[0].elements;
-        paginate(&units::divide(elements, "Heading")).into_iter().map(|page| page.len()).collect()
+        let elements = document.sections[0].elements();
+        paginate(&passages::divide(elements, "Heading")).into_iter().map(|page| page.len()).collect()
     }
 
     #[test]

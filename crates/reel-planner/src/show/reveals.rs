@@ -1,16 +1,16 @@
-//! When the parts of what stands beside several lines appear: groups of code, boxes of a diagram.
+//! Decides when the parts of what stands beside several lines appear: groups of code, boxes of a diagram.
 
 use reel_scene::{Block, Reveal, Scene};
 
-/// Parts in which code appears at most.
-const MOST_GROUPS: usize = 4;
+/// Parts in which code appears at most: as many lines as a page has beside it.
+const MAX_GROUPS: usize = 4;
 
-/// Code beside several sentences appears in as many groups of lines, one with each.
-pub(super) fn reveal_code_in_groups(scene: &mut Scene) {
+/// Divides code beside several sentences into as many groups of lines, one of which appears with each.
+pub(crate) fn reveal_code_in_groups(scene: &mut Scene) {
     let whole: Vec<usize> = scene.steps.first().map_or(vec![], |step| {
         step.reveals.iter().filter(|reveal| reveal.part.is_none()).map(|reveal| reveal.block).collect()
     });
-    let groups_wanted = scene.steps.len().min(MOST_GROUPS);
+    let groups_wanted = scene.steps.len().min(MAX_GROUPS);
     for index in whole {
         let Some(Block::Code { text, groups, .. }) = scene.blocks.get_mut(index) else { continue };
         let lengths = group_lengths(text, groups_wanted);
@@ -26,8 +26,8 @@ pub(super) fn reveal_code_in_groups(scene: &mut Scene) {
     }
 }
 
-/// A diagram of its own sentence appears with it; one beside several lines box by box, with all of them.
-pub(super) fn reveal_flows(scene: &mut Scene) {
+/// Shows a diagram of its own sentence with it, and one beside several lines box by box, with all of them.
+pub(crate) fn reveal_flows(scene: &mut Scene) {
     for (index, block) in scene.blocks.iter().enumerate() {
         let Block::Flow { nodes, .. } = block else { continue };
         let is_whole = |reveal: &Reveal| reveal.block == index && reveal.part.is_none();
@@ -44,7 +44,7 @@ pub(super) fn reveal_flows(scene: &mut Scene) {
     }
 }
 
-/// Lines of each group: of similar size, ending where the next line goes back to the left or a line is blank.
+/// Returns the lines of each group: of similar size, ending where the next line goes back to the left or a line is blank.
 fn group_lengths(text: &str, wanted: usize) -> Vec<u32> {
     let lines: Vec<&str> = text.lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();

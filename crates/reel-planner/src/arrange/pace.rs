@@ -1,15 +1,15 @@
-//! How long something takes to say, before anybody has said it.
+//! Estimates how long something takes to say, before anybody has said it.
 
-use super::units::Unit;
+use crate::arrange::passages::Passage;
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{Scene, Step};
 
-/// Of one character, spoken by espeak-ng at its usual tempo.
+/// Of one character, measured: spoken by espeak-ng at its usual tempo.
 const CHARACTER_MS: u64 = 65;
 /// Of a character that is a syllable or a word by itself: East Asian scripts.
 const SYLLABLE_MS: u64 = 220;
 
-/// A line and the pause behind it.
+/// Returns the milliseconds of a line and the pause behind it.
 fn of_step(step: &Step) -> u64 {
     let of_character = |c: char| {
         if matches!(c, '\u{3040}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}') {
@@ -21,17 +21,18 @@ fn of_step(step: &Step) -> u64 {
     step.narration.chars().map(of_character).sum::<u64>() + Pauses::default().between_ms
 }
 
-pub(super) fn of_units<'a>(units: impl IntoIterator<Item = &'a Unit>) -> u64 {
-    units.into_iter().flat_map(|unit| &unit.steps).map(of_step).sum()
+/// Returns the milliseconds of all lines of passages.
+pub(crate) fn of_passages<'a>(passages: impl IntoIterator<Item = &'a Passage>) -> u64 {
+    passages.into_iter().flat_map(|passage| &passage.steps).map(of_step).sum()
 }
 
-/// A scene's lines with the silence at its ends.
-pub(super) fn of_scene(scene: &Scene) -> u64 {
+/// Returns the milliseconds of a scene's lines with the silence at its ends.
+pub(crate) fn of_scene(scene: &Scene) -> u64 {
     scene.steps.iter().map(of_step).sum::<u64>() + at_ends()
 }
 
-/// What a scene takes beside its lines.
-pub(super) fn at_ends() -> u64 {
+/// Returns the milliseconds that a scene takes beside its lines.
+pub(crate) fn at_ends() -> u64 {
     let Pauses { between_ms, last_ms } = Pauses::default();
     LEAD_IN_MS + last_ms - between_ms
 }

@@ -1,5 +1,5 @@
-//! Keeps a video within its bounds: merges small chapters, and chooses what to say when a script is
-//! longer than a video may be.
+//! Keeps a video within its bounds: merges small chapters, and chooses what to say when a script is longer than a
+//! video may be.
 //!
 //! Nothing is left out as long as merging suffices. Where pages are too few, some sentences are spoken while what
 //! stands before them stays on the screen. Where that is not enough either, every chapter keeps its share, of what says
@@ -7,27 +7,27 @@
 
 use reel_scene::{Block, RichText, Span, SpanStyle};
 
-use super::pace;
-use super::pages::{MAX_LINES, MAX_SPOKEN, paginate};
-use super::ranking;
-use super::speech::speak_plain;
-use super::units::{Kind, Unit};
+use crate::arrange::pace;
+use crate::arrange::pages::{MAX_LINES, MAX_SPOKEN, paginate};
+use crate::arrange::passages::{Kind, Passage};
+use crate::arrange::ranking;
+use crate::language::speech::speak_plain;
 
 /// Sentences in a row that are only spoken, at most: what stays on the screen for longer looks stuck.
 const MAX_ASIDES: usize = 2;
 
 /// A heading and what is said under it.
 #[derive(Debug, Clone)]
-pub(super) struct Chapter {
+pub(crate) struct Chapter {
     pub heading: String,
     /// Whether the heading stands in the script, rather than being derived from the text.
     pub written: bool,
-    pub units: Vec<Unit>,
+    pub passages: Vec<Passage>,
 }
 
 /// What a video has room for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(crate) struct Room {
     pub pages: usize,
     /// Lines of narration.
     pub lines: usize,
@@ -35,26 +35,26 @@ pub(super) struct Room {
     pub ms: Option<u64>,
 }
 
-/// Chapters that fit, and how many lines were left out.
-pub(super) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
+/// Returns chapters that fit, and how many lines were left out.
+pub(crate) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
     let total = lines(&chapters);
     let preferences = ranking::by_preference(&chapters);
-    let units = preferences.iter().map(Vec::len).sum::<usize>();
+    let passages = preferences.iter().map(Vec::len).sum::<usize>();
     // Nearest to the duration, which the voice can make up for; the least of all is better than nothing.
     let mut too_long: Option<(u64, Vec<Chapter>, usize)> = None;
-    for quota in (1..=units.min(room.lines)).rev() {
+    for quota in (1..=passages.min(room.lines)).rev() {
         let kept = select(&chapters, &preferences, quota);
         let said = lines(&kept);
         if said > room.lines {
             continue;
         }
         let Some(fitting) = arrange(kept, room.pages) else { continue };
-        let over = room.ms.map_or(0, |ms| duration(&fitting).saturating_sub(ms));
+        let over = room.ms.map_or(0, |ms| duration_ms(&fitting).saturating_sub(ms));
         if over > 0 {
             too_long = Some((over, fitting, total - said));
             continue;
         }
-        let under = room.ms.map_or(0, |ms| ms - duration(&fitting));
+        let under = room.ms.map_or(0, |ms| ms - duration_ms(&fitting));
         return match too_long {
             Some((over, longer, omitted)) if over < under => (longer, omitted),
             _ => (fitting, total - said),
@@ -63,28 +63,28 @@ pub(super) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
     too_long.map_or((Vec::new(), total), |(_, shortest, omitted)| (shortest, omitted))
 }
 
-/// How long the chapters' pages take.
-fn duration(chapters: &[Chapter]) -> u64 {
-    let said: u64 = chapters.iter().map(|chapter| pace::of_units(&chapter.units)).sum();
+/// Estimates how long the chapters' pages take.
+fn duration_ms(chapters: &[Chapter]) -> u64 {
+    let said: u64 = chapters.iter().map(|chapter| pace::of_passages(&chapter.passages)).sum();
     said + page_count(chapters) as u64 * pace::at_ends()
 }
 
 fn lines(chapters: &[Chapter]) -> usize {
-    chapters.iter().flat_map(|chapter| &chapter.units).map(|unit| unit.steps.len()).sum()
+    chapters.iter().flat_map(|chapter| &chapter.passages).map(|passage| passage.steps.len()).sum()
 }
 
 fn page_count(chapters: &[Chapter]) -> usize {
-    chapters.iter().map(|chapter| paginate(&chapter.units).len()).sum()
+    chapters.iter().map(|chapter| paginate(&chapter.passages).len()).sum()
 }
 
-/// The chapters with as little merging as fits the pages, and failing that with as few sentences as possible that are
+/// Returns the chapters with as little merging as fits the pages, and failing that with as few sentences as possible that are
 /// only spoken; `None` when nothing makes them fit.
 fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
     let fits = |chapters: &Vec<Chapter>| page_count(chapters) <= max_pages;
     if fits(&chapters) {
         return Some(chapters);
     }
-    if let Some(merged) = (2..=MAX_LINES).map(|limit| merged(&chapters, limit)).find(fits) {
+    if let Some(merged) = (2..=MAX_LINES).map(|limit| merge(&chapters, limit)).find(fits) {
         return Some(merged);
     }
     let preferences = ranking::by_preference(&chapters);
@@ -92,38 +92,39 @@ fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
         let chapters = chapters.iter().zip(&preferences);
         chapters.map(|(chapter, order)| with_asides(chapter, order, lines)).collect()
     };
-    (MAX_LINES + 1..=MAX_SPOKEN).map(|lines| merged(&with_asides(lines), MAX_SPOKEN)).find(fits)
+    (MAX_LINES + 1..=MAX_SPOKEN).map(|lines| merge(&with_asides(lines), MAX_SPOKEN)).find(fits)
 }
 
-/// The chapter with sentences that are only spoken, those that say least: of as many lines as given, a page shows
+/// Returns the chapter with sentences that are only spoken, those that say least: of as many lines as given, a page shows
 /// [`MAX_LINES`]. Never the first, and never more than [`MAX_ASIDES`] one after the other.
 fn with_asides(chapter: &Chapter, order: &[usize], lines: usize) -> Chapter {
     let mut chapter = chapter.clone();
-    let units = &mut chapter.units;
-    let shown = (units.len() * MAX_LINES).div_ceil(lines);
-    let mut wanted = units.len() - shown;
+    let passages = &mut chapter.passages;
+    let shown = (passages.len() * MAX_LINES).div_ceil(lines);
+    let mut wanted = passages.len() - shown;
     for index in order.iter().rev().copied() {
-        let run = units[..index].iter().rev().take_while(|unit| unit.is_aside()).count()
-            + units[index + 1..].iter().take_while(|unit| unit.is_aside()).count();
-        let is_divided = units[index].continues || units.get(index + 1).is_some_and(|next| next.continues);
-        if wanted > 0 && index > 0 && run < MAX_ASIDES && !is_divided && units[index].can_be_aside() {
-            units[index].set_aside();
+        let run = passages[..index].iter().rev().take_while(|passage| passage.is_aside()).count()
+            + passages[index + 1..].iter().take_while(|passage| passage.is_aside()).count();
+        let is_divided =
+            passages[index].continues || passages.get(index + 1).is_some_and(|next| next.continues);
+        if wanted > 0 && index > 0 && run < MAX_ASIDES && !is_divided && passages[index].can_be_aside() {
+            passages[index].set_aside();
             wanted -= 1;
         }
     }
     chapter
 }
 
-/// Joins neighbours as long as they have at most `limit` units together and fit a page.
-fn merged(chapters: &[Chapter], limit: usize) -> Vec<Chapter> {
+/// Joins neighbours as long as they have at most `limit` passages together and fit a page.
+fn merge(chapters: &[Chapter], limit: usize) -> Vec<Chapter> {
     let mut merged: Vec<Chapter> = Vec::new();
     for chapter in chapters {
         if let Some(last) = merged.last_mut()
-            && last.units.len() + chapter.units.len() <= limit
+            && last.passages.len() + chapter.passages.len() <= limit
         {
             let mut both = last.clone();
-            both.units.extend(run_in(chapter, &last.heading));
-            if paginate(&both.units).len() == 1 {
+            both.passages.extend(run_in(chapter, &last.heading));
+            if paginate(&both.passages).len() == 1 {
                 *last = both;
                 continue;
             }
@@ -133,23 +134,23 @@ fn merged(chapters: &[Chapter], limit: usize) -> Vec<Chapter> {
     merged
 }
 
-/// A chapter's units for another heading's page, with its own heading, if any, as a line above them.
-fn run_in(chapter: &Chapter, host: &str) -> Vec<Unit> {
-    let mut units = chapter.units.clone();
-    let Some(first) = units.first_mut().filter(|_| chapter.written && chapter.heading != host) else {
-        return units;
+/// Returns a chapter's passages for another heading's page, with its own heading, if any, as a line above them.
+fn run_in(chapter: &Chapter, host: &str) -> Vec<Passage> {
+    let mut passages = chapter.passages.clone();
+    let Some(first) = passages.first_mut().filter(|_| chapter.written && chapter.heading != host) else {
+        return passages;
     };
     let span = Span { text: chapter.heading.clone(), style: SpanStyle::Strong };
-    let says_heading = first.kind == Kind::Bridge && first.blocks.is_empty() && first.listing.is_none();
+    let says_heading = first.kind == Kind::Bridge && first.blocks().is_empty() && first.listing.is_none();
     first.prepend(vec![Block::Paragraph { text: RichText(vec![span]) }]);
     if let Some(spoken) = speak_plain(&chapter.heading).filter(|_| !says_heading) {
         let step = &mut first.steps[0];
         step.narration = format!("{spoken} {}", step.narration);
     }
-    units
+    passages
 }
 
-/// Keeps `quota` units, shared among the chapters by their size.
+/// Keeps `quota` passages, shared among the chapters by their size.
 fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec<Chapter> {
     let sizes: Vec<usize> = preferences.iter().map(Vec::len).collect();
     let shares = shares(&sizes, quota);
@@ -157,8 +158,8 @@ fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec
     kept.map(|((chapter, order), share)| {
         let mut chosen = order[..share].to_vec();
         chosen.sort_unstable();
-        let units = chosen.into_iter().map(|index| chapter.units[index].clone());
-        Chapter { heading: chapter.heading.clone(), written: chapter.written, units: units.collect() }
+        let passages = chosen.into_iter().map(|index| chapter.passages[index].clone());
+        Chapter { heading: chapter.heading.clone(), written: chapter.written, passages: passages.collect() }
     })
     .collect()
 }
@@ -180,14 +181,15 @@ fn shares(sizes: &[usize], quota: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{markdown, units};
+    use crate::arrange::passages;
+    use crate::read::markdown;
 
     fn chapters(script: &str) -> Vec<Chapter> {
         let document = markdown::read(script);
         let chapters = document.sections.into_iter().map(|section| {
-            let heading = section.heading.unwrap_or_else(|| "Heading".into());
-            let units = units::divide(&section.elements, &heading);
-            Chapter { heading, written: true, units }
+            let heading = section.heading.clone().unwrap_or_else(|| "Heading".into());
+            let passages = passages::divide(section.elements(), &heading);
+            Chapter { heading, written: true, passages }
         });
         chapters.collect()
     }
@@ -206,8 +208,8 @@ mod tests {
             Room { pages: 2, lines: 160, ms: None },
         );
         assert_eq!((fitting.len(), omitted), (2, 0));
-        assert_eq!(fitting[0].units[1].steps[0].narration, "B. Two.");
-        assert_eq!(fitting[0].units[1].blocks.len(), 2);
+        assert_eq!(fitting[0].passages[1].steps[0].narration, "B. Two.");
+        assert_eq!(fitting[0].passages[1].blocks().len(), 2);
     }
 
     #[test]
@@ -215,7 +217,8 @@ mod tests {
         let script =
             "## A\n\nRain feeds rivers. So it is. Indeed.\n\nSun dries rivers. So it is.\n\n- rivers flow";
         let (fitting, omitted) = fit(chapters(script), Room { pages: 5, lines: 3, ms: None });
-        let said: Vec<&str> = fitting[0].units.iter().map(|unit| unit.steps[0].narration.as_str()).collect();
+        let said: Vec<&str> =
+            fitting[0].passages.iter().map(|passage| passage.steps[0].narration.as_str()).collect();
         assert_eq!(said, ["Rain feeds rivers.", "Sun dries rivers.", "rivers flow."]);
         assert_eq!(omitted, 3);
     }
@@ -226,11 +229,11 @@ mod tests {
         let (fitting, omitted) = fit(chapters(&script), Room { pages: 2, lines: 160, ms: None });
         assert_eq!(omitted, 0);
         assert_eq!(page_count(&fitting), 2);
-        let units = &fitting[0].units;
-        let asides: Vec<&str> = units
+        let passages = &fitting[0].passages;
+        let asides: Vec<&str> = passages
             .iter()
-            .filter(|unit| unit.is_aside())
-            .map(|unit| unit.steps[0].narration.as_str())
+            .filter(|passage| passage.is_aside())
+            .map(|passage| passage.steps[0].narration.as_str())
             .collect();
         assert_eq!(asides, ["It runs on."; 4]);
         let (_, omitted) = fit(chapters(&script), Room { pages: 1, lines: 160, ms: None });

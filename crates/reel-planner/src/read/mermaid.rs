@@ -2,11 +2,13 @@
 
 use reel_scene::{Block, FlowEdge};
 
-/// Boxes of one diagram at most.
-const MOST_NODES: usize = 16;
+/// Boxes of one diagram at most, as many as a scene may have.
+const MAX_NODES: usize = 16;
+/// Arrows of one diagram at most, as many as a scene may have.
+const MAX_EDGES: usize = 40;
 
-/// Reads a diagram; `None` when it is none, or has more boxes than a page.
-pub(super) fn read(text: &str) -> Option<Block> {
+/// Reads a diagram; `None` when it is none, or has more boxes or arrows than a page.
+pub(crate) fn read(text: &str) -> Option<Block> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("%%"));
     let mut lines = lines.flat_map(|line| line.split(';')).map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next()?;
@@ -15,6 +17,9 @@ pub(super) fn read(text: &str) -> Option<Block> {
     }
     let mut chart = Chart::default();
     for line in lines {
+        if chart.nodes.len() > MAX_NODES || chart.edges.len() > MAX_EDGES {
+            return None;
+        }
         let word = line.split_whitespace().next().unwrap_or_default();
         if !matches!(
             word,
@@ -24,7 +29,8 @@ pub(super) fn read(text: &str) -> Option<Block> {
         }
     }
     let nodes: Vec<String> = chart.nodes.into_iter().map(|(_, label)| label).collect();
-    (1..=MOST_NODES).contains(&nodes.len()).then_some(Block::Flow { nodes, edges: chart.edges })
+    let fits = (1..=MAX_NODES).contains(&nodes.len()) && chart.edges.len() <= MAX_EDGES;
+    fits.then_some(Block::Flow { nodes, edges: chart.edges })
 }
 
 #[derive(Default)]
@@ -35,14 +41,13 @@ struct Chart {
 }
 
 impl Chart {
-    /// A node, or several with arrows between them.
+    /// Adds a node, or several with arrows between them.
     fn line(&mut self, line: &str) {
         let mut rest = line;
         let mut before: Option<(usize, String)> = None;
-        loop {
-            let (node, after) = match rest.find(['-', '=', '.']).filter(|_| arrow(rest).is_some()) {
-                Some(_) => arrow(rest)
-                    .map_or((rest, None), |(start, end, label)| (&rest[..start], Some((end, label)))),
+        while self.nodes.len() <= MAX_NODES && self.edges.len() <= MAX_EDGES {
+            let (node, after) = match arrow(rest) {
+                Some((start, end, label)) => (&rest[..start], Some((end, label))),
                 None => (rest, None),
             };
             let Some(index) = self.node(node.trim()) else { return };
@@ -55,7 +60,7 @@ impl Chart {
         }
     }
 
-    /// The index of a node such as `A`, `A[Text]`, `A{Text}` or `A(Text)`.
+    /// Returns the index of a node such as `A`, `A[Text]`, `A{Text}` or `A(Text)`.
     fn node(&mut self, text: &str) -> Option<usize> {
         let open = text.find(['[', '(', '{', '>']);
         let name = text[..open.unwrap_or(text.len())].trim();
@@ -81,7 +86,7 @@ impl Chart {
     }
 }
 
-/// The first arrow outside of any label: where it starts and ends, and what stands on it.
+/// Finds the first arrow outside of any label: where it starts and ends, and what stands on it.
 fn arrow(text: &str) -> Option<(usize, usize, String)> {
     const ARROWS: [&str; 7] = ["-.->", "--->", "===>", "-->", "==>", "---", "--"];
     let mut depth = 0_i32;

@@ -1,12 +1,12 @@
-//! What is spoken for the rows of a table, and cells as running text.
+//! The lines that are spoken for a table's rows, and cells as running text.
 
 use reel_scene::{Reveal, RichText, Span, SpanStyle, Step};
 
-use super::speech::speak_row;
+use crate::language::speech::speak_row;
 
-/// One line per row; a row without words appears with the row before it, or else with the first. The
+/// Returns one line for each row; a row without words appears with the row before it, or else with the first. The
 /// reveals are those of block 0; without any words there are no lines.
-pub(super) fn row_steps(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<Step> {
+pub(crate) fn row_steps(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut waiting = Vec::new();
     for (part, row) in rows.iter().enumerate() {
@@ -23,8 +23,8 @@ pub(super) fn row_steps(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<Step
     steps
 }
 
-/// Several texts as one.
-pub(super) fn joined(texts: &[RichText], separator: &str) -> RichText {
+/// Joins several texts into one.
+pub(crate) fn join(texts: &[RichText], separator: &str) -> RichText {
     let mut spans: Vec<Span> = Vec::new();
     for text in texts {
         if !spans.is_empty() {

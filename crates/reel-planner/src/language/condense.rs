@@ -7,72 +7,66 @@ use std::ops::Range;
 
 use reel_scene::RichText;
 
-use super::capacity::{columns, is_wide};
 use super::clauses;
 use super::sentences::slices;
+use super::width::{column_width, columns, is_wide};
+use super::words::{capitalize, words};
 
-/// Words of a bullet at most.
-pub(super) const MOST_WORDS: usize = 8;
-/// Columns of a bullet in a script without spaces.
-const MOST_COLUMNS: usize = 36;
+/// Words of a bullet at most: what is read at a glance, while the voice says the rest.
+pub(crate) const MAX_WORDS: usize = 8;
+/// Columns of a bullet in a script without spaces: half a line.
+const MAX_WIDE_COLUMNS: usize = 36;
+/// Columns of a clause that says enough, in a script without spaces.
+const MIN_WIDE_COLUMNS: usize = 8;
 
-/// The text's statement, beginning with a capital and without a stop at its end.
-pub(super) fn condensed(text: &RichText) -> RichText {
+/// Returns the text's statement, beginning with a capital and without a stop at its end.
+pub(crate) fn condense(text: &RichText) -> RichText {
     let plain = text.to_plain();
     let range = statement(&plain);
     let mut short = slices(text, std::slice::from_ref(&range)).pop().unwrap_or_default();
     if let Some(first) = short.0.first_mut().filter(|span| span.style != reel_scene::SpanStyle::Code) {
-        first.text = capitalized(&first.text);
+        first.text = capitalize(&first.text);
     }
     if short.0.is_empty() { text.clone() } else { short }
 }
 
-pub(super) fn condensed_plain(text: &str) -> String {
-    condensed(&RichText::plain(text)).to_plain()
+/// Returns the statement of a text without styles.
+pub(crate) fn condense_plain(text: &str) -> String {
+    condense(&RichText::plain(text)).to_plain()
 }
 
-pub(super) fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    // A name that begins small, such as an identifier, has a capital further on.
-    let is_name = text.split(' ').next().is_some_and(|word| word.chars().skip(1).any(char::is_uppercase));
-    match chars.next() {
-        Some(first) if first.is_lowercase() && !is_name => first.to_uppercase().chain(chars).collect(),
-        _ => text.to_owned(),
-    }
-}
-
-/// How many words, as a reader counts them.
-pub(super) fn word_count(text: &str) -> usize {
-    text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count()
-}
-
-/// The range of the statement within a sentence.
-pub(super) fn statement(plain: &str) -> Range<usize> {
+/// Returns the range of the statement within a sentence.
+pub(crate) fn statement(plain: &str) -> Range<usize> {
     if plain.chars().filter(|c| is_wide(*c)).count() * 2 > plain.chars().count() {
         return wide_statement(plain);
     }
-    let words = clauses::words(plain);
-    if words.len() <= MOST_WORDS && !clauses::has_lead(&words) {
-        return trimmed(plain, 0..plain.len());
+    let words = words(plain);
+    if words.len() <= MAX_WORDS && !clauses::has_lead(&words) {
+        return trim_marks(plain, 0..plain.len());
     }
     let best = clauses::most_telling(&words);
-    trimmed(plain, words[best.start].range.start..words[best.end - 1].range.end)
+    trim_marks(plain, words[best.start].range.start..words[best.end - 1].range.end)
 }
 
 fn wide_statement(plain: &str) -> Range<usize> {
-    let whole = trimmed(plain, 0..plain.len());
-    if columns(&plain[whole.clone()]) <= MOST_COLUMNS {
+    let whole = trim_marks(plain, 0..plain.len());
+    if columns(&plain[whole.clone()]) <= MAX_WIDE_COLUMNS {
         return whole;
     }
-    let clause =
-        plain.char_indices().find(|(at, c)| columns(&plain[..*at]) >= 8 && "，、；：,;".contains(*c));
-    let end = clause.map(|(at, _)| at).filter(|at| columns(&plain[..*at]) <= MOST_COLUMNS);
-    let most = plain.char_indices().find(|(at, _)| columns(&plain[..*at]) >= MOST_COLUMNS).map(|(at, _)| at);
-    trimmed(plain, 0..end.or(most).unwrap_or(plain.len()))
+    let (mut column, mut end) = (0, plain.len());
+    for (offset, c) in plain.char_indices() {
+        let ends_clause = column >= MIN_WIDE_COLUMNS && "，、；：,;".contains(c);
+        if ends_clause || column >= MAX_WIDE_COLUMNS {
+            end = offset;
+            break;
+        }
+        column += column_width(c);
+    }
+    trim_marks(plain, 0..end)
 }
 
-/// Without the spaces around it and the marks at its end.
-fn trimmed(plain: &str, range: Range<usize>) -> Range<usize> {
+/// Returns a range without the spaces around it and the marks at its end.
+fn trim_marks(plain: &str, range: Range<usize>) -> Range<usize> {
     let text = &plain[range.clone()];
     let start = range.start + (text.len() - text.trim_start().len());
     let text = text.trim();
@@ -85,6 +79,7 @@ fn trimmed(plain: &str, range: Range<usize>) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::words::word_count;
 
     #[test]
     fn a_sentence_is_shown_in_few_of_its_words() {
@@ -155,25 +150,25 @@ mod tests {
             ("So the hypotenuse is exactly 5 units long.", "The hypotenuse is exactly 5 units long"),
             ("電池はエネルギーを蓄える。", "電池はエネルギーを蓄える"),
         ] {
-            assert_eq!(condensed_plain(sentence), shown);
+            assert_eq!(condense_plain(sentence), shown);
         }
     }
 
     #[test]
     fn no_bullet_is_longer_than_eight_words_or_empty() {
         let scripts = [
-            include_str!("../../../tests/fixtures/scripts/reference-180s.md"),
-            include_str!("../../../tests/fixtures/scripts/pythagoras.txt"),
+            include_str!("../../../../tests/fixtures/scripts/reference-180s.md"),
+            include_str!("../../../../tests/fixtures/scripts/pythagoras.txt"),
         ];
         for sentence in scripts.concat().split(['.', '\n']) {
-            let short = condensed_plain(sentence.trim());
-            assert!(word_count(&short) <= MOST_WORDS, "{short}");
+            let short = condense_plain(sentence.trim());
+            assert!(word_count(&short) <= MAX_WORDS, "{short}");
             assert!(word_count(sentence) == 0 || word_count(&short) > 0, "{sentence}");
         }
         for odd in
             ["", " ", ",", "a", "and", "and and and and and", ", , ,", "If, if, if, if, if, if, if, if"]
         {
-            let _never_panics = condensed_plain(odd);
+            let _never_panics = condense_plain(odd);
         }
     }
 }

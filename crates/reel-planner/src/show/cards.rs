@@ -4,58 +4,58 @@
 
 use reel_scene::{Block, Layout, Reveal, RichText, Scene, Step};
 
-use super::budget::Chapter;
-use super::capacity::columns;
-use super::sentences;
-use super::sequence;
-use super::speech::{speak, speak_plain};
-use super::tables::joined;
-use super::units::{Kind, Unit};
+use crate::arrange::budget::Chapter;
+use crate::arrange::passages::{Kind, Passage};
+use crate::arrange::tables::join;
+use crate::language::sentences;
+use crate::language::sequence;
+use crate::language::speech::{speak, speak_plain};
+use crate::language::width::columns;
 
-/// A single sentence up to this width serves as a subtitle.
+/// A single sentence up to this width serves as a subtitle: two lines in its size.
 const MAX_SUBTITLE_COLUMNS: usize = 100;
-/// A text up to this width serves as a card's large text.
+/// A text up to this width serves as a card's large text: four lines in its size.
 const MAX_LARGE_COLUMNS: usize = 140;
-/// Two sentences up to this width go on a card together.
+/// Two sentences up to this width go on a card together: three lines in a subtitle's size.
 const MAX_PAIR_COLUMNS: usize = 170;
 
-/// The opening card: the title, then the subtitle, each a line.
-pub(super) fn opening(title: &str, subtitle: Vec<RichText>) -> Scene {
+/// Makes the opening card: the title, then the subtitle, each a line.
+pub(crate) fn opening(title: &str, subtitle: Vec<RichText>) -> Scene {
     card(Layout::Title, title, subtitle)
 }
 
 /// Takes the subtitle out of the introduction: all of a very short one, or a short first sentence.
-pub(super) fn take_subtitle(introduction: &mut Chapter) -> Vec<RichText> {
-    let lone = introduction.units.iter().take_while(|unit| is_lone_sentence(unit)).count();
-    let all = introduction.units.len();
-    let width = |count: usize| introduction.units[..count].iter().map(width).sum::<usize>();
+pub(crate) fn take_subtitle(introduction: &mut Chapter) -> Vec<RichText> {
+    let lone = introduction.passages.iter().take_while(|passage| is_lone_sentence(passage)).count();
+    let all = introduction.passages.len();
+    let width = |count: usize| introduction.passages[..count].iter().map(width).sum::<usize>();
     let count = match lone {
         1 | 2 if lone == all && width(lone) <= MAX_PAIR_COLUMNS => lone,
         // A single sentence left behind would make a poor scene, and a sequence has a picture of its own.
-        3.. if is_sequence(&introduction.units[0]) => 0,
-        3.. if width(1) <= MAX_SUBTITLE_COLUMNS && !introduction.units[1].continues => 1,
+        3.. if is_sequence(&introduction.passages[0]) => 0,
+        3.. if width(1) <= MAX_SUBTITLE_COLUMNS && !introduction.passages[1].continues => 1,
         _ => 0,
     };
-    introduction.units.drain(..count).filter_map(|unit| unit.lone_text().cloned()).collect()
+    introduction.passages.drain(..count).filter_map(|passage| passage.lone_text().cloned()).collect()
 }
 
-fn is_sequence(unit: &Unit) -> bool {
-    unit.lone_text().is_some_and(|text| sequence::read(&text.to_plain()).is_some())
+fn is_sequence(passage: &Passage) -> bool {
+    passage.lone_text().is_some_and(|text| sequence::read(&text.to_plain()).is_some())
 }
 
 /// Takes the closing card's text out of the last chapter: the quotation or the sentence it ends with.
 ///
 /// A script that ends with a list, a table or a listing keeps it whole; its card recalls the written
 /// headings, or else the title.
-pub(super) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
-    let said = chapters.iter().map(|chapter| chapter.units.len()).sum::<usize>();
+pub(crate) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
+    let said = chapters.iter().map(|chapter| chapter.passages.len()).sum::<usize>();
     let last = chapters.last_mut().filter(|_| said > 1);
-    let count = last.as_ref().map_or(0, |last| closing_units(&last.units, said));
+    let count = last.as_ref().map_or(0, |last| closing_passages(&last.passages, said));
     let Some(last) = last.filter(|_| count > 0) else { return recollection(chapters, title) };
-    let units = last.units.split_off(last.units.len() - count);
-    let texts: Vec<RichText> = units.iter().filter_map(Unit::lone_text).cloned().collect();
+    let passages = last.passages.split_off(last.passages.len() - count);
+    let texts: Vec<RichText> = passages.iter().filter_map(Passage::lone_text).cloned().collect();
     let heading = last.heading.clone();
-    let emptied = last.units.is_empty();
+    let emptied = last.passages.is_empty();
     let orphaned =
         emptied && last.written && chapters.iter().filter(|other| other.heading == heading).count() == 1;
     if emptied {
@@ -67,16 +67,16 @@ pub(super) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
     quotation(texts, title)
 }
 
-/// How many of the last units the closing card takes.
-fn closing_units(units: &[Unit], said: usize) -> usize {
-    let Some(last) = units.last().filter(|last| !last.continues && last.lone_text().is_some()) else {
+/// Counts the last passages that the closing card takes.
+fn closing_passages(passages: &[Passage], said: usize) -> usize {
+    let Some(last) = passages.last().filter(|last| !last.continues && last.lone_text().is_some()) else {
         return 0;
     };
-    let pair = units.len().checked_sub(2).map(|first| &units[first..]).filter(|pair| {
+    let pair = passages.len().checked_sub(2).map(|first| &passages[first..]).filter(|pair| {
         pair[1].position == 1
             && pair[0].kind == last.kind
             && pair[0].position == 0
-            && pair.iter().all(|unit| unit.lone_text().is_some())
+            && pair.iter().all(|passage| passage.lone_text().is_some())
             && pair.iter().map(width).sum::<usize>() <= MAX_PAIR_COLUMNS
     });
     match last.kind {
@@ -86,7 +86,7 @@ fn closing_units(units: &[Unit], said: usize) -> usize {
     }
 }
 
-/// The first sentence large, what follows it below.
+/// Makes a card with the first sentence large, and what follows it below.
 fn quotation(mut texts: Vec<RichText>, title: &str) -> Scene {
     let mut sentences: Vec<RichText> =
         texts.first().map(sentences::split).unwrap_or_default().into_iter().map(|piece| piece.text).collect();
@@ -94,19 +94,23 @@ fn quotation(mut texts: Vec<RichText>, title: &str) -> Scene {
     if columns(&first) > MAX_LARGE_COLUMNS || speak_plain(&first).is_none() {
         return silent_title(Layout::Closing, title, texts);
     }
-    let rest = joined(&sentences.split_off(1), " ");
+    let rest = join(&sentences.split_off(1), " ");
     texts[0] = rest;
     texts.retain(|text| !text.0.is_empty());
     card(Layout::Closing, &first, texts)
 }
 
-/// The title again, with the headings that led through the video.
+/// Makes a card with the title again, and the headings that led through the video.
 fn recollection(chapters: &[Chapter], title: &str) -> Scene {
+    /// More do not fit the card.
     const MAX_HEADINGS: usize = 6;
     let mut headings: Vec<&str> = Vec::new();
     for chapter in chapters.iter().filter(|chapter| chapter.written && chapter.heading != title) {
         if !headings.contains(&chapter.heading.as_str()) {
             headings.push(&chapter.heading);
+        }
+        if headings.len() > MAX_HEADINGS {
+            break;
         }
     }
     if !(2..=MAX_HEADINGS).contains(&headings.len()) {
@@ -115,7 +119,7 @@ fn recollection(chapters: &[Chapter], title: &str) -> Scene {
     silent_title(Layout::Closing, title, headings.into_iter().map(RichText::plain).collect())
 }
 
-/// A card whose title is spoken first.
+/// Makes a card whose title is spoken first.
 fn card(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     let mut scene = silent_title(layout, title, below);
     if let Some(narration) = speak_plain(title) {
@@ -124,7 +128,7 @@ fn card(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     scene
 }
 
-/// A card that speaks only what stands below its title.
+/// Makes a card that speaks only what stands below its title.
 fn silent_title(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     let mut scene = Scene { layout, title: title.to_owned(), ..Scene::default() };
     for text in below {
@@ -139,25 +143,26 @@ fn silent_title(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
     scene
 }
 
-fn is_lone_sentence(unit: &Unit) -> bool {
-    unit.kind == Kind::Sentence && unit.lone_text().is_some()
+fn is_lone_sentence(passage: &Passage) -> bool {
+    passage.kind == Kind::Sentence && passage.lone_text().is_some()
 }
 
-fn width(unit: &Unit) -> usize {
-    unit.lone_text().map_or(0, |text| columns(&text.to_plain()))
+fn width(passage: &Passage) -> usize {
+    passage.lone_text().map_or(0, |text| columns(&text.to_plain()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{markdown, units};
+    use crate::arrange::passages;
+    use crate::read::markdown;
 
     fn chapters(script: &str) -> Vec<Chapter> {
         let sections = markdown::read(script).sections.into_iter();
         let chapters = sections.map(|section| {
             let heading = section.heading.clone().unwrap_or_else(|| "Title".into());
-            let units = units::divide(&section.elements, &heading);
-            Chapter { heading, written: section.heading.is_some(), units }
+            let passages = passages::divide(section.elements(), &heading);
+            Chapter { heading, written: section.heading.is_some(), passages }
         });
         chapters.collect()
     }
@@ -188,6 +193,6 @@ mod tests {
         let mut introduction = chapters("One. Two. Three.\n\n## A\n\nFour.").remove(0);
         let subtitle = take_subtitle(&mut introduction);
         assert_eq!(subtitle, [RichText::plain("One.")]);
-        assert_eq!(introduction.units.len(), 2);
+        assert_eq!(introduction.passages.len(), 2);
     }
 }

@@ -1,0 +1,207 @@
+//! Finds the passages of a chapter that say most of what it is about, where not all can be said or shown.
+//!
+//! A passage counts by how often its words are used in the script, on average, and less the more of them those chosen
+//! before it have said (after A. Nenkova and L. Vanderwende, "The impact of frequency on summarization", 2005).
+//! Beginnings of paragraphs, items, and what brings a picture or a number count more; what only points back counts less.
+
+use std::collections::HashMap;
+
+use crate::arrange::budget::Chapter;
+use crate::arrange::passages::{Kind, Passage};
+use crate::language::quantities::{Quantity, quantities};
+use crate::language::vocabulary::is_anaphor;
+use crate::language::words::{content_stems, first_word};
+
+/// A word of the heading counts this many times.
+const HEADING_FACTOR: f64 = 2.0;
+/// Fewer content words than this do not make a sentence count more on average: a sentence of one frequent word would
+/// always win.
+const MIN_AVERAGED_WORDS: usize = 5;
+/// Of text without a single word that counts, so that its factor still orders it.
+const MIN_SCORE: f64 = 1e-6;
+/// Passages among which the choice looks out for repetitions, which takes the square of their number; those behind them
+/// follow by their score alone. More than twice as many as a video may have lines.
+const MAX_COMPARED: usize = 400;
+
+/// What a passage counts for what it is. Set by hand: what has a picture stays nearly always, and a beginning stays
+/// rather than its continuation.
+mod factor {
+    pub const PICTURE: f64 = 4.0;
+    pub const FIRST_OF_PARAGRAPH: f64 = 2.0;
+    pub const SECOND_OF_PARAGRAPH: f64 = 1.1;
+    pub const NUMBER: f64 = 1.3;
+    pub const ANAPHOR: f64 = 0.5;
+    pub const CONTINUATION: f64 = 0.5;
+}
+
+/// Returns for each chapter the indices of its passages, the ones to keep first in front.
+pub(crate) fn by_preference(chapters: &[Chapter]) -> Vec<Vec<usize>> {
+    let mut script = WordCounts::default();
+    let said: Vec<Vec<Vec<usize>>> = chapters
+        .iter()
+        .map(|chapter| chapter.passages.iter().map(|passage| script.count_all(&narration(passage))).collect())
+        .collect();
+    let shares = script.shares();
+    let orders = chapters.iter().zip(said).map(|(chapter, mut said)| {
+        // The chapter's own words are numbered anew, so that a chapter costs no more than its words.
+        let mut own = WordNumbers::default();
+        said.iter_mut().flatten().for_each(|word| *word = own.number(*word));
+        let mut weights: Vec<f64> = own.words.iter().map(|word| shares[*word]).collect();
+        let heading = content_stems(&chapter.heading);
+        let in_heading = heading.iter().filter_map(|word| own.numbers.get(&script.find(word)?));
+        in_heading.for_each(|word| weights[*word] *= HEADING_FACTOR);
+        order(&chapter.passages, &said, &weights)
+    });
+    orders.collect()
+}
+
+/// Returns the indices of passages, the ones to keep first in front. `said` has the words of each by number, and
+/// `weights` what each word counts.
+fn order(passages: &[Passage], said: &[Vec<usize>], weights: &[f64]) -> Vec<usize> {
+    let factors: Vec<f64> = passages.iter().map(rate).collect();
+    let mut heard = vec![false; weights.len()];
+    let score = |index: usize, heard: &[bool]| {
+        let words = &said[index];
+        let sum: f64 = words.iter().map(|word| weights[*word]).sum();
+        let repeated = words.iter().filter(|word| heard[**word]).count() as f64;
+        let share = repeated / words.len().max(1) as f64;
+        let average = sum / words.len().max(MIN_AVERAGED_WORDS) as f64;
+        factors[index] * (average * (1.0 - share * share) + MIN_SCORE)
+    };
+    let scores: Vec<f64> = (0..passages.len()).map(|index| score(index, &heard)).collect();
+    let mut left: Vec<usize> = (0..passages.len()).collect();
+    left.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]));
+    let rest = left.split_off(left.len().min(MAX_COMPARED));
+    let mut order = Vec::with_capacity(passages.len());
+    while !left.is_empty() {
+        let rated = left.iter().enumerate().map(|(position, index)| (position, score(*index, &heard)));
+        // Of equals the first.
+        let best = rated.reduce(|best, other| if other.1 > best.1 { other } else { best });
+        let index = left.remove(best.map_or(0, |(position, _)| position));
+        said[index].iter().for_each(|word| heard[*word] = true);
+        order.push(index);
+    }
+    order.extend(rest);
+    order
+}
+
+/// Returns how much more a passage counts for what it is.
+fn rate(passage: &Passage) -> f64 {
+    let position = match (passage.kind, passage.position) {
+        (Kind::Item | Kind::Bridge | Kind::Table, _) | (_, 0) => factor::FIRST_OF_PARAGRAPH,
+        (_, 1) => factor::SECOND_OF_PARAGRAPH,
+        _ => 1.0,
+    };
+    let text = narration(passage);
+    let factors = [
+        (passage.listing.is_some() || passage.blocks().len() > 1, factor::PICTURE),
+        (passage.kind == Kind::Sentence && is_anaphor(&first_word(&text)), factor::ANAPHOR),
+        (quantities(&text).iter().any(Quantity::is_telling), factor::NUMBER),
+        (passage.continues, factor::CONTINUATION),
+    ];
+    factors
+        .into_iter()
+        .filter(|(applies, _)| *applies)
+        .fold(position, |product, (_, factor)| product * factor)
+}
+
+fn narration(passage: &Passage) -> String {
+    passage.steps.iter().map(|step| step.narration.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// The words of a chapter, numbered as they come.
+#[derive(Default)]
+struct WordNumbers {
+    numbers: HashMap<usize, usize>,
+    /// The script's number of each.
+    words: Vec<usize>,
+}
+
+impl WordNumbers {
+    fn number(&mut self, word: usize) -> usize {
+        let words = &mut self.words;
+        *self.numbers.entry(word).or_insert_with(|| {
+            words.push(word);
+            words.len() - 1
+        })
+    }
+}
+
+/// The content words of a script, numbered as they come, and how often each is used.
+#[derive(Default)]
+struct WordCounts {
+    numbers: HashMap<String, usize>,
+    counts: Vec<u32>,
+}
+
+impl WordCounts {
+    fn count_all(&mut self, text: &str) -> Vec<usize> {
+        content_stems(text).into_iter().map(|word| self.count(word)).collect()
+    }
+
+    fn count(&mut self, word: String) -> usize {
+        let number = *self.numbers.entry(word).or_insert(self.counts.len());
+        if number == self.counts.len() {
+            self.counts.push(0);
+        }
+        self.counts[number] += 1;
+        number
+    }
+
+    fn find(&self, word: &str) -> Option<usize> {
+        self.numbers.get(word).copied()
+    }
+
+    /// Returns each word's share of all.
+    fn shares(&self) -> Vec<f64> {
+        let total: u32 = self.counts.iter().sum();
+        self.counts.iter().map(|count| f64::from(*count) / f64::from(total.max(1))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrange::passages;
+    use crate::read::markdown;
+
+    /// The sentences of a chapter called "Heading", the ones to keep first in front.
+    fn ranked(script: &str) -> Vec<String> {
+        let document = markdown::read(script);
+        let passages = passages::divide(document.sections[0].elements(), "Heading");
+        let said: Vec<String> = passages.iter().map(narration).collect();
+        let chapters = [Chapter { heading: "Heading".into(), written: true, passages }];
+        by_preference(&chapters)[0].iter().map(|index| said[*index].clone()).collect()
+    }
+
+    #[test]
+    fn what_the_text_is_about_goes_before_what_it_mentions() {
+        let order = ranked(
+            "Batteries store energy in their electrodes. The weather was fine that morning. Somebody had brought cake \
+             for everyone. Heat wears out the electrodes of batteries. Nobody knew.",
+        );
+        assert_eq!(order[0], "Batteries store energy in their electrodes.");
+        assert_eq!(order[1], "Heat wears out the electrodes of batteries.");
+        assert_eq!(order[4], "Nobody knew.");
+    }
+
+    #[test]
+    fn nothing_is_said_twice_before_all_is_said_once() {
+        let order = ranked(
+            "# T\n\n## H\n\nCopper wires carry electric current.\n\nCopper wires carry electric currents.\n\nRubber keeps the current \
+             inside.\n\nOld copper turns green.",
+        );
+        assert_eq!(order[3].split(' ').next(), Some("Copper"), "{order:?}");
+        assert_eq!(order[0], "Copper wires carry electric current.");
+    }
+
+    #[test]
+    fn numbers_count_more_and_what_points_back_less() {
+        let order = ranked(
+            "Ships cross the sea. Big ships cross oceans. They cross it. Ships carry 240,000 tonnes of cargo.",
+        );
+        assert_eq!(order[0], "Ships carry 240,000 tonnes of cargo.");
+        assert_eq!(order[1], "Ships cross the sea.");
+        assert_eq!(order[3], "They cross it.");
+    }
+}

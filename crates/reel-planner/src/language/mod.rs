@@ -1,0 +1,18 @@
+//! What the planner knows of language: where sentences end, which words say something, what a voice says.
+//!
+//! From the small to the large: `width` and `words` (the one tokenizer), `vocabulary` (the one set of word lists),
+//! `quantities`, `sentences`, `clauses`, `condense` (a sentence in eight words), `patterns` and `sequence` (sentences that
+//! say something by their form), `topics`, `speech`. The rules are for English; text in other languages is divided, spoken
+//! and shown, only with less insight.
+
+pub(crate) mod clauses;
+pub(crate) mod condense;
+pub(crate) mod patterns;
+pub(crate) mod quantities;
+pub(crate) mod sentences;
+pub(crate) mod sequence;
+pub(crate) mod speech;
+pub(crate) mod topics;
+pub(crate) mod vocabulary;
+pub(crate) mod width;
+pub(crate) mod words;

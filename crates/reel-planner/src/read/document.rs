@@ -1,0 +1,124 @@
+//! A script as sections of elements.
+
+use std::borrow::Cow;
+
+use pulldown_cmark::HeadingLevel;
+
+use reel_scene::{RichText, Span, SpanStyle};
+
+use crate::language::speech::is_speakable;
+use crate::language::width::is_wide;
+
+/// Longest text that can stand as a heading, in columns: two lines. Anything longer is read as a paragraph.
+pub(crate) const MAX_HEADING_COLUMNS: usize = 100;
+
+#[derive(Default)]
+pub(crate) struct Document {
+    /// The first level 1 heading, when nothing stands before it.
+    pub title: Option<String>,
+    pub sections: Vec<Section>,
+    /// Whether any section has a heading.
+    pub headed: bool,
+    /// Whether any listing has fences, which indented text lacks.
+    pub fenced: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Section {
+    pub heading: Option<String>,
+    pub level: Option<HeadingLevel>,
+    elements: Vec<Element>,
+    /// Whether any of its own text can be said.
+    has_text: bool,
+    /// Whether anything in it can be said, or shown with a line of ours.
+    is_speakable: bool,
+}
+
+pub(crate) enum Element {
+    Paragraph(RichText),
+    Item { number: Option<u32>, text: RichText },
+    Quote(RichText),
+    Code { language: Option<String>, text: String },
+    Formula(String),
+    Table { header: Vec<RichText>, rows: Vec<Vec<RichText>> },
+}
+
+impl Section {
+    pub fn new(heading: Option<String>, level: Option<HeadingLevel>) -> Self {
+        Self { heading, level, ..Self::default() }
+    }
+
+    pub fn push(&mut self, element: Element) {
+        self.has_text |= element.has_text();
+        self.is_speakable |= self.has_text || element.is_picture();
+        self.elements.push(element);
+    }
+
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    pub fn into_elements(self) -> Vec<Element> {
+        self.elements
+    }
+
+    pub fn has_text(&self) -> bool {
+        self.has_text
+    }
+
+    pub fn is_speakable(&self) -> bool {
+        self.is_speakable
+    }
+}
+
+impl Element {
+    /// Whether it is shown with a line of ours, since it has no words of its own.
+    fn is_picture(&self) -> bool {
+        matches!(self, Self::Code { .. } | Self::Formula(_))
+    }
+
+    fn has_text(&self) -> bool {
+        let speakable = |text: &RichText| text.0.iter().any(|span| is_speakable(&span.text));
+        match self {
+            Self::Paragraph(text) | Self::Item { text, .. } | Self::Quote(text) => speakable(text),
+            Self::Code { .. } | Self::Formula(_) => false,
+            Self::Table { header, rows } => rows.iter().chain([header]).flatten().any(speakable),
+        }
+    }
+}
+
+/// Replaces every control character but line ends and tabs with a space: it is no text, and cannot be drawn.
+pub(crate) fn replace_control_characters(text: &str) -> Cow<'_, str> {
+    let is_foreign = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.contains(is_foreign) { Cow::Owned(text.replace(is_foreign, " ")) } else { Cow::Borrowed(text) }
+}
+
+/// Collapses whitespace and trims it; a line break between East Asian characters is no space.
+pub(crate) fn normalize_spaces(spans: Vec<Span>) -> RichText {
+    let mut texts: Vec<Span> = Vec::with_capacity(spans.len());
+    let (mut before, mut gap) = (None, "");
+    for span in spans {
+        let mut text = String::with_capacity(span.text.len());
+        for c in span.text.chars() {
+            if c.is_whitespace() {
+                gap = if c == '\n' || gap == "\n" { "\n" } else { " " };
+                continue;
+            }
+            let joins = gap == "\n" && is_wide(c) && before.is_some_and(is_wide);
+            if !gap.is_empty() && before.is_some() && !joins {
+                // A space between two runs belongs to the plain one, so that it takes no style.
+                let left = texts.last_mut().filter(|left| {
+                    text.is_empty() && (left.style == SpanStyle::Plain || span.style != SpanStyle::Plain)
+                });
+                left.map_or(&mut text, |left| &mut left.text).push(' ');
+            }
+            gap = "";
+            before = Some(c);
+            text.push(c);
+        }
+        if !text.is_empty() {
+            texts.push(Span { text, style: span.style });
+        }
+    }
+    RichText(texts)
+}

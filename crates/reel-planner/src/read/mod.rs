@@ -1,0 +1,9 @@
+//! Reads a script into sections of elements: paragraphs, items, quotations, listings, formulas, tables.
+//!
+//! `markdown` is the reader, `document` what it makes, `formulas` joins formulas over lines before Markdown sees them, and
+//! `mermaid` reads the diagrams of listings.
+
+pub(crate) mod document;
+pub(crate) mod formulas;
+pub(crate) mod markdown;
+pub(crate) mod mermaid;
