@@ -22,7 +22,8 @@ use reelstream::events::job::{JobRequested, RecordedJobEvent, StageProgressed};
 use reelstream::events::{
     Actor, Append, Cause, Envelope, EventLog, JobEvent, Keys, Stage, Tip, VideoRequest,
 };
-use reelstream::execute::Decoder;
+use reelstream::clock::Clock;
+use reelstream::execute::{Decoder, Executor};
 use reelstream::ids::{CommandId, EventId, JobId};
 use reelstream::postgres::migrate;
 use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order};
