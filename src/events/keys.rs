@@ -123,6 +123,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:owner:status:{edition}", self.prefix)
     }
 
+    /// Who seals a partition into the archive; goes when its owner says nothing.
+    pub fn archive_owner(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:owner:archive", self.prefix)
+    }
+
     /// Hash of the projections that are halted: `<projection>:<partition>` -> why, as JSON.
     pub fn halts(&self) -> String {
         format!("{}:halts", self.prefix)
@@ -167,6 +172,7 @@ mod tests {
             keys.status_served(partition),
             keys.status_next(partition),
             keys.status_owner(partition, 1),
+            keys.archive_owner(partition),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

@@ -13,6 +13,7 @@
 //! (Postgres, with what `tables` does for both).
 
 pub mod catalog;
+mod compact;
 pub mod export;
 pub mod halts;
 pub mod rebuild;
@@ -21,6 +22,7 @@ pub mod status;
 pub mod tables;
 pub mod trail;
 
+pub use compact::compact;
 pub use runner::{feed, lag, run};
 
 use async_trait::async_trait;
