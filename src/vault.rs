@@ -40,7 +40,9 @@ pub enum Error {
     Keys(#[from] sqlx::Error),
     #[error("the key {key} cannot be unwrapped: REEL_MASTER_KEY is not the one that wrapped it")]
     MasterKey { key: Uuid },
-    #[error("the key {key} of user {user} cannot be unwrapped: REEL_MASTER_KEY is another one, or the row was another user's")]
+    #[error(
+        "the key {key} of user {user} cannot be unwrapped: REEL_MASTER_KEY is another one, or the row was another user's"
+    )]
     ForeignKey { key: Uuid, user: String },
     #[error("sealed content cannot be read: {reason}")]
     Damaged { reason: &'static str },

@@ -40,7 +40,9 @@ impl Notary {
                 if let Err(error) = self.seal_partition(partition, Utc::now()).await {
                     match error.is_passing() {
                         true => tracing::warn!(partition, error = %chain(&error), "the log is sealed later"),
-                        false => tracing::error!(partition, error = %chain(&error), "the log cannot be sealed"),
+                        false => {
+                            tracing::error!(partition, error = %chain(&error), "the log cannot be sealed")
+                        }
                     }
                 }
             }

@@ -59,7 +59,8 @@ impl SealLog {
             serde_json::to_writer(&mut lines, seal)?;
             lines.push(b'\n');
         }
-        self.with(move |path, _| append(path, &lines).map_err(|source| failed("append to", path, source))).await
+        self.with(move |path, _| append(path, &lines).map_err(|source| failed("append to", path, source)))
+            .await
     }
 
     async fn with<T: Send + 'static>(

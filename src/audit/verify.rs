@@ -195,10 +195,10 @@ impl Search<'_> {
             }
             before = Some(seal);
         }
-        let is_due = |seal: &&Seal| {
-            seal.previous.is_some() && self.now - seal.signed_at > self.max_seal_delay
-        };
-        let unwritten: Vec<&Seal> = seals.iter().filter(is_due).filter(|seal| !written.contains(seal)).collect();
+        let is_due =
+            |seal: &&Seal| seal.previous.is_some() && self.now - seal.signed_at > self.max_seal_delay;
+        let unwritten: Vec<&Seal> =
+            seals.iter().filter(is_due).filter(|seal| !written.contains(seal)).collect();
         if let Some(first) = unwritten.first() {
             let what = format!(
                 "{} seals are in audit_seals, but not in {}, beginning with that of {}: the file was changed, or is \
@@ -269,8 +269,7 @@ impl Search<'_> {
 
     /// A manifest and a seal at the same place sign the same chain.
     fn manifests(&mut self, manifests: &[archive::Manifest]) {
-        let seals: HashMap<u64, String> =
-            self.seals.clone().map(|seal| (seal.seq, seal.chain)).collect();
+        let seals: HashMap<u64, String> = self.seals.clone().map(|seal| (seal.seq, seal.chain)).collect();
         for manifest in manifests {
             if seals.get(&manifest.last).is_some_and(|chain| *chain != manifest.chain_after) {
                 let what = "the archived segment that ends here has another chain than the seal";
@@ -366,11 +365,13 @@ impl Search<'_> {
             self.find(Some(seq), event, "the event was replaced: the trail has another hash in its place");
         }
         if recorded.is_none() && seq <= self.trail_checkpoint {
-            let what = format!("its row is gone from the trail, which has read up to {}", self.trail_checkpoint);
+            let what =
+                format!("its row is gone from the trail, which has read up to {}", self.trail_checkpoint);
             self.find(Some(seq), event, what);
         }
         let at = envelope.recorded_at;
-        self.unsealed = Some(self.unsealed.map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))));
+        self.unsealed =
+            Some(self.unsealed.map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))));
         let (before, hash) =
             self.seen.get(&id).map_or((0, CHAIN_START.to_owned()), |seen| (seen.version, seen.hash.clone()));
         if version != before + 1 {

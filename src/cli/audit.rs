@@ -188,7 +188,10 @@ async fn restore_seals(log: &EventLog, seals: &Seals) -> anyhow::Result<()> {
         let mut restored = 0;
         for seal in seal_log.all(partition).await?.iter().filter(|seal| !there.contains(seal)) {
             if !seal.is_signed_by_any(&keys) {
-                say(format!("partition {partition}: the seal at {} is not signed with a known key", seal.seq))?;
+                say(format!(
+                    "partition {partition}: the seal at {} is not signed with a known key",
+                    seal.seq
+                ))?;
             } else if seals.add(seal).await? {
                 restored += 1;
             } else {

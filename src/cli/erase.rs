@@ -68,7 +68,9 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
         );
     }
     left.iter().try_for_each(|line| say(line))?;
-    bail!("the content cannot be read any more, but traces are left, as listed above: mend the cause and run this again")
+    bail!(
+        "the content cannot be read any more, but traces are left, as listed above: mend the cause and run this again"
+    )
 }
 
 /// One user's content, on its way out.
@@ -223,13 +225,17 @@ impl Erasure {
             Err(error) => left.push(format!("redis has not written its files anew: {error:#}")),
         }
         match projections::compact(&self.pool).await {
-            Ok(tables) => left.extend(tables.into_iter().map(|(table, error)| {
-                format!("postgres keeps old rows of {table} on disk: {error}")
-            })),
+            Ok(tables) => left.extend(
+                tables
+                    .into_iter()
+                    .map(|(table, error)| format!("postgres keeps old rows of {table} on disk: {error}")),
+            ),
             Err(error) => left.push(format!("postgres keeps old rows on disk: {}", chain(&error))),
         }
         let vault = self.operator.executor.decoder().vault();
-        if let Some(Err(error)) = futures_util::future::OptionFuture::from(vault.map(|vault| vault.compact())).await {
+        if let Some(Err(error)) =
+            futures_util::future::OptionFuture::from(vault.map(|vault| vault.compact())).await
+        {
             left.push(format!("postgres keeps destroyed keys on disk, wrapped: {}", chain(&error)));
         }
         left

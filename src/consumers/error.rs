@@ -28,7 +28,14 @@ pub struct StageError {
 impl StageError {
     /// Trying again would fail the same way.
     pub fn terminal(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retryable: false, suggestion: None, source: None, is_private: false }
+        Self {
+            code,
+            message: message.into(),
+            retryable: false,
+            suggestion: None,
+            source: None,
+            is_private: false,
+        }
     }
 
     /// The machine or a program on it failed; another try may succeed.

@@ -62,7 +62,12 @@ impl Trail {
     }
 
     /// Sequence number and hash of each event of a partition after `after`, up to `count` further on.
-    pub async fn hashes(&self, partition: u16, after: u64, count: usize) -> Result<Vec<(u64, String)>, Error> {
+    pub async fn hashes(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+    ) -> Result<Vec<(u64, String)>, Error> {
         let rows: Vec<(i64, String)> = sqlx::query_as(
             "select seq, hash from trail.events where partition = $1 and seq > $2 and seq <= $3",
         )
@@ -76,12 +81,13 @@ impl Trail {
 
     /// The aggregates of which `actor` caused an event of a type, such as the jobs that a user requested.
     pub async fn aggregates(&self, event_type: &str, actor: &str) -> Result<Vec<Uuid>, Error> {
-        let aggregates =
-            sqlx::query_scalar("select distinct aggregate_id from trail.events where type = $1 and actor = $2")
-                .bind(event_type)
-                .bind(actor)
-                .fetch_all(self.tables.pool())
-                .await?;
+        let aggregates = sqlx::query_scalar(
+            "select distinct aggregate_id from trail.events where type = $1 and actor = $2",
+        )
+        .bind(event_type)
+        .bind(actor)
+        .fetch_all(self.tables.pool())
+        .await?;
         Ok(aggregates)
     }
 

@@ -87,8 +87,20 @@ mod tests {
     fn a_key_cannot_lead_out_of_the_root() {
         let long = "x".repeat(201);
         for text in [
-            "", "/", "/etc/passwd", "../etc/passwd", "videos/../../x", "videos//x", "videos/", ".", "a/./b", "a\\b",
-            "a\0b", "a\nb", "a/b.part", long.as_str(),
+            "",
+            "/",
+            "/etc/passwd",
+            "../etc/passwd",
+            "videos/../../x",
+            "videos//x",
+            "videos/",
+            ".",
+            "a/./b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a/b.part",
+            long.as_str(),
         ] {
             assert!(matches!(Key::parse(text), Err(Error::InvalidKey(_))), "{text:?}");
             assert!(matches!(Prefix::parse(text), Err(Error::InvalidKey(_))), "{text:?}");

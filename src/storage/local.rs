@@ -134,11 +134,8 @@ fn write(root: &Path, path: &Path, content: &Content, mode: Mode) -> io::Result<
         create_folders(folder)?;
     }
     let name = path.file_name().unwrap_or_default();
-    let temporary = tempfile::Builder::new()
-        .prefix(name)
-        .suffix(".part")
-        .permissions(readable())
-        .tempfile_in(folder)?;
+    let temporary =
+        tempfile::Builder::new().prefix(name).suffix(".part").permissions(readable()).tempfile_in(folder)?;
     let mut output = HashingWriter { file: temporary.as_file(), hasher: blake3::Hasher::new() };
     let bytes = match content {
         Content::Bytes(bytes) => {
@@ -230,7 +227,9 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     let mut tries = 1;
     loop {
         match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES => tries += 1,
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES => {
+                tries += 1
+            }
             outcome => return outcome,
         }
     }
@@ -269,8 +268,10 @@ mod tests {
     }
 
     fn names(root: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(root).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(root)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -303,7 +304,8 @@ mod tests {
     async fn l1_what_is_created_once_is_never_replaced() {
         let root = tempfile::tempdir().unwrap();
         let storage = Storage::local(root.path());
-        let put = async |bytes: &[u8]| storage.put(&key("p/1"), Content::Bytes(bytes.into()), Mode::Create).await;
+        let put =
+            async |bytes: &[u8]| storage.put(&key("p/1"), Content::Bytes(bytes.into()), Mode::Create).await;
         let (first, second) = tokio::join!(put(b"one"), put(b"two"));
         assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
         assert!(matches!(put(b"three").await, Err(Error::Exists(_))));

@@ -30,7 +30,9 @@ pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     while let Some(error) = next {
         // Neither hound nor image names the I/O error as its source.
         let file = match (error.downcast_ref(), error.downcast_ref()) {
-            (Some(hound::Error::IoError(error)), _) | (_, Some(image::ImageError::IoError(error))) => Some(error),
+            (Some(hound::Error::IoError(error)), _) | (_, Some(image::ImageError::IoError(error))) => {
+                Some(error)
+            }
             _ => error.downcast_ref::<std::io::Error>(),
         };
         let by_file = file.is_some_and(|error| {

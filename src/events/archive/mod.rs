@@ -79,11 +79,8 @@ impl Archive {
 
     /// Reads without looking at signatures; for commands that are given no keys.
     pub fn unverified(root: &Path) -> Self {
-        let known = Known {
-            manifests: HashMap::new(),
-            blocks: LruCache::new(BLOCKS_KEPT),
-            checked: HashSet::new(),
-        };
+        let known =
+            Known { manifests: HashMap::new(), blocks: LruCache::new(BLOCKS_KEPT), checked: HashSet::new() };
         Self { storage: Storage::local(root), public_keys: None, known: Arc::new(Mutex::new(known)) }
     }
 

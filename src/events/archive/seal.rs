@@ -124,8 +124,7 @@ impl Lease {
     }
 
     async fn if_owner(&self, action: &str) -> Result<u64, Error> {
-        let script =
-            format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end {action}");
+        let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end {action}");
         let script = Script::new(&script);
         let mut call = script.key(&self.key);
         call.arg(&self.token).arg(LEASE.as_millis() as u64);
@@ -186,7 +185,8 @@ async fn seal_one(
 async fn remove_orphans(archive: &Archive, manifest: &Manifest) -> Result<(), Error> {
     let (data, place) = (manifest.data_key()?, manifest.key()?);
     let place = place.as_str().trim_end_matches(".json");
-    let is_orphan = |key: &Key| *key != data && key.as_str().starts_with(place) && key.as_str().ends_with(".zst");
+    let is_orphan =
+        |key: &Key| *key != data && key.as_str().starts_with(place) && key.as_str().ends_with(".zst");
     for entry in archive.storage.list(&super::segment::folder(manifest.partition)?).await? {
         if is_orphan(&entry.key) {
             archive.storage.delete(&entry.key).await?;

@@ -200,7 +200,8 @@ pub fn read_block(frame: &[u8], block: &Block, name: &Key) -> Result<Vec<(u64, E
     let damaged = |reason: String| Error::Damaged { object: name.to_string(), reason };
     let lines = unpack(frame, block).map_err(damaged)?;
     let mut events = Vec::with_capacity(BLOCK);
-    for (seq, line) in (block.first..).zip(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())) {
+    for (seq, line) in (block.first..).zip(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+    {
         let values: Vec<String> =
             serde_json::from_slice(line).map_err(|error| damaged(format!("event {seq}: {error}")))?;
         let envelope = parse_values(values).map_err(|reason| damaged(format!("event {seq}: {reason}")))?;

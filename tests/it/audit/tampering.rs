@@ -342,7 +342,10 @@ async fn m2_seals_that_were_deleted_are_found_and_not_made_anew() {
 
     // One in the middle, and the last.
     for (delete, words) in [
-        ("delete from audit_seals where seq = (select min(seq) from audit_seals)", "does not follow the one before it"),
+        (
+            "delete from audit_seals where seq = (select min(seq) from audit_seals)",
+            "does not follow the one before it",
+        ),
         ("delete from audit_seals where seq = (select max(seq) from audit_seals)", "gone from audit_seals"),
     ] {
         scene.execute("delete from audit_seals; insert into audit_seals select * from kept").await;
