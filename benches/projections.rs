@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::StreamExt;
+use reelstream::clock::Clock;
 use reelstream::consumers::rehearsal;
 use reelstream::dev::{PrivatePostgres, PrivateRedis, free_port};
 use reelstream::domain::job::{Command, Job, decide};
@@ -22,7 +23,6 @@ use reelstream::events::job::{JobRequested, RecordedJobEvent, StageProgressed};
 use reelstream::events::{
     Actor, Append, Cause, Envelope, EventLog, JobEvent, Keys, Stage, Tip, VideoRequest,
 };
-use reelstream::clock::Clock;
 use reelstream::execute::{Decoder, Executor};
 use reelstream::ids::{CommandId, EventId, JobId};
 use reelstream::postgres::migrate;

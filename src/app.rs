@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Admission, ApiState, Verifier};
-use crate::audit::{self, Seals};
+use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
-use crate::config::{ArchiveConfig, Config, RedisConfig, Streams};
+use crate::config::{Config, RedisConfig, Streams};
 use crate::consumers::{self, StageHandler, Worker};
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
@@ -32,7 +32,7 @@ use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
 use crate::signing::SigningKey;
-use crate::storage::{LocalStorage, Workspaces};
+use crate::storage::{Storage, Workspaces};
 use crate::vault::Vault;
 
 /// How long requests may go on after the process was told to stop.
@@ -63,13 +63,14 @@ impl App {
     /// Connects to the servers and checks that they can hold what is entrusted to them.
     pub async fn connect(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let address = address(&config.redis)?;
-        let archive = Archive::new(&config.archive.root);
+        let archive = Archive::new(&config.archive.root, config.keys.public_keys());
         let log = connect(&address, &config.redis, &config.streams).await?.with_archive(archive);
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
         let pool = postgres::connect(&config.postgres.url).await?;
         postgres::migrate(&pool).await?;
         let vault = Vault::new(pool.clone(), config.keys.master.clone());
+        vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let decoder = executor.decoder().clone();
         std::fs::create_dir_all(&config.media.root)
@@ -139,9 +140,7 @@ impl App {
             });
         }
         if roles.contains(&Role::Projector) {
-            let (seals, key) = (Seals::new(self.pool.clone()), self.config.keys.signing.clone());
-            let every = self.config.streams.audit.seal_every;
-            running.spawn(audit::run_notary(self.log().clone(), seals, key, every, stop.clone()));
+            running.spawn(self.notary().run(self.config.streams.audit.seal_every, stop.clone()));
             running.spawn(self.keep_archive(stop.clone()));
         }
         if roles.contains(&Role::Worker) {
@@ -164,6 +163,16 @@ impl App {
         match failed.try_recv() {
             Ok(error) => Err(error.context("this process stopped because the event log cannot be trusted")),
             Err(_none) => Ok(()),
+        }
+    }
+
+    fn notary(&self) -> Notary {
+        Notary {
+            log: self.log().clone(),
+            seals: Seals::new(self.pool.clone()),
+            seal_log: SealLog::new(&self.config.archive.seals_log),
+            key: self.config.keys.signing.clone(),
+            public_keys: self.config.keys.public_keys(),
         }
     }
 
@@ -207,10 +216,9 @@ impl App {
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
             trail: Trail::new(self.pool.clone()),
-            seals: Seals::new(self.pool.clone()),
             projections: self.projections(),
             pool: self.pool.clone(),
-            storage: LocalStorage::new(&self.config.media.root),
+            storage: Storage::local(&self.config.media.root),
             media: self.config.media.clone(),
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
@@ -241,7 +249,7 @@ pub async fn archive_partition(
     Ok((sealed, trimmed))
 }
 
-fn address(config: &RedisConfig) -> anyhow::Result<Address> {
+pub fn address(config: &RedisConfig) -> anyhow::Result<Address> {
     Address::parse(&config.url).with_context(|| {
         format!("REDIS_URL `{}` is no redis address; redis://127.0.0.1:6379 is one", config.url)
     })
@@ -258,10 +266,10 @@ async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> a
 /// The log and the queues beside it, for a command of an operator.
 pub async fn connect_log(
     redis: &RedisConfig,
-    archive: &ArchiveConfig,
+    archive: Archive,
     streams: &Streams,
 ) -> anyhow::Result<(EventLog, WorkQueue)> {
-    let log = connect(&address(redis)?, redis, streams).await?.with_archive(Archive::new(&archive.root));
+    let log = connect(&address(redis)?, redis, streams).await?.with_archive(archive);
     let queue = WorkQueue::new(&log);
     Ok((log, queue))
 }

@@ -168,6 +168,9 @@ pub struct KeysConfig {
 pub struct ArchiveConfig {
     /// `ARCHIVE_ROOT`: the folder of sealed segments, `archive` by default. All processes must see the same.
     pub root: PathBuf,
+    /// `REEL_SEALS_LOG`: the file to which the notary appends every seal, `seals.log` in `ARCHIVE_ROOT` by default. Best
+    /// where those who administer Redis and PostgreSQL cannot write.
+    pub seals_log: PathBuf,
 }
 
 /// `streams.toml`; `REEL_STREAMS` names another file.
@@ -290,7 +293,17 @@ impl KeysConfig {
 
 impl ArchiveConfig {
     pub fn from_environment(env: Environment) -> Self {
-        Self { root: env("ARCHIVE_ROOT").unwrap_or_else(|| "archive".to_owned()).into() }
+        let config = Self::new(env("ARCHIVE_ROOT").unwrap_or_else(|| "archive".to_owned()));
+        match env("REEL_SEALS_LOG") {
+            Some(path) => Self { seals_log: path.into(), ..config },
+            None => config,
+        }
+    }
+
+    /// All of it in one folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self { seals_log: root.join("seals.log"), root }
     }
 }
 

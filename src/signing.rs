@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 #[derive(Debug, thiserror::Error)]
 #[error("a signing key must be 32 bytes in Base64; `openssl rand -base64 32` makes one")]
@@ -23,7 +24,7 @@ impl std::fmt::Debug for SigningKey {
 impl SigningKey {
     /// From a seed of 32 bytes in Base64.
     pub fn parse(text: &str) -> Result<Self, NotAKey> {
-        let seed = STANDARD.decode(text.trim()).map_err(|_| NotAKey)?;
+        let seed = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| NotAKey)?);
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| NotAKey)?;
         Ok(Self(Arc::new(pair)))
     }

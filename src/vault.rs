@@ -1,9 +1,13 @@
 //! The keys of users' content. Destroying a user's key makes everything that was sealed with it unreadable, in
 //! the log, in the archive and in every copy of them, while the hash chains stay valid: they cover what is sealed.
 //!
-//! A key is 256 random bits, kept in Postgres wrapped (AES-256-GCM) by a master key that only the environment has.
-//! Content is sealed with AES-256-GCM; the event's place in its history is authenticated with it, so that content
-//! cannot be moved to another event.
+//! A key is 256 random bits, kept in Postgres wrapped (AES-256-GCM) by a master key that only the environment has. The
+//! user's id and the key's own are authenticated with it, so that a row that was given to another user, whom it would
+//! survive, does not open. Content is sealed with AES-256-GCM; the event's place in its history is authenticated with it,
+//! so that content cannot be moved to another event.
+//!
+//! A process keeps the keys that it has looked up for [`FRESH_FOR`], and while Postgres is out of reach for
+//! [`MAX_AGE`] at most: then content is out of reach, too, because its key may have been destroyed.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -17,10 +21,15 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lru::LruCache;
 use sqlx::PgPool;
 use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
 
 const KEY_BYTES: usize = 32;
 /// How long a process goes on with a key that was destroyed elsewhere.
 const FRESH_FOR: Duration = Duration::from_secs(30);
+/// The same while Postgres cannot be asked.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// How many keys of the first form are wrapped anew at a time.
+const MIGRATION_BATCH: i64 = 500;
 const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// The first part of sealed text: how it was sealed.
 const FORM: &str = "1";
@@ -31,6 +40,10 @@ pub enum Error {
     Keys(#[from] sqlx::Error),
     #[error("the key {key} cannot be unwrapped: REEL_MASTER_KEY is not the one that wrapped it")]
     MasterKey { key: Uuid },
+    #[error(
+        "the key {key} of user {user} cannot be unwrapped: REEL_MASTER_KEY is another one, or the row was another user's"
+    )]
+    ForeignKey { key: Uuid, user: String },
     #[error("sealed content cannot be read: {reason}")]
     Damaged { reason: &'static str },
     #[error("REEL_MASTER_KEY must be 32 bytes in Base64; `openssl rand -base64 32` makes one")]
@@ -59,13 +72,13 @@ impl std::fmt::Debug for MasterKey {
 impl MasterKey {
     /// From 32 bytes in Base64.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| Error::NoMasterKey)?;
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| Error::NoMasterKey)?);
         aead_key(&bytes).map(|key| Self(Arc::new(key))).ok_or(Error::NoMasterKey)
     }
 
     /// A new one, in the form that [`Self::parse`] reads.
     pub fn generate() -> Result<String, Error> {
-        Ok(STANDARD.encode(random::<KEY_BYTES>()?))
+        Ok(STANDARD.encode(*Zeroizing::new(random::<KEY_BYTES>()?)))
     }
 }
 
@@ -79,7 +92,7 @@ pub struct UserKey {
 impl UserKey {
     /// Sealed text: `form:key id:nonce and ciphertext`. `place` must be given again to open it.
     pub fn seal(&self, content: &str, place: &str) -> Result<String, Error> {
-        let sealed = encrypt(&self.key, content.as_bytes().to_vec(), place)?;
+        let sealed = encrypt(&self.key, content.as_bytes(), place)?;
         Ok(format!("{FORM}:{}:{}", self.id, URL_SAFE_NO_PAD.encode(sealed)))
     }
 }
@@ -89,6 +102,8 @@ impl UserKey {
 pub struct Vault {
     pool: PgPool,
     master: MasterKey,
+    fresh_for: Duration,
+    max_age: Duration,
     known: Arc<Mutex<Known>>,
 }
 
@@ -101,7 +116,46 @@ struct Known {
 impl Vault {
     pub fn new(pool: PgPool, master: MasterKey) -> Self {
         let known = Known { keys: LruCache::new(KEYS_KEPT), of_users: HashMap::new() };
-        Self { pool, master, known: Arc::new(Mutex::new(known)) }
+        let known = Arc::new(Mutex::new(known));
+        Self { pool, master, fresh_for: FRESH_FOR, max_age: MAX_AGE, known }
+    }
+
+    /// Keeps keys for other times: `fresh_for` while Postgres answers, `max_age` while it does not.
+    pub fn keeping_keys(self, fresh_for: Duration, max_age: Duration) -> Self {
+        Self { fresh_for, max_age, ..self }
+    }
+
+    /// Wraps keys of the first form anew, which were not bound to their user. To be called when a process starts: keys of
+    /// that form are not opened otherwise.
+    pub async fn migrate(&self) -> Result<u64, Error> {
+        let (mut migrated, mut after) = (0, Uuid::nil());
+        loop {
+            let rows: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
+                "select key_id, user_id, wrapped from user_keys
+                 where form = 1 and wrapped is not null and key_id > $1 order by key_id limit $2",
+            )
+            .bind(after)
+            .bind(MIGRATION_BATCH)
+            .fetch_all(&self.pool)
+            .await?;
+            if rows.is_empty() {
+                return Ok(migrated);
+            }
+            for (id, user, old) in rows {
+                after = id;
+                let Some(bytes) = decrypt(&self.master.0, old.clone(), &id.to_string()) else {
+                    let error = Error::MasterKey { key: id };
+                    tracing::error!(%error, "a user's content stays unreadable");
+                    continue;
+                };
+                let bytes = Zeroizing::new(bytes);
+                let wrapped = encrypt(&self.master.0, &*bytes, &binding(&user, id))?;
+                let update = "update user_keys set wrapped = $3, form = 2 where key_id = $1 and wrapped = $2";
+                let updated =
+                    sqlx::query(update).bind(id).bind(old).bind(wrapped).execute(&self.pool).await?;
+                migrated += updated.rows_affected();
+            }
+        }
     }
 
     /// The key that a user's new content is sealed with; made when there is none.
@@ -111,13 +165,13 @@ impl Vault {
             let found = known.of_users.get(user).copied();
             let key = found.and_then(|(at, id)| Some((at, known.keys.get(&id)?.1.clone()?)));
             match key {
-                Some((at, key)) if at.elapsed() < FRESH_FOR => return Ok(key),
-                stale => stale.map(|(_, key)| key),
+                Some((at, key)) if at.elapsed() < self.fresh_for => return Ok(key),
+                stale => stale.filter(|(at, _)| at.elapsed() < self.max_age).map(|(_, key)| key),
             }
         };
         match (self.fetch_or_make(user).await, stale) {
             (Ok(key), _) => Ok(key),
-            // Postgres is away: what is known goes on working.
+            // Postgres is away: a key that was there a moment ago goes on working.
             (Err(Error::Keys(_)), Some(key)) => Ok(key),
             (Err(error), _) => Err(error),
         }
@@ -149,18 +203,32 @@ impl Vault {
         Ok(destroyed.rows_affected())
     }
 
+    /// Writes the table of keys anew, without what was destroyed. Waits a few seconds for others that use it.
+    pub async fn compact(&self) -> Result<(), Error> {
+        let compact = "set lock_timeout = '5s'; vacuum (full, analyze) user_keys";
+        let mut connection = self.pool.acquire().await?.detach();
+        for statement in compact.split("; ") {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+
     async fn key(&self, id: Uuid) -> Result<Option<UserKey>, Error> {
         let stale = match self.known().keys.get(&id).cloned() {
-            Some((at, key)) if at.elapsed() < FRESH_FOR => return Ok(key),
-            stale => stale,
+            Some((at, key)) if at.elapsed() < self.fresh_for => return Ok(key),
+            stale => stale.filter(|(at, _)| at.elapsed() < self.max_age),
         };
-        let wrapped =
-            sqlx::query_scalar::<_, Option<Vec<u8>>>("select wrapped from user_keys where key_id = $1")
-                .bind(id)
-                .fetch_optional(&self.pool)
-                .await;
-        let key = match (wrapped, stale) {
-            (Ok(wrapped), _) => wrapped.flatten().map(|wrapped| self.unwrap(id, wrapped)).transpose()?,
+        let row = sqlx::query_as::<_, (String, Option<Vec<u8>>)>(
+            "select user_id, wrapped from user_keys where key_id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await;
+        let key = match (row, stale) {
+            (Ok(row), _) => {
+                let live = row.and_then(|(user, wrapped)| Some((user, wrapped?)));
+                live.map(|(user, wrapped)| self.unwrap(&user, id, wrapped)).transpose()?
+            }
             (Err(_away), Some((_, key))) => return Ok(key),
             (Err(error), None) => return Err(error.into()),
         };
@@ -169,11 +237,11 @@ impl Vault {
     }
 
     async fn fetch_or_make(&self, user: &str) -> Result<UserKey, Error> {
-        let (id, bytes) = (Uuid::new_v4(), random::<KEY_BYTES>()?);
-        let wrapped = encrypt(&self.master.0, bytes.to_vec(), &id.to_string())?;
+        let (id, bytes) = (Uuid::new_v4(), Zeroizing::new(random::<KEY_BYTES>()?));
+        let wrapped = encrypt(&self.master.0, &*bytes, &binding(user, id))?;
         // One live key for each user: whoever is second reads the first one's.
         let (id, wrapped): (Uuid, Vec<u8>) = sqlx::query_as(
-            "insert into user_keys (key_id, user_id, wrapped) values ($1, $2, $3)
+            "insert into user_keys (key_id, user_id, wrapped, form) values ($1, $2, $3, 2)
              on conflict (user_id) where wrapped is not null do update set user_id = excluded.user_id
              returning key_id, wrapped",
         )
@@ -182,7 +250,7 @@ impl Vault {
         .bind(wrapped)
         .fetch_one(&self.pool)
         .await?;
-        let key = self.unwrap(id, wrapped)?;
+        let key = self.unwrap(user, id, wrapped)?;
         let mut known = self.known();
         known.keys.put(id, (Instant::now(), Some(key.clone())));
         if known.of_users.len() >= KEYS_KEPT.get() {
@@ -192,8 +260,10 @@ impl Vault {
         Ok(key)
     }
 
-    fn unwrap(&self, id: Uuid, wrapped: Vec<u8>) -> Result<UserKey, Error> {
-        let bytes = decrypt(&self.master.0, wrapped, &id.to_string()).ok_or(Error::MasterKey { key: id })?;
+    fn unwrap(&self, user: &str, id: Uuid, wrapped: Vec<u8>) -> Result<UserKey, Error> {
+        let bytes = decrypt(&self.master.0, wrapped, &binding(user, id));
+        let foreign = || Error::ForeignKey { key: id, user: user.to_owned() };
+        let bytes = Zeroizing::new(bytes.ok_or_else(foreign)?);
         let key = aead_key(&bytes).ok_or(Error::Damaged { reason: "a key has 32 bytes" })?;
         Ok(UserKey { id, key: Arc::new(key) })
     }
@@ -201,6 +271,11 @@ impl Vault {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a wrapped key is bound to.
+fn binding(user: &str, key: Uuid) -> String {
+    format!("{key}:{user}")
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {
@@ -214,9 +289,12 @@ fn aead_key(bytes: &[u8]) -> Option<LessSafeKey> {
 }
 
 /// The nonce, then the ciphertext and its tag.
-fn encrypt(key: &LessSafeKey, mut text: Vec<u8>, place: &str) -> Result<Vec<u8>, Error> {
+fn encrypt(key: &LessSafeKey, plaintext: &[u8], place: &str) -> Result<Vec<u8>, Error> {
     let nonce = random::<NONCE_LEN>()?;
     let aad = Aad::from(place.as_bytes());
+    // The tag must fit without a move, which would leave the plaintext behind.
+    let mut text = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
+    text.extend_from_slice(plaintext);
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
         .map_err(|_| Error::Damaged { reason: "too long to be sealed" })?;
     Ok([nonce.as_slice(), &text].concat())
@@ -225,7 +303,9 @@ fn encrypt(key: &LessSafeKey, mut text: Vec<u8>, place: &str) -> Result<Vec<u8>,
 fn decrypt(key: &LessSafeKey, mut sealed: Vec<u8>, place: &str) -> Option<Vec<u8>> {
     let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    key.open_in_place(nonce, Aad::from(place.as_bytes()), text).ok().map(|text| text.to_vec())
+    let opened = key.open_in_place(nonce, Aad::from(place.as_bytes()), text).ok().map(|text| text.to_vec());
+    sealed.zeroize();
+    opened
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub async fn verify_job_history(req: &mut Request, depot: &mut Depot) -> Result<
     let state = state(depot)?;
     let text: String = req.param("job_id").unwrap_or_default();
     let job_id: JobId = text.parse().map_err(|_| Problem::no_such_job())?;
-    let report = verify_job(state.executor.log(), &state.seals, job_id).await?;
+    let report = verify_job(state.executor.log(), &state.trail, job_id).await?;
     if report.events == 0 && report.findings.is_empty() {
         return Err(Problem::no_such_job());
     }

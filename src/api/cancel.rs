@@ -11,6 +11,8 @@ use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
 use crate::ids::CommandId;
+use crate::storage::Prefix;
+use crate::telemetry::chain;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelAnswer {
@@ -77,9 +79,11 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
     };
     // What is not being worked on has no worker to clean up after it. Files of a stage that still runs go
     // once more when it has stopped.
-    let removed = state.workspaces.of(view.job_id).remove();
-    if let Err(error) = removed.and(state.storage.remove(view.job_id)) {
-        tracing::warn!(job_id = %view.job_id, %error, "cannot remove the files of a cancelled job");
+    if let Err(error) = state.workspaces.of(view.job_id).remove().await {
+        tracing::warn!(job_id = %view.job_id, %error, "cannot remove the folder of a cancelled job");
+    }
+    if let Err(error) = state.storage.delete_prefix(&Prefix::of_video(view.job_id)).await {
+        tracing::warn!(job_id = %view.job_id, error = chain(&error), "cannot remove the files of a cancelled job");
     }
     let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {

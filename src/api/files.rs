@@ -1,10 +1,7 @@
 //! Serving stored files: the video and its thumbnails, whole or in ranges (RFC 9110, section 14).
 
-use std::io::SeekFrom;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use salvo::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
@@ -12,8 +9,6 @@ use salvo::http::header::{
 use salvo::http::{HttpRange, Method, StatusCode};
 use salvo::oapi::endpoint;
 use salvo::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
 
 use super::problem::Problem;
 use super::status::matches_etag;
@@ -21,13 +16,14 @@ use super::{ApiState, visible_job};
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
+use crate::storage::{self, Key, Storage};
+use crate::telemetry::chain;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A stored file on its way to a client.
 struct Served<'a> {
-    path: PathBuf,
+    storage: Storage,
     file: &'a StoredFile,
     content_type: &'static str,
     disposition: String,
@@ -37,12 +33,12 @@ struct Served<'a> {
 impl<'a> Served<'a> {
     /// Of a video, which a job that is reprocessed may replace: kept for an hour.
     fn of_video(
-        path: PathBuf,
+        storage: Storage,
         file: &'a StoredFile,
         content_type: &'static str,
         disposition: String,
     ) -> Self {
-        Self { path, file, content_type, disposition, cache_control: "private, max-age=3600" }
+        Self { storage, file, content_type, disposition, cache_control: "private, max-age=3600" }
     }
 }
 
@@ -79,8 +75,8 @@ pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let kind = if inline { "inline" } else { "attachment" };
     let name = file_name(&files.view.topic);
     let disposition = format!("{kind}; filename=\"{name}.{}\"", rendition.format.name());
-    let path = files.path(file)?;
-    serve(req, res, Served::of_video(path, file, rendition.format.media_type(), disposition)).await
+    let storage = files.state.storage.clone();
+    serve(req, res, Served::of_video(storage, file, rendition.format.media_type(), disposition)).await
 }
 
 /// Stream the video
@@ -106,7 +102,8 @@ pub async fn stream_video(req: &mut Request, depot: &mut Depot, res: &mut Respon
         .max_by_key(|found| found.rendition.quality);
     let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::Video))?;
     let disposition = shown_as(&files.view, "mp4");
-    serve(req, res, Served::of_video(files.path(file)?, file, "video/mp4", disposition)).await
+    let storage = files.state.storage.clone();
+    serve(req, res, Served::of_video(storage, file, "video/mp4", disposition)).await
 }
 
 /// A file of the video's HTTP Live Stream
@@ -137,8 +134,8 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     let mut found = files.of_role(role);
     let found = found.find(|found| role == FileRole::HlsMaster || found.rendition.quality.level() == level);
     let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::HlsPlaylist))?;
-    let path = files.path(file)?;
-    serve(req, res, Served::of_video(path, file, content_type, "inline".to_owned())).await
+    let storage = files.state.storage.clone();
+    serve(req, res, Served::of_video(storage, file, content_type, "inline".to_owned())).await
 }
 
 /// A thumbnail of the video
@@ -159,10 +156,10 @@ pub async fn get_thumbnail(req: &mut Request, depot: &mut Depot, res: &mut Respo
         .into_iter()
         .find(|size| size.name() == name)
         .ok_or_else(|| Problem::query("size", &name, "one of small, medium, large"))?;
-    let (view, path, file) = stored(req, depot, size.file_role()).await?;
+    let (view, storage, file) = stored(req, depot, size.file_role()).await?;
     let disposition = format!("inline; filename=\"{}-{name}.jpg\"", file_name(&view.topic));
     let served = Served {
-        path,
+        storage,
         file: &file,
         content_type: "image/jpeg",
         disposition,
@@ -217,9 +214,9 @@ async fn captions(
     extension: &str,
     content_type: &'static str,
 ) -> Result<(), Problem> {
-    let (view, path, file) = stored(req, depot, role).await?;
+    let (view, storage, file) = stored(req, depot, role).await?;
     let disposition = shown_as(&view, extension);
-    serve(req, res, Served::of_video(path, &file, content_type, disposition)).await
+    serve(req, res, Served::of_video(storage, &file, content_type, disposition)).await
 }
 
 /// Shown in the browser, and saved under the video's name.
@@ -251,10 +248,6 @@ impl Files {
     fn of_role(&self, role: FileRole) -> impl Iterator<Item = Found<'_>> {
         let files = self.files.iter().filter(move |file| file.role == role);
         files.map(|file| Found { rendition: file.rendition_in(self.view.quality), file })
-    }
-
-    fn path(&self, file: &StoredFile) -> Result<PathBuf, Problem> {
-        self.state.storage.path(&file.key).map_err(|_| Problem::internal())
     }
 
     /// A 404 that says what there is.
@@ -292,16 +285,16 @@ impl Wanted {
     }
 }
 
-/// Where a completed job's file is, of which there is one.
+/// A completed job's file, of which there is one, and the storage that has it.
 async fn stored(
     req: &Request,
     depot: &Depot,
     role: FileRole,
-) -> Result<(StatusView, PathBuf, StoredFile), Problem> {
+) -> Result<(StatusView, Storage, StoredFile), Problem> {
     let files = Files::of(req, depot).await?;
     let found = files.of_role(role).next().ok_or_else(|| files.no_rendition(role))?;
-    let (path, file) = (files.path(found.file)?, found.file.clone());
-    Ok((files.view, path, file))
+    let (storage, file) = (files.state.storage.clone(), found.file.clone());
+    Ok((files.view, storage, file))
 }
 
 /// 409 with what a client may show meanwhile.
@@ -326,12 +319,13 @@ fn file_name(topic: &str) -> String {
 }
 
 async fn serve(req: &Request, res: &mut Response, served: Served<'_>) -> Result<(), Problem> {
-    let gone = |error: std::io::Error| {
-        tracing::error!(path = %served.path.display(), %error, "a stored file cannot be opened");
-        Problem::not_found("the file is gone")
+    let gone = || Problem::not_found("the file is gone");
+    let failed = |error: storage::Error| {
+        tracing::error!(key = served.file.key, error = chain(&error), "a stored file cannot be read");
+        gone()
     };
-    let mut file = tokio::fs::File::open(&served.path).await.map_err(gone)?;
-    let size = file.metadata().await.map_err(gone)?.len();
+    let key = Key::parse(&served.file.key).map_err(failed)?;
+    let size = served.storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
     let etag = format!("\"{}\"", served.file.blake3);
     set_headers(res.headers_mut(), &served, &etag)?;
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -353,8 +347,8 @@ async fn serve(req: &Request, res: &mut Response, served: Served<'_>) -> Result<
     }
     res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if req.method() != Method::HEAD {
-        file.seek(SeekFrom::Start(start)).await.map_err(gone)?;
-        res.stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES).boxed());
+        let stream = served.storage.read(&key, start..start + length).await.map_err(failed)?;
+        res.stream(stream.ok_or_else(gone)?);
     }
     Ok(())
 }

@@ -147,7 +147,7 @@ async fn postgres(state: &ApiState) -> Finding {
 }
 
 async fn storage(state: &ApiState) -> Finding {
-    let root = state.storage.root().to_owned();
+    let root = state.media.root.clone();
     // Written and removed: that is what workers will do.
     let tried = tokio::task::spawn_blocking(move || tempfile::tempfile_in(root)).await;
     match tried {
@@ -234,7 +234,7 @@ fn by_bytes(free: u64, low: u64, critical: u64, what: &str) -> Finding {
 }
 
 async fn disk(state: &ApiState) -> Finding {
-    match rustix::fs::statvfs(state.storage.root()) {
+    match rustix::fs::statvfs(&state.media.root) {
         Ok(stat) => by_bytes(
             stat.f_bavail * stat.f_frsize,
             LOW_DISK_BYTES,

@@ -33,7 +33,6 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::audit::Seals;
 use crate::config::{MediaConfig, Streams};
 use crate::events::WorkQueue;
 use crate::events::connection::Durability;
@@ -44,7 +43,7 @@ use crate::projections::Projection;
 use crate::projections::catalog::Catalog;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
-use crate::storage::{LocalStorage, Workspaces};
+use crate::storage::{Storage, Workspaces};
 
 /// More than the longest script in JSON's longest form.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -59,11 +58,10 @@ pub struct ApiState {
     pub statuses: StatusViews,
     pub catalog: Catalog,
     pub trail: Trail,
-    pub seals: Seals,
     /// For health: how far each has read.
     pub projections: Vec<Arc<dyn Projection>>,
     pub pool: PgPool,
-    pub storage: LocalStorage,
+    pub storage: Storage,
     pub media: MediaConfig,
     pub streams: Streams,
     pub durability: Durability,

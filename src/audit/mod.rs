@@ -1,22 +1,27 @@
 //! Proving what happened: signed seals over the log, and the search for anything in it that is not as it was recorded.
 //!
-//! Three things stand against each other. Each event carries a hash over itself and over the event before it in its
+//! Four records stand against each other. Each event carries a hash over itself and over the event before it in its
 //! history: whoever edits one breaks the chain. The trail in Postgres keeps each event's hash: whoever rewrites a
-//! whole history differs from it, by name. Seals sign a hash over all events of a partition, and are kept outside
-//! Redis: whoever rewrites the log and the trail still lacks the key.
+//! whole history differs from it, by name. Seals sign a hash over all events of a partition and the seal before: whoever
+//! rewrites the log and the trail still lacks the key. The file `seals.log` repeats the seals outside both databases:
+//! whoever deletes seals, so that the notary signs a forged log anew, differs from the file, and the notary stops.
 
 mod notary;
+mod seal_log;
 mod seals;
 mod verify;
 
-pub use notary::run as run_notary;
-pub use notary::seal_partition;
+pub use notary::Notary;
+pub use seal_log::SealLog;
 pub use seals::{Seal, Seals};
-pub use verify::{Finding, Report, verify_job, verify_partition};
+pub use verify::{Finding, Report, Verifier, verify_job};
+
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
 use crate::events::{self, Envelope, archive};
+use crate::projections;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,8 +31,20 @@ pub enum Error {
     Archive(#[from] archive::Error),
     #[error("postgres failed")]
     Postgres(#[from] sqlx::Error),
+    #[error("the trail failed")]
+    Trail(#[from] projections::Error),
+    #[error("cannot {attempted} {}", path.display())]
+    SealLog { attempted: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{} is damaged: {reason}", path.display())]
+    DamagedSealLog { path: PathBuf, reason: String },
+    #[error("a seal cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
     #[error("event {seq} of partition {partition} is not sealed: its hash is not that of its content")]
     Tampered { partition: u16, seq: u64 },
+    #[error(
+        "nothing is sealed after event {seq} of partition {partition}: the seal there {reason}. `reel audit verify` says more"
+    )]
+    Untrusted { partition: u16, seq: u64, reason: &'static str },
 }
 
 /// The version that a history had at a time: of the last event that was recorded by then; 0 before the first.
@@ -40,8 +57,13 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Error::Log(error) => error.is_passing(),
-            Error::Postgres(_) => true,
-            Error::Archive(_) | Error::Tampered { .. } => false,
+            Error::Trail(error) => error.is_passing(),
+            Error::Postgres(_) | Error::SealLog { .. } => true,
+            Error::Archive(_)
+            | Error::DamagedSealLog { .. }
+            | Error::Json(_)
+            | Error::Tampered { .. }
+            | Error::Untrusted { .. } => false,
         }
     }
 }

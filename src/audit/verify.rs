@@ -2,20 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::Error;
 use super::seals::{Seal, Seals};
+use super::{Error, SealLog};
 use crate::events::archive;
 use crate::events::chain::Chain;
 use crate::events::{CHAIN_START, Envelope, EventLog};
 use crate::ids::{AggregateId, JobId};
+use crate::projections::Projection;
+use crate::projections::trail::Trail;
 
 /// Events read at a time.
 const BATCH: usize = 1000;
 /// Findings that are told in full.
-const MOST_FINDINGS: usize = 200;
+const MAX_FINDINGS: usize = 200;
+/// An event may wait for its seal for so many intervals of the notary, and for [`MIN_SEAL_DELAY`] at least.
+const SEAL_INTERVALS: i32 = 2;
+const MIN_SEAL_DELAY: TimeDelta = TimeDelta::minutes(2);
 
 /// Something that is not as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +70,7 @@ impl Report {
     }
 
     fn find(&mut self, finding: Finding) {
-        if self.findings.len() < MOST_FINDINGS {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         } else {
             self.more_findings += 1;
@@ -78,44 +85,79 @@ struct Seen {
     seqs: Vec<u64>,
 }
 
+/// The evidence that is held against the log.
+#[derive(Clone)]
+pub struct Verifier {
+    pub log: EventLog,
+    pub trail: Trail,
+    pub seals: Seals,
+    pub seal_log: SealLog,
+    /// Those whose signatures count, in hex.
+    pub public_keys: Vec<String>,
+    /// How often the notary seals.
+    pub seal_every: Duration,
+    /// Seals that were made too late, up to this time, are explained, and no findings.
+    pub gaps_known_until: Option<DateTime<Utc>>,
+}
+
 /// The state of a search through one partition.
 struct Search<'a> {
     partition: u16,
+    trail: &'a Trail,
+    public_keys: &'a [String],
+    /// How long an event may wait for its seal.
+    max_seal_delay: TimeDelta,
+    gaps_known_until: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    /// The last event that the trail must have.
+    trail_checkpoint: u64,
+    /// When the oldest and the newest event after the last seal were recorded.
+    unsealed: Option<(DateTime<Utc>, DateTime<Utc>)>,
     report: Report,
     seen: BTreeMap<AggregateId, Seen>,
     chain: Chain,
     /// Whether all events up to here are there, so that the chain means something.
     is_whole: bool,
-    seals: std::iter::Peekable<std::slice::Iter<'a, Seal>>,
-    public_keys: &'a [String],
+    seals: std::iter::Peekable<std::vec::IntoIter<Seal>>,
 }
 
-/// Searches a whole partition, archive and Redis, with the seals and the trail that stand against it. `public_keys`
-/// are those whose signatures count, in hex.
-pub async fn verify_partition(
-    log: &EventLog,
-    seals: &Seals,
-    public_keys: &[String],
-    partition: u16,
-) -> Result<Report, Error> {
-    let all = seals.all(partition).await?;
-    let mut search = Search {
-        partition,
-        report: Report::default(),
-        seen: BTreeMap::new(),
-        chain: Chain::default(),
-        is_whole: true,
-        seals: all.iter().peekable(),
-        public_keys,
-    };
-    let archived = search.archive(log, seals).await?;
-    search.both(log, archived).await?;
-    search.redis(log, seals, archived).await?;
-    search.remaining_seals();
-    search.histories(log).await?;
-    search.report.aggregates = search.seen.len() as u64;
-    search.report.findings.sort_by_key(|finding| finding.seq);
-    Ok(search.report)
+impl Verifier {
+    /// Searches a whole partition, archive and Redis, with the seals, the file of seals and the trail that stand against
+    /// it.
+    pub async fn verify_partition(&self, partition: u16, now: DateTime<Utc>) -> Result<Report, Error> {
+        let mut search = Search {
+            partition,
+            trail: &self.trail,
+            public_keys: &self.public_keys,
+            max_seal_delay: self.max_seal_delay(),
+            gaps_known_until: self.gaps_known_until,
+            now,
+            // Before the log is read, which goes on meanwhile.
+            trail_checkpoint: self.trail.checkpoint(partition).await?,
+            unsealed: None,
+            report: Report::default(),
+            seen: BTreeMap::new(),
+            chain: Chain::default(),
+            is_whole: true,
+            seals: vec![].into_iter().peekable(),
+        };
+        search.seals = search.collect_seals(self).await?.into_iter().peekable();
+        let archived = search.archive(&self.log).await?;
+        search.both(&self.log, archived).await?;
+        search.redis(&self.log, archived).await?;
+        search.remaining_seals();
+        search.unsealed_end();
+        search.histories(&self.log).await?;
+        search.report.aggregates = search.seen.len() as u64;
+        search.report.findings.sort_by_key(|finding| finding.seq);
+        Ok(search.report)
+    }
+
+    /// How long an event may wait for its seal.
+    fn max_seal_delay(&self) -> TimeDelta {
+        let interval = TimeDelta::from_std(self.seal_every).unwrap_or(TimeDelta::MAX);
+        interval.checked_mul(SEAL_INTERVALS).unwrap_or(TimeDelta::MAX).max(MIN_SEAL_DELAY)
+    }
 }
 
 impl Search<'_> {
@@ -130,8 +172,61 @@ impl Search<'_> {
         });
     }
 
+    /// All seals of the partition in their order, those of Postgres and those that only the file has, after comparing
+    /// them with each other.
+    async fn collect_seals(&mut self, verifier: &Verifier) -> Result<Vec<Seal>, Error> {
+        let mut seals = verifier.seals.all(self.partition).await?;
+        let written = match verifier.seal_log.all(self.partition).await {
+            Ok(written) => written,
+            Err(error @ Error::DamagedSealLog { .. }) => {
+                self.find(None, None, error.to_string());
+                vec![]
+            }
+            Err(error) => return Err(error),
+        };
+        let mut before = None;
+        for seal in &seals {
+            if !seal.follows(before) {
+                let what = format!(
+                    "the seal of {} does not follow the one before it: a seal was removed, or made anew",
+                    shown(seal.signed_at)
+                );
+                self.find(Some(seal.seq), None, what);
+            }
+            before = Some(seal);
+        }
+        let is_due =
+            |seal: &&Seal| seal.previous.is_some() && self.now - seal.signed_at > self.max_seal_delay;
+        let unwritten: Vec<&Seal> =
+            seals.iter().filter(is_due).filter(|seal| !written.contains(seal)).collect();
+        if let Some(first) = unwritten.first() {
+            let what = format!(
+                "{} seals are in audit_seals, but not in {}, beginning with that of {}: the file was changed, or is \
+                 another machine's",
+                unwritten.len(),
+                verifier.seal_log.path().display(),
+                shown(first.signed_at)
+            );
+            self.find(Some(first.seq), None, what);
+        }
+        let gone: Vec<Seal> = written.into_iter().filter(|seal| !seals.contains(seal)).collect();
+        for seal in gone {
+            let at = shown(seal.signed_at);
+            if seal.is_signed_by_any(self.public_keys) {
+                let what = format!("the seal of {at} is in seals.log, but gone from audit_seals");
+                self.find(Some(seal.seq), None, what);
+                seals.push(seal);
+            } else {
+                let what = format!("the seal of {at} in seals.log is not signed with a known key");
+                self.find(Some(seal.seq), None, what);
+            }
+        }
+        seals.sort_by_key(|seal| (seal.seq, seal.signed_at));
+        Ok(seals)
+    }
+
     /// Goes through the archive. Gives its last sequence number.
-    async fn archive(&mut self, log: &EventLog, seals: &Seals) -> Result<u64, Error> {
+    async fn archive(&mut self, log: &EventLog) -> Result<u64, Error> {
         let Some(archive) = log.archive() else { return Ok(0) };
         if let Err(error) = archive::verify(archive, self.partition, self.public_keys).await {
             match error {
@@ -141,7 +236,19 @@ impl Search<'_> {
                 error => return Err(error.into()),
             }
         }
-        let sealed = archive.sealed(self.partition).await?;
+        let sealed = match archive.manifests(self.partition).await {
+            Ok(manifests) => {
+                self.manifests(&manifests);
+                manifests.last().map_or(0, |manifest| manifest.last)
+            }
+            // It was told already. What is in Redis can still be searched.
+            Err(archive::Error::Damaged { .. }) => {
+                let trimmed = archive::trimmed_up_to(log, self.partition).await?;
+                self.is_whole = self.is_whole && trimmed == 0;
+                return Ok(trimmed);
+            }
+            Err(error) => return Err(error.into()),
+        };
         while self.chain.seq < sealed {
             let events = match archive.read(self.partition, self.chain.seq, BATCH).await {
                 Ok(events) if !events.is_empty() => events,
@@ -152,12 +259,23 @@ impl Search<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let hashes = self.trail(seals, self.chain.seq, events.len()).await?;
+            let hashes = self.hashes(self.chain.seq, events.len()).await?;
             for (seq, envelope) in events {
                 self.event(seq, &envelope, hashes.get(&seq));
             }
         }
         Ok(sealed)
+    }
+
+    /// A manifest and a seal at the same place sign the same chain.
+    fn manifests(&mut self, manifests: &[archive::Manifest]) {
+        let seals: HashMap<u64, String> = self.seals.clone().map(|seal| (seal.seq, seal.chain)).collect();
+        for manifest in manifests {
+            if seals.get(&manifest.last).is_some_and(|chain| *chain != manifest.chain_after) {
+                let what = "the archived segment that ends here has another chain than the seal";
+                self.find(Some(manifest.last), None, what);
+            }
+        }
     }
 
     /// Compares what Redis and the archive both have. Entries before the first one in Redis were taken out of it.
@@ -189,7 +307,7 @@ impl Search<'_> {
     }
 
     /// Goes through what only Redis has.
-    async fn redis(&mut self, log: &EventLog, seals: &Seals, archived: u64) -> Result<(), Error> {
+    async fn redis(&mut self, log: &EventLog, archived: u64) -> Result<(), Error> {
         let mut from = archived + 1;
         let mut expected = archived + 1;
         loop {
@@ -197,7 +315,7 @@ impl Search<'_> {
             if entries.is_empty() {
                 break;
             }
-            let hashes = self.trail(seals, from - 1, BATCH).await?;
+            let hashes = self.hashes(from - 1, BATCH).await?;
             for (id, entry) in entries {
                 let Some(seq) = id.strip_suffix("-0").and_then(|seq| seq.parse::<u64>().ok()) else {
                     self.find(
@@ -246,6 +364,14 @@ impl Search<'_> {
         } else if recorded.is_some_and(|recorded| *recorded != envelope.hash) {
             self.find(Some(seq), event, "the event was replaced: the trail has another hash in its place");
         }
+        if recorded.is_none() && seq <= self.trail_checkpoint {
+            let what =
+                format!("its row is gone from the trail, which has read up to {}", self.trail_checkpoint);
+            self.find(Some(seq), event, what);
+        }
+        let at = envelope.recorded_at;
+        self.unsealed =
+            Some(self.unsealed.map_or((at, at), |(oldest, newest)| (oldest.min(at), newest.max(at))));
         let (before, hash) =
             self.seen.get(&id).map_or((0, CHAIN_START.to_owned()), |seen| (seen.version, seen.hash.clone()));
         if version != before + 1 {
@@ -272,20 +398,59 @@ impl Search<'_> {
         while let Some(seal) = self.seals.next_if(|seal| seal.seq <= self.chain.seq) {
             let at = Some(seal.seq);
             if !seal.is_signed_by_any(self.public_keys) {
-                self.find(at, None, format!("the seal of {} is not signed with a known key", seal.signed_at));
+                let what = format!("the seal of {} is not signed with a known key", shown(seal.signed_at));
+                self.find(at, None, what);
             } else if seal.seq == self.chain.seq && seal.chain == self.chain.hash {
+                self.times(&seal);
                 self.report.seals += 1;
                 self.report.sealed_up_to = seal.seq;
             } else if self.is_whole {
                 let since = self.report.sealed_up_to;
                 let what = format!(
                     "the events after {since} up to here are not those that were sealed on {}: the log was rewritten",
-                    seal.signed_at.format("%Y-%m-%dT%H:%M:%SZ")
+                    shown(seal.signed_at)
                 );
                 self.find(at, None, what);
                 // Everything after it differs, too.
                 self.is_whole = false;
             }
+        }
+    }
+
+    /// Compares when a seal was signed with when its events were recorded.
+    fn times(&mut self, seal: &Seal) {
+        let Some((oldest, newest)) = self.unsealed.take() else { return };
+        let (max_delay, since) = (self.max_seal_delay, self.report.sealed_up_to + 1);
+        let is_known = self.gaps_known_until.is_some_and(|until| seal.signed_at <= until);
+        if seal.signed_at - oldest > max_delay && !is_known {
+            let what = format!(
+                "the events from {since} on were recorded from {} on, but sealed only on {}: until then nothing \
+                 protected them",
+                shown(oldest),
+                shown(seal.signed_at)
+            );
+            self.find(Some(seal.seq), None, what);
+        }
+        if newest - seal.signed_at > max_delay {
+            let what = format!(
+                "the seal of {} covers an event that was recorded later, on {}",
+                shown(seal.signed_at),
+                shown(newest)
+            );
+            self.find(Some(seal.seq), None, what);
+        }
+    }
+
+    /// Seals must go up to about now.
+    fn unsealed_end(&mut self) {
+        let Some((oldest, _)) = self.unsealed.filter(|_| self.is_whole) else { return };
+        if self.now - oldest > self.max_seal_delay {
+            let (since, last) = (self.report.sealed_up_to + 1, self.chain.seq);
+            let what = format!(
+                "the events from {since} to {last} have no seal, though they were recorded from {} on",
+                shown(oldest)
+            );
+            self.find(Some(since), None, what);
         }
     }
 
@@ -330,17 +495,13 @@ impl Search<'_> {
     }
 
     /// The hashes that the trail has of the events after `after`.
-    async fn trail(&self, seals: &Seals, after: u64, count: usize) -> Result<HashMap<u64, String>, Error> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "select seq, hash from trail.events where partition = $1 and seq > $2 and seq <= $3",
-        )
-        .bind(self.partition as i16)
-        .bind(after as i64)
-        .bind((after + count as u64) as i64)
-        .fetch_all(seals.pool())
-        .await?;
-        Ok(rows.into_iter().map(|(seq, hash)| (seq as u64, hash)).collect())
+    async fn hashes(&self, after: u64, count: usize) -> Result<HashMap<u64, String>, Error> {
+        Ok(self.trail.hashes(self.partition, after, count).await?.into_iter().collect())
     }
+}
+
+fn shown(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn next_after(id: &str) -> Option<u64> {
@@ -348,27 +509,29 @@ fn next_after(id: &str) -> Option<u64> {
 }
 
 /// Searches the history of one job: its events, its chain, and the trail's hashes.
-pub async fn verify_job(log: &EventLog, seals: &Seals, job: JobId) -> Result<Report, Error> {
+pub async fn verify_job(log: &EventLog, trail: &Trail, job: JobId) -> Result<Report, Error> {
     let id = job.aggregate();
     let partition = log.keys().partition_of(id);
     let mut search = Search {
         partition,
+        trail,
+        // Before the rows are read, which go on meanwhile.
+        trail_checkpoint: trail.checkpoint(partition).await?,
+        public_keys: &[],
+        max_seal_delay: TimeDelta::MAX,
+        gaps_known_until: None,
+        now: DateTime::UNIX_EPOCH,
+        unsealed: None,
         report: Report { aggregates: 1, ..Report::default() },
         seen: BTreeMap::new(),
         chain: Chain::default(),
         is_whole: false,
-        seals: [].iter().peekable(),
-        public_keys: &[],
+        seals: vec![].into_iter().peekable(),
     };
-    let recorded: Vec<(i64, i64, String)> = sqlx::query_as(
-        "select version, seq, hash from trail.events where aggregate_id = $1 order by version",
-    )
-    .bind(id.0)
-    .fetch_all(seals.pool())
-    .await?;
+    let recorded = trail.hashes_of(id.0).await?;
     let listed = log.listed(id).await?;
     for (version, seq) in (1..).zip(&listed) {
-        let of_trail = recorded.iter().find(|(of, ..)| *of == version as i64).map(|(.., hash)| hash);
+        let of_trail = recorded.iter().find(|(of, ..)| *of == version).map(|(.., hash)| hash);
         match log.read(partition, seq - 1, 1).await {
             Ok(events) if events.first().is_some_and(|(at, event)| at == seq && event.aggregate_id == id) => {
                 search.event(*seq, &events[0].1, of_trail);
@@ -387,7 +550,7 @@ pub async fn verify_job(log: &EventLog, seals: &Seals, job: JobId) -> Result<Rep
         }
     }
     for (version, seq, _) in recorded.iter().filter(|(version, ..)| *version as usize > listed.len()) {
-        search.find(Some(*seq as u64), Some((id, *version as u64)), "the event is gone: the trail has it");
+        search.find(Some(*seq), Some((id, *version)), "the event is gone: the trail has it");
     }
     Ok(search.report)
 }

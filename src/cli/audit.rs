@@ -8,11 +8,12 @@ use sqlx::PgPool;
 
 use super::operator::Operator;
 use super::say;
-use crate::audit::{self, Report, Seals, verify_job, verify_partition};
-use crate::config::{KeysConfig, process_environment};
+use crate::audit::{self, Report, SealLog, Seals, Verifier, verify_job};
+use crate::config::{ArchiveConfig, KeysConfig, process_environment};
 use crate::events::{Envelope, EventLog};
 use crate::ids::JobId;
 use crate::projections::catalog::Catalog;
+use crate::projections::trail::Trail;
 
 #[derive(Subcommand)]
 pub enum Audit {
@@ -37,7 +38,14 @@ pub enum Audit {
     },
     /// Search a job, or without one the whole log and archive, for anything that is not as it was recorded; exit
     /// status 1 when there is something
-    Verify { job_id: Option<JobId> },
+    Verify {
+        job_id: Option<JobId>,
+        /// Seals that were made late, such as after an outage, are known and explained up to this time
+        #[arg(long, value_name = "TIME", conflicts_with = "job_id")]
+        gaps_known_until: Option<DateTime<Utc>>,
+    },
+    /// Put seals of seals.log back that the database lacks, such as after it was restored from a backup
+    RestoreSeals,
     /// Everything that somebody else needs in order to verify a job, as JSON: its events, and the seals and public keys
     Export { job_id: JobId },
 }
@@ -63,20 +71,28 @@ pub async fn audit(command: Audit) -> anyhow::Result<()> {
             changes("", &from, &to, &mut lines);
             lines.into_iter().try_for_each(say)
         }
-        Audit::Verify { job_id: Some(job_id) } => {
+        Audit::Verify { job_id: Some(job_id), .. } => {
             history(log, job_id).await?;
-            let report = verify_job(log, &Seals::new(pool), job_id).await?;
+            let report = verify_job(log, &Trail::new(pool), job_id).await?;
             tell(&[report])
         }
-        Audit::Verify { job_id: None } => {
-            let keys = KeysConfig::from_environment(&process_environment)?.public_keys();
-            let seals = Seals::new(pool);
+        Audit::Verify { job_id: None, gaps_known_until } => {
+            let verifier = Verifier {
+                log: log.clone(),
+                trail: Trail::new(pool.clone()),
+                seals: Seals::new(pool),
+                seal_log: SealLog::new(&ArchiveConfig::from_environment(&process_environment).seals_log),
+                public_keys: KeysConfig::from_environment(&process_environment)?.public_keys(),
+                seal_every: operator.streams.audit.seal_every,
+                gaps_known_until,
+            };
             let mut reports = vec![];
             for partition in log.keys().partitions() {
-                reports.push(verify_partition(log, &seals, &keys, partition).await?);
+                reports.push(verifier.verify_partition(partition, Utc::now()).await?);
             }
             tell(&reports)
         }
+        Audit::RestoreSeals => restore_seals(log, &Seals::new(pool)).await,
         Audit::Export { job_id } => {
             let proof = export(log, &pool, job_id).await?;
             say(serde_json::to_string_pretty(&proof)?)
@@ -161,6 +177,30 @@ fn tell(reports: &[Report]) -> anyhow::Result<()> {
     }
     let found = sum(|report| report.findings.len() as u64) + more;
     bail!("{found} findings in {checked}")
+}
+
+/// Adds the seals of the file that are signed and that the database lacks.
+async fn restore_seals(log: &EventLog, seals: &Seals) -> anyhow::Result<()> {
+    let seal_log = SealLog::new(&ArchiveConfig::from_environment(&process_environment).seals_log);
+    let keys = KeysConfig::from_environment(&process_environment)?.public_keys();
+    for partition in log.keys().partitions() {
+        let there = seals.all(partition).await?;
+        let mut restored = 0;
+        for seal in seal_log.all(partition).await?.iter().filter(|seal| !there.contains(seal)) {
+            if !seal.is_signed_by_any(&keys) {
+                say(format!(
+                    "partition {partition}: the seal at {} is not signed with a known key",
+                    seal.seq
+                ))?;
+            } else if seals.add(seal).await? {
+                restored += 1;
+            } else {
+                say(format!("partition {partition}: the seal at {} has another one in its place", seal.seq))?;
+            }
+        }
+        say(format!("partition {partition}: {restored} seals are back"))?;
+    }
+    say("`reel audit verify` compares them with the log")
 }
 
 async fn export(log: &EventLog, pool: &PgPool, job_id: JobId) -> anyhow::Result<Value> {

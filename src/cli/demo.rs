@@ -68,7 +68,7 @@ impl Stack {
                 signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY))?)?,
                 trusted: vec![],
             },
-            archive: ArchiveConfig { root: data.join("archive") },
+            archive: ArchiveConfig::new(data.join("archive")),
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
+use crate::events::archive::Archive;
 use crate::events::{Actor, EventLog, Stage, TypedId, WorkQueue};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::JobId;
@@ -66,9 +67,16 @@ impl Operator {
         telemetry::init("warn");
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
-        let (log, queue) =
-            app::connect_log(&redis, &ArchiveConfig::from_environment(&process_environment), &streams)
-                .await?;
+        let root = ArchiveConfig::from_environment(&process_environment).root;
+        // Without the keys, archived events are read without looking at their signatures.
+        let archive = match ["REEL_MASTER_KEY", "REEL_SIGNING_KEY"]
+            .iter()
+            .all(|name| process_environment(name).is_some())
+        {
+            true => Archive::new(&root, KeysConfig::from_environment(&process_environment)?.public_keys()),
+            false => Archive::unverified(&root),
+        };
+        let (log, queue) = app::connect_log(&redis, archive, &streams).await?;
         let mut executor = Executor::new(log, Clock::system());
         if ["DATABASE_URL", "REEL_MASTER_KEY"].iter().all(|name| process_environment(name).is_some()) {
             executor = executor.with_vault(vault(&connect_postgres().await?)?);
@@ -80,7 +88,9 @@ impl Operator {
     pub async fn with_postgres() -> anyhow::Result<(Self, PgPool)> {
         let mut operator = Self::connect().await?;
         let pool = connect_postgres().await?;
-        operator.executor = operator.executor.with_vault(vault(&pool)?);
+        let vault = vault(&pool)?;
+        vault.migrate().await?;
+        operator.executor = operator.executor.with_vault(vault);
         Ok((operator, pool))
     }
 

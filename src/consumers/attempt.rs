@@ -84,7 +84,7 @@ impl Attempt {
         match &outcome {
             Ok(_) => tracing::info!(duration_ms, "stage finished"),
             Err(error) => {
-                tracing::error!(duration_ms, code = error.code, error = %chain(error), "stage failed")
+                tracing::error!(duration_ms, code = error.code, error = %error.for_log(), "stage failed")
             }
         }
         crash::point("attempt.done");
@@ -234,7 +234,7 @@ impl Attempt {
             Err(error) => self.failed(error),
         };
         match self.finish(command).await {
-            Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded),
+            Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded).await,
             Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
                 self.fail_for_good(format!("the result of the stage does not fit: {reason}")).await?;
             }
@@ -255,7 +255,7 @@ impl Attempt {
     /// Another attempt would end the same way.
     async fn fail_for_good(&self, message: String) -> Result<(), Error> {
         let executed = self.finish(self.failed(&StageError::terminal("INTERNAL_ERROR", message))).await?;
-        self.worker.clean_up(self.job_id(), &executed.loaded);
+        self.worker.clean_up(self.job_id(), &executed.loaded).await;
         Ok(())
     }
 
@@ -281,7 +281,7 @@ impl Attempt {
     async fn leave(&self) -> Result<(), Error> {
         self.worker.executor.dismiss(self.job_id(), &self.work.receipt).await?;
         let loaded = self.worker.executor.load(self.job_id()).await?;
-        self.worker.clean_up(self.job_id(), &loaded);
+        self.worker.clean_up(self.job_id(), &loaded).await;
         Ok(())
     }
 
@@ -292,13 +292,12 @@ impl Attempt {
     }
 }
 
-/// What is only kept to save time gives way to what is wanted now.
+/// On a full disk, evicts the user's cached results, so that the next try has room.
 async fn make_room(cache: Cache) {
-    match tokio::task::spawn_blocking(move || cache.remove()).await {
-        Ok(Ok(())) => {
-            tracing::warn!("the disk is full: what was kept of the user's earlier videos is removed")
+    match cache.clear().await {
+        Ok(()) => tracing::warn!("the disk is full: the user's cached results are removed"),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "the disk is full, and the cache cannot be removed")
         }
-        Ok(Err(error)) => tracing::warn!(%error, "the disk is full, and what was kept cannot be removed"),
-        Err(error) => tracing::warn!(%error, "removing what was kept was stopped"),
     }
 }

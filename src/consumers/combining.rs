@@ -97,15 +97,9 @@ fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
 }
 
 fn cannot_combine(error: combine::Error) -> StageError {
-    if error.is_disk_full() {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("COMBINING_FAILED", format!("the scenes cannot be joined: {error}")).because(error)
+    StageError::failed("COMBINING_FAILED", format!("the scenes cannot be joined: {error}"), error)
 }
 
 fn cannot_picture(error: thumbnails::Error) -> StageError {
-    if error.is_disk_full() {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("THUMBNAIL_FAILED", format!("no thumbnail can be taken: {error}")).because(error)
+    StageError::failed("THUMBNAIL_FAILED", format!("no thumbnail can be taken: {error}"), error)
 }

@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use crate::events::job::Failure;
+use crate::telemetry::chain;
+use reel_studio::is_disk_full;
 
 /// The code of the one failure that results made before give way to.
 pub const DISK_FULL: &str = "DISK_FULL";
@@ -19,12 +21,21 @@ pub struct StageError {
     pub suggestion: Option<&'static str>,
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
+    /// Whether message or causes may quote the user.
+    is_private: bool,
 }
 
 impl StageError {
     /// Trying again would fail the same way.
     pub fn terminal(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retryable: false, suggestion: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            retryable: false,
+            suggestion: None,
+            source: None,
+            is_private: false,
+        }
     }
 
     /// The machine or a program on it failed; another try may succeed.
@@ -32,15 +43,42 @@ impl StageError {
         Self { retryable: true, ..Self::terminal(code, message) }
     }
 
-    pub fn disk_full(source: impl Error + Send + Sync + 'static) -> Self {
+    /// A retryable failure with its cause: `DISK_FULL` when the cause is a full disk, else `code` and `message`.
+    pub fn failed(
+        code: &'static str,
+        message: impl Into<String>,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        if is_disk_full(&source) {
+            return Self::disk_full(source);
+        }
+        Self::retryable(code, message).because(source)
+    }
+
+    fn disk_full(source: impl Error + Send + Sync + 'static) -> Self {
         Self::retryable(DISK_FULL, "the disk that holds MEDIA_ROOT is full")
             .suggest("free some space or give MEDIA_ROOT a larger disk, then generate the video again")
             .because(source)
     }
 
+    /// Says what to do, unless that is said already.
     pub fn suggest(mut self, suggestion: &'static str) -> Self {
-        self.suggestion = Some(suggestion);
+        self.suggestion.get_or_insert(suggestion);
         self
+    }
+
+    /// Keeps message and causes out of logs, because they may quote the user.
+    pub fn quoting_the_user(mut self) -> Self {
+        self.is_private = true;
+        self
+    }
+
+    /// The error as a log may have it. The whole of it is in the job's event, sealed with the user's key.
+    pub fn for_log(&self) -> String {
+        match self.is_private {
+            true => "(not logged, because it may quote the user: see `reel dead-letters show`)".to_owned(),
+            false => chain(self),
+        }
     }
 
     pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
@@ -61,4 +99,29 @@ impl StageError {
 /// A job that reached a stage without what the stage before it records.
 pub fn missing(what: &str) -> StageError {
     StageError::terminal("INCOMPLETE_HISTORY", format!("the job's history lacks {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::storage;
+
+    #[test]
+    fn a_full_disk_is_found_among_the_causes() {
+        let full = storage::Error::new("store", "x", ErrorKind::StorageFull.into());
+        let error = StageError::failed("STORAGE_FAILED", "no", full).suggest("other");
+        assert_eq!((error.code, error.retryable), (DISK_FULL, true));
+        assert!(error.suggestion.is_some_and(|suggestion| suggestion.contains("free some space")));
+        let other = storage::Error::new("store", "x", ErrorKind::PermissionDenied.into());
+        assert_eq!(StageError::failed("STORAGE_FAILED", "no", other).code, "STORAGE_FAILED");
+    }
+
+    #[test]
+    fn m5_a_log_has_no_words_of_the_user() {
+        let error = StageError::retryable("X", "cannot say Zanzibarite").quoting_the_user();
+        assert!(!error.for_log().contains("Zanzibarite"));
+        assert!(error.to_failure().message.contains("Zanzibarite"), "the job's own event says it");
+    }
 }

@@ -24,10 +24,6 @@ impl StageHandler for Initializing {
 }
 
 pub(super) fn cannot_create(error: std::io::Error) -> StageError {
-    if error.kind() == std::io::ErrorKind::StorageFull {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("WORKSPACE_UNAVAILABLE", "the job's folder under MEDIA_ROOT cannot be created")
+    StageError::failed("WORKSPACE_UNAVAILABLE", "the job's folder under MEDIA_ROOT cannot be created", error)
         .suggest("check that the workers may write to MEDIA_ROOT")
-        .because(error)
 }

@@ -45,7 +45,7 @@ pub use task::{Progress, StageHandler, Task};
 use std::sync::Arc;
 
 use crate::config::{MediaConfig, VoiceConfig};
-use crate::storage::LocalStorage;
+use crate::storage::Storage as Objects;
 use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
@@ -60,7 +60,7 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media)),
         Arc::new(combining::Combining),
-        Arc::new(storage::Storage { local: LocalStorage::new(&media.root) }),
+        Arc::new(storage::Storage { objects: Objects::local(&media.root) }),
     ]
 }
 

@@ -47,4 +47,5 @@ impl StageHandler for Planning {
 fn cannot_plan(error: PlanError) -> StageError {
     StageError::terminal("NOTHING_TO_SAY", error.to_string())
         .suggest("give a script with at least one sentence")
+        .quoting_the_user()
 }

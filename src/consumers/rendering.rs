@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::error::{StageError, missing};
-use super::reuse::{fetched, kept};
-use super::task::{StageHandler, Task, blocking};
+use super::reuse::{cache_file, copy_cached};
+use super::task::{StageHandler, Task, blocking, wait_for};
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
-use crate::storage::Key;
+use crate::storage::Recipe;
 use crate::telemetry::chain;
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
@@ -89,8 +89,7 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
         images: &images,
     };
     let clips = clips_to_make(task, index, material, hardware)?;
-    let made: Vec<&ToMake> =
-        clips.iter().filter(|clip| !fetched(&task.cache, &clip.key, &clip.wanted.out)).collect();
+    let made = wait_for(copy_cached_clips(task, &clips));
     let frames = u64::from(narrated.timeline.frames);
     let fetched = (clips.len() - made.len()) as u64 * frames;
     let total = clips.len() as u64 * frames;
@@ -101,7 +100,9 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
         Error::Typeset(error) => cannot_typeset(index, error),
         Error::Encode(error) => cannot_encode(index, error),
     })?;
-    made.iter().for_each(|clip| kept(&task.cache, &clip.key, &clip.wanted.out));
+    for clip in &made {
+        wait_for(cache_file(&task.cache, &clip.recipe, &clip.wanted.out));
+    }
     let bytes = |clip: &ToMake| std::fs::metadata(&clip.wanted.out).map_or(0, |metadata| metadata.len());
     let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
     let file_of = |clip: &ToMake| RenditionFile {
@@ -121,12 +122,23 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
     })
 }
 
-/// A clip of the scene, and the name of its content.
+/// Copies the clips that the cache has, and returns the others.
+async fn copy_cached_clips<'a>(task: &Task, clips: &'a [ToMake]) -> Vec<&'a ToMake> {
+    let mut missing = vec![];
+    for clip in clips {
+        if !copy_cached(&task.cache, &clip.recipe, &clip.wanted.out).await {
+            missing.push(clip);
+        }
+    }
+    missing
+}
+
+/// A clip of the scene, and the recipe of its content.
 struct ToMake {
     rendition: Rendition,
     file: String,
     wanted: Wanted,
-    key: Key,
+    recipe: Recipe,
 }
 
 /// The clips that the job's files are joined of, first those of the main one.
@@ -149,44 +161,41 @@ fn clips_to_make(
             ..EncodeSettings::new(width, height, request.fps)
         };
         let file = format!("scenes/{index:02}-{}", rendition.file_name());
-        let key = clip_key(material, &settings);
+        let recipe = clip_recipe(material, &settings);
         clips.push(ToMake {
             rendition,
             wanted: Wanted { settings, out: task.workspace.path(&file) },
             file,
-            key,
+            recipe,
         });
     }
     Ok(clips)
 }
 
 /// Everything that a clip is made from; another version of the engine makes another clip.
-fn clip_key(material: Material<'_>, settings: &EncodeSettings) -> Key {
+fn clip_recipe(material: Material<'_>, settings: &EncodeSettings) -> Recipe {
     let Material { scene, source, timeline, narration, images } = material;
-    let mut key = Key::of(concat!("clip ", env!("CARGO_PKG_VERSION")));
+    let mut recipe = Recipe::new(concat!("clip ", env!("CARGO_PKG_VERSION")));
     images.contents().for_each(|content| {
-        key.add(content);
+        recipe.add(content);
     });
     let motion = format!("{:?}{:?}", layout::motions(scene), scene.leave);
     layout::theme_source().for_each(|file| {
-        key.add(file);
+        recipe.add(file);
     });
-    key.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
+    recipe.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    key.add(samples);
-    key
+    recipe.add(samples);
+    recipe
 }
 
 fn cannot_typeset(index: u32, error: layout::Error) -> StageError {
     StageError::terminal("TYPESETTING_FAILED", format!("scene {} cannot be typeset: {error}", index + 1))
         .suggest("simplify the part of the script that this scene shows")
         .because(error)
+        .quoting_the_user()
 }
 
 fn cannot_encode(index: u32, error: encoder::Error) -> StageError {
-    if error.is_disk_full() {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("RENDERING_FAILED", format!("scene {} cannot be encoded: {error}", index + 1))
-        .because(error)
+    StageError::failed("RENDERING_FAILED", format!("scene {} cannot be encoded: {error}", index + 1), error)
 }

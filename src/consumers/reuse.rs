@@ -1,19 +1,21 @@
-//! Results that were made before. A cache that fails costs time, never a job.
+//! Results of earlier work. A cache that fails costs time, never a job.
 
 use std::path::Path;
 
-use crate::storage::{Cache, Key};
+use crate::storage::{Cache, Recipe};
+use crate::telemetry::chain;
 
-/// Whether the result was there; it is now at `to`.
-pub(super) fn fetched(cache: &Cache, key: &Key, to: &Path) -> bool {
-    cache.fetch(key, to).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was made before cannot be read");
+/// Puts a cached result at `to`; `false` when there is none.
+pub(super) async fn copy_cached(cache: &Cache, recipe: &Recipe, to: &Path) -> bool {
+    cache.copy_to(recipe, to).await.unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "a cached result cannot be read");
         false
     })
 }
 
-pub(super) fn kept(cache: &Cache, key: &Key, file: &Path) {
-    if let Err(error) = cache.keep(key, file) {
-        tracing::warn!(%error, "what was made cannot be kept for later");
+/// Adds a finished file to the cache.
+pub(super) async fn cache_file(cache: &Cache, recipe: &Recipe, file: &Path) {
+    if let Err(error) = cache.add(recipe, file).await {
+        tracing::warn!(error = chain(&error), "a result cannot be cached");
     }
 }

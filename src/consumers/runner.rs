@@ -20,7 +20,7 @@ use crate::events::work::TakenWork;
 use crate::events::{Actor, Stage, WorkQueue};
 use crate::execute::{Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
-use crate::storage::{LocalStorage, Workspaces};
+use crate::storage::{Prefix, Storage, Workspaces};
 use crate::telemetry::chain;
 
 /// Pause before the log is tried again after it failed.
@@ -38,7 +38,7 @@ pub struct Worker {
     doorbell: Doorbell,
     pub(super) streams: Arc<Streams>,
     pub(super) workspaces: Workspaces,
-    storage: LocalStorage,
+    storage: Storage,
     max_concurrent_renders: usize,
     /// Scenes of one job that are worked on at a time.
     pub(super) scene_limit: u32,
@@ -62,7 +62,7 @@ impl Worker {
             doorbell,
             streams: Arc::new(streams),
             workspaces: Workspaces::new(&media.root),
-            storage: LocalStorage::new(&media.root),
+            storage: Storage::local(&media.root),
             max_concurrent_renders: media.max_concurrent_renders,
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
@@ -168,18 +168,19 @@ impl Worker {
     }
 
     /// Files go only after the end is recorded: until then another attempt may need them.
-    pub(super) fn clean_up(&self, job_id: JobId, loaded: &LoadedJob) {
+    pub(super) async fn clean_up(&self, job_id: JobId, loaded: &LoadedJob) {
         let job = &loaded.state;
         if !job.has_ended() {
             return;
         }
         tracing::info!(%job_id, status = ?job.status, user_id = %job.user_id, "job ended");
-        let mut removed = self.workspaces.of(job_id).remove();
-        if job.status != Status::Completed {
-            removed = removed.and(self.storage.remove(job_id));
+        if let Err(error) = self.workspaces.of(job_id).remove().await {
+            tracing::warn!(error = chain(&error), "cannot remove the job's folder");
         }
-        if let Err(error) = removed {
-            tracing::warn!(%error, "cannot remove the job's files");
+        if job.status != Status::Completed
+            && let Err(error) = self.storage.delete_prefix(&Prefix::of_video(job_id)).await
+        {
+            tracing::warn!(error = chain(&error), "cannot remove the job's files");
         }
     }
 

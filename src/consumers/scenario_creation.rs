@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::error::StageError;
-use super::reuse::{fetched, kept};
+use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
-use crate::storage::Key;
+use crate::storage::Recipe;
 use crate::telemetry::chain;
 use reel_scene::Scene;
 use reel_studio::named_file;
@@ -88,24 +88,24 @@ const FOLDER: &str = "narration";
 
 /// A line as it was spoken before, or else now.
 async fn speak(task: &Task, voice: Voice, index: usize, line: String) -> Result<Pcm, StageError> {
-    let mut key = Key::of(concat!("line ", env!("CARGO_PKG_VERSION")));
-    key.add(voice.to_string()).add(&line);
+    let mut recipe = Recipe::new(concat!("line ", env!("CARGO_PKG_VERSION")));
+    recipe.add(voice.to_string()).add(&line);
     let path = task.workspace.path(&format!("{FOLDER}/line-{index:03}.wav"));
-    let (cache, file, wanted) = (task.cache.clone(), path.clone(), key.clone());
-    let before = blocking(move || {
-        Ok(fetched(&cache, &wanted, &file).then(|| timeline::read_wav(&file).ok()).flatten())
-    });
-    if let Some(spoken) = before.await? {
-        return Ok(spoken);
+    if copy_cached(&task.cache, &recipe, &path).await {
+        let file = path.clone();
+        if let Some(spoken) = blocking(move || Ok(timeline::read_wav(&file).ok())).await? {
+            return Ok(spoken);
+        }
     }
     let spoken = narration::speak(&voice, &line, &task.cancel).await.map_err(cannot_speak)?;
-    let cache = task.cache.clone();
-    blocking(move || {
-        timeline::write_wav(&path, &spoken).map_err(cannot_write)?;
-        kept(&cache, &key, &path);
+    let file = path.clone();
+    let spoken = blocking(move || {
+        timeline::write_wav(&file, &spoken).map_err(cannot_write)?;
         Ok(spoken)
     })
-    .await
+    .await?;
+    cache_file(&task.cache, &recipe, &path).await;
+    Ok(spoken)
 }
 
 impl From<narrator::Error> for StageError {
@@ -127,11 +127,10 @@ fn cannot_speak(error: narration::Error) -> StageError {
     StageError::retryable("NARRATION_FAILED", format!("a line cannot be spoken: {error}"))
         .suggest("install the voice on the workers, or choose another with REEL_VOICE")
         .because(error)
+        // A voice may answer with the line that it refuses.
+        .quoting_the_user()
 }
 
 fn cannot_write(error: timeline::Error) -> StageError {
-    if error.is_disk_full() {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("NARRATION_FAILED", "the narration cannot be written").because(error)
+    StageError::failed("NARRATION_FAILED", "the narration cannot be written", error)
 }

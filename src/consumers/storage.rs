@@ -9,7 +9,7 @@ use crate::domain::job::Outcome;
 use crate::events::job::{FileRole, StorageTarget, StoredFile, VideoFacts};
 use crate::events::{OutputFormat, Rendition, Stage};
 use crate::ids::JobId;
-use crate::storage::{Error, LocalStorage};
+use crate::storage::{Content, Error, Mode, Prefix, Storage as Objects};
 use reel_studio::encode::encoder::KEY_FRAME_EVERY_SECONDS;
 use reel_studio::inspect::gate::{self, Allowed};
 use reel_studio::inspect::probe::{self, Promise};
@@ -17,7 +17,7 @@ use reel_studio::join::captions;
 use reel_studio::join::hls;
 
 pub struct Storage {
-    pub local: LocalStorage,
+    pub objects: Objects,
 }
 
 #[async_trait]
@@ -27,19 +27,19 @@ impl StageHandler for Storage {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let (task, local) = (task.clone(), self.local.clone());
-        blocking(move || {
-            let renditions = made(&task)?;
-            let video = read_back(&task, &renditions)?;
-            let files = store(&task, &local, &renditions)?;
-            Ok(Outcome::Stored {
-                video_id: video_id(task.job_id),
-                target: StorageTarget::Local,
-                files,
-                video,
-            })
+        let checked = task.clone();
+        let (video, sources) = blocking(move || {
+            let renditions = made(&checked)?;
+            let video = read_back(&checked, &renditions)?;
+            Ok((video, sources(&checked, &renditions)?))
         })
-        .await
+        .await?;
+        Ok(Outcome::Stored {
+            video_id: video_id(task.job_id),
+            target: StorageTarget::Local,
+            files: store(task, &self.objects, sources).await?,
+            video,
+        })
     }
 }
 
@@ -117,11 +117,8 @@ type Source = ((FileRole, Option<Rendition>), String);
 /// The video for streaming: for each quality a playlist and its segments, and the playlist of them all.
 fn package(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
     let cannot = |error: hls::Error| {
-        if error.is_disk_full() {
-            return StageError::disk_full(error);
-        }
         let message = format!("the video cannot be packaged for streaming: {error}");
-        StageError::retryable("STORAGE_FAILED", message).because(error)
+        StageError::failed("STORAGE_FAILED", message, error)
     };
     let mut sources = vec![];
     let mut variants = vec![];
@@ -154,16 +151,16 @@ fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
     texts
         .into_iter()
         .map(|(role, file, text)| {
-            std::fs::write(task.workspace.path(file), text).map_err(|error| match error.kind() {
-                std::io::ErrorKind::StorageFull => StageError::disk_full(error),
-                _ => StageError::retryable("STORAGE_FAILED", "the captions cannot be written").because(error),
+            std::fs::write(task.workspace.path(file), text).map_err(|error| {
+                StageError::failed("STORAGE_FAILED", "the captions cannot be written", error)
             })?;
             Ok(((role, None), file.to_owned()))
         })
         .collect()
 }
 
-fn store(task: &Task, local: &LocalStorage, renditions: &[Made]) -> Result<Vec<StoredFile>, StageError> {
+/// Everything that is stored of the video.
+fn sources(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
     let mut sources: Vec<Source> = vec![];
     sources
         .extend(renditions.iter().map(|made| ((FileRole::Video, Some(made.rendition)), made.file.clone())));
@@ -171,20 +168,42 @@ fn store(task: &Task, local: &LocalStorage, renditions: &[Made]) -> Result<Vec<S
     sources.extend(thumbnails.map(|thumbnail| ((thumbnail.size.file_role(), None), thumbnail.file.clone())));
     sources.extend(write_captions(task)?);
     sources.extend(package(task, renditions)?);
+    Ok(sources)
+}
+
+async fn store(task: &Task, objects: &Objects, sources: Vec<Source>) -> Result<Vec<StoredFile>, StageError> {
+    let folder = Prefix::of_video(task.job_id);
     let total = sources.len() as u64;
-    let mut stored = Vec::with_capacity(sources.len());
-    for (done, (name, file)) in (1..).zip(sources) {
-        stored.push(local.store(task.job_id, name, &task.workspace.path(&file)).map_err(cannot_store)?);
+    let mut files = Vec::with_capacity(sources.len());
+    for (done, ((role, rendition), file)) in (1..).zip(sources) {
+        let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
+        let content = Content::File(task.workspace.path(&file));
+        // A job that is reprocessed replaces its files.
+        let stored = objects.put(&key, content, Mode::Replace).await.map_err(cannot_store)?;
+        let key = key.as_str().to_owned();
+        files.push(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 });
         task.progress.report(done, total);
     }
-    Ok(stored)
+    Ok(files)
+}
+
+/// What a file is called in its video's folder.
+fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
+    let level = rendition.map_or("all", |rendition| rendition.quality.level());
+    match role {
+        FileRole::Video => rendition.map_or_else(|| "video.mp4".to_owned(), Rendition::file_name),
+        FileRole::ThumbnailSmall => "thumbnail-small.jpg".to_owned(),
+        FileRole::ThumbnailMedium => "thumbnail-medium.jpg".to_owned(),
+        FileRole::ThumbnailLarge => "thumbnail-large.jpg".to_owned(),
+        FileRole::CaptionsVtt => "captions.vtt".to_owned(),
+        FileRole::CaptionsSrt => "captions.srt".to_owned(),
+        FileRole::HlsMaster => "master.m3u8".to_owned(),
+        FileRole::HlsPlaylist => format!("{level}.m3u8"),
+        FileRole::HlsSegments => format!("{level}.m4s"),
+    }
 }
 
 fn cannot_store(error: Error) -> StageError {
-    if error.is_disk_full() {
-        return StageError::disk_full(error);
-    }
-    StageError::retryable("STORAGE_FAILED", format!("the video cannot be stored: {error}"))
+    StageError::failed("STORAGE_FAILED", format!("the video cannot be stored: {error}"), error)
         .suggest("check that the workers may write to MEDIA_ROOT")
-        .because(error)
 }

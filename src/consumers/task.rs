@@ -75,3 +75,8 @@ pub async fn blocking<T: Send + 'static>(
         }
     }
 }
+
+/// Waits for a future inside of [`blocking`].
+pub fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(future)
+}

@@ -2,7 +2,7 @@
 //! cluster. Connections come back by themselves after an outage (000-5.5).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::ClusterClientBuilder;
@@ -153,6 +153,72 @@ fn at(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
         },
         ConnectionAddr::Tcp(known, _) => ConnectionAddr::Tcp(own(known), port),
         _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+impl Address {
+    /// Has every server that answers write its files anew from memory, so that nothing stays in them that was overwritten
+    /// or deleted before. Waits for each until it has. Returns how many servers did not answer.
+    pub async fn rewrite_files(&self, patience: Duration) -> Result<usize, Error> {
+        let mut silent = 0;
+        for client in &self.clients {
+            match managed(client).await {
+                Ok(mut connection) => rewrite_files(&mut connection, patience).await?,
+                Err(_) => silent += 1,
+            }
+        }
+        Ok(silent)
+    }
+}
+
+/// Writes the append-only file anew, and the snapshot, whichever of them the server keeps.
+async fn rewrite_files(connection: &mut ConnectionManager, patience: Duration) -> Result<(), Error> {
+    let attempted = "write its files anew";
+    let failed = |source| Error::Redis { attempted, source };
+    let save: Vec<String> =
+        redis::cmd("CONFIG").arg("GET").arg("save").query_async(connection).await.map_err(failed)?;
+    let keeps_snapshots = save.get(1).is_some_and(|rules| !rules.is_empty());
+    let keeps_log = Durability::read(connection).await?.append_only;
+    let began = Instant::now();
+    for (is_kept, command, last_status) in [
+        (keeps_log, "BGREWRITEAOF", "aof_last_bgrewrite_status:ok"),
+        (keeps_snapshots, "BGSAVE", "rdb_last_bgsave_status:ok"),
+    ] {
+        if !is_kept {
+            continue;
+        }
+        // Another rewrite that runs already may have begun too early.
+        wait_for_rewrites(connection, began, patience).await.map_err(failed)?;
+        let _started: Value = redis::cmd(command).query_async(connection).await.map_err(failed)?;
+        let info = wait_for_rewrites(connection, began, patience).await.map_err(failed)?;
+        if !info.contains(last_status) {
+            return Err(failed(std::io::Error::other(format!("{command} failed; its log says why")).into()));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the server writes no file in the background. Returns what it says about its files.
+async fn wait_for_rewrites(
+    connection: &mut ConnectionManager,
+    began: Instant,
+    patience: Duration,
+) -> RedisResult<String> {
+    const RUNNING: [&str; 4] = [
+        "aof_rewrite_in_progress:1",
+        "aof_rewrite_scheduled:1",
+        "rdb_bgsave_in_progress:1",
+        "async_loading:1",
+    ];
+    loop {
+        let info: String = redis::cmd("INFO").arg("persistence").query_async(connection).await?;
+        if !RUNNING.iter().any(|state| info.contains(state)) {
+            return Ok(info);
+        }
+        if began.elapsed() > patience {
+            return Err(timed_out());
+        }
+        tokio::time::sleep(ELECTION_PAUSE).await;
     }
 }
 

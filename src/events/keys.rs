@@ -138,6 +138,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:owner:process:{name}", self.prefix)
     }
 
+    /// Who seals a partition into the archive; goes when its owner says nothing.
+    pub fn archive_owner(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:owner:archive", self.prefix)
+    }
+
     /// Hash of the projections that are halted: `<projection>:<partition>` -> why, as JSON.
     pub fn halts(&self) -> String {
         format!("{}:halts", self.prefix)
@@ -202,6 +207,7 @@ mod tests {
             keys.process_owner(partition, "batch"),
             keys.status_quarantined(partition, 1),
             keys.queues_builder(partition),
+            keys.archive_owner(partition),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

@@ -80,7 +80,9 @@ impl Error {
         match self {
             Error::Redis { .. } => true,
             // A folder that cannot be read now may be there again later; what is damaged stays so.
-            Error::Archive(error) => matches!(error.as_ref(), ArchiveError::Objects { .. }),
+            Error::Archive(error) => {
+                matches!(error.as_ref(), ArchiveError::Storage(error) if error.is_retryable())
+            }
             Error::Conflict { .. }
             | Error::StaleAttempt
             | Error::Protocol { .. }

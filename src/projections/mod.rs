@@ -13,6 +13,7 @@
 //! (Postgres, with what `tables` does for both). [`all`] lists them.
 
 pub mod catalog;
+mod compact;
 pub mod decisions;
 pub mod export;
 pub mod halts;
@@ -24,6 +25,7 @@ pub mod status;
 pub mod tables;
 pub mod trail;
 
+pub use compact::compact;
 pub use runner::{feed, lag, run};
 
 use std::sync::Arc;

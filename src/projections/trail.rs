@@ -68,6 +68,35 @@ impl Trail {
         Ok(jobs.into_iter().map(JobId).collect())
     }
 
+    /// Sequence number and hash of each event of a partition after `after`, up to `count` further on.
+    pub async fn hashes(
+        &self,
+        partition: u16,
+        after: u64,
+        count: usize,
+    ) -> Result<Vec<(u64, String)>, Error> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "select seq, hash from trail.events where partition = $1 and seq > $2 and seq <= $3",
+        )
+        .bind(partition as i16)
+        .bind(after as i64)
+        .bind((after + count as u64) as i64)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(rows.into_iter().map(|(seq, hash)| (seq as u64, hash)).collect())
+    }
+
+    /// Version, sequence number and hash of each event of an aggregate, in their order.
+    pub async fn hashes_of(&self, aggregate_id: Uuid) -> Result<Vec<(u64, u64, String)>, Error> {
+        let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+            "select version, seq, hash from trail.events where aggregate_id = $1 order by version",
+        )
+        .bind(aggregate_id)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(rows.into_iter().map(|(version, seq, hash)| (version as u64, seq as u64, hash)).collect())
+    }
+
     /// Events in the order in which they were recorded, at most `limit`.
     pub async fn list(&self, filter: &Filter, limit: i64) -> Result<Vec<TrailRow>, Error> {
         let (after_time, after_event) = filter.after.unzip();

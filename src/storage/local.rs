@@ -1,107 +1,237 @@
-//! Finished files on the local disk.
+//! Objects as files of a folder.
+//!
+//! A durable object is written beside its place, flushed, renamed, and the folder flushed, so that a power cut leaves the
+//! old object or the new one. A file that was left unfinished ends in `.part`, and is no object.
 
 use std::fs::{self, File};
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::events::Rendition;
-use crate::events::job::{FileRole, StoredFile};
-use crate::ids::JobId;
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot store {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("`{0}` is not a storage key")]
-    Key(String),
-}
+use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, Prefix, Store, Stored};
 
-impl Error {
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self, Error::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
-    }
-}
+/// Bytes that a stream holds at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Files may be added to a folder while it is being removed.
+const REMOVE_TRIES: usize = 5;
 
 #[derive(Debug, Clone)]
-pub struct LocalStorage {
+pub struct Local {
     root: PathBuf,
 }
 
-/// What a file is called in its job's folder.
-fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
-    let level = rendition.map_or("all", |rendition| rendition.quality.level());
-    match role {
-        FileRole::Video => rendition.map_or_else(|| "video.mp4".to_owned(), Rendition::file_name),
-        FileRole::ThumbnailSmall => "thumbnail-small.jpg".to_owned(),
-        FileRole::ThumbnailMedium => "thumbnail-medium.jpg".to_owned(),
-        FileRole::ThumbnailLarge => "thumbnail-large.jpg".to_owned(),
-        FileRole::CaptionsVtt => "captions.vtt".to_owned(),
-        FileRole::CaptionsSrt => "captions.srt".to_owned(),
-        FileRole::HlsMaster => "master.m3u8".to_owned(),
-        FileRole::HlsPlaylist => format!("{level}.m3u8"),
-        FileRole::HlsSegments => format!("{level}.m4s"),
+impl Local {
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
     }
 }
 
-impl LocalStorage {
-    pub fn new(media_root: &Path) -> Self {
-        Self { root: media_root.to_owned() }
+#[async_trait]
+impl Store for Local {
+    async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error> {
+        let (root, path, key) = (self.root.clone(), self.path(key), key.clone());
+        blocking(move || match write(&root, &path, &content, mode) {
+            Err(error) if mode == Mode::Create && error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::Exists(key))
+            }
+            written => written.map_err(|error| Error::new("store", key, error)),
+        })
+        .await
     }
 
-    /// The folder that keys are relative to.
-    pub fn root(&self) -> &Path {
-        &self.root
+    async fn head(&self, key: &Key) -> Result<Option<Head>, Error> {
+        let (path, key) = (self.path(key), key.clone());
+        blocking(move || found(fs::metadata(path).map(|metadata| head(&metadata)), "look at", &key)).await
     }
 
-    /// Copies `source` to its final place, all or nothing; a second call replaces the first result.
-    /// Blocks while it copies, hashes and flushes.
-    pub fn store(
-        &self,
-        job: JobId,
-        (role, rendition): (FileRole, Option<Rendition>),
-        source: &Path,
-    ) -> Result<StoredFile, Error> {
-        let name = file_name(role, rendition);
-        let key = format!("videos/{job}/{name}");
-        let path = self.root.join(&key);
-        let folder = path.parent().unwrap_or(&self.root);
-        let write = |source| Error::Write { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(write)?;
-        let mut input =
-            File::open(source).map_err(|error| Error::Read { path: source.to_owned(), source: error })?;
-        let temporary = tempfile::Builder::new()
-            .prefix(&name)
-            .suffix(".part")
-            .permissions(readable())
-            .tempfile_in(folder)
-            .map_err(write)?;
-        let mut output = HashingWriter { file: temporary.as_file(), hasher: blake3::Hasher::new() };
-        let bytes = io::copy(&mut input, &mut output).map_err(write)?;
-        let blake3 = output.hasher.finalize().to_hex().to_string();
-        temporary.as_file().sync_all().map_err(write)?;
-        temporary.persist(&path).map_err(|error| write(error.error))?;
-        // The rename itself must survive a power cut too.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)?;
-        Ok(StoredFile { role, rendition, key, bytes, blake3 })
+    async fn content_hash(&self, key: &Key) -> Result<Option<String>, Error> {
+        let (path, key) = (self.path(key), key.clone());
+        blocking(move || found(hash(&path), "read", &key)).await
     }
 
-    /// Removes all that is stored of a job; nothing there is fine.
-    pub fn remove(&self, job: JobId) -> io::Result<()> {
-        match fs::remove_dir_all(self.root.join(format!("videos/{job}"))) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome,
+    async fn read(&self, key: &Key, range: Range<u64>) -> Result<Option<ByteStream>, Error> {
+        let opened = tokio::fs::File::open(self.path(key)).await;
+        let Some(mut file) = found(opened, "open", key)? else { return Ok(None) };
+        let seeked = file.seek(io::SeekFrom::Start(range.start)).await;
+        seeked.map_err(|error| Error::new("read", key, error))?;
+        let (length, key) = (range.end.saturating_sub(range.start), key.clone());
+        let stream = ReaderStream::with_capacity(file.take(length), CHUNK_BYTES);
+        Ok(Some(stream.map_err(move |error| Error::new("read", &key, error)).boxed()))
+    }
+
+    async fn copy_to(&self, key: &Key, file: &Path) -> Result<bool, Error> {
+        let (path, key, file) = (self.path(key), key.clone(), file.to_owned());
+        blocking(move || Ok(found(share(&path, &file), "copy", &key)?.is_some())).await
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Vec<Entry>, Error> {
+        let (root, prefix) = (self.root.clone(), prefix.clone());
+        blocking(move || {
+            let mut entries = vec![];
+            list(&root, prefix.as_str(), &mut entries).map_err(|error| Error::new("list", &prefix, error))?;
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), Error> {
+        let (path, key) = (self.path(key), key.clone());
+        blocking(move || found(fs::remove_file(path), "remove", &key).map(|_| ())).await
+    }
+
+    async fn delete_prefix(&self, prefix: &Prefix) -> Result<(), Error> {
+        let (path, prefix) = (self.root.join(prefix.as_str()), prefix.clone());
+        blocking(move || found(remove_folder(&path), "remove", &prefix).map(|_| ())).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(stopped) => Err(Error::new("finish work on", "a file", io::Error::other(stopped))),
+    }
+}
+
+/// `None` for what is not there.
+fn found<T>(
+    outcome: io::Result<T>,
+    attempted: &'static str,
+    object: &impl std::fmt::Display,
+) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(attempted, object, error)),
+    }
+}
+
+fn head(metadata: &fs::Metadata) -> Head {
+    Head { bytes: metadata.len(), modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) }
+}
+
+fn write(root: &Path, path: &Path, content: &Content, mode: Mode) -> io::Result<Stored> {
+    let folder = path.parent().unwrap_or(root);
+    if mode == Mode::Disposable {
+        fs::create_dir_all(folder)?;
+        if let Content::File(file) = content {
+            share(file, path)?;
+            return Ok(Stored { bytes: fs::metadata(path)?.len(), blake3: hash(path)? });
+        }
+    } else {
+        create_folders(folder)?;
+    }
+    let name = path.file_name().unwrap_or_default();
+    let temporary =
+        tempfile::Builder::new().prefix(name).suffix(".part").permissions(readable()).tempfile_in(folder)?;
+    let mut output = HashingWriter { file: temporary.as_file(), hasher: blake3::Hasher::new() };
+    let bytes = match content {
+        Content::Bytes(bytes) => {
+            output.write_all(bytes)?;
+            bytes.len() as u64
+        }
+        Content::File(file) => io::copy(&mut File::open(file)?, &mut output)?,
+    };
+    let blake3 = output.hasher.finalize().to_hex().to_string();
+    if mode != Mode::Disposable {
+        temporary.as_file().sync_all()?;
+    }
+    match mode {
+        Mode::Create => temporary.persist_noclobber(path),
+        Mode::Replace | Mode::Disposable => temporary.persist(path),
+    }
+    .map_err(|error| error.error)?;
+    if mode != Mode::Disposable {
+        // The rename itself must survive a power cut, too.
+        sync_folder(folder)?;
+    }
+    Ok(Stored { bytes, blake3 })
+}
+
+/// Creates a folder and those above it, each flushed into the one that holds it.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    create_folders(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// Gives a file a second name, or copies it where the file system has none, and replaces what is at `to`.
+fn share(from: &Path, to: &Path) -> io::Result<()> {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let part = to.with_extension(format!("{unique}.part"));
+    if let Err(error) = fs::hard_link(from, &part) {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        fs::copy(from, &part)?;
+    }
+    let renamed = fs::rename(&part, to);
+    // A rename to another name of the same file leaves both.
+    let _gone_already = fs::remove_file(&part);
+    renamed?;
+    // It was of use just now.
+    let _stays_older = File::open(from).and_then(|file| file.set_modified(SystemTime::now()));
+    Ok(())
+}
+
+fn hash(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Adds the objects of a folder and of those in it.
+fn list(root: &Path, prefix: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
+    let folder = match fs::read_dir(root.join(prefix)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        folder => folder?,
+    };
+    for file in folder {
+        let file = file?;
+        let name = format!("{prefix}/{}", file.file_name().to_string_lossy());
+        // Another process may have removed it.
+        let Ok(metadata) = file.metadata() else { continue };
+        if metadata.is_dir() {
+            list(root, &name, entries)?;
+        } else if let Ok(key) = Key::parse(name) {
+            entries.push(Entry { key, head: head(&metadata) });
         }
     }
+    Ok(())
+}
 
-    /// The path of a stored file. Keys come from events; one that leads elsewhere is refused.
-    pub fn path(&self, key: &str) -> Result<PathBuf, Error> {
-        let stays_inside = Path::new(key).components().all(|part| matches!(part, Component::Normal(_)));
-        if !stays_inside || key.is_empty() {
-            return Err(Error::Key(key.to_owned()));
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES => {
+                tries += 1
+            }
+            outcome => return outcome,
         }
-        Ok(self.root.join(key))
     }
 }
 
@@ -130,28 +260,102 @@ impl io::Write for HashingWriter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Storage;
     use super::*;
 
-    #[test]
-    fn a_stored_file_is_whole_and_nothing_is_left_beside_it() {
+    fn key(text: &str) -> Key {
+        Key::parse(text).unwrap()
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(root)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_stored_object_is_whole_and_nothing_is_left_beside_it() {
         let root = tempfile::tempdir().unwrap();
-        let source = root.path().join("in.mp4");
-        fs::write(&source, b"content").unwrap();
-        let storage = LocalStorage::new(root.path());
-        let job = JobId::new();
-        let stored = storage.store(job, (FileRole::Video, None), &source).unwrap();
-        assert_eq!(stored.blake3, blake3::hash(b"content").to_hex().to_string());
-        assert_eq!(fs::read(storage.path(&stored.key).unwrap()).unwrap(), b"content");
-        storage.store(job, (FileRole::Video, None), &source).unwrap();
-        let folder = root.path().join(format!("videos/{job}"));
-        assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+        let storage = Storage::local(root.path());
+        let file = root.path().join("in.mp4");
+        fs::write(&file, b"content").unwrap();
+        let name = key("videos/1/video.mp4");
+        for content in [Content::File(file), Content::Bytes(b"content".to_vec())] {
+            for mode in [Mode::Replace, Mode::Disposable, Mode::Disposable] {
+                let stored = storage.put(&name, content.clone(), mode).await.unwrap();
+                let blake3 = blake3::hash(b"content").to_hex().to_string();
+                assert_eq!(stored, Stored { bytes: 7, blake3: blake3.clone() });
+                assert_eq!(storage.content_hash(&name).await.unwrap(), Some(blake3));
+                assert_eq!(names(&root.path().join("videos/1")), ["video.mp4"]);
+            }
+        }
+        assert_eq!(storage.head(&name).await.unwrap().unwrap().bytes, 7);
+        assert_eq!(storage.get(&name, 7).await.unwrap().unwrap(), b"content");
+        assert!(matches!(storage.get(&name, 6).await, Err(Error::TooLarge { max_bytes: 6, .. })));
+        assert_eq!(storage.get_range(&name, 3..5).await.unwrap().unwrap(), b"te");
+        assert_eq!(storage.get_range(&name, 5..99).await.unwrap().unwrap(), b"nt");
+        assert_eq!(storage.get_range(&key("videos/1/other"), 0..1).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn l1_what_is_created_once_is_never_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = Storage::local(root.path());
+        let put =
+            async |bytes: &[u8]| storage.put(&key("p/1"), Content::Bytes(bytes.into()), Mode::Create).await;
+        let (first, second) = tokio::join!(put(b"one"), put(b"two"));
+        assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+        assert!(matches!(put(b"three").await, Err(Error::Exists(_))));
+        let kept = storage.get(&key("p/1"), 10).await.unwrap().unwrap();
+        assert_eq!(kept, if first.is_ok() { b"one" } else { b"two" });
+        assert_eq!(names(&root.path().join("p")), ["1"]);
+    }
+
+    #[tokio::test]
+    async fn a_prefix_lists_and_removes_its_own_objects_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = Storage::local(root.path());
+        for name in ["a/2", "a/1", "a/b/3", "ab/4"] {
+            storage.put(&key(name), Content::Bytes(vec![1]), Mode::Replace).await.unwrap();
+        }
+        fs::write(root.path().join("a/unfinished.part"), "x").unwrap();
+        let prefix = Prefix::parse("a").unwrap();
+        let keys: Vec<Key> =
+            storage.list(&prefix).await.unwrap().into_iter().map(|entry| entry.key).collect();
+        assert_eq!(keys, [key("a/1"), key("a/2"), key("a/b/3")]);
+        storage.delete(&key("a/1")).await.unwrap();
+        storage.delete(&key("a/1")).await.unwrap();
+        assert_eq!(storage.list(&prefix).await.unwrap().len(), 2);
+        storage.delete_prefix(&prefix).await.unwrap();
+        storage.delete_prefix(&prefix).await.unwrap();
+        assert_eq!(storage.list(&prefix).await.unwrap(), []);
+        assert_eq!(names(root.path()), ["ab"]);
+    }
+
+    #[tokio::test]
+    async fn a_large_object_is_read_in_pieces() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = Storage::local(root.path());
+        storage.put(&key("large"), Content::Bytes(vec![7; 1 << 20]), Mode::Replace).await.unwrap();
+        let mut stream = storage.read(&key("large"), 10..(1 << 20)).await.unwrap().unwrap();
+        let (mut bytes, mut pieces) = (0, 0);
+        while let Some(piece) = stream.try_next().await.unwrap() {
+            assert!(piece.len() <= CHUNK_BYTES);
+            bytes += piece.len();
+            pieces += 1;
+        }
+        assert_eq!((bytes, pieces >= 16), ((1 << 20) - 10, true));
     }
 
     #[test]
-    fn a_key_cannot_lead_out_of_the_root() {
-        let storage = LocalStorage::new(Path::new("/media"));
-        for key in ["../etc/passwd", "/etc/passwd", "videos/../../x", ""] {
-            assert!(matches!(storage.path(key), Err(Error::Key(_))), "{key}");
+    fn a_full_disk_is_an_error_of_its_own() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error = Error::new("store", "x", kind.into());
+            assert!(matches!(error, Error::DiskFull { .. }) && error.is_retryable());
         }
+        assert!(!Error::InvalidKey("..".into()).is_retryable());
     }
 }

@@ -1,19 +1,33 @@
 //! Where files live.
 //!
+//! Everything that is stored goes through one interface, [`Store`]: finished videos with their thumbnails, captions and
+//! streams, archived segments of the log, and the cache of spoken lines and clips. [`Local`] keeps objects in a folder:
+//!
 //! ```text
 //! MEDIA_ROOT/
-//!   work/<job id>/…            one job's files while it runs; removed when the job ends
-//!   videos/<job id>/video.mp4  finished videos, their thumbnails and captions
-//!   cache/<user>/…             lines of speech and clips, by what they were made from
+//!   videos/<job id>/video.mp4   finished videos, their thumbnails, captions and streams
+//!   cache/<user>/…              spoken lines and clips, by what they were made from
+//!   work/<job id>/…             one job's files while it runs; removed when the job ends
+//! ARCHIVE_ROOT/
+//!   pNNN/…                      segments of the log, and their manifests
 //! ```
 //!
-//! A file appears under its final name only when it is whole: it is written beside it under a
-//! temporary name, flushed to disk, and renamed.
+//! Invariants:
+//! - An object appears under its key whole or not at all.
+//! - What is stored durably is on disk before the call returns.
+//! - A key cannot lead out of the root.
+//!
+//! Deliberately absent: the folder `work/`. FFmpeg and the voices read and write its files by path, so a [`Workspace`] is
+//! always a folder of the machine that runs the job.
 
 mod cache;
+mod key;
 mod local;
+mod store;
 mod workspace;
 
-pub use cache::{Cache, Key};
-pub use local::{Error, LocalStorage};
+pub use cache::{Cache, Recipe};
+pub use key::{Key, Prefix};
+pub use local::Local;
+pub use store::{ByteStream, Content, Entry, Error, Head, Mode, Storage, Store, Stored};
 pub use workspace::{Workspace, Workspaces};

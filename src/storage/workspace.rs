@@ -3,12 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cache::Cache;
+use super::{Cache, Storage};
 use crate::ids::JobId;
 
 #[derive(Debug, Clone)]
 pub struct Workspaces {
     media_root: PathBuf,
+    storage: Storage,
 }
 
 /// Paths inside are relative names such as `scenes/03.mp4`, which is how events refer to them.
@@ -19,12 +20,12 @@ pub struct Workspace {
 
 impl Workspaces {
     pub fn new(media_root: &Path) -> Self {
-        Self { media_root: media_root.to_owned() }
+        Self { media_root: media_root.to_owned(), storage: Storage::local(media_root) }
     }
 
-    /// What was made for the user before.
+    /// The results of earlier work for the user.
     pub fn cache_of(&self, user: &str) -> Cache {
-        Cache::new(&self.media_root, user)
+        Cache::new(self.storage.clone(), user)
     }
 
     pub fn of(&self, job: JobId) -> Workspace {
@@ -46,8 +47,8 @@ impl Workspace {
     }
 
     /// Removes the folder and all in it; one that is not there is fine.
-    pub fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_dir_all(&self.root) {
+    pub async fn remove(&self) -> io::Result<()> {
+        match tokio::fs::remove_dir_all(&self.root).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }

@@ -131,7 +131,7 @@ impl System {
                 signing: SigningKey::parse(MASTER_KEY).unwrap(),
                 trusted: vec![],
             },
-            archive: ArchiveConfig { root: servers.folder.path().join("archive") },
+            archive: ArchiveConfig::new(servers.folder.path().join("archive")),
             streams: Streams::from_environment(&|_| None).unwrap(),
         };
         change(&mut config);
@@ -149,7 +149,7 @@ impl System {
     }
 
     pub fn archive(&self) -> Archive {
-        Archive::new(&self.config.archive.root)
+        Archive::new(&self.config.archive.root, self.config.keys.public_keys())
     }
 
     /// The program, with the system's settings in its environment.

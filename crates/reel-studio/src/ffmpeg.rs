@@ -24,9 +24,30 @@ pub fn start() {
     });
 }
 
-/// Whether an FFmpeg call failed because the disk is full.
-pub fn is_disk_full(error: &ffmpeg::Error) -> bool {
-    matches!(error, ffmpeg::Error::Other { errno } if *errno == ffmpeg::error::ENOSPC)
+/// Whether an error, or one of its causes, is that a disk has no room.
+pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // Neither hound nor image names the I/O error as its source.
+        let file = match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(hound::Error::IoError(error)), _) | (_, Some(image::ImageError::IoError(error))) => {
+                Some(error)
+            }
+            _ => error.downcast_ref::<std::io::Error>(),
+        };
+        let by_file = file.is_some_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        });
+        let by_ffmpeg = matches!(
+            error.downcast_ref(),
+            Some(ffmpeg::Error::Other { errno }) if *errno == ffmpeg::error::ENOSPC
+        );
+        if by_file || by_ffmpeg {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Opens a file for writing, whatever the path's extension.

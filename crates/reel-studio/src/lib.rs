@@ -22,3 +22,5 @@ pub mod named_file;
 mod pipeline_tests;
 pub mod speak;
 pub mod studio;
+
+pub use ffmpeg::is_disk_full;

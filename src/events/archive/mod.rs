@@ -1,15 +1,16 @@
 //! The archive: whole segments of the log that need not stay in Redis.
 //!
 //! Invariants:
-//! - A segment is sealed once, and never changed. Segments of a partition follow each other without a gap.
+//! - A segment is sealed once, and never changed: both of its objects are created, never replaced, and the manifest names
+//!   its data by its content. Segments of a partition follow each other without a gap.
+//! - What is read was signed: each manifest's signature is checked once, and each block against its manifest.
 //! - An event is taken out of Redis only when its segment was read back and found whole (see `seal`).
 //! - Reading the log reads on here: whoever asks for events does not see where they are.
 
-mod objects;
 mod seal;
 pub(crate) mod segment;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -17,19 +18,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-pub use objects::Objects;
 pub use seal::{Restored, Sealed, Trimmed, restore, seal, trim, trimmed_up_to, verify};
 pub use segment::Manifest;
 
 use super::Envelope;
+use crate::signing::is_signed;
+use crate::storage::{self, Key, Storage};
 
+/// The size of a manifest: it names a block for every 256 events.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// Blocks that a process keeps unpacked.
 const BLOCKS_KEPT: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the archive under {root} did not {attempted}")]
-    Objects { root: String, attempted: &'static str, source: io::Error },
+    #[error("the archive failed")]
+    Storage(#[from] storage::Error),
     #[error("a segment cannot be compressed")]
     Compress(#[source] io::Error),
     #[error("a segment cannot be written as JSON")]
@@ -38,6 +42,8 @@ pub enum Error {
     Damaged { object: String, reason: String },
     #[error("event {seq} of partition {partition} is not sealed: {reason}")]
     Unsealable { partition: u16, seq: u64, reason: &'static str },
+    #[error("another process seals partition {partition} right now: try again in a minute")]
+    Busy { partition: u16 },
     #[error("redis holds something that the archive does not: {0}")]
     Occupied(String),
     #[error("redis did not {attempted}")]
@@ -52,23 +58,30 @@ type Block = Arc<Vec<(u64, Envelope)>>;
 /// Cheap to clone; clones share what they have read.
 #[derive(Clone)]
 pub struct Archive {
-    objects: Objects,
+    storage: Storage,
+    /// Those whose signatures count, in hex.
+    public_keys: Option<Arc<[String]>>,
     known: Arc<Mutex<Known>>,
 }
 
 struct Known {
     manifests: HashMap<u16, Arc<Vec<Manifest>>>,
     blocks: LruCache<(u16, u64), Block>,
+    /// Segments of the first format whose data was compared with the manifest, by partition and first event.
+    checked: HashSet<(u16, u64)>,
 }
 
 impl Archive {
-    pub fn new(root: &Path) -> Self {
-        let known = Known { manifests: HashMap::new(), blocks: LruCache::new(BLOCKS_KEPT) };
-        Self { objects: Objects::new(root), known: Arc::new(Mutex::new(known)) }
+    /// In a folder. `public_keys` are those that may have signed it, in hex.
+    pub fn new(root: &Path, public_keys: Vec<String>) -> Self {
+        Self { public_keys: Some(public_keys.into()), ..Self::unverified(root) }
     }
 
-    pub fn objects(&self) -> &Objects {
-        &self.objects
+    /// Reads without looking at signatures; for commands that are given no keys.
+    pub fn unverified(root: &Path) -> Self {
+        let known =
+            Known { manifests: HashMap::new(), blocks: LruCache::new(BLOCKS_KEPT), checked: HashSet::new() };
+        Self { storage: Storage::local(root), public_keys: None, known: Arc::new(Mutex::new(known)) }
     }
 
     /// Events of a partition after sequence number `after`, at least one and at most `count`; none when the archive
@@ -92,14 +105,14 @@ impl Archive {
     /// The manifests of a partition, read anew.
     pub async fn manifests(&self, partition: u16) -> Result<Arc<Vec<Manifest>>, Error> {
         let known = self.known().manifests.get(&partition).cloned().unwrap_or_default();
-        let keys = self.objects.list(&segment::folder(partition), ".json").await;
-        let keys = keys.map_err(|source| self.failed("list its segments", source))?;
+        let entries = self.storage.list(&segment::folder(partition)?).await?;
+        let keys = entries.into_iter().map(|entry| entry.key).filter(|key| key.as_str().ends_with(".json"));
         let mut manifests: Vec<Manifest> = vec![];
         for key in keys {
             // A manifest never changes, so those that were read before need not be read again.
-            match known.iter().find(|manifest| manifest.key() == key) {
+            match known.iter().find(|manifest| manifest.key().as_ref().ok() == Some(&key)) {
                 Some(manifest) => manifests.push(manifest.clone()),
-                None => manifests.push(self.manifest(&key).await?),
+                None => manifests.push(self.manifest(partition, &key).await?),
             }
         }
         let manifests = Arc::new(manifests);
@@ -107,11 +120,23 @@ impl Archive {
         Ok(manifests)
     }
 
-    async fn manifest(&self, key: &str) -> Result<Manifest, Error> {
-        let read = self.objects.get(key).await.map_err(|source| self.failed("read a manifest", source))?;
-        let damaged = |reason: String| Error::Damaged { object: key.to_owned(), reason };
-        let bytes = read.ok_or_else(|| damaged("it is gone".to_owned()))?;
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+    /// A manifest, if it is signed and in its place.
+    async fn manifest(&self, partition: u16, key: &Key) -> Result<Manifest, Error> {
+        let damaged = |reason: String| Error::Damaged { object: key.to_string(), reason };
+        let bytes = self.storage.get(key, MAX_MANIFEST_BYTES).await?;
+        let bytes = bytes.ok_or_else(|| damaged("it is gone".to_owned()))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if let Some(public_keys) = &self.public_keys {
+            let statement = manifest.statement()?;
+            if !public_keys.iter().any(|key| is_signed(key, &statement, &manifest.signature)) {
+                return Err(damaged("it is not signed with a known key".to_owned()));
+            }
+        }
+        if manifest.partition != partition || manifest.key()? != *key {
+            return Err(damaged("it is the manifest of another segment".to_owned()));
+        }
+        Ok(manifest)
     }
 
     async fn find(&self, partition: u16, seq: u64) -> Result<Option<(Manifest, segment::Block)>, Error> {
@@ -132,16 +157,44 @@ impl Archive {
         if let Some(events) = self.known().blocks.get(&key) {
             return Ok(events.clone());
         }
-        let name = manifest.data_key();
-        let frame = self.objects.get_range(&name, block.offset, block.bytes).await;
-        let frame = frame.map_err(|source| self.failed("read a segment", source))?;
-        let events = Arc::new(segment::read_block(&frame, block.first, &name)?);
+        let name = manifest.data_key()?;
+        let frame = match block.content {
+            Some(_) => self.storage.get_range(&name, block.offset..block.offset + block.bytes).await?,
+            None => Some(self.frame_of_first_format(manifest, &block).await?),
+        };
+        let gone = || Error::Damaged { object: name.to_string(), reason: "it is gone".to_owned() };
+        let events = Arc::new(segment::read_block(&frame.ok_or_else(gone)?, &block, &name)?);
         self.known().blocks.put(key, events.clone());
         Ok(events)
     }
 
-    fn failed(&self, attempted: &'static str, source: io::Error) -> Error {
-        Error::Objects { root: self.objects.root().display().to_string(), attempted, source }
+    /// A frame of a segment whose manifest has a digest of the whole data alone: all of it is compared once.
+    async fn frame_of_first_format(
+        &self,
+        manifest: &Manifest,
+        block: &segment::Block,
+    ) -> Result<Vec<u8>, Error> {
+        let segment = (manifest.partition, manifest.first);
+        let is_checked = self.known().checked.contains(&segment);
+        if !is_checked {
+            self.data(manifest).await?;
+            self.known().checked.insert(segment);
+        }
+        let range = block.offset..block.offset + block.bytes;
+        Ok(self.storage.get_range(&manifest.data_key()?, range).await?.unwrap_or_default())
+    }
+
+    /// The segment's data, as its manifest says it is.
+    async fn data(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+        let name = manifest.data_key()?;
+        let damaged = |reason: &str| Error::Damaged { object: name.to_string(), reason: reason.to_owned() };
+        // One byte more than there may be, so that data that has grown differs.
+        let data = self.storage.get_range(&name, 0..manifest.bytes.saturating_add(1)).await?;
+        let data = data.ok_or_else(|| damaged("it is gone"))?;
+        if blake3::hash(&data).to_hex().as_str() != manifest.blake3 {
+            return Err(damaged("its checksum is not the one that was sealed"));
+        }
+        Ok(data)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

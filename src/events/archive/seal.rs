@@ -1,6 +1,7 @@
 //! Writing the archive: sealing segments, taking what is sealed out of Redis, and putting it back.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use redis::Script;
@@ -11,9 +12,14 @@ use crate::events::chain::Chain;
 use crate::events::{Envelope, EventLog};
 use crate::ids::AggregateId;
 use crate::signing::{SigningKey, is_signed};
+use crate::storage::{self, Content, Key, Mode};
 
 /// Events read at a time.
 const BATCH: usize = 1000;
+/// How long a process that says nothing stays the only one that seals a partition.
+const LEASE: Duration = Duration::from_secs(60);
+/// How long to wait for another process that seals the partition.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sealed {
@@ -36,6 +42,10 @@ pub struct Restored {
 }
 
 /// Seals what a partition has beyond its last segment, `events` at a time; a rest that is smaller only when `all`.
+///
+/// One process seals a partition at a time, by a lease in Redis; [`Error::Busy`] when another one does not end. The lease
+/// saves work. What fences is the manifest, which is created once: a process that has lost its lease can add no second
+/// segment in the place of the first.
 pub async fn seal(
     log: &EventLog,
     archive: &Archive,
@@ -44,21 +54,87 @@ pub async fn seal(
     all: bool,
     key: &SigningKey,
 ) -> Result<Sealed, Error> {
-    let manifests = archive.manifests(partition).await?;
-    let mut last = manifests.last().cloned();
     let mut done = Sealed::default();
+    let mut lease: Option<Lease> = None;
     loop {
+        let last = archive.manifests(partition).await?.last().cloned();
         let from = last.as_ref().map_or(0, |manifest| manifest.last);
         let there = log.head(partition).await.map_err(log_failed)?.saturating_sub(from);
         if there == 0 || (there < events && !all) {
-            return Ok(done);
+            break;
         }
-        let manifest = seal_one(log, archive, partition, last, events.min(there), key).await?;
-        done.segments += 1;
-        done.events += manifest.last + 1 - manifest.first;
-        done.bytes += manifest.bytes;
-        last = Some(manifest);
+        match &lease {
+            None => {
+                lease = Some(Lease::take(log, partition).await?);
+                // Whoever had the lease before may have sealed these events.
+                continue;
+            }
+            Some(lease) => lease.renew().await?,
+        }
+        match seal_one(log, archive, partition, last, events.min(there), key).await {
+            Ok(manifest) => {
+                done.segments += 1;
+                done.events += manifest.last + 1 - manifest.first;
+                done.bytes += manifest.bytes;
+            }
+            // A process that was thought to be gone was faster.
+            Err(Error::Storage(storage::Error::Exists(_))) => {}
+            Err(error) => return Err(error),
+        }
     }
+    if let Some(lease) = lease {
+        lease.release().await?;
+    }
+    Ok(done)
+}
+
+/// The right to seal a partition: a key with a token that only its owner knows.
+struct Lease {
+    log: EventLog,
+    key: String,
+    token: String,
+    partition: u16,
+}
+
+impl Lease {
+    async fn take(log: &EventLog, partition: u16) -> Result<Self, Error> {
+        let token = uuid::Uuid::new_v4().to_string();
+        let lease = Self { log: log.clone(), key: log.keys().archive_owner(partition), token, partition };
+        let began = Instant::now();
+        loop {
+            let mut set = redis::cmd("SET");
+            set.arg(&lease.key).arg(&lease.token).arg("NX").arg("PX").arg(LEASE.as_millis() as u64);
+            let taken: Option<String> = set.query_async(&mut log.connection()).await.map_err(lease_failed)?;
+            match taken {
+                Some(_) => return Ok(lease),
+                None if began.elapsed() > PATIENCE => return Err(Error::Busy { partition }),
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), Error> {
+        match self.if_owner("return redis.call('PEXPIRE', KEYS[1], ARGV[2])").await? {
+            0 => Err(Error::Busy { partition: self.partition }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn release(self) -> Result<(), Error> {
+        self.if_owner("return redis.call('DEL', KEYS[1])").await.map(|_| ())
+    }
+
+    async fn if_owner(&self, action: &str) -> Result<u64, Error> {
+        let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end {action}");
+        let script = Script::new(&script);
+        let mut call = script.key(&self.key);
+        call.arg(&self.token).arg(LEASE.as_millis() as u64);
+        call.invoke_async(&mut self.log.connection()).await.map_err(lease_failed)
+    }
+}
+
+fn lease_failed(source: redis::RedisError) -> Error {
+    Error::Redis { attempted: "give the right to seal a partition", source }
 }
 
 async fn seal_one(
@@ -94,11 +170,30 @@ async fn seal_one(
     let (data, mut manifest) = writer.finish(partition, previous)?;
     manifest.key_id = key.key_id();
     manifest.signature = key.sign(&manifest.statement()?);
-    let failed = |source| archive.failed("store a segment", source);
-    archive.objects.put(&manifest.data_key(), data).await.map_err(failed)?;
+    match archive.storage.put(&manifest.data_key()?, Content::Bytes(data), Mode::Create).await {
+        // The same bytes, of an attempt that was interrupted.
+        Err(storage::Error::Exists(_)) => archive.data(&manifest).await.map(|_| ())?,
+        stored => stored.map(|_| ())?,
+    }
     // Once the manifest is there, the segment is.
-    archive.objects.put(&manifest.key(), serde_json::to_vec(&manifest)?).await.map_err(failed)?;
+    let content = Content::Bytes(serde_json::to_vec(&manifest)?);
+    archive.storage.put(&manifest.key()?, content, Mode::Create).await?;
+    remove_orphans(archive, &manifest).await?;
     Ok(manifest)
+}
+
+/// Removes data of attempts that have never had a manifest, in the place of a segment that has.
+async fn remove_orphans(archive: &Archive, manifest: &Manifest) -> Result<(), Error> {
+    let (data, place) = (manifest.data_key()?, manifest.key()?);
+    let place = place.as_str().trim_end_matches(".json");
+    let is_orphan =
+        |key: &Key| *key != data && key.as_str().starts_with(place) && key.as_str().ends_with(".zst");
+    for entry in archive.storage.list(&super::segment::folder(manifest.partition)?).await? {
+        if is_orphan(&entry.key) {
+            archive.storage.delete(&entry.key).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes whole segments out of Redis: those of which every event is at most `limit` (what all projections have
@@ -119,7 +214,7 @@ pub async fn trim(
     let mut trimmed = Trimmed { events: 0, up_to: first.saturating_sub(1) };
     let is_due = |manifest: &&Manifest| manifest.last <= limit && manifest.last_recorded_at < older_than;
     for manifest in manifests.iter().take_while(is_due).filter(|manifest| manifest.last >= first) {
-        check_data(archive, manifest).await?;
+        archive.data(manifest).await?;
         let removed: u64 = redis::cmd("XTRIM")
             .arg(log.keys().log(partition))
             .arg("MINID")
@@ -169,24 +264,13 @@ async fn first_in_redis(log: &EventLog, partition: u16) -> Result<u64, Error> {
     Ok(first.unwrap_or(u64::MAX))
 }
 
-/// The segment's data, as its manifest says it is.
-async fn check_data(archive: &Archive, manifest: &Manifest) -> Result<Vec<u8>, Error> {
-    let name = manifest.data_key();
-    let damaged = |reason: &str| Error::Damaged { object: name.clone(), reason: reason.to_owned() };
-    let data = archive.objects.get(&name).await.map_err(|source| archive.failed("read a segment", source))?;
-    let data = data.ok_or_else(|| damaged("it is gone"))?;
-    if blake3::hash(&data).to_hex().as_str() != manifest.blake3 {
-        return Err(damaged("its checksum is not the one that was sealed"));
-    }
-    Ok(data)
-}
-
 /// Checks all segments of a partition: checksums, hash chains, the chain of manifests, and, with the public keys that
 /// may have signed them, signatures. Gives how many events there are.
 pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -> Result<u64, Error> {
     let (mut chain, mut previous) = (Chain::default(), String::new());
     for manifest in archive.manifests(partition).await?.iter() {
-        let damaged = |reason: &str| Error::Damaged { object: manifest.key(), reason: reason.to_owned() };
+        let name = manifest.key()?;
+        let damaged = |reason: &str| Error::Damaged { object: name.to_string(), reason: reason.to_owned() };
         if manifest.first != chain.seq + 1
             || manifest.chain_before != chain.hash
             || manifest.previous != previous
@@ -197,14 +281,11 @@ pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -
         if !public_keys.iter().any(|key| is_signed(key, &statement, &manifest.signature)) {
             return Err(damaged("it is not signed with a known key"));
         }
-        let data = check_data(archive, manifest).await?;
+        let data = archive.data(manifest).await?;
         for block in &manifest.blocks {
             let frame = data.get(block.offset as usize..(block.offset + block.bytes) as usize);
             let frame = frame.ok_or_else(|| damaged("a block lies outside the data"))?;
-            for (_, envelope) in super::segment::read_block(frame, block.first, &manifest.data_key())? {
-                if envelope.compute_hash() != envelope.hash {
-                    return Err(damaged("an event's hash is not that of its content"));
-                }
+            for (_, envelope) in super::segment::read_block(frame, block, &manifest.data_key()?)? {
                 chain.extend(&envelope.hash);
             }
         }

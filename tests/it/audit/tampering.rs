@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value as Reply;
 use reelstream::app::Role;
-use reelstream::audit::{Report, Seals, seal_partition, verify_job, verify_partition};
+use reelstream::audit::{Notary, Report, Seal, SealLog, Seals, Verifier, verify_job};
 use reelstream::events::{Envelope, EventLog};
 use reelstream::ids::{AggregateId, JobId};
 use reelstream::signing::{SigningKey, is_signed};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{ALL_ROLES, MASTER_KEY, ReadModels, System, error_of, short_request};
+use crate::harness::{ALL_ROLES, MASTER_KEY, ReadModels, System, error_of, files_under, short_request};
 
 static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
 
@@ -49,14 +50,47 @@ impl Scene {
         Seals::new(self.models.pool.clone())
     }
 
-    async fn seal(&self) {
-        let now = chrono::Utc::now();
-        seal_partition(self.log(), &self.seals(), &Self::key(), self.partition, now).await.unwrap();
+    /// As a process has it that has just been started.
+    fn notary(&self) -> Notary {
+        Notary {
+            log: self.log().clone(),
+            seals: self.seals(),
+            seal_log: self.seal_log(),
+            key: Self::key(),
+            public_keys: vec![Self::key().public_key()],
+        }
+    }
+
+    fn seal_log(&self) -> SealLog {
+        SealLog::new(&self.system.config.archive.seals_log)
+    }
+
+    async fn seal(&self) -> Option<Seal> {
+        self.notary().seal_partition(self.partition, Utc::now()).await.unwrap()
     }
 
     async fn verify(&self) -> Report {
-        let keys = [Self::key().public_key()];
-        verify_partition(self.log(), &self.seals(), &keys, self.partition).await.unwrap()
+        self.verify_at(Utc::now()).await
+    }
+
+    async fn verify_at(&self, now: DateTime<Utc>) -> Report {
+        self.verifier().verify_partition(self.partition, now).await.unwrap()
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier {
+            log: self.log().clone(),
+            trail: self.models.trail.clone(),
+            seals: self.seals(),
+            seal_log: self.seal_log(),
+            public_keys: vec![Self::key().public_key()],
+            seal_every: Duration::from_secs(60),
+            gaps_known_until: None,
+        }
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.models.pool).await.unwrap();
     }
 
     async fn entries(&self) -> Vec<Entry> {
@@ -119,6 +153,15 @@ fn names(report: &Report, id: AggregateId, version: u64, words: &str) {
     assert!(
         report.findings.iter().any(|finding| is_it(&finding)),
         "{id} {version} {words}: {:#?}",
+        report.findings
+    );
+}
+
+/// A finding that says these words.
+fn finds(report: &Report, words: &str) {
+    assert!(
+        report.findings.iter().any(|finding| finding.what.contains(words)),
+        "{words}: {:#?}",
         report.findings
     );
 }
@@ -209,14 +252,19 @@ async fn changes_to_what_is_archived_are_found_on_both_sides() {
     names(&scene.verify().await, events[6].aggregate_id, events[6].version, "edited in redis");
 
     scene.rewrite(&entries).await;
-    let segment = scene.system.config.archive.root.join("p000/00000000000000000006.zst");
+    let root = &scene.system.config.archive.root;
+    let name = files_under(root).into_iter().find(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("p000/00000000000000000006") && name.ends_with(".zst")
+    });
+    let segment = root.join(name.unwrap());
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
     let report = scene.verify().await;
     let what = &report.findings[0].what;
-    assert!(what.contains("00000000000000000006.zst") && what.contains("checksum"), "{:?}", report.findings);
+    assert!(what.contains("00000000000000000006-") && what.contains("checksum"), "{:?}", report.findings);
     let keys = [Scene::key().public_key()];
     let error = reelstream::events::archive::verify(&archive, 0, &keys).await.unwrap_err().to_string();
     assert!(error.contains("its checksum is not the one that was sealed"), "{error}");
@@ -253,7 +301,7 @@ async fn a_whole_chain_that_was_rewritten_is_found_too() {
     scene.rewrite(&rewritten).await;
     let report = scene.verify().await;
     names(&report, victim, 1, "replaced");
-    let of_job = verify_job(scene.log(), &scene.seals(), JobId(victim.0)).await.unwrap();
+    let of_job = verify_job(scene.log(), &scene.models.trail, JobId(victim.0)).await.unwrap();
     names(&of_job, victim, 1, "replaced");
 
     let mend = "update trail.events set hash = $2 where event_id = $1";
@@ -270,11 +318,190 @@ async fn a_whole_chain_that_was_rewritten_is_found_too() {
         SigningKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap(),
     );
     events.iter().for_each(|event| chain.extend(&event.hash));
-    let forged = reelstream::audit::Seal::sign(0, &chain, chrono::Utc::now(), &other);
-    sqlx::query("delete from audit_seals").execute(&scene.models.pool).await.unwrap();
-    scene.seals().keep(&forged).await.unwrap();
+    let forged = Seal::sign(0, &chain, Utc::now(), None, &other);
+    scene.execute("delete from audit_seals").await;
+    assert!(scene.seals().add(&forged).await.unwrap());
     let report = scene.verify().await;
-    assert!(report.findings[0].what.contains("not signed with a known key"), "{:?}", report.findings);
+    finds(&report, "not signed with a known key");
+    finds(&report, "the log was rewritten");
+    scene.system.running.stop().await;
+}
+
+/// M2: whoever writes to both databases deletes the seals, so that the notary signs the log anew.
+#[tokio::test]
+async fn m2_seals_that_were_deleted_are_found_and_not_made_anew() {
+    let scene = Scene::new().await;
+    scene.system.generate(&short_request()).await;
+    scene.models.caught_up().await;
+    let second = scene.seal().await.expect("a second seal");
+    assert!(second.previous.is_some() && scene.verify().await.is_clean());
+
+    scene.execute("create table kept as select * from audit_seals; delete from audit_seals").await;
+    let refused = scene.notary().seal_partition(0, Utc::now()).await.unwrap_err().to_string();
+    assert!(refused.contains("is in seals.log, and gone from audit_seals"), "{refused}");
+    finds(&scene.verify().await, "is in seals.log, but gone from audit_seals");
+    assert_eq!(scene.seals().all(0).await.unwrap(), []);
+
+    // A seal that was made anew all the same, without the file, is found beside those of the file.
+    let elsewhere = scene.system.config.archive.root.join("elsewhere.log");
+    let notary = Notary { seal_log: SealLog::new(&elsewhere), ..scene.notary() };
+    notary.seal_partition(0, Utc::now()).await.unwrap().expect("the file is what stops it");
+    finds(&scene.verify().await, "is in seals.log, but gone from audit_seals");
+
+    // One in the middle, and the last.
+    for (delete, words) in [
+        (
+            "delete from audit_seals where seq = (select min(seq) from audit_seals)",
+            "does not follow the one before it",
+        ),
+        ("delete from audit_seals where seq = (select max(seq) from audit_seals)", "gone from audit_seals"),
+    ] {
+        scene.execute("delete from audit_seals; insert into audit_seals select * from kept").await;
+        assert!(scene.verify().await.is_clean());
+        scene.execute(delete).await;
+        finds(&scene.verify().await, words);
+    }
+
+    // After a backup of the database was restored, the file gives its seals back.
+    let output = scene.system.reel(&["audit", "restore-seals"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(scene.verify().await.is_clean());
+    assert_eq!(scene.seal().await, None, "and the notary goes on");
+    scene.system.running.stop().await;
+}
+
+/// M2: a seal without a genuine signature, on which the notary would go on.
+#[tokio::test]
+async fn m2_a_forged_seal_is_found_and_nothing_is_signed_on_top_of_it() {
+    let scene = Scene::new().await;
+    let other = SigningKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let mut chain = reelstream::events::chain::Chain::default();
+    scene.system.generate(&short_request()).await;
+    scene.models.caught_up().await;
+    for event in scene.events().await {
+        chain.extend(&event.hash);
+    }
+    let last = scene.seals().last(0).await.unwrap().unwrap();
+    let forged = Seal::sign(0, &chain, Utc::now(), Some(&last), &other);
+    assert!(scene.seals().add(&forged).await.unwrap());
+    scene.system.generate(&short_request()).await;
+    scene.models.caught_up().await;
+    let refused = scene.notary().seal_partition(0, Utc::now()).await.unwrap_err().to_string();
+    assert!(refused.contains("is not signed with a known key"), "{refused}");
+    finds(&scene.verify().await, "not signed with a known key");
+    // Deleted again, it has left nothing: what it covered is sealed from where the genuine ones end.
+    scene.execute("delete from audit_seals where seq = (select max(seq) from audit_seals)").await;
+    let genuine = scene.seal().await.unwrap();
+    assert_eq!(genuine.previous, Some(last.digest()));
+    let report = scene.verify().await;
+    assert!(report.is_clean() && report.seals == 2, "{:#?}", report.findings);
+    scene.system.running.stop().await;
+}
+
+/// M2: seals must go up to about now, and be about as old as what they cover.
+#[tokio::test]
+async fn m2_a_log_without_seals_and_events_that_were_sealed_late_are_found() {
+    let scene = Scene::new().await;
+    let later = Utc::now() + TimeDelta::minutes(10);
+    assert!(scene.verify_at(later).await.is_clean(), "all is sealed");
+    scene.system.generate(&short_request()).await;
+    scene.models.caught_up().await;
+    assert!(scene.verify().await.is_clean(), "the last events may wait for a moment");
+    let report = scene.verify_at(later).await;
+    finds(&report, "the events from 13 to 15 have no seal");
+    scene.notary().seal_partition(0, later).await.unwrap().unwrap();
+    let report = scene.verify_at(later).await;
+    finds(&report, "the events from 13 on were recorded from");
+    let known = Verifier { gaps_known_until: Some(later), ..scene.verifier() };
+    assert!(known.verify_partition(0, later).await.unwrap().is_clean(), "an outage that was explained");
+
+    // Nothing was ever sealed.
+    scene.execute("delete from audit_seals").await;
+    std::fs::remove_file(&scene.system.config.archive.seals_log).unwrap();
+    assert!(scene.verify().await.is_clean(), "the log is a moment old");
+    let report = scene.verify_at(later).await;
+    assert_eq!(report.seals, 0);
+    finds(&report, "the events from 1 to 15 have no seal");
+    scene.system.running.stop().await;
+}
+
+/// M2: rows of the trail that were deleted instead of mended.
+#[tokio::test]
+async fn m2_rows_that_are_missing_from_the_trail_are_found() {
+    let scene = Scene::new().await;
+    let events = scene.events().await;
+    scene.execute("delete from trail.events where version = 2").await;
+    let report = scene.verify().await;
+    for event in events.iter().filter(|event| event.version == 2) {
+        names(&report, event.aggregate_id, 2, "its row is gone from the trail");
+        let of_job = verify_job(scene.log(), &scene.models.trail, JobId(event.aggregate_id.0)).await.unwrap();
+        names(&of_job, event.aggregate_id, 2, "its row is gone from the trail");
+    }
+    assert_eq!(report.findings.len(), 4, "{:#?}", report.findings);
+    scene.system.running.stop().await;
+}
+
+/// Seals from before they were chained hold up to where the chain begins.
+#[tokio::test]
+async fn seals_of_an_older_version_stay_valid_and_the_next_one_is_chained_to_them() {
+    let scene = Scene::new().await;
+    let mut old = scene.seals().last(0).await.unwrap().unwrap();
+    old.previous = None;
+    old.signature = Scene::key().sign(&old.statement());
+    scene.execute("delete from audit_seals").await;
+    std::fs::remove_file(&scene.system.config.archive.seals_log).unwrap();
+    assert!(scene.seals().add(&old).await.unwrap());
+    assert!(scene.verify_at(Utc::now() + TimeDelta::minutes(10)).await.is_clean());
+    scene.system.generate(&short_request()).await;
+    scene.models.caught_up().await;
+    let next = scene.seal().await.unwrap();
+    assert_eq!(next.previous, Some(old.digest()));
+    assert_eq!(scene.seal_log().all(0).await.unwrap(), [old, next], "the file has the old one, too");
+    assert!(scene.verify().await.is_clean());
+    scene.system.running.stop().await;
+}
+
+/// L1: sealers with other sizes of segments at the same time leave one whole archive.
+#[tokio::test]
+async fn l1_sealing_at_the_same_time_leaves_one_whole_archive() {
+    let scene = Scene::new().await;
+    for round in 0..3 {
+        for _ in 0..4 {
+            scene.system.generate(&short_request()).await;
+        }
+        let key = Scene::key();
+        let seal = async |events: u64| {
+            let archive = scene.system.archive();
+            reelstream::events::archive::seal(scene.log(), &archive, 0, events, true, &key).await
+        };
+        let outcomes = tokio::join!(seal(3), seal(5), seal(7), seal(1000));
+        for outcome in [outcomes.0, outcomes.1, outcomes.2, outcomes.3] {
+            outcome.unwrap();
+        }
+        let keys = [Scene::key().public_key()];
+        let archive = scene.system.archive();
+        let sealed = reelstream::events::archive::verify(&archive, 0, &keys).await.unwrap();
+        assert_eq!(sealed, 24 + 12 * round);
+    }
+    scene.system.running.stop().await;
+}
+
+/// L2: reading the archive looks at signatures and hashes, not `verify` alone.
+#[tokio::test]
+async fn l2_an_archive_that_somebody_else_wrote_is_not_read() {
+    let scene = Scene::new().await;
+    let other = SigningKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let archive = scene.system.archive();
+    let theirs = reelstream::events::archive::Archive::new(
+        &scene.system.config.archive.root,
+        vec![other.public_key()],
+    );
+    reelstream::events::archive::seal(scene.log(), &theirs, 0, 12, true, &other).await.unwrap();
+    assert_eq!(theirs.read(0, 0, 100).await.unwrap().len(), 12);
+    let error = archive.read(0, 0, 100).await.unwrap_err().to_string();
+    assert!(error.contains("it is not signed with a known key"), "{error}");
+    let report = scene.verify().await;
+    finds(&report, "it is not signed with a known key");
     scene.system.running.stop().await;
 }
 
@@ -296,7 +523,7 @@ async fn a_log_that_lost_its_end_is_found() {
         "{:?}",
         report.findings
     );
-    let of_job = verify_job(scene.log(), &scene.seals(), JobId(last.aggregate_id.0)).await.unwrap();
+    let of_job = verify_job(scene.log(), &scene.models.trail, JobId(last.aggregate_id.0)).await.unwrap();
     names(&of_job, last.aggregate_id, last.version, "the trail has it");
     // The processes see it, too, and stop.
     assert!(scene.system.running.ended().await.is_err());

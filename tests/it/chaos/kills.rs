@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reelstream::audit::{Seals, verify_partition};
+use reelstream::audit::{SealLog, Seals, Verifier};
 use reelstream::crash;
 use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis, free_port};
 use reelstream::domain::job::{Job, Status};
@@ -350,12 +350,21 @@ impl Theatre {
 
     /// What was sealed and archived while everybody was killed is what the log holds.
     async fn check_seals(&self, log: &EventLog, models: &ReadModels) {
-        let log = log.clone().with_archive(Archive::new(&self.folder.path().join("archive")));
-        let keys = [SigningKey::parse(MASTER_KEY).unwrap().public_key()];
+        let root = self.folder.path().join("archive");
+        let keys = vec![SigningKey::parse(MASTER_KEY).unwrap().public_key()];
+        let log = log.clone().with_archive(Archive::new(&root, keys.clone()));
+        let verifier = Verifier {
+            log: log.clone(),
+            trail: models.trail.clone(),
+            seals: Seals::new(models.pool.clone()),
+            seal_log: SealLog::new(&root.join("seals.log")),
+            public_keys: keys,
+            seal_every: Duration::from_secs(60),
+            gaps_known_until: None,
+        };
         let (mut seals, mut archived) = (0, 0);
         for partition in log.keys().partitions() {
-            let report =
-                verify_partition(&log, &Seals::new(models.pool.clone()), &keys, partition).await.unwrap();
+            let report = verifier.verify_partition(partition, chrono::Utc::now()).await.unwrap();
             assert!(report.is_clean(), "{:#?}", report.findings);
             seals += report.seals;
             archived += log.archive().unwrap().sealed(partition).await.unwrap();

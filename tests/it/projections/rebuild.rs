@@ -40,7 +40,9 @@ impl World {
         let servers = Servers::start();
         let pool = PgPool::connect(&servers.postgres.url("postgres")).await.unwrap();
         migrate(&pool).await.unwrap();
-        let archive = archive::Archive::new(&servers.folder.path().join("archive"));
+        let key = SigningKey::parse(MASTER_KEY).unwrap();
+        let root = servers.folder.path().join("archive");
+        let archive = archive::Archive::new(&root, vec![key.public_key()]);
         let log =
             EventLog::new(connect(&servers.redis).await, Keys::new("reel", PARTITIONS)).with_archive(archive);
         let vault = Vault::new(pool.clone(), MasterKey::parse(MASTER_KEY).unwrap());

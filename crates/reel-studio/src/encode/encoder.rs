@@ -20,7 +20,7 @@ use crate::encode::h264;
 use crate::encode::hardware::Hardware;
 use crate::encode::picture_encoder::{PictureEncoder, Unit};
 use crate::encode::sound::{self, SoundTrack};
-use crate::ffmpeg::{create, is_disk_full, part_file, set_headers, write_header, write_packet};
+use crate::ffmpeg::{create, part_file, set_headers, write_header, write_packet};
 use reel_scene::format::VideoCodec;
 use reel_scene::{Leave, SceneTimeline};
 
@@ -45,16 +45,6 @@ pub enum Error {
     Stream(#[from] h264::Error),
     #[error("cancelled")]
     Cancelled,
-}
-
-impl Error {
-    pub fn is_disk_full(&self) -> bool {
-        match self {
-            Error::Ffmpeg { source, .. } => is_disk_full(source),
-            Error::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Error::Motions { .. } | Error::Stream(_) | Error::Cancelled => false,
-        }
-    }
 }
 
 pub(crate) fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::h264;
 use crate::encode::sound::{self, AAC_FRAME_SAMPLES, SoundCodec, SoundEncoder};
 use crate::ffmpeg::{
-    create, extradata, is_disk_full, part_file, read_packet, set_headers, start, write_header, write_packet,
+    create, extradata, part_file, read_packet, set_headers, start, write_header, write_packet,
 };
 use crate::join::captions::{Caption, Chapter};
 use crate::speak::narration::SAMPLE_RATE_HZ;
@@ -44,16 +44,6 @@ pub enum Error {
     File { path: PathBuf, source: std::io::Error },
     #[error("cancelled")]
     Cancelled,
-}
-
-impl Error {
-    pub fn is_disk_full(&self) -> bool {
-        match self {
-            Error::Output { source, .. } => is_disk_full(source),
-            Error::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            _ => false,
-        }
-    }
 }
 
 fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {

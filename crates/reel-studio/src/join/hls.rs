@@ -7,7 +7,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::{Dictionary, media};
 
-use crate::ffmpeg::{extradata, is_disk_full, read_packet, start, write_packet};
+use crate::ffmpeg::{extradata, read_packet, start, write_packet};
 
 /// Seconds of a segment at least: two key frames.
 const SEGMENT_SECONDS: u32 = 4;
@@ -23,13 +23,6 @@ pub enum Error {
 impl Error {
     fn file(path: &Path, source: std::io::Error) -> Self {
         Error::File { path: path.to_owned(), source }
-    }
-
-    pub fn is_disk_full(&self) -> bool {
-        match self {
-            Error::Ffmpeg { source, .. } => is_disk_full(source),
-            Error::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-        }
     }
 }
 

@@ -28,17 +28,6 @@ pub enum Error {
     File { path: PathBuf, source: std::io::Error },
 }
 
-impl Error {
-    pub fn is_disk_full(&self) -> bool {
-        let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
-        match self {
-            Error::Write { source: image::ImageError::IoError(error), .. }
-            | Error::File { source: error, .. } => full(error),
-            _ => false,
-        }
-    }
-}
-
 /// Writes one JPEG of each size (width and height in pixels) to the path beside it, and returns their
 /// bytes. All show the same frame: of a few places, the one that shows most.
 pub fn extract(video: &Path, sizes: &[(u32, u32)], out: &[PathBuf]) -> Result<Vec<u64>, Error> {

@@ -50,8 +50,8 @@ pub enum Error {
     Failed { program: PathBuf, status: std::process::ExitStatus, stderr: String },
     #[error("the speech of a line did not end within {} s", PATIENCE.as_secs())]
     TimedOut,
-    #[error("the synthesiser gave no sound for {line:?}")]
-    Silent { line: String },
+    #[error("the synthesiser gave no sound for a line of {characters} characters")]
+    Silent { characters: usize },
     #[error("the sound cannot be resampled")]
     Resample(#[source] ffmpeg::Error),
     #[error("cancelled")]
@@ -161,7 +161,7 @@ pub(crate) fn prepare(line: &str, rate: u32, samples: &[i16]) -> Result<Pcm, Err
     let samples = resample(samples, rate).map_err(Error::Resample)?;
     let samples = trimmed(samples);
     if samples.is_empty() {
-        return Err(Error::Silent { line: line.to_owned() });
+        return Err(Error::Silent { characters: line.chars().count() });
     }
     Ok(Pcm { samples })
 }

@@ -19,18 +19,6 @@ pub enum Error {
     Format { path: PathBuf },
 }
 
-impl Error {
-    pub fn is_disk_full(&self) -> bool {
-        let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
-        match self {
-            Error::Write { source: hound::Error::IoError(error), .. } | Error::File { source: error, .. } => {
-                full(error)
-            }
-            _ => false,
-        }
-    }
-}
-
 /// One step for each line; every step is a whole number of frames. `fps` divides the sample rate.
 pub fn lay_out(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
     let per_frame = u64::from(SAMPLE_RATE_HZ / fps);

@@ -1,0 +1,113 @@
+//! The names of stored objects.
+
+use std::fmt;
+
+use super::Error;
+use crate::ids::JobId;
+
+const MAX_BYTES: usize = 1024;
+/// File systems allow 255; temporary names beside an object are longer than its own.
+const MAX_SEGMENT_BYTES: usize = 200;
+
+/// The name of an object: segments with `/` between them, such as `videos/<job id>/video.mp4`. No segment is empty, `.`
+/// or `..`, and none ends in `.part`, which is what unfinished files are called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+/// A folder of keys: all that begin with it and `/`. Never empty, so it never means everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(String);
+
+impl Key {
+    pub fn parse(text: impl Into<String>) -> Result<Self, Error> {
+        let text = text.into();
+        if is_valid(&text) { Ok(Self(text)) } else { Err(Error::InvalidKey(text)) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Prefix {
+    pub fn parse(text: impl Into<String>) -> Result<Self, Error> {
+        let text = text.into();
+        if is_valid(&text) { Ok(Self(text)) } else { Err(Error::InvalidKey(text)) }
+    }
+
+    /// The files of a finished video.
+    pub fn of_video(job: JobId) -> Self {
+        Self(format!("videos/{job}"))
+    }
+
+    /// The cached results of one user, whose id may hold any character.
+    pub fn of_cache(user: &str) -> Self {
+        Self(format!("cache/{}", &blake3::hash(user.as_bytes()).to_hex()[..32]))
+    }
+
+    pub fn key(&self, name: &str) -> Result<Key, Error> {
+        Key::parse(format!("{}/{name}", self.0))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_valid(text: &str) -> bool {
+    text.len() <= MAX_BYTES && text.split('/').all(is_valid_segment)
+}
+
+fn is_valid_segment(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment.len() <= MAX_SEGMENT_BYTES
+        && segment != "."
+        && segment != ".."
+        && !segment.ends_with(".part")
+        && !segment.contains(|c: char| c == '\\' || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_cannot_lead_out_of_the_root() {
+        let long = "x".repeat(201);
+        for text in [
+            "",
+            "/",
+            "/etc/passwd",
+            "../etc/passwd",
+            "videos/../../x",
+            "videos//x",
+            "videos/",
+            ".",
+            "a/./b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a/b.part",
+            long.as_str(),
+        ] {
+            assert!(matches!(Key::parse(text), Err(Error::InvalidKey(_))), "{text:?}");
+            assert!(matches!(Prefix::parse(text), Err(Error::InvalidKey(_))), "{text:?}");
+        }
+        for text in ["a", "videos/x/video.mp4", "p000/1..2.zst", "é/..."] {
+            assert_eq!(Key::parse(text).unwrap().as_str(), text);
+        }
+        assert!(Prefix::of_cache("user/../1").key("../x").is_err());
+    }
+}

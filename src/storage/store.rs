@@ -1,0 +1,161 @@
+//! The interface of everything that is stored.
+
+use std::fmt;
+use std::io;
+use std::ops::{Deref, Range};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use tokio_util::bytes::Bytes;
+
+use super::{Key, Local, Prefix};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("`{0}` is not a storage key")]
+    InvalidKey(String),
+    #[error("{0} exists already, and is never replaced")]
+    Exists(Key),
+    #[error("{key} has more than the {max_bytes} bytes that are expected")]
+    TooLarge { key: Key, max_bytes: u64 },
+    #[error("the disk is full: cannot {attempted} {object}")]
+    DiskFull { attempted: &'static str, object: String, source: io::Error },
+    #[error("cannot {attempted} {object}")]
+    Io { attempted: &'static str, object: String, source: io::Error },
+}
+
+impl Error {
+    pub fn new(attempted: &'static str, object: impl fmt::Display, source: io::Error) -> Self {
+        let object = object.to_string();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::DiskFull { attempted, object, source }
+            }
+            _ => Error::Io { attempted, object, source },
+        }
+    }
+
+    /// Whether a later try may work: the disk was full or away, nothing is wrong with the request.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::DiskFull { .. } | Error::Io { .. })
+    }
+}
+
+/// An object's bytes, a piece at a time.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// The bytes of a new object.
+#[derive(Debug, Clone)]
+pub enum Content {
+    Bytes(Vec<u8>),
+    File(std::path::PathBuf),
+}
+
+/// How an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Durable. [`Error::Exists`] when there is an object under the key.
+    Create,
+    /// Durable. Replaces the object under the key.
+    Replace,
+    /// Replaces the object under the key, and may be lost with the power. A file may be shared instead of copied, so it
+    /// must only be replaced afterwards, never changed.
+    Disposable,
+}
+
+/// An object that was just written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub bytes: u64,
+    /// Content hash, in hex.
+    pub blake3: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub bytes: u64,
+    /// When it was written, or last used if it is disposable.
+    pub modified: SystemTime,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Key,
+    pub head: Head,
+}
+
+/// Objects by key. Calls may come from any task at any time.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Writes an object, all or nothing.
+    async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error>;
+
+    /// `None` when there is no such object.
+    async fn head(&self, key: &Key) -> Result<Option<Head>, Error>;
+
+    /// BLAKE3 of an object's bytes, in hex, from reading all of them; `None` when there is no such object.
+    async fn content_hash(&self, key: &Key) -> Result<Option<String>, Error>;
+
+    /// The bytes in `range`, fewer where the object ends before, in bounded memory. `None` when there is no such object.
+    async fn read(&self, key: &Key, range: Range<u64>) -> Result<Option<ByteStream>, Error>;
+
+    /// Makes an object available as a file, which must only be replaced, never changed. Replaces what is there; counts
+    /// as a use. `false` when there is no such object.
+    async fn copy_to(&self, key: &Key, file: &Path) -> Result<bool, Error>;
+
+    /// All objects under a prefix, in the order of their keys.
+    async fn list(&self, prefix: &Prefix) -> Result<Vec<Entry>, Error>;
+
+    /// Removes an object; none there is fine.
+    async fn delete(&self, key: &Key) -> Result<(), Error>;
+
+    /// Removes all objects under a prefix; none there is fine.
+    async fn delete_prefix(&self, prefix: &Prefix) -> Result<(), Error>;
+}
+
+/// A shared [`Store`], with what follows from it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage(Arc<dyn Store>);
+
+impl Storage {
+    /// In a folder.
+    pub fn local(root: &Path) -> Self {
+        Self::new(Local::new(root))
+    }
+
+    pub fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+
+    /// A whole object in memory; `None` when there is none.
+    pub async fn get(&self, key: &Key, max_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+        let Some(bytes) = self.get_range(key, 0..max_bytes.saturating_add(1)).await? else { return Ok(None) };
+        if bytes.len() as u64 > max_bytes {
+            return Err(Error::TooLarge { key: key.clone(), max_bytes });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Some bytes of an object in memory, fewer where it ends before; `None` when there is none.
+    pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Vec<u8>>, Error> {
+        let Some(mut stream) = self.read(key, range).await? else { return Ok(None) };
+        let mut bytes = vec![];
+        while let Some(piece) = stream.try_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Some(bytes))
+    }
+}
+
+impl Deref for Storage {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
