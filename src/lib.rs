@@ -20,11 +20,14 @@ pub mod consumers;
 pub mod crash;
 pub mod dev;
 pub mod domain;
+pub mod error_codes;
 pub mod events;
 pub mod execute;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
+#[cfg(test)]
+mod map_tests;
 pub mod projections;
 pub mod signing;
 pub mod storage;

@@ -6,11 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::{user, visible_job};
+use super::{ApiState, user, visible_job};
 use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
-use crate::ids::CommandId;
+use crate::ids::{CommandId, JobId};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CancelAnswer {
@@ -75,12 +75,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
-    // What is not being worked on has no worker to clean up after it. Files of a stage that still runs go
-    // once more when it has stopped.
-    let removed = state.workspaces.of(view.job_id).remove();
-    if let Err(error) = removed.and(state.storage.remove(view.job_id)) {
-        tracing::warn!(job_id = %view.job_id, %error, "cannot remove the files of a cancelled job");
-    }
+    remove_files(&state, view.job_id).await;
     let cancelled_at = executed.loaded.job.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {
         success: true,
@@ -90,4 +85,15 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         new_status: "cancelled".to_owned(),
         cancelled_at,
     })
+}
+
+/// Removes the files of a job that no worker is at work on. Files of a stage that still runs go once more when it
+/// has stopped.
+async fn remove_files(state: &ApiState, job_id: JobId) {
+    let (workspace, storage) = (state.workspaces.of(job_id), state.storage.clone());
+    let removal = tokio::task::spawn_blocking(move || workspace.remove().and(storage.remove(job_id)));
+    let removed = removal.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+    if let Err(error) = removed {
+        tracing::warn!(%job_id, %error, "cannot remove the files of a cancelled job");
+    }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
+use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
 use crate::events::{Rendition, Stage};
 use reel_studio::join::captions;
@@ -100,12 +101,14 @@ fn cannot_combine(error: combine::Error) -> StageError {
     if error.is_disk_full() {
         return StageError::disk_full(error);
     }
-    StageError::retryable("COMBINING_FAILED", format!("the scenes cannot be joined: {error}")).because(error)
+    StageError::retryable(ErrorCode::CombiningFailed, format!("the scenes cannot be joined: {error}"))
+        .because(error)
 }
 
 fn cannot_picture(error: thumbnails::Error) -> StageError {
     if error.is_disk_full() {
         return StageError::disk_full(error);
     }
-    StageError::retryable("THUMBNAIL_FAILED", format!("no thumbnail can be taken: {error}")).because(error)
+    StageError::retryable(ErrorCode::ThumbnailFailed, format!("no thumbnail can be taken: {error}"))
+        .because(error)
 }

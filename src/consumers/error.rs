@@ -2,16 +2,13 @@
 
 use std::error::Error;
 
+use crate::error_codes::ErrorCode;
 use crate::events::job::Failure;
-
-/// The code of the one failure that results made before give way to.
-pub const DISK_FULL: &str = "DISK_FULL";
 
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// Stable and upper-case; clients branch on it.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// For the user: what went wrong, with the value and what was expected.
     pub message: String,
     pub retryable: bool,
@@ -23,17 +20,17 @@ pub struct StageError {
 
 impl StageError {
     /// Trying again would fail the same way.
-    pub fn terminal(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn terminal(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retryable: false, suggestion: None, source: None }
     }
 
     /// The machine or a program on it failed; another try may succeed.
-    pub fn retryable(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn retryable(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { retryable: true, ..Self::terminal(code, message) }
     }
 
     pub fn disk_full(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::retryable(DISK_FULL, "the disk that holds MEDIA_ROOT is full")
+        Self::retryable(ErrorCode::DiskFull, "the disk that holds MEDIA_ROOT is full")
             .suggest("free some space or give MEDIA_ROOT a larger disk, then generate the video again")
             .because(source)
     }
@@ -50,7 +47,7 @@ impl StageError {
 
     pub fn to_failure(&self) -> Failure {
         Failure {
-            code: self.code.to_owned(),
+            code: self.code.name().to_owned(),
             message: self.message.clone(),
             retryable: self.retryable,
             suggestion: self.suggestion.map(str::to_owned),
@@ -60,5 +57,5 @@ impl StageError {
 
 /// A job that reached a stage without what the stage before it records.
 pub fn missing(what: &str) -> StageError {
-    StageError::terminal("INCOMPLETE_HISTORY", format!("the job's history lacks {what}"))
+    StageError::terminal(ErrorCode::IncompleteHistory, format!("the job's history lacks {what}"))
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 
 pub struct Initializing;
@@ -27,7 +28,10 @@ pub(super) fn cannot_create(error: std::io::Error) -> StageError {
     if error.kind() == std::io::ErrorKind::StorageFull {
         return StageError::disk_full(error);
     }
-    StageError::retryable("WORKSPACE_UNAVAILABLE", "the job's folder under MEDIA_ROOT cannot be created")
-        .suggest("check that the workers may write to MEDIA_ROOT")
-        .because(error)
+    StageError::retryable(
+        ErrorCode::WorkspaceUnavailable,
+        "the job's folder under MEDIA_ROOT cannot be created",
+    )
+    .suggest("check that the workers may write to MEDIA_ROOT")
+    .because(error)
 }

@@ -3,4 +3,6 @@
 mod cancelling;
 mod cli;
 mod contract;
+mod guards;
+mod hostile;
 mod listing;
