@@ -423,6 +423,26 @@ mod tests {
     }
 
     #[test]
+    fn stages_retry_what_the_registry_says_is_retried() {
+        let mut files = BTreeMap::new();
+        sources(&root().join("src/consumers"), &mut files);
+        let mut found = 0;
+        for (name, text) in &files {
+            for (constructor, is_retried) in [("::terminal(", false), ("::retryable(", true)] {
+                for call in text.split(constructor).skip(1) {
+                    let Some(rest) = call.trim_start().strip_prefix("ErrorCode::") else { continue };
+                    let variant = rest.split(|next: char| !next.is_alphanumeric()).next().unwrap();
+                    let code = ErrorCode::ALL.iter().find(|code| format!("{code:?}") == variant).unwrap();
+                    let appearance = Appearance::Failure { is_retried };
+                    assert!(code.entry().appearances.contains(&appearance), "{name}: {code}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 15, "the calls were found: {found}");
+    }
+
+    #[test]
     fn every_code_has_a_use_and_two_sentences_of_help() {
         let mut names = BTreeSet::new();
         for code in ErrorCode::ALL {
