@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 use super::problem::Problem;
-use super::query::{Query, flag, one_of, parse};
+use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
 use super::{ApiState, visible_job};
 use crate::error_codes::ErrorCode;
@@ -55,10 +55,10 @@ impl<'a> Served<'a> {
 #[salvo(parameters(default_parameter_in = Query))]
 pub struct DownloadQuery {
     /// Show in the browser instead of saving.
-    #[serde(deserialize_with = "flag")]
+    #[serde(deserialize_with = "parse_flag")]
     inline: Option<bool>,
     /// One of the job's qualities, such as `720p`, or `auto`, the highest; by default the one it was asked for.
-    #[serde(deserialize_with = "quality")]
+    #[serde(deserialize_with = "parse_quality")]
     #[salvo(parameter(value_type = Option<String>))]
     quality: Option<WantedQuality>,
 }
@@ -69,7 +69,7 @@ pub struct DownloadQuery {
 #[salvo(parameters(default_parameter_in = Query))]
 pub struct StreamQuery {
     /// One of the job's qualities, such as `720p`; by default `auto`, which is the highest.
-    #[serde(deserialize_with = "quality")]
+    #[serde(deserialize_with = "parse_quality")]
     #[salvo(parameter(value_type = Option<String>))]
     quality: Option<WantedQuality>,
 }
@@ -80,21 +80,21 @@ pub struct StreamQuery {
 #[salvo(parameters(default_parameter_in = Query))]
 pub struct ThumbnailQuery {
     /// `small`, `medium` (the default) or `large`.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "parse_size")]
     #[salvo(parameter(value_type = Option<String>))]
     size: Option<ThumbnailSize>,
 }
 
-fn quality<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WantedQuality>, D::Error> {
+fn parse_quality<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WantedQuality>, D::Error> {
     let levels = Quality::ALL.map(Quality::level).join(", ");
-    parse(deserializer, format_args!("auto or one of {levels}"), |text| match text {
+    parse_text(deserializer, format_args!("auto or one of {levels}"), |text| match text {
         "auto" => Some(Some(WantedQuality::Any)),
         name => Quality::named(name).map(WantedQuality::One).map(Some),
     })
 }
 
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ThumbnailSize>, D::Error> {
-    one_of(deserializer, &ThumbnailSize::ALL, ThumbnailSize::name)
+fn parse_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ThumbnailSize>, D::Error> {
+    parse_one_of(deserializer, &ThumbnailSize::ALL, ThumbnailSize::name)
 }
 
 /// Download the video

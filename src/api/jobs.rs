@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::query::{Cursor, Query, Time, Whole, Words, one_of, refuse};
+use super::query::{Cursor, Query, Time, Whole, Words, parse_one_of, refuse};
 use super::status::{JobSummary, ProgressAnswer, describe_stage};
 use super::{ApiState, state, user, visible_job};
 use crate::events::{Envelope, Priority, Stage};
@@ -162,11 +162,11 @@ pub struct JobsQuery {
     /// 20 by default.
     items_per_page: Option<PageSize>,
     /// `queued`, `processing`, `completed`, `failed` or `cancelled`.
-    #[serde(deserialize_with = "status")]
+    #[serde(deserialize_with = "parse_status")]
     #[salvo(parameter(value_type = Option<String>))]
     status: Option<JobStatus>,
     /// `low`, `normal`, `high` or `urgent`.
-    #[serde(deserialize_with = "priority")]
+    #[serde(deserialize_with = "parse_priority")]
     #[salvo(parameter(value_type = Option<String>))]
     priority: Option<Priority>,
     /// Created at or after this time, RFC 3339.
@@ -176,23 +176,23 @@ pub struct JobsQuery {
     /// A part of the topic or the title, in any case.
     q: Option<Words>,
     /// `-created_at` (the default) or `created_at`.
-    #[serde(deserialize_with = "sort")]
+    #[serde(deserialize_with = "parse_sort")]
     #[salvo(parameter(value_type = Option<String>))]
     sort: Option<Order>,
     /// Where the page before ended.
     cursor: Option<Cursor>,
 }
 
-fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobStatus>, D::Error> {
-    one_of(deserializer, &JobStatus::ALL, JobStatus::name)
+fn parse_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobStatus>, D::Error> {
+    parse_one_of(deserializer, &JobStatus::ALL, JobStatus::name)
 }
 
-fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Priority>, D::Error> {
-    one_of(deserializer, &Priority::ALL, Priority::name)
+fn parse_priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Priority>, D::Error> {
+    parse_one_of(deserializer, &Priority::ALL, Priority::name)
 }
 
-fn sort<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D::Error> {
-    one_of(deserializer, &[Order::NewestFirst, Order::OldestFirst], |order| match order {
+fn parse_sort<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D::Error> {
+    parse_one_of(deserializer, &[Order::NewestFirst, Order::OldestFirst], |order| match order {
         Order::NewestFirst => "-created_at",
         Order::OldestFirst => "created_at",
     })
@@ -202,8 +202,8 @@ fn sort<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D::
 #[derive(Debug, Clone, Copy)]
 struct LogLevel(&'static str);
 
-fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LogLevel>, D::Error> {
-    one_of(deserializer, &LEVELS.map(LogLevel), |level| level.0)
+fn parse_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LogLevel>, D::Error> {
+    parse_one_of(deserializer, &LEVELS.map(LogLevel), |level| level.0)
 }
 
 /// The caller's jobs
@@ -282,7 +282,7 @@ pub struct LogsQuery {
     /// Lines to skip.
     offset: Option<Lines>,
     /// This level or above: `debug` (the default), `info`, `warning` or `error`.
-    #[serde(deserialize_with = "level")]
+    #[serde(deserialize_with = "parse_level")]
     #[salvo(parameter(value_type = Option<String>))]
     level: Option<LogLevel>,
 }

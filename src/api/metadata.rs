@@ -169,7 +169,7 @@ fn describe_video(
         chapters: chapters.iter().map(ChapterDetails::of).collect(),
         video: video_details(&row, delivered_format(&videos, view.quality)),
         processing: ProcessingDetails {
-            stages: row.stages.into_iter().map(details).collect(),
+            stages: row.stages.into_iter().map(stage_details).collect(),
             logs: logs.into_iter().map(LogLineAnswer::of).collect(),
         },
     }
@@ -246,7 +246,7 @@ impl Links<'_> {
     }
 }
 
-fn details(row: StageRow) -> StageDetails {
+fn stage_details(row: StageRow) -> StageDetails {
     let duration = row.started_at.zip(row.completed_at).map(|(from, until)| until - from);
     StageDetails {
         name: row.stage,

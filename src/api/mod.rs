@@ -147,7 +147,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// The routes of one prefix, each behind its guard.
-fn guarded(verifier: &Verifier, are_versioned: bool) -> Router {
+fn guarded_routes(verifier: &Verifier, are_versioned: bool) -> Router {
     let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
@@ -159,9 +159,9 @@ fn guarded(verifier: &Verifier, are_versioned: bool) -> Router {
 pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
     let router = Router::new()
         .hoop(WithState(state))
-        .push(Router::with_path("api/v1").push(guarded(verifier, true)))
-        .push(guarded(verifier, true))
-        .push(guarded(verifier, false));
+        .push(Router::with_path("api/v1").push(guarded_routes(verifier, true)))
+        .push(guarded_routes(verifier, true))
+        .push(guarded_routes(verifier, false));
     Service::new(router)
         .hoop(RequestId)
         .hoop(salvo::http::request::SecureMaxSize(BODY_BYTES))

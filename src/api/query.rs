@@ -123,14 +123,14 @@ impl<'de> Deserializer<'de> for Value<'_> {
     }
 }
 
-/// Reads a text with `parse`; the error says what is expected instead.
-pub fn parse<'de, D: Deserializer<'de>, T>(
+/// Reads a text with `read`; the error says what is expected instead.
+pub fn parse_text<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: impl std::fmt::Display,
-    parse: impl FnOnce(&str) -> Option<T>,
+    read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text).ok_or_else(|| de::Error::custom(expected))
+    read(&text).ok_or_else(|| de::Error::custom(expected))
 }
 
 /// A whole number from `MIN` to `MAX`.
@@ -139,7 +139,7 @@ pub struct Whole<const MIN: u64, const MAX: u64>(pub u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse(deserializer, format_args!("a whole number from {MIN} to {MAX}"), |text| {
+        parse_text(deserializer, format_args!("a whole number from {MIN} to {MAX}"), |text| {
             text.parse().ok().filter(|number| (MIN..=MAX).contains(number)).map(Self)
         })
     }
@@ -157,7 +157,7 @@ pub struct Time(pub DateTime<Utc>);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse(deserializer, "a time such as 2026-11-21T10:00:00Z", |text| {
+        parse_text(deserializer, "a time such as 2026-11-21T10:00:00Z", |text| {
             let time = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
             is_storable(time).then_some(Self(time))
         })
@@ -183,7 +183,7 @@ impl<'de> Deserialize<'de> for Words {
         let expected = format_args!(
             "text of at most {MAX_WORDS_CHARACTERS} characters, none of them a control character"
         );
-        parse(deserializer, expected, |text| {
+        parse_text(deserializer, expected, |text| {
             let is_fit = text.chars().count() <= MAX_WORDS_CHARACTERS && !text.contains(char::is_control);
             is_fit.then(|| Self(text.to_owned()))
         })
@@ -222,7 +222,7 @@ impl Cursor {
 
 impl<'de> Deserialize<'de> for Cursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse(deserializer, "the next_cursor of the page before", Self::decode)
+        parse_text(deserializer, "the next_cursor of the page before", Self::decode)
     }
 }
 
@@ -233,20 +233,20 @@ impl ToSchema for Cursor {
 }
 
 /// One of `all`, by its name.
-pub fn one_of<'de, D: Deserializer<'de>, T: Copy>(
+pub fn parse_one_of<'de, D: Deserializer<'de>, T: Copy>(
     deserializer: D,
     all: &[T],
     name: fn(T) -> &'static str,
 ) -> Result<Option<T>, D::Error> {
     let names: Vec<&str> = all.iter().copied().map(name).collect();
-    parse(deserializer, format_args!("one of {}", names.join(", ")), |text| {
+    parse_text(deserializer, format_args!("one of {}", names.join(", ")), |text| {
         all.iter().copied().find(|known| name(*known) == text).map(Some)
     })
 }
 
 /// `true`, `1` or nothing; `false` or `0`.
-pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    parse(deserializer, "true or false", |text| match text {
+pub fn parse_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    parse_text(deserializer, "true or false", |text| match text {
         "true" | "1" | "" => Some(Some(true)),
         "false" | "0" => Some(Some(false)),
         _ => None,
@@ -264,7 +264,7 @@ mod tests {
         q: Option<Words>,
         from: Option<Time>,
         cursor: Option<Cursor>,
-        #[serde(deserialize_with = "flag")]
+        #[serde(deserialize_with = "parse_flag")]
         inline: Option<bool>,
     }
 
