@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, Admission, ApiState, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
-use crate::config::{Config, RedisConfig, Streams};
+use crate::config::{Config, RedisConfig, Streams, without_credentials};
 use crate::consumers::{self, StageHandler, Worker};
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
@@ -222,9 +222,10 @@ impl App {
             media: self.config.media.clone(),
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
+            examinations: api::Examinations::default(),
         };
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
-        Ok((Server::new(acceptor), api::service(Arc::new(state), verifier)))
+        Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))
     }
 }
 
@@ -251,14 +252,19 @@ pub async fn archive_partition(
 
 pub fn address(config: &RedisConfig) -> anyhow::Result<Address> {
     Address::parse(&config.url).with_context(|| {
-        format!("REDIS_URL `{}` is no redis address; redis://127.0.0.1:6379 is one", config.url)
+        format!(
+            "REDIS_URL `{}` is no redis address; redis://127.0.0.1:6379 is one",
+            without_credentials(&config.url)
+        )
     })
 }
 
 /// The log, if it may be used with these settings.
 async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> anyhow::Result<EventLog> {
-    let connection =
-        address.connect().await.with_context(|| format!("redis at {} does not answer", redis.url))?;
+    let connection = address
+        .connect()
+        .await
+        .with_context(|| format!("redis at {} does not answer", without_credentials(&redis.url)))?;
     let keys = Keys::new(redis.prefix.clone(), streams.partitions);
     Ok(EventLog::open(connection, keys).await?)
 }

@@ -42,7 +42,7 @@ pub struct Config {
     pub streams: Streams,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisConfig {
     /// `REDIS_URL`: `redis://host:port`, `redis://host:port,host:port` for servers of which one is the
     /// primary, or `redis+cluster://host:port,host:port`.
@@ -51,10 +51,34 @@ pub struct RedisConfig {
     pub prefix: String,
 }
 
-#[derive(Debug, Clone)]
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { url, prefix } = self;
+        f.debug_struct("RedisConfig").field("url", &without_credentials(url)).field("prefix", prefix).finish()
+    }
+}
+
+#[derive(Clone)]
 pub struct PostgresConfig {
     /// `DATABASE_URL`, such as `postgres://reel@127.0.0.1/reel`.
     pub url: String,
+}
+
+impl std::fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresConfig").field("url", &without_credentials(&self.url)).finish()
+    }
+}
+
+/// Returns an address as it may be shown: without user and password, and without parameters, which may be secrets too.
+///
+/// Everything before the last `@` is left out, so a password may hold any character.
+pub fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let hosts = rest.rsplit('@').next().unwrap_or_default();
+    let hosts = hosts.split(['?', '#']).next().unwrap_or_default();
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{hosts}")
 }
 
 #[derive(Debug, Clone)]
@@ -613,5 +637,24 @@ mod tests {
         );
         let error = Config::from_environment(&|_| None).unwrap_err();
         assert!(error.to_string().starts_with("REDIS_URL is not set"), "{error}");
+    }
+
+    // L3
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            ("redis://u:s3cret@a:1,b:2", "redis://a:1,b:2"),
+            ("redis://u:s3,cr?et@a:1", "redis://a:1"),
+            ("redis+cluster://u:s3cret@a:1,u:s3cret@b:2", "redis+cluster://b:2"),
+            ("postgres://u:s3cret@h/reel?password=s3cret", "postgres://h/reel"),
+            ("postgres://h/reel?password=s3cret@x", "postgres://x"),
+            ("u:s3cret@a", "a"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+        let redis = RedisConfig { url: "redis://u:s3cret@a".into(), prefix: "reel".into() };
+        let postgres = PostgresConfig { url: "postgres://u:s3cret@a".into() };
+        assert!(!format!("{redis:?} {postgres:?}").contains("s3cret"));
     }
 }

@@ -20,6 +20,7 @@ pub mod consumers;
 pub mod crash;
 pub mod dev;
 pub mod domain;
+pub mod error_codes;
 pub mod events;
 pub mod execute;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -27,6 +28,8 @@ pub mod fuzzing;
 pub mod ids;
 #[cfg(test)]
 mod layering_tests;
+#[cfg(test)]
+mod map_tests;
 pub mod postgres;
 pub mod projections;
 pub mod signing;

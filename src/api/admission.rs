@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use salvo::http::StatusCode;
 use salvo::http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
@@ -16,6 +15,7 @@ use super::generate_request::recorded_bytes;
 use super::problem::Problem;
 use super::{Role, User};
 use crate::config::Limits;
+use crate::error_codes::ErrorCode;
 use crate::events::queue::OpenLoad;
 use crate::events::work::requester;
 use crate::events::{self, Priority, VideoRequest, WorkQueue};
@@ -105,8 +105,8 @@ impl Refused {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let problem = match refused.is_of_user() {
-            true => Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", refused.to_string()),
-            false => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", refused.to_string()),
+            true => Problem::new(ErrorCode::RateLimitExceeded, refused.to_string()),
+            false => Problem::new(ErrorCode::Overloaded, refused.to_string()),
         };
         let details = json!({ "limit": refused.limit(), "open": refused.open, "max": refused.max });
         Self { details, ..problem }.with_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))

@@ -1,15 +1,15 @@
 //! `/audit`: what is recorded, for auditors. Events are given as their hashes cover them: content stays sealed.
 
-use chrono::{DateTime, Utc};
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::jobs::{EventsAnswer, cursor, from_cursor, limit};
+use super::jobs::{EventsAnswer, EventsQuery, PartSize};
 use super::problem::Problem;
-use super::{ApiState, Role, state, user};
+use super::query::{Cursor, Query, Time, Whole, Words, refuse};
+use super::{ApiState, Role, job_id, state, user};
 use crate::audit::{self, verify_job};
 use crate::events::Envelope;
 use crate::ids::JobId;
@@ -43,17 +43,13 @@ pub struct TrailAnswer {
     pub next_cursor: Option<String>,
 }
 
-/// Lets auditors and admins through.
-fn auditor(depot: &Depot) -> Result<(), Problem> {
-    match user(depot)?.role {
-        Role::Auditor | Role::Admin => Ok(()),
-        Role::User | Role::Analyst => Err(Problem::forbidden("only auditors and admins may read this")),
-    }
-}
+/// A version that a job has; no history comes near the end.
+type Version = Whole<1, 1_000_000_000>;
+const DEFAULT_TRAIL_EVENTS: u64 = 100;
 
+/// All events of the job in the path.
 async fn history(req: &Request, state: &ApiState) -> Result<(JobId, Vec<Envelope>), Problem> {
-    let text: String = req.param("job_id").unwrap_or_default();
-    let job_id: JobId = text.parse().map_err(|_| Problem::no_such_job())?;
+    let job_id = job_id(req)?;
     let log = state.executor.log();
     let events = log.history(job_id.aggregate(), 0).await.map_err(projections::Error::from)?;
     if events.is_empty() { Err(Problem::no_such_job()) } else { Ok((job_id, events)) }
@@ -70,49 +66,78 @@ async fn history(req: &Request, state: &ApiState) -> Result<(JobId, Vec<Envelope
     responses((status_code = 403, description = "The caller is no auditor", body = super::problem::ErrorBody))
 )]
 pub async fn list_recorded_events(
+    query: Query<EventsQuery>,
     req: &mut Request,
     depot: &mut Depot,
 ) -> Result<Json<EventsAnswer>, Problem> {
-    auditor(depot)?;
-    let (job_id, events) = history(req, state(depot)?.as_ref()).await?;
-    let events = events.iter().map(serde_json::to_value).collect::<Result<_, _>>();
-    Ok(Json(EventsAnswer { job_id: job_id.0, events: events.map_err(projections::Error::from)? }))
+    let (state, job_id) = (state(depot)?, job_id(req)?);
+    let version = state.executor.log().version(job_id.aggregate()).await.map_err(projections::Error::from)?;
+    if version == 0 {
+        return Err(Problem::no_such_job());
+    }
+    let (events, next_version) = query.0.read(&state, job_id).await?;
+    let events: Result<_, _> = events.iter().map(serde_json::to_value).collect();
+    let events = events.map_err(projections::Error::from)?;
+    Ok(Json(EventsAnswer { job_id: job_id.0, events, next_version }))
+}
+
+/// Up to where to fold a job.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct StateQuery {
+    /// A version of the job, from 1.
+    at_version: Option<Version>,
+    /// A time, RFC 3339.
+    at: Option<Time>,
 }
 
 /// What a job was at a version or a time
 ///
-/// For auditors: the state folded from the events up to there. Without `at_version` and `at`, as it is now.
+/// For auditors: the state folded from the events up to there. Without `at_version` and `at`, as it is now. Personal
+/// content is `[sealed]` to auditors, and opened to admins.
 #[endpoint(
     tags("audit"),
     operation_id = "get_state_at",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("at_version" = Option<u64>, Query, description = "A version of the job, from 1"),
-               ("at" = Option<String>, Query, description = "A time, RFC 3339")),
+    parameters(("job_id" = Uuid, Path, description = "The job")),
     responses((status_code = 403, description = "The caller is no auditor", body = super::problem::ErrorBody))
 )]
-pub async fn get_state_at(req: &mut Request, depot: &mut Depot) -> Result<Json<StateAnswer>, Problem> {
-    auditor(depot)?;
-    let state = state(depot)?;
+pub async fn get_state_at(
+    query: Query<StateQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+) -> Result<Json<StateAnswer>, Problem> {
+    let (state, user) = (state(depot)?, user(depot)?);
     let (job_id, events) = history(req, state.as_ref()).await?;
-    let version = version_at(req, &events)?;
-    let folded = state.catalog.folded(job_id, version).await?.ok_or_else(Problem::internal)?;
+    let version = query.0.resolve(&events)?;
+    let folded = match user.role {
+        Role::Admin => state.catalog.folded(job_id, version).await?,
+        Role::User | Role::Analyst | Role::Auditor => state.catalog.folded_sealed(job_id, version).await?,
+    };
+    let folded = folded.ok_or_else(Problem::internal)?;
     Ok(Json(StateAnswer { job_id: job_id.0, version, state: folded.to_json() }))
 }
 
-fn version_at(req: &Request, events: &[Envelope]) -> Result<u64, Problem> {
-    let last = events.len() as u64;
-    if let Some(text) = req.query::<String>("at_version") {
-        let version = text.parse().ok().filter(|version| (1..=last).contains(version));
-        return version
-            .ok_or_else(|| Problem::query("at_version", &text, &format!("a version from 1 to {last}")));
+impl StateQuery {
+    /// The version that is meant.
+    fn resolve(&self, events: &[Envelope]) -> Result<u64, Problem> {
+        let last = events.len() as u64;
+        if let Some(Whole(version)) = self.at_version {
+            if version <= last {
+                return Ok(version);
+            }
+            let expected = format!("a version from 1 to {last}");
+            return Err(refuse("at_version", &version.to_string(), &expected));
+        }
+        let Some(Time(time)) = self.at else { return Ok(last) };
+        let begun = events.first().map(|event| event.recorded_at).unwrap_or_default();
+        if time < begun {
+            let expected = format!("a time from {} on, RFC 3339", begun.to_rfc3339());
+            return Err(refuse("at", &time.to_rfc3339(), &expected));
+        }
+        Ok(audit::version_at(events, time))
     }
-    let Some(text) = req.query::<String>("at") else { return Ok(last) };
-    let time = DateTime::parse_from_rfc3339(&text).ok().map(|time| time.with_timezone(&Utc));
-    let begun = events.first().map(|event| event.recorded_at).unwrap_or_default();
-    let expected = format!("a time from {} on, RFC 3339", begun.to_rfc3339());
-    let time = time.filter(|time| *time >= begun).ok_or_else(|| Problem::query("at", &text, &expected))?;
-    Ok(audit::version_at(events, time))
 }
 
 /// Whether a job's history is as it was recorded
@@ -126,10 +151,7 @@ fn version_at(req: &Request, events: &[Envelope]) -> Result<u64, Problem> {
     responses((status_code = 403, description = "The caller is no auditor", body = super::problem::ErrorBody))
 )]
 pub async fn verify_job_history(req: &mut Request, depot: &mut Depot) -> Result<Json<VerifyAnswer>, Problem> {
-    auditor(depot)?;
-    let state = state(depot)?;
-    let text: String = req.param("job_id").unwrap_or_default();
-    let job_id: JobId = text.parse().map_err(|_| Problem::no_such_job())?;
+    let (state, job_id) = (state(depot)?, job_id(req)?);
     let report = verify_job(state.executor.log(), &state.trail, job_id).await?;
     if report.events == 0 && report.findings.is_empty() {
         return Err(Problem::no_such_job());
@@ -143,6 +165,25 @@ pub async fn verify_job_history(req: &mut Request, depot: &mut Depot) -> Result<
     }))
 }
 
+/// Which events of the trail to list.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct TrailQuery {
+    /// Such as `JobRequested`.
+    r#type: Option<Words>,
+    /// `user:ID`, `worker:NAME` or `system`.
+    actor: Option<Words>,
+    /// Recorded at or after this time, RFC 3339.
+    from: Option<Time>,
+    /// Recorded before this time, RFC 3339.
+    to: Option<Time>,
+    /// 100 by default.
+    limit: Option<PartSize>,
+    /// Where the page before ended.
+    cursor: Option<Cursor>,
+}
+
 /// Events of all jobs, users and projections
 ///
 /// For auditors: without their data, in the order in which they were recorded.
@@ -150,28 +191,22 @@ pub async fn verify_job_history(req: &mut Request, depot: &mut Depot) -> Result<
     tags("audit"),
     operation_id = "list_trail",
     security(["bearer" = []]),
-    parameters(("type" = Option<String>, Query, description = "Such as JobRequested"),
-               ("actor" = Option<String>, Query, description = "user:ID, worker:NAME or system"),
-               ("from" = Option<String>, Query, description = "Recorded at or after this time, RFC 3339"),
-               ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339"),
-               ("limit" = Option<u64>, Query, description = "Events on a page, 1 to 1000; 100 by default"),
-               ("cursor" = Option<String>, Query, description = "Where the page before ended")),
     responses((status_code = 403, description = "The caller is no auditor", body = super::problem::ErrorBody))
 )]
-pub async fn list_trail(req: &mut Request, depot: &mut Depot) -> Result<Json<TrailAnswer>, Problem> {
-    auditor(depot)?;
+pub async fn list_trail(query: Query<TrailQuery>, depot: &mut Depot) -> Result<Json<TrailAnswer>, Problem> {
+    let Query(query) = query;
+    let limit = query.limit.map_or(DEFAULT_TRAIL_EVENTS, |limit| limit.0);
     let filter = Filter {
-        event_type: req.query("type"),
-        actor: req.query("actor"),
-        from: super::jobs::time(req, "from")?,
-        to: super::jobs::time(req, "to")?,
-        after: from_cursor(req)?,
+        event_type: query.r#type.map(|words| words.0),
+        actor: query.actor.map(|words| words.0),
+        from: query.from.map(|time| time.0),
+        to: query.to.map(|time| time.0),
+        after: query.cursor.map(Cursor::as_pair),
     };
-    let limit = limit(req, "limit", 100, 1000)?;
     let rows = state(depot)?.trail.list(&filter, limit as i64).await?;
     let is_full = rows.len() as u64 == limit;
-    let next_cursor =
-        rows.last().filter(|_| is_full).map(|row: &TrailRow| cursor(row.recorded_at, row.event_id));
-    let events = rows.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+    let cursor_of = |row: &TrailRow| Cursor { time: row.recorded_at, id: row.event_id }.encode();
+    let next_cursor = rows.last().filter(|_| is_full).map(cursor_of);
+    let events: Result<_, _> = rows.iter().map(serde_json::to_value).collect();
     Ok(Json(TrailAnswer { events: events.map_err(projections::Error::from)?, next_cursor }))
 }

@@ -1,26 +1,18 @@
-//! Session tokens: RS256, checked against the issuer's published keys.
-//!
-//! Keys are cached by `kid`. An unknown `kid` fetches them again, at a bounded rate; while the issuer
-//! is away, the keys that are known go on working.
+//! Session tokens: RS256, checked against the issuer's published keys (`jwks.rs`), and the guards of the routes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use salvo::http::header::AUTHORIZATION;
 use salvo::prelude::*;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
+use super::jwks::{self, KeySet};
 use super::problem::Problem;
 use crate::config::AuthConfig;
 use crate::telemetry::chain;
 
 const LEEWAY_SECONDS: u64 = 5;
-/// The issuer is not asked more often than this, whatever clients send.
-const REFETCH_AT_MOST_EVERY: Duration = Duration::from_secs(2);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,14 +43,14 @@ pub enum Error {
     NotYetValid,
     #[error("the session is pending: finish signing in")]
     Pending,
-    #[error("the session token was issued to a party that is not authorized here")]
+    #[error("the session token was issued to a party that is not authorized here, or names none")]
     AuthorizedParty,
     #[error("the session token is not valid")]
     Invalid(#[source] jsonwebtoken::errors::Error),
     #[error("the session token is signed with a key that its issuer does not publish")]
     UnknownKey,
     #[error("the issuer's keys are out of reach for the moment")]
-    IssuerAway(#[source] Arc<reqwest::Error>),
+    IssuerAway(#[source] Arc<jwks::Error>),
 }
 
 /// Claims of Clerk's session tokens, v1 and v2.
@@ -78,37 +70,17 @@ struct Metadata {
     role: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Jwks {
-    keys: Vec<Jwk>,
-}
-
-#[derive(Deserialize)]
-struct Jwk {
-    kid: String,
-    n: String,
-    e: String,
-}
-
 /// Cheap to clone; clones share the keys.
 #[derive(Clone)]
 pub struct Verifier {
     config: Arc<AuthConfig>,
-    http: reqwest::Client,
-    keys: Arc<Mutex<KnownKeys>>,
-}
-
-#[derive(Default)]
-struct KnownKeys {
-    by_kid: HashMap<String, DecodingKey>,
-    /// When the issuer was asked last, and why it did not answer, if it did not.
-    asked: Option<(Instant, Result<(), Arc<reqwest::Error>>)>,
+    keys: KeySet,
 }
 
 impl Verifier {
     pub fn new(config: AuthConfig) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build()?;
-        Ok(Self { config: Arc::new(config), http, keys: Arc::default() })
+        let keys = KeySet::new(config.jwks_url.clone())?;
+        Ok(Self { config: Arc::new(config), keys })
     }
 
     /// The user that the header's token stands for.
@@ -119,16 +91,12 @@ impl Verifier {
             _ => return Err(Error::Scheme),
         };
         let kid = decode_header(token).map_err(Error::Invalid)?.kid.ok_or(Error::UnknownKey)?;
-        let key = self.key(&kid).await?;
+        let key = self.keys.find(&kid).await.map_err(Error::IssuerAway)?.ok_or(Error::UnknownKey)?;
         let claims = decode::<Claims>(token, &key, &self.validation()).map_err(invalid)?.claims;
         if claims.sts.as_deref() == Some("pending") {
             return Err(Error::Pending);
         }
-        let parties = &self.config.authorized_parties;
-        if let Some(azp) = &claims.azp
-            && !parties.is_empty()
-            && !parties.contains(azp)
-        {
+        if !self.is_authorized(claims.azp.as_deref()) {
             return Err(Error::AuthorizedParty);
         }
         let role = match claims.public_metadata.role.as_deref() {
@@ -151,37 +119,11 @@ impl Verifier {
         validation
     }
 
-    async fn key(&self, kid: &str) -> Result<DecodingKey, Error> {
-        let mut keys = self.keys.lock().await;
-        if let Some(key) = keys.by_kid.get(kid) {
-            return Ok(key.clone());
-        }
-        match &keys.asked {
-            Some((at, answer)) if at.elapsed() < REFETCH_AT_MOST_EVERY => {
-                answer.clone().map_err(Error::IssuerAway)?;
-            }
-            // A request that is dropped while it waits here has asked nothing.
-            _ => {
-                let fetched = self.fetch().await.map_err(Arc::new);
-                keys.asked = Some((Instant::now(), fetched.as_ref().map(|_| ()).map_err(Arc::clone)));
-                keys.by_kid = fetched.map_err(Error::IssuerAway)?;
-            }
-        }
-        keys.by_kid.get(kid).cloned().ok_or(Error::UnknownKey)
-    }
-
-    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, reqwest::Error> {
-        let jwks: Jwks =
-            self.http.get(&self.config.jwks_url).send().await?.error_for_status()?.json().await?;
-        let decoded =
-            jwks.keys.into_iter().filter_map(|jwk| match DecodingKey::from_rsa_components(&jwk.n, &jwk.e) {
-                Ok(key) => Some((jwk.kid, key)),
-                Err(error) => {
-                    tracing::warn!(kid = jwk.kid, %error, "a published key cannot be read");
-                    None
-                }
-            });
-        Ok(decoded.collect())
+    /// Without configured parties, any token of the issuer will do. With them, a token must name one, as Clerk's own
+    /// `authorizedParties` has it.
+    fn is_authorized(&self, azp: Option<&str>) -> bool {
+        let parties = &self.config.authorized_parties;
+        parties.is_empty() || azp.is_some_and(|azp| parties.iter().any(|party| party == azp))
     }
 }
 
@@ -204,18 +146,68 @@ impl From<Error> for Problem {
     }
 }
 
-/// Lets only requests with a valid token through, and notes whose they are.
+/// Who may call an endpoint. The route table gives one to every route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Public,
+    /// Everybody with a valid token.
+    User,
+    /// Analysts and admins.
+    Analyst,
+    /// Auditors and admins.
+    Auditor,
+    /// Admins.
+    Admin,
+}
+
+impl Access {
+    pub fn allows(self, role: Role) -> bool {
+        match self {
+            Access::Public | Access::User => true,
+            Access::Analyst => matches!(role, Role::Analyst | Role::Admin),
+            Access::Auditor => matches!(role, Role::Auditor | Role::Admin),
+            Access::Admin => role == Role::Admin,
+        }
+    }
+
+    fn refusal(self) -> &'static str {
+        match self {
+            Access::Public | Access::User => "this endpoint is not open to your role",
+            Access::Analyst => "only analysts and admins may call this endpoint",
+            Access::Auditor => "only auditors and admins may call this endpoint",
+            Access::Admin => "only admins may call this endpoint",
+        }
+    }
+}
+
+/// Lets those through whom a route is open to, and notes who they are.
+#[derive(Clone)]
+pub struct Guard {
+    pub access: Access,
+    pub verifier: Verifier,
+}
+
+impl Guard {
+    async fn admit(&self, req: &Request) -> Result<User, Problem> {
+        let header = req.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        let user = self.verifier.verify(header).await?;
+        if self.access.allows(user.role) { Ok(user) } else { Err(Problem::forbidden(self.access.refusal())) }
+    }
+}
+
 #[handler]
-impl Verifier {
+impl Guard {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        let header =
-            req.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
-        match self.verify(header.as_deref()).await {
+        if self.access == Access::Public {
+            return;
+        }
+        match self.admit(req).await {
             Ok(user) => {
                 depot.insert_typed(user);
             }
-            Err(error) => {
-                Problem::from(error).render(req, depot, res);
+            Err(problem) => {
+                problem.render(req, depot, res);
                 ctrl.skip_rest();
             }
         }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::{user, visible_job};
+use super::{ApiState, user, visible_job};
 use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
-use crate::ids::CommandId;
+use crate::ids::{CommandId, JobId};
 use crate::storage::Prefix;
 use crate::telemetry::chain;
 
@@ -77,14 +77,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
-    // What is not being worked on has no worker to clean up after it. Files of a stage that still runs go
-    // once more when it has stopped.
-    if let Err(error) = state.workspaces.of(view.job_id).remove().await {
-        tracing::warn!(job_id = %view.job_id, %error, "cannot remove the folder of a cancelled job");
-    }
-    if let Err(error) = state.storage.delete_prefix(&Prefix::of_video(view.job_id)).await {
-        tracing::warn!(job_id = %view.job_id, error = chain(&error), "cannot remove the files of a cancelled job");
-    }
+    remove_files(&state, view.job_id).await;
     let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {
         success: true,
@@ -94,4 +87,15 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         new_status: "cancelled".to_owned(),
         cancelled_at,
     })
+}
+
+/// Removes the files of a job that no worker is at work on. Files of a stage that still runs go once more when it
+/// has stopped.
+async fn remove_files(state: &ApiState, job_id: JobId) {
+    if let Err(error) = state.workspaces.of(job_id).remove().await {
+        tracing::warn!(%job_id, %error, "cannot remove the folder of a cancelled job");
+    }
+    if let Err(error) = state.storage.delete_prefix(&Prefix::of_video(job_id)).await {
+        tracing::warn!(%job_id, error = chain(&error), "cannot remove the files of a cancelled job");
+    }
 }

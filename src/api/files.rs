@@ -7,12 +7,15 @@ use salvo::http::header::{
     HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use salvo::http::{HttpRange, Method, StatusCode};
-use salvo::oapi::endpoint;
+use salvo::oapi::{ToParameters, endpoint};
 use salvo::prelude::*;
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
+use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
 use super::{ApiState, visible_job};
+use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
@@ -42,6 +45,54 @@ impl<'a> Served<'a> {
     }
 }
 
+/// How a video is downloaded.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct DownloadQuery {
+    /// Show in the browser instead of saving.
+    #[serde(deserialize_with = "parse_flag")]
+    inline: Option<bool>,
+    /// One of the job's qualities, such as `720p`, or `auto`, the highest; by default the one it was asked for.
+    #[serde(deserialize_with = "parse_quality")]
+    #[salvo(parameter(value_type = Option<String>))]
+    quality: Option<WantedQuality>,
+}
+
+/// What of a video is streamed.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct StreamQuery {
+    /// One of the job's qualities, such as `720p`; by default `auto`, which is the highest.
+    #[serde(deserialize_with = "parse_quality")]
+    #[salvo(parameter(value_type = Option<String>))]
+    quality: Option<WantedQuality>,
+}
+
+/// Which thumbnail is wanted.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct ThumbnailQuery {
+    /// `small`, `medium` (the default) or `large`.
+    #[serde(deserialize_with = "parse_size")]
+    #[salvo(parameter(value_type = Option<String>))]
+    size: Option<ThumbnailSize>,
+}
+
+fn parse_quality<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WantedQuality>, D::Error> {
+    let levels = Quality::ALL.map(Quality::level).join(", ");
+    parse_text(deserializer, format_args!("auto or one of {levels}"), |text| match text {
+        "auto" => Some(Some(WantedQuality::Any)),
+        name => Quality::named(name).map(WantedQuality::One).map(Some),
+    })
+}
+
+fn parse_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ThumbnailSize>, D::Error> {
+    parse_one_of(deserializer, &ThumbnailSize::ALL, ThumbnailSize::name)
+}
+
 /// Download the video
 ///
 /// In the format that the job was asked for. Supports ranges, `If-Range`, `If-None-Match` and `HEAD`. 409 before the job
@@ -50,29 +101,28 @@ impl<'a> Served<'a> {
     tags("videos"),
     operation_id = "download_video",
     security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("inline" = Option<bool>, Query, description = "Show in the browser instead of saving"),
-               ("quality" = Option<String>, Query, description = "One of the job's qualities, such as 720p; by default the one it was asked for")),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The file", content_type = "video/mp4"),
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
               (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
               (status_code = 416, description = "The range lies outside the file", body = super::problem::ErrorBody))
 )]
-pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let inline =
-        req.query::<String>("inline").is_some_and(|value| matches!(value.as_str(), "true" | "1" | ""));
+pub async fn download_video(
+    query: Query<DownloadQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let Query(DownloadQuery { inline, quality }) = query;
     let files = Files::of(req, depot).await?;
-    let wanted = match req.query::<String>("quality") {
-        Some(name) => Wanted::named(&name)?,
-        None => Wanted::One(files.view.quality),
-    };
+    let wanted = quality.unwrap_or(WantedQuality::One(files.view.quality));
     // Beside every MP4 stands a file of the format that was asked for, if that was another.
     let found = files.of_role(FileRole::Video).filter(|found| wanted.fits(found.rendition.quality));
     let found =
         found.max_by_key(|found| (found.rendition.quality, found.rendition.format != OutputFormat::Mp4));
     let Found { rendition, file } = found.ok_or_else(|| files.no_rendition(FileRole::Video))?;
-    let kind = if inline { "inline" } else { "attachment" };
+    let kind = if inline == Some(true) { "inline" } else { "attachment" };
     let name = file_name(&files.view.topic);
     let disposition = format!("{kind}; filename=\"{name}.{}\"", rendition.format.name());
     let storage = files.state.storage.clone();
@@ -86,15 +136,19 @@ pub async fn download_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     tags("videos"),
     operation_id = "stream_video",
     security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("quality" = Option<String>, Query, description = "One of the job's qualities, such as 720p; by default auto, which is the highest")),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The file", content_type = "video/mp4"),
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
               (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
 )]
-pub async fn stream_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let wanted = Wanted::named(&req.query::<String>("quality").unwrap_or_else(|| "auto".to_owned()))?;
+pub async fn stream_video(
+    query: Query<StreamQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let wanted = query.0.quality.unwrap_or(WantedQuality::Any);
     let files = Files::of(req, depot).await?;
     let found = files
         .of_role(FileRole::Video)
@@ -145,19 +199,19 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     tags("videos"),
     operation_id = "get_thumbnail",
     security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("size" = Option<String>, Query, description = "small, medium (the default) or large")),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The picture", content_type = "image/jpeg"),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
 )]
-pub async fn get_thumbnail(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let name = req.query::<String>("size").unwrap_or_else(|| "medium".to_owned());
-    let size = ThumbnailSize::ALL
-        .into_iter()
-        .find(|size| size.name() == name)
-        .ok_or_else(|| Problem::query("size", &name, "one of small, medium, large"))?;
+pub async fn get_thumbnail(
+    query: Query<ThumbnailQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let size = query.0.size.unwrap_or(ThumbnailSize::Medium);
     let (view, storage, file) = stored(req, depot, size.file_role()).await?;
-    let disposition = format!("inline; filename=\"{}-{name}.jpg\"", file_name(&view.topic));
+    let disposition = format!("inline; filename=\"{}-{}.jpg\"", file_name(&view.topic), size.name());
     let served = Served {
         storage,
         file: &file,
@@ -265,23 +319,14 @@ impl Files {
 
 /// A quality that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum WantedQuality {
     Any,
     One(Quality),
 }
 
-impl Wanted {
-    fn named(name: &str) -> Result<Self, Problem> {
-        if name == "auto" {
-            return Ok(Wanted::Any);
-        }
-        let names = Quality::ALL.map(Quality::level).join(", ");
-        let expected = format!("auto or one of {names}");
-        Quality::named(name).map(Wanted::One).ok_or_else(|| Problem::query("quality", name, &expected))
-    }
-
+impl WantedQuality {
     fn fits(self, quality: Quality) -> bool {
-        self == Wanted::Any || self == Wanted::One(quality)
+        self == WantedQuality::Any || self == WantedQuality::One(quality)
     }
 }
 
@@ -365,8 +410,7 @@ fn requested_range(header: &str, size: u64) -> Result<Option<(u64, u64)>, Proble
         _ => {
             let message = format!("the range `{header}` lies outside the file of {size} bytes");
             let value = header_value(&format!("bytes */{size}"))?;
-            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", message)
-                .with_header(CONTENT_RANGE, value))
+            Err(Problem::new(ErrorCode::RangeNotSatisfiable, message).with_header(CONTENT_RANGE, value))
         }
     }
 }

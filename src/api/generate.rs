@@ -5,17 +5,18 @@ use salvo::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use salvo::hyper::body::Bytes;
 use salvo::oapi::endpoint;
 use salvo::prelude::*;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::admission::{self, Admitted};
 use super::generate_request;
 use super::problem::Problem;
+use super::request_id::correlation_id;
 use super::status::JobSummary;
-use super::{ApiState, User, request_id, state, user};
+use super::{ApiState, User, idempotency, state, user};
 use crate::crash;
 use crate::domain::job::{Command, Rejection};
+use crate::error_codes::ErrorCode;
 use crate::events::job::JobRequested;
 use crate::events::{Actor, Quality, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
@@ -23,14 +24,6 @@ use crate::ids::{CommandId, JobId};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_BYTES: usize = 255;
-
-/// What an idempotency key stands for.
-#[derive(Serialize, Deserialize)]
-struct Reserved {
-    job_id: JobId,
-    /// Digest of the body.
-    body: String,
-}
 
 /// Generate a video
 ///
@@ -61,7 +54,7 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
         None => (JobId::new(), true),
     };
     let _admitted = admit(&state, &user, job_id, &request).await?;
-    let replayed = submit(&state, &user, job_id, request, request_id(depot), traceparent).await?;
+    let replayed = submit(&state, &user, job_id, request, correlation_id(depot), traceparent).await?;
     crash::point("generate.accepted");
     // The answer as it was first given: the job as it was when it was requested.
     let view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
@@ -133,32 +126,17 @@ async fn submit(
     }
 }
 
-/// The job that a key stands for, and whether the key is new.
+/// Binds the key to a job. Returns the job, and whether the key is new.
 async fn reserve(state: &ApiState, user: &User, key: &str, body: &[u8]) -> Result<(JobId, bool), Problem> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(user.id.as_bytes()).update(&[0]).update(key.as_bytes());
-    let log = state.executor.log();
-    let place = log.keys().idempotency(&hasher.finalize().to_hex());
-    let ours = Reserved { job_id: JobId::new(), body: blake3::hash(body).to_hex().to_string() };
-    let text = serde_json::to_string(&ours).map_err(|_| Problem::internal())?;
-    let earlier: Option<String> = redis::cmd("SET")
-        .arg(&place)
-        .arg(text)
-        .arg("NX")
-        .arg("GET")
-        .arg("EX")
-        .arg(state.streams.retention.idempotency_key.as_secs())
-        .query_async(&mut log.connection())
-        .await?;
-    let Some(earlier) = earlier else {
-        return Ok((ours.job_id, true));
-    };
-    let earlier: Reserved = serde_json::from_str(&earlier).map_err(|_| Problem::internal())?;
-    if earlier.body != ours.body {
-        let message = "this Idempotency-Key was used with another body; use a new key for a new request";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", message));
+    let kept_for = state.streams.retention.idempotency_key;
+    match idempotency::reserve(state.executor.log(), &user.id, key, body, kept_for).await? {
+        idempotency::Reservation::New(job_id) => Ok((job_id, true)),
+        idempotency::Reservation::Earlier(job_id) => Ok((job_id, false)),
+        idempotency::Reservation::OtherBody => {
+            let message = "this Idempotency-Key was used with another body; use a new key for a new request";
+            Err(Problem::new(ErrorCode::IdempotencyKeyReused, message))
+        }
     }
-    Ok((earlier.job_id, false))
 }
 
 fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
@@ -179,7 +157,7 @@ fn check_content_type(req: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     let message = format!("the body must be application/json, not `{given}`");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+    Err(Problem::new(ErrorCode::UnsupportedMediaType, message))
 }
 
 fn unreadable(error: salvo::http::ParseError) -> Problem {
@@ -187,7 +165,7 @@ fn unreadable(error: salvo::http::ParseError) -> Problem {
     match error {
         ParseError::PayloadTooLarge => {
             let message = format!("the body is too large; at most {} bytes are taken", super::BODY_BYTES);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message)
+            Problem::new(ErrorCode::PayloadTooLarge, message)
         }
         _ => Problem::bad_request("the body ended before it was complete"),
     }

@@ -1,20 +1,29 @@
 //! `/system/health`, `/healthz` and `/readyz`.
+//!
+//! An examination of all components is made at most once a second, whoever asks: health, readiness and metrics share
+//! it. So requests without a token cannot cost more than that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use salvo::http::StatusCode;
 use salvo::oapi::{ToSchema, endpoint};
 use salvo::prelude::*;
 use serde::Serialize;
 
+use super::metrics::{self, Sample};
 use super::problem::Problem;
+use super::single_flight::SingleFlight;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
 use crate::events::Stage;
 use crate::projections::halts::{self, Halt};
 use crate::projections::{lag, quarantine};
 
+/// How old an examination may be.
+const EXAMINATION_INTERVAL: Duration = Duration::from_secs(1);
 /// No component may hold up the answer longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOW_DISK_BYTES: u64 = 2 << 30;
@@ -40,7 +49,7 @@ impl Level {
     }
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct HealthAnswer {
     /// The worst of the components: `healthy`, `degraded` or `unhealthy`.
     pub status: String,
@@ -48,14 +57,49 @@ pub struct HealthAnswer {
     pub components: BTreeMap<String, ComponentHealth>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ComponentHealth {
     pub status: String,
     pub latency_ms: f64,
     pub detail: String,
 }
 
-type Finding = (Level, String);
+/// What is found of one component.
+struct Finding {
+    level: Level,
+    detail: String,
+    samples: Vec<Sample>,
+}
+
+impl Finding {
+    fn new(level: Level, detail: impl Into<String>) -> Self {
+        Self { level, detail: detail.into(), samples: vec![] }
+    }
+}
+
+/// What is found of all components.
+pub struct Examination {
+    level: Level,
+    answer: HealthAnswer,
+    /// Of the components that answered.
+    pub samples: Vec<Sample>,
+}
+
+/// The latest examination, made anew when it is too old.
+pub struct Examinations(SingleFlight<Arc<Examination>>);
+
+impl Default for Examinations {
+    fn default() -> Self {
+        Self(SingleFlight::new(EXAMINATION_INTERVAL))
+    }
+}
+
+impl Examinations {
+    pub async fn latest(&self, state: &Arc<ApiState>) -> Result<Arc<Examination>, Problem> {
+        let latest = self.0.get(|| examine(state.clone())).await;
+        latest.ok_or_else(Problem::internal)
+    }
+}
 
 /// The health of every component
 ///
@@ -67,81 +111,85 @@ type Finding = (Level, String);
               (status_code = 503, description = "Unhealthy", body = HealthAnswer))
 )]
 pub async fn get_health(depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let (level, answer) = examine(state(depot)?.as_ref()).await;
-    res.status_code(if level == Level::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK });
-    res.render(Json(answer));
+    let state = state(depot)?;
+    let examination = state.examinations.latest(&state).await?;
+    let is_unhealthy = examination.level == Level::Unhealthy;
+    res.status_code(if is_unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK });
+    res.render(Json(examination.answer.clone()));
     Ok(())
 }
 
-/// Whether the process runs at all.
+/// Answers as long as the process runs at all.
 #[handler]
 pub async fn healthz(res: &mut Response) {
     res.render("ok");
 }
 
-/// Whether requests can be served.
+/// Tells a load balancer that requests can be served.
 #[handler]
 pub async fn readyz(depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let (level, _) = examine(state(depot)?.as_ref()).await;
-    if level == Level::Unhealthy {
+    let state = state(depot)?;
+    if state.examinations.latest(&state).await?.level == Level::Unhealthy {
         return Err(Problem::unavailable("not ready"));
     }
     res.render("ready");
     Ok(())
 }
 
-async fn examine(state: &ApiState) -> (Level, HealthAnswer) {
-    let findings = tokio::join!(
-        timed("redis", redis(state)),
-        timed("postgres", postgres(state)),
-        timed("storage", storage(state)),
-        timed("queue", queue(state)),
-        timed("workers", workers(state)),
-        timed("projections", projections(state)),
-        timed("disk", disk(state)),
-        timed("memory", memory()),
-    );
-    let (a, b, c, d, e, f, g, h) = findings;
-    let mut worst = Level::Healthy;
-    let mut components = BTreeMap::new();
-    for (name, level, health) in [a, b, c, d, e, f, g, h] {
-        worst = worst.max(level);
+async fn examine(state: Arc<ApiState>) -> Arc<Examination> {
+    let state = state.as_ref();
+    let checks: [(&'static str, BoxFuture<'_, Finding>); 8] = [
+        ("redis", redis(state).boxed()),
+        ("postgres", postgres(state).boxed()),
+        ("storage", storage(state).boxed()),
+        ("queue", queue(state).boxed()),
+        ("workers", workers(state).boxed()),
+        ("projections", projections(state).boxed()),
+        ("disk", disk(state).boxed()),
+        ("memory", memory().boxed()),
+    ];
+    let examined = join_all(checks.map(|(name, check)| examine_component(name, check))).await;
+    let level = examined.iter().map(|(_, level, _, _)| *level).max().unwrap_or(Level::Healthy);
+    let (mut components, mut samples) = (BTreeMap::new(), vec![]);
+    for (name, level, health, found) in examined {
         components.insert(name.to_owned(), health);
+        samples.push(metrics::COMPONENT_HEALTH.sample(&[("component", name)], level as u64));
+        samples.extend(found);
     }
-    (worst, HealthAnswer { status: worst.name().to_owned(), components })
+    let answer = HealthAnswer { status: level.name().to_owned(), components };
+    Arc::new(Examination { level, answer, samples })
 }
 
-async fn timed(
+async fn examine_component(
     name: &'static str,
     check: impl Future<Output = Finding>,
-) -> (&'static str, Level, ComponentHealth) {
+) -> (&'static str, Level, ComponentHealth, Vec<Sample>) {
     let began = Instant::now();
-    let (level, detail) = tokio::time::timeout(PATIENCE, check)
-        .await
-        .unwrap_or_else(|_| (Level::Unhealthy, format!("no answer within {} s", PATIENCE.as_secs())));
+    let Finding { level, detail, samples } =
+        tokio::time::timeout(PATIENCE, check).await.unwrap_or_else(|_| {
+            Finding::new(Level::Unhealthy, format!("no answer within {} s", PATIENCE.as_secs()))
+        });
     let latency_ms = (began.elapsed().as_secs_f64() * 1e5).round() / 100.0;
-    (name, level, ComponentHealth { status: level.name().to_owned(), latency_ms, detail })
+    (name, level, ComponentHealth { status: level.name().to_owned(), latency_ms, detail }, samples)
 }
 
 /// What went wrong is for the log; the answer is public.
 fn away(what: &str, error: &dyn std::error::Error) -> Finding {
     tracing::warn!(error = %crate::telemetry::chain(error), "{what} failed its health check");
-    (Level::Unhealthy, format!("{what} does not answer"))
+    Finding::new(Level::Unhealthy, format!("{what} does not answer"))
 }
 
 async fn redis(state: &ApiState) -> Finding {
-    let ping: Result<String, _> =
-        redis::cmd("PING").query_async(&mut state.executor.log().connection()).await;
-    match (ping, state.durability.warning()) {
+    match (state.executor.log().ping().await, state.durability.warning()) {
         (Err(error), _) => away("redis", &error),
-        (Ok(_), Some(warning)) => (Level::Degraded, warning),
-        (Ok(_), None) => (Level::Healthy, "appendonly, every write flushed".to_owned()),
+        (Ok(()), Some(warning)) => Finding::new(Level::Degraded, warning),
+        (Ok(()), None) => Finding::new(Level::Healthy, "appendonly, every write flushed"),
     }
 }
 
 async fn postgres(state: &ApiState) -> Finding {
     match sqlx::query("select 1").execute(&state.pool).await {
-        Ok(_) => (Level::Healthy, format!("{} connections", state.pool.size())),
+        Ok(_) => Finding::new(Level::Healthy, format!("{} connections", state.pool.size())),
         Err(error) => away("postgres", &error),
     }
 }
@@ -151,47 +199,53 @@ async fn storage(state: &ApiState) -> Finding {
     // Written and removed: that is what workers will do.
     let tried = tokio::task::spawn_blocking(move || tempfile::tempfile_in(root)).await;
     match tried {
-        Ok(Ok(_)) => (Level::Healthy, "MEDIA_ROOT is writable".to_owned()),
+        Ok(Ok(_)) => Finding::new(Level::Healthy, "MEDIA_ROOT is writable"),
         Ok(Err(error)) => away("MEDIA_ROOT", &error),
         Err(error) => away("MEDIA_ROOT", &error),
     }
 }
 
 async fn queue(state: &ApiState) -> Finding {
-    let (mut waiting, mut taken) = (0, 0);
+    let (mut waiting, mut taken, mut samples) = (0, 0, vec![]);
     for stage in Stage::ALL {
         match state.queue.depth(stage).await {
             Ok(depth) => {
                 waiting += depth.waiting;
                 taken += depth.taken;
+                let labels = [("stage", stage.name())];
+                samples.push(metrics::QUEUE_WAITING.sample(&labels, depth.waiting));
+                samples.push(metrics::QUEUE_RUNNING.sample(&labels, depth.taken));
             }
             Err(error) => return away("the queue", &error),
         }
     }
-    let (open, most) = match state.queue.open().await {
+    let (open, max) = match state.queue.open().await {
         Ok(open) => (open, state.streams.limits.open_jobs),
         Err(error) => return away("the queue", &error),
     };
-    let level = if open >= most { Level::Degraded } else { Level::Healthy };
-    (level, format!("{open} of at most {most} jobs open, {waiting} pieces of work waiting, {taken} running"))
+    let level = if open >= max { Level::Degraded } else { Level::Healthy };
+    let detail =
+        format!("{open} of at most {max} jobs open, {waiting} pieces of work waiting, {taken} running");
+    Finding { level, detail, samples }
 }
 
 async fn workers(state: &ApiState) -> Finding {
     match running_workers(state.executor.log()).await {
-        Ok(0) => (Level::Degraded, "no worker is running: jobs wait".to_owned()),
-        Ok(count) => (Level::Healthy, format!("{count} running")),
+        Ok(0) => Finding::new(Level::Degraded, "no worker is running: jobs wait"),
+        Ok(count) => Finding::new(Level::Healthy, format!("{count} running")),
         Err(error) => away("the list of workers", &error),
     }
 }
 
 async fn projections(state: &ApiState) -> Finding {
-    let mut details = vec![];
-    let mut level = Level::Healthy;
-    match halts::all(state.executor.log()).await {
+    let log = state.executor.log();
+    let (mut level, mut details, mut samples) = (Level::Healthy, vec![], vec![]);
+    match halts::all(log).await {
         Ok(halts) => {
-            for halt in halts {
+            for Halt { projection, partition, seq, .. } in halts {
                 level = Level::Degraded;
-                let Halt { projection, partition, seq, .. } = halt;
+                let labels = [("projection", projection.as_str()), ("partition", &partition.to_string())];
+                samples.push(metrics::PROJECTION_HALTED.sample(&labels, 1));
                 details.push(format!("{projection} is halted at event {seq} of partition {partition}"));
             }
         }
@@ -202,6 +256,7 @@ async fn projections(state: &ApiState) -> Finding {
             for projection in &state.projections {
                 let name = projection.name();
                 let count = quarantined.iter().filter(|(of, ..)| of == name).count();
+                samples.push(metrics::PROJECTION_QUARANTINED.sample(&[("projection", name)], count as u64));
                 if count > 0 {
                     level = Level::Degraded;
                     details.push(format!("{name} passes over {count} aggregates that it cannot apply"));
@@ -211,17 +266,18 @@ async fn projections(state: &ApiState) -> Finding {
         Err(error) => return away("the list of quarantined aggregates", &error),
     }
     for projection in &state.projections {
-        match lag(state.executor.log(), projection.as_ref()).await {
+        match lag(log, projection.as_ref()).await {
             Ok(events) => {
                 if events > LAG_WORTH_A_WARNING {
                     level = Level::Degraded;
                 }
+                samples.push(metrics::PROJECTION_LAG.sample(&[("projection", projection.name())], events));
                 details.push(format!("{} is {events} events behind", projection.name()));
             }
             Err(error) => return away(projection.name(), &error),
         }
     }
-    (level, details.join(", "))
+    Finding { level, detail: details.join(", "), samples }
 }
 
 fn by_bytes(free: u64, low: u64, critical: u64, what: &str) -> Finding {
@@ -230,7 +286,7 @@ fn by_bytes(free: u64, low: u64, critical: u64, what: &str) -> Finding {
         free if free < low => Level::Degraded,
         _ => Level::Healthy,
     };
-    (level, format!("{} MB {what}", free >> 20))
+    Finding::new(level, format!("{} MB {what}", free >> 20))
 }
 
 async fn disk(state: &ApiState) -> Finding {

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::status::{JobSummary, ProgressAnswer};
-use super::{Role, state, user, visible_job};
-use crate::events::Priority;
+use super::query::{Cursor, Query, Time, Whole, Words, parse_one_of, refuse};
+use super::status::{JobSummary, ProgressAnswer, describe_stage};
+use super::{ApiState, state, user, visible_job};
+use crate::events::{Envelope, Priority, Stage};
+use crate::ids::JobId;
 use crate::projections;
 use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
 use crate::projections::status::JobStatus;
@@ -23,6 +23,8 @@ pub struct EventsAnswer {
     pub job_id: Uuid,
     /// Envelopes, in the order of their versions.
     pub events: Vec<serde_json::Value>,
+    /// Gives the next part, as `from_version`; null when this is the last one.
+    pub next_version: Option<u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,6 +99,10 @@ impl ListedJob {
             (until - from).num_milliseconds().max(0) as f64 / 1000.0
         };
         let until = row.ended_at.unwrap_or(row.updated_at);
+        let status = JobStatus::ALL.into_iter().find(|status| status.name() == row.status);
+        let (done, total) = (row.scenes_done as u32, row.scenes_total as u32);
+        let stage = Stage::parse(&row.current_stage);
+        let stage_description = describe_stage(status.unwrap_or(JobStatus::Queued), stage, done, total);
         Self {
             summary: JobSummary {
                 job_id: row.job_id,
@@ -104,14 +110,14 @@ impl ListedJob {
                 priority: row.priority,
                 progress: ProgressAnswer {
                     percentage: row.percentage,
-                    stage_description: row.current_stage.replace('_', " "),
+                    stage_description,
                     current_stage: row.current_stage,
                     stages_completed: row.stages_completed,
                     updated_at: row.updated_at,
                     estimated_completion: row.estimated_completion,
                     processing_time_seconds: row.started_at.map(|from| seconds(from, until)),
-                    scenes_total: row.scenes_total as u32,
-                    scenes_done: row.scenes_done as u32,
+                    scenes_total: total,
+                    scenes_done: done,
                 },
                 created_at: row.created_at,
                 estimated_completion: row.estimated_completion,
@@ -131,46 +137,73 @@ impl ListedJob {
     }
 }
 
-/// A whole number of the query from 1 to `most`.
-pub fn limit(req: &Request, name: &str, default: u64, most: u64) -> Result<u64, Problem> {
-    number(req, name, default, 1, most)
+/// Jobs on a page.
+type PageSize = Whole<1, 100>;
+/// Log lines or events in an answer.
+pub type PartSize = Whole<1, 1000>;
+/// No history comes near the end.
+type Version = Whole<1, 1_000_000_000>;
+type Page = Whole<1, { MAX_OFFSET + 1 }>;
+type Lines = Whole<0, 1_000_000>;
+
+/// The most jobs that a page number skips; beyond that, a cursor is needed.
+const MAX_OFFSET: u64 = 10_000;
+const DEFAULT_PAGE_SIZE: u64 = 20;
+const DEFAULT_LOG_LINES: u64 = 100;
+pub const MAX_EVENTS: u64 = 1000;
+
+/// Which jobs to list, and how.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct JobsQuery {
+    /// From 1.
+    page: Option<Page>,
+    /// 20 by default.
+    items_per_page: Option<PageSize>,
+    /// `queued`, `processing`, `completed`, `failed` or `cancelled`.
+    #[serde(deserialize_with = "parse_status")]
+    #[salvo(parameter(value_type = Option<String>))]
+    status: Option<JobStatus>,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(deserialize_with = "parse_priority")]
+    #[salvo(parameter(value_type = Option<String>))]
+    priority: Option<Priority>,
+    /// Created at or after this time, RFC 3339.
+    created_after: Option<Time>,
+    /// Created before this time, RFC 3339.
+    created_before: Option<Time>,
+    /// A part of the topic or the title, in any case.
+    q: Option<Words>,
+    /// `-created_at` (the default) or `created_at`.
+    #[serde(deserialize_with = "parse_sort")]
+    #[salvo(parameter(value_type = Option<String>))]
+    sort: Option<Order>,
+    /// Where the page before ended.
+    cursor: Option<Cursor>,
 }
 
-fn number(req: &Request, name: &str, default: u64, least: u64, most: u64) -> Result<u64, Problem> {
-    let Some(text) = req.query::<String>(name) else { return Ok(default) };
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| Problem::query(name, &text, &format!("a whole number from {least} to {most}")))
+fn parse_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JobStatus>, D::Error> {
+    parse_one_of(deserializer, &JobStatus::ALL, JobStatus::name)
 }
 
-pub fn time(req: &Request, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
-    let Some(text) = req.query::<String>(name) else { return Ok(None) };
-    match DateTime::parse_from_rfc3339(&text) {
-        Ok(time) => Ok(Some(time.with_timezone(&Utc))),
-        Err(_) => Err(Problem::query(name, &text, "a time such as 2026-11-21T10:00:00Z")),
-    }
+fn parse_priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Priority>, D::Error> {
+    parse_one_of(deserializer, &Priority::ALL, Priority::name)
 }
 
-fn one_of(req: &Request, name: &str, known: &[&str]) -> Result<Option<String>, Problem> {
-    let Some(text) = req.query::<String>(name) else { return Ok(None) };
-    match known.contains(&text.as_str()) {
-        true => Ok(Some(text)),
-        false => Err(Problem::query(name, &text, &format!("one of {}", known.join(", ")))),
-    }
+fn parse_sort<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D::Error> {
+    parse_one_of(deserializer, &[Order::NewestFirst, Order::OldestFirst], |order| match order {
+        Order::NewestFirst => "-created_at",
+        Order::OldestFirst => "created_at",
+    })
 }
 
-/// A place in a list that is ordered by time and id, opaque to clients.
-pub fn cursor(at: DateTime<Utc>, id: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}:{id}", at.timestamp_micros()))
-}
+/// One of [`LEVELS`].
+#[derive(Debug, Clone, Copy)]
+struct LogLevel(&'static str);
 
-pub fn from_cursor(req: &Request) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
-    let Some(text) = req.query::<String>("cursor") else { return Ok(None) };
-    let read = || {
-        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(&text).ok()?).ok()?;
-        let (micros, id) = plain.split_once(':')?;
-        Some((DateTime::from_timestamp_micros(micros.parse().ok()?)?, Uuid::parse_str(id).ok()?))
-    };
-    read().map(Some).ok_or_else(|| Problem::query("cursor", &text, "the next_cursor of the page before"))
+fn parse_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LogLevel>, D::Error> {
+    parse_one_of(deserializer, &LEVELS.map(LogLevel), |level| level.0)
 }
 
 /// The caller's jobs
@@ -180,85 +213,78 @@ pub fn from_cursor(req: &Request) -> Result<Option<(DateTime<Utc>, Uuid)>, Probl
     tags("jobs"),
     operation_id = "list_jobs",
     security(["bearer" = []]),
-    parameters(("page" = Option<u64>, Query, description = "From 1"),
-               ("items_per_page" = Option<u64>, Query, description = "1 to 100; 20 by default"),
-               ("status" = Option<String>, Query, description = "queued, processing, completed, failed or cancelled"),
-               ("priority" = Option<String>, Query, description = "low, normal, high or urgent"),
-               ("created_after" = Option<String>, Query, description = "Created at or after this time, RFC 3339"),
-               ("created_before" = Option<String>, Query, description = "Created before this time, RFC 3339"),
-               ("q" = Option<String>, Query, description = "What topic or title contain"),
-               ("sort" = Option<String>, Query, description = "-created_at (the default) or created_at"),
-               ("cursor" = Option<String>, Query, description = "Where the page before ended"))
 )]
-pub async fn list_jobs(req: &mut Request, depot: &mut Depot) -> Result<Json<JobsAnswer>, Problem> {
+pub async fn list_jobs(query: Query<JobsQuery>, depot: &mut Depot) -> Result<Json<JobsAnswer>, Problem> {
     let user_id = user(depot)?.id;
-    list(req, depot, Some(user_id)).await.map(Json)
+    list(query.0, depot, Some(user_id)).await.map(Json)
 }
 
 /// All users' jobs
 ///
-/// For admins; see the caller's own jobs for the parameters.
+/// For admins; the parameters are those of `/jobs`.
 #[endpoint(
     tags("system"),
     operation_id = "list_all_jobs",
     security(["bearer" = []]),
-    parameters(("page" = Option<u64>, Query, description = "From 1"),
-               ("items_per_page" = Option<u64>, Query, description = "1 to 100; 20 by default"),
-               ("status" = Option<String>, Query, description = "queued, processing, completed, failed or cancelled"),
-               ("priority" = Option<String>, Query, description = "low, normal, high or urgent"),
-               ("created_after" = Option<String>, Query, description = "Created at or after this time, RFC 3339"),
-               ("created_before" = Option<String>, Query, description = "Created before this time, RFC 3339"),
-               ("q" = Option<String>, Query, description = "What topic or title contain"),
-               ("sort" = Option<String>, Query, description = "-created_at (the default) or created_at"),
-               ("cursor" = Option<String>, Query, description = "Where the page before ended")),
     responses((status_code = 403, description = "The caller is no admin", body = super::problem::ErrorBody))
 )]
-pub async fn list_all_jobs(req: &mut Request, depot: &mut Depot) -> Result<Json<JobsAnswer>, Problem> {
-    if user(depot)?.role != Role::Admin {
-        return Err(Problem::forbidden("only admins may list all jobs"));
-    }
-    list(req, depot, None).await.map(Json)
+pub async fn list_all_jobs(query: Query<JobsQuery>, depot: &mut Depot) -> Result<Json<JobsAnswer>, Problem> {
+    list(query.0, depot, None).await.map(Json)
 }
 
-/// So many jobs may be left out by page; beyond that a cursor is needed.
-const DEEPEST_OFFSET: u64 = 10_000;
-
-async fn list(req: &Request, depot: &Depot, user_id: Option<String>) -> Result<JobsAnswer, Problem> {
-    let statuses = JobStatus::ALL.map(JobStatus::name);
-    let filter = JobFilter {
-        user_id,
-        status: one_of(req, "status", &statuses)?,
-        priority: one_of(req, "priority", &Priority::ALL.map(Priority::name))?,
-        created_after: time(req, "created_after")?,
-        created_before: time(req, "created_before")?,
-        q: req.query::<String>("q").filter(|words| !words.is_empty()),
-    };
-    let order = match one_of(req, "sort", &["-created_at", "created_at"])?.as_deref() {
-        Some("created_at") => Order::OldestFirst,
-        _ => Order::NewestFirst,
-    };
-    let items_per_page = limit(req, "items_per_page", 20, 100)?;
-    let page = limit(req, "page", 1, DEEPEST_OFFSET / items_per_page + 1)?;
-    let after = from_cursor(req)?;
-    let place = match after {
-        Some((created_at, job_id)) => JobPage::After(created_at, job_id),
+async fn list(query: JobsQuery, depot: &Depot, user_id: Option<String>) -> Result<JobsAnswer, Problem> {
+    let items_per_page = query.items_per_page.map_or(DEFAULT_PAGE_SIZE, |size| size.0);
+    let page = query.page.map_or(1, |page| page.0);
+    let last_page = MAX_OFFSET / items_per_page + 1;
+    if page > last_page {
+        let expected = format!("at most {last_page} with this items_per_page; use cursor to go further");
+        return Err(refuse("page", &page.to_string(), &expected));
+    }
+    let place = match query.cursor {
+        Some(cursor) => JobPage::After(cursor.time, cursor.id),
         None => JobPage::Offset((page - 1) * items_per_page),
     };
+    let filter = JobFilter {
+        user_id,
+        status: query.status.map(|status| status.name().to_owned()),
+        priority: query.priority.map(|priority| priority.name().to_owned()),
+        created_after: query.created_after.map(|time| time.0),
+        created_before: query.created_before.map(|time| time.0),
+        q: query.q.map(|words| words.0).filter(|words| !words.is_empty()),
+    };
+    let order = query.sort.unwrap_or(Order::NewestFirst);
     let catalog = &state(depot)?.catalog;
     let Jobs { rows, has_next, total } = catalog.list(&filter, order, place, items_per_page).await?;
-    let next_cursor = rows.last().filter(|_| has_next).map(|row| cursor(row.created_at, row.job_id));
-    let mut total_by_status: BTreeMap<String, u64> = statuses.map(|status| (status.to_owned(), 0)).into();
+    let last = rows.last().filter(|_| has_next);
+    let next_cursor = last.map(|row| Cursor { time: row.created_at, id: row.job_id }.encode());
+    let mut total_by_status: BTreeMap<String, u64> =
+        JobStatus::ALL.map(|status| (status.name().to_owned(), 0)).into();
     total_by_status.extend(catalog.count_by_status(filter.user_id.as_deref()).await?);
     Ok(JobsAnswer {
         jobs: rows.into_iter().map(ListedJob::of).collect(),
         total_count: total,
-        page: after.is_none().then_some(page),
+        page: query.cursor.is_none().then_some(page),
         items_per_page,
         has_next,
-        has_previous: after.is_some() || page > 1,
+        has_previous: query.cursor.is_some() || page > 1,
         total_by_status,
         next_cursor,
     })
+}
+
+/// Which log lines to list.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct LogsQuery {
+    /// 100 by default.
+    limit: Option<PartSize>,
+    /// Lines to skip.
+    offset: Option<Lines>,
+    /// This level or above: `debug` (the default), `info`, `warning` or `error`.
+    #[serde(deserialize_with = "parse_level")]
+    #[salvo(parameter(value_type = Option<String>))]
+    level: Option<LogLevel>,
 }
 
 /// The log lines of a job
@@ -266,43 +292,70 @@ async fn list(req: &Request, depot: &Depot, user_id: Option<String>) -> Result<J
     tags("jobs"),
     operation_id = "list_job_logs",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("limit" = Option<u64>, Query, description = "1 to 1000; 100 by default"),
-               ("offset" = Option<u64>, Query, description = "Lines to leave out"),
-               ("level" = Option<String>, Query, description = "This level or above: debug (the default), info, warning or error"))
+    parameters(("job_id" = Uuid, Path, description = "The job"))
 )]
-pub async fn list_job_logs(req: &mut Request, depot: &mut Depot) -> Result<Json<LogsAnswer>, Problem> {
-    let limit = limit(req, "limit", 100, 1000)?;
-    let offset = number(req, "offset", 0, 0, 1_000_000)?;
-    let level = one_of(req, "level", &LEVELS)?.unwrap_or_else(|| "debug".to_owned());
+pub async fn list_job_logs(
+    query: Query<LogsQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+) -> Result<Json<LogsAnswer>, Problem> {
+    let Query(LogsQuery { limit, offset, level }) = query;
+    let limit = limit.map_or(DEFAULT_LOG_LINES, |limit| limit.0);
+    let offset = offset.map_or(0, |offset| offset.0);
     let (state, view) = visible_job(req, depot).await?;
-    let (total_count, lines) = state.catalog.logs(view.job_id, &level, limit, offset).await?;
+    let (total_count, lines) =
+        state.catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
     let logs = lines.into_iter().map(LogLineAnswer::of).collect();
     Ok(Json(LogsAnswer { job_id: view.job_id.0, logs, total_count }))
 }
 
+/// Which part of a history to list.
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct EventsQuery {
+    /// The first version to list, from 1.
+    from_version: Option<Version>,
+    /// 1000 by default.
+    limit: Option<PartSize>,
+}
+
+impl EventsQuery {
+    /// Reads the part of the history, and the version at which the next part begins.
+    pub async fn read(
+        &self,
+        state: &ApiState,
+        job_id: JobId,
+    ) -> Result<(Vec<Envelope>, Option<u64>), Problem> {
+        let after = self.from_version.map_or(0, |version| version.0 - 1);
+        let limit = self.limit.map_or(MAX_EVENTS, |limit| limit.0);
+        let log = state.executor.log();
+        // One more than is shown tells whether there is a next part.
+        let history = log.history_page(job_id.aggregate(), after, limit + 1).await;
+        let mut history = history.map_err(projections::Error::from)?;
+        let next = (history.len() as u64 > limit).then(|| history.pop()).flatten();
+        Ok((history, next.map(|envelope| envelope.version)))
+    }
+}
+
 /// The events of a job
 ///
-/// The envelopes in order, from `from_version` on (1 by default). `data` is given with the user's content opened; an
-/// event whose content was sealed is therefore not what its hash covers: that is what `/audit` gives.
+/// The envelopes in order, from `from_version` on (1 by default), and `next_version` where there are more. `data` is
+/// given with the user's content opened; an event whose content was sealed is therefore not what its hash covers: that
+/// is what `/audit` gives.
 #[endpoint(
     tags("jobs"),
     operation_id = "list_job_events",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("from_version" = Option<u64>, Query, description = "The first version to list, from 1"))
+    parameters(("job_id" = Uuid, Path, description = "The job"))
 )]
-pub async fn list_job_events(req: &mut Request, depot: &mut Depot) -> Result<Json<EventsAnswer>, Problem> {
-    let text = req.query::<String>("from_version").unwrap_or_else(|| "1".to_owned());
-    let from_version: u64 = text
-        .parse()
-        .ok()
-        .filter(|version| *version >= 1)
-        .ok_or_else(|| Problem::query("from_version", &text, "a whole number from 1"))?;
+pub async fn list_job_events(
+    query: Query<EventsQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+) -> Result<Json<EventsAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
-    let log = state.executor.log();
-    let history =
-        log.history(view.job_id.aggregate(), from_version - 1).await.map_err(projections::Error::from)?;
+    let (history, next_version) = query.0.read(&state, view.job_id).await?;
     let mut events = Vec::with_capacity(history.len());
     for mut envelope in history {
         let (job, version) = (view.job_id, envelope.version);
@@ -311,5 +364,5 @@ pub async fn list_job_events(req: &mut Request, depot: &mut Depot) -> Result<Jso
         envelope.data = opened.unwrap_or(envelope.data);
         events.push(serde_json::to_value(&envelope).map_err(projections::Error::from)?);
     }
-    Ok(Json(EventsAnswer { job_id: view.job_id.0, events }))
+    Ok(Json(EventsAnswer { job_id: view.job_id.0, events, next_version }))
 }

@@ -12,7 +12,7 @@ use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
-use crate::events::job::{FileRole, StoredFile};
+use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
@@ -132,88 +132,121 @@ pub async fn get_video_metadata(
     let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
     let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
-    Ok(Json(answer(&view, video, logs, &chapters)))
+    Ok(Json(describe_video(&view, video, logs, &chapters)))
 }
 
-fn answer(view: &StatusView, row: VideoRow, logs: Vec<LogLine>, chapters: &[Chapter]) -> MetadataAnswer {
-    let base = format!("/api/v1/videos/jobs/{}", view.job_id);
-    let download_url = format!("{base}/download");
-    let streaming_url = format!("{base}/stream");
-    let has = |role| row.files.iter().any(|file| file.role == role);
-    let thumbnails = [
-        (FileRole::ThumbnailSmall, "small"),
-        (FileRole::ThumbnailMedium, "medium"),
-        (FileRole::ThumbnailLarge, "large"),
-    ];
-    let thumbnail_urls = thumbnails
-        .into_iter()
-        .filter(|(role, _)| has(*role))
-        .map(|(_, size)| format!("{base}/thumbnail?size={size}"))
+fn describe_video(
+    view: &StatusView,
+    row: VideoRow,
+    logs: Vec<LogLine>,
+    chapters: &[Chapter],
+) -> MetadataAnswer {
+    let links = Links { base: format!("/api/v1/videos/jobs/{}", view.job_id), files: &row.files };
+    let videos: Vec<(Rendition, &StoredFile)> = row
+        .files
+        .iter()
+        .filter(|file| file.role == FileRole::Video)
+        .map(|file| (file.rendition_in(view.quality), file))
         .collect();
-    let videos = || row.files.iter().filter(|file| file.role == FileRole::Video);
-    let videos = || videos().map(|file| (file.rendition_in(view.quality), file));
-    let url = |quality: Quality| format!("{download_url}?quality={}", quality.level());
-    let video_urls = videos().map(|(made, _)| (made.quality.level().to_owned(), url(made.quality))).collect();
-    let mut renditions: Vec<(Rendition, &StoredFile)> =
-        videos().filter(|(made, _)| made.format == OutputFormat::Mp4).collect();
-    renditions.sort_by_key(|(made, _)| std::cmp::Reverse(made.quality));
-    let renditions = renditions.into_iter().map(|(made, file)| RenditionDetails {
-        quality: made.quality.level().to_owned(),
-        file_size: file.bytes,
-        url: format!("{streaming_url}?quality={}", made.quality.level()),
-    });
-    let renditions = renditions.collect();
-    // The file that a download gives is of the format that was asked for.
-    let delivered = videos().filter(|(made, _)| made.quality == view.quality);
-    let delivered = delivered.map(|(made, _)| made.format).max().unwrap_or_default();
-    let formats = [(FileRole::CaptionsVtt, "vtt"), (FileRole::CaptionsSrt, "srt")];
-    let captions = formats
-        .into_iter()
-        .filter(|(role, _)| has(*role))
-        .map(|(_, format)| (format.to_owned(), format!("{base}/captions.{format}")))
-        .collect();
-    let digests: BTreeMap<String, &str> =
-        row.files.iter().map(|file| (file.key.clone(), file.blake3.as_str())).collect();
-    let technical_metadata = serde_json::json!({ "frames": row.facts.frames, "blake3": digests });
+    let digests: BTreeMap<&str, &str> =
+        row.files.iter().map(|file| (file.key.as_str(), file.blake3.as_str())).collect();
     MetadataAnswer {
         job_id: view.job_id.0,
-        video: VideoDetails {
-            video_id: row.video_id,
-            filename: format!("video.{}", delivered.name()),
-            file_size: row.facts.file_size,
-            duration: row.facts.duration_ms as f64 / 1000.0,
-            width: row.facts.width,
-            height: row.facts.height,
-            fps: row.facts.fps,
-            format: delivered.name().to_owned(),
-            video_codec: row.facts.video_codec,
-            audio_codec: row.facts.audio_codec,
-            bitrate: row.facts.bitrate,
-            created_at: row.created_at,
-        },
-        video_urls,
-        thumbnail_urls,
-        download_url,
-        streaming_url,
+        video_urls: links.downloads(&videos),
+        thumbnail_urls: links.thumbnails(),
+        download_url: links.to("download"),
+        streaming_url: links.to("stream"),
         streaming_info: StreamingInfo {
             fast_start: true,
             supports_ranges: true,
             format: "mp4".to_owned(),
-            hls_url: has(FileRole::HlsMaster).then(|| format!("{base}/hls/master.m3u8")),
-            renditions,
+            hls_url: links.has(FileRole::HlsMaster).then(|| links.to("hls/master.m3u8")),
+            renditions: links.renditions(&videos),
         },
         s3_keys: vec![],
-        technical_metadata,
-        captions,
+        technical_metadata: serde_json::json!({ "frames": row.facts.frames, "blake3": digests }),
+        captions: links.captions(),
         chapters: chapters.iter().map(ChapterDetails::of).collect(),
+        video: video_details(&row, delivered_format(&videos, view.quality)),
         processing: ProcessingDetails {
-            stages: row.stages.into_iter().map(details).collect(),
+            stages: row.stages.into_iter().map(stage_details).collect(),
             logs: logs.into_iter().map(LogLineAnswer::of).collect(),
         },
     }
 }
 
-fn details(row: StageRow) -> StageDetails {
+/// The file that a download gives is of the format that was asked for.
+fn delivered_format(videos: &[(Rendition, &StoredFile)], quality: Quality) -> OutputFormat {
+    let formats = videos.iter().filter(|(made, _)| made.quality == quality).map(|(made, _)| made.format);
+    formats.max().unwrap_or_default()
+}
+
+fn video_details(row: &VideoRow, format: OutputFormat) -> VideoDetails {
+    let facts = &row.facts;
+    VideoDetails {
+        video_id: row.video_id,
+        filename: format!("video.{}", format.name()),
+        file_size: facts.file_size,
+        duration: facts.duration_ms as f64 / 1000.0,
+        width: facts.width,
+        height: facts.height,
+        fps: facts.fps,
+        format: format.name().to_owned(),
+        video_codec: facts.video_codec.clone(),
+        audio_codec: facts.audio_codec.clone(),
+        bitrate: facts.bitrate,
+        created_at: row.created_at,
+    }
+}
+
+/// Where the files of a job are.
+struct Links<'a> {
+    base: String,
+    files: &'a [StoredFile],
+}
+
+impl Links<'_> {
+    fn to(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    fn has(&self, role: FileRole) -> bool {
+        self.files.iter().any(|file| file.role == role)
+    }
+
+    /// Quality -> URL.
+    fn downloads(&self, videos: &[(Rendition, &StoredFile)]) -> BTreeMap<String, String> {
+        let levels = videos.iter().map(|(made, _)| made.quality.level());
+        levels.map(|level| (level.to_owned(), self.to(&format!("download?quality={level}")))).collect()
+    }
+
+    fn thumbnails(&self) -> Vec<String> {
+        let sizes = ThumbnailSize::ALL.into_iter().filter(|size| self.has(size.file_role()));
+        sizes.map(|size| self.to(&format!("thumbnail?size={}", size.name()))).collect()
+    }
+
+    /// Format -> URL.
+    fn captions(&self) -> BTreeMap<String, String> {
+        let formats = [(FileRole::CaptionsVtt, "vtt"), (FileRole::CaptionsSrt, "srt")];
+        let formats = formats.into_iter().filter(|(role, _)| self.has(*role));
+        formats.map(|(_, format)| (format.to_owned(), self.to(&format!("captions.{format}")))).collect()
+    }
+
+    /// What is streamed: MP4, the best first.
+    fn renditions(&self, videos: &[(Rendition, &StoredFile)]) -> Vec<RenditionDetails> {
+        let mut streamed: Vec<_> =
+            videos.iter().filter(|(made, _)| made.format == OutputFormat::Mp4).collect();
+        streamed.sort_by_key(|(made, _)| std::cmp::Reverse(made.quality));
+        let describe = |(made, file): &(Rendition, &StoredFile)| RenditionDetails {
+            quality: made.quality.level().to_owned(),
+            file_size: file.bytes,
+            url: self.to(&format!("stream?quality={}", made.quality.level())),
+        };
+        streamed.into_iter().map(describe).collect()
+    }
+}
+
+fn stage_details(row: StageRow) -> StageDetails {
     let duration = row.started_at.zip(row.completed_at).map(|(from, until)| until - from);
     StageDetails {
         name: row.stage,

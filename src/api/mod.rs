@@ -1,7 +1,8 @@
 //! The HTTP API: reads requests, sends commands, answers from projections.
 //!
-//! Every path exists under `/api/v1`, and under `/` where older clients know it so. Every error has
-//! the shape of `problem.rs`. Deliberately absent: any decision about a job.
+//! Every path exists under `/api/v1`, and under `/` where older clients know it so. [`routes`] is the table of all
+//! endpoints, with who may call each; a guard in front of the endpoint enforces it, so handlers check no roles. Every
+//! error has the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
 mod admission;
 mod audit;
@@ -12,26 +13,34 @@ mod generate;
 pub mod generate_request;
 mod generate_schema;
 mod health;
+mod idempotency;
 mod jobs;
+pub mod jwks;
 mod metadata;
-mod metrics;
+pub(crate) mod metrics;
 mod problem;
+mod query;
 mod reprocess;
+mod request_id;
+mod single_flight;
 mod status;
 
 pub use admission::Admission;
-pub use auth::{Role, User, Verifier};
+pub use auth::{Access, Role, User, Verifier};
 pub use problem::Problem;
 
 use std::sync::Arc;
 
-use salvo::http::header::{HeaderName, HeaderValue};
+use salvo::http::Method;
 use salvo::oapi::security::{Http, HttpAuthScheme};
 use salvo::oapi::{Info, OpenApi, SecurityScheme};
 use salvo::prelude::*;
 use serde_json::json;
 use sqlx::PgPool;
-use uuid::Uuid;
+
+use auth::Guard;
+pub use health::Examinations;
+use request_id::RequestId;
 
 use crate::config::{MediaConfig, Streams};
 use crate::events::WorkQueue;
@@ -65,72 +74,97 @@ pub struct ApiState {
     pub media: MediaConfig,
     pub streams: Streams,
     pub durability: Durability,
+    pub examinations: Examinations,
 }
 
-/// The routes that need a session token.
-fn protected() -> Router {
-    Router::new()
-        .push(Router::with_path("videos/generate").post(generate::generate_video))
-        .push(Router::with_path("videos/jobs/{job_id}/status").get(status::get_job_status))
-        .push(
-            Router::with_path("videos/jobs/{job_id}/download")
-                .get(files::download_video)
-                .head(files::download_video),
-        )
-        .push(Router::with_path("videos/jobs/{job_id}/metadata").get(metadata::get_video_metadata))
-        .push(
-            Router::with_path("videos/jobs/{job_id}/thumbnail")
-                .get(files::get_thumbnail)
-                .head(files::get_thumbnail),
-        )
-        .push(
-            Router::with_path("videos/jobs/{job_id}/stream")
-                .get(files::stream_video)
-                .head(files::stream_video),
-        )
-        .push(
-            Router::with_path("videos/jobs/{job_id}/hls/{file}")
-                .get(files::get_hls_file)
-                .head(files::get_hls_file),
-        )
-        .push(
-            Router::with_path("videos/jobs/{job_id}/captions.vtt")
-                .get(files::get_captions_vtt)
-                .head(files::get_captions_vtt),
-        )
-        .push(
-            Router::with_path("videos/jobs/{job_id}/captions.srt")
-                .get(files::get_captions_srt)
-                .head(files::get_captions_srt),
-        )
-        .push(Router::with_path("jobs").get(jobs::list_jobs))
-        .push(Router::with_path("jobs/{job_id}/events").get(jobs::list_job_events))
-        .push(Router::with_path("jobs/{job_id}/logs").get(jobs::list_job_logs))
-        .push(Router::with_path("system/jobs").get(jobs::list_all_jobs))
-        .push(Router::with_path("audit/events").get(audit::list_trail))
-        .push(Router::with_path("audit/jobs/{job_id}/events").get(audit::list_recorded_events))
-        .push(Router::with_path("audit/jobs/{job_id}/state").get(audit::get_state_at))
-        .push(Router::with_path("audit/jobs/{job_id}/verify").get(audit::verify_job_history))
-        .push(Router::with_path("jobs/{job_id}/cancel").post(cancel::cancel_job))
-        .push(Router::with_path("system/jobs/{job_id}/cancel").post(cancel::cancel_job_in_system))
-        .push(Router::with_path("system/jobs/{job_id}/reprocess").post(reprocess::reprocess_job))
+/// One line of the route table.
+pub struct Route {
+    pub method: Method,
+    /// Without `/api/v1`.
+    pub path: &'static str,
+    pub access: Access,
+    /// Where it is: under `/api/v1` and `/`, or under `/` alone.
+    pub is_versioned: bool,
+    endpoint: Router,
 }
 
-fn open() -> Router {
-    Router::with_path("system/health").get(health::get_health)
+impl Route {
+    fn new(method: Method, path: &'static str, access: Access, endpoint: Router) -> Self {
+        Self { method, path, access, is_versioned: true, endpoint }
+    }
+
+    /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
+    fn unversioned(self) -> Self {
+        Self { is_versioned: false, ..self }
+    }
+}
+
+fn get(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::GET, path, access, Router::with_path(path).get(endpoint))
+}
+
+/// A file, which `HEAD` asks about.
+fn file<H: Handler>(path: &'static str, access: Access, endpoint: H, for_head: H) -> [Route; 2] {
+    let head = Router::with_path(path).head(for_head);
+    [get(path, access, endpoint), Route::new(Method::HEAD, path, access, head)]
+}
+
+fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::POST, path, access, Router::with_path(path).post(endpoint))
+}
+
+/// Every endpoint, and who may call it.
+pub fn routes() -> Vec<Route> {
+    use Access::{Admin, Auditor, Public, User};
+    let files = [
+        file("videos/jobs/{job_id}/download", User, files::download_video, files::download_video),
+        file("videos/jobs/{job_id}/thumbnail", User, files::get_thumbnail, files::get_thumbnail),
+        file("videos/jobs/{job_id}/stream", User, files::stream_video, files::stream_video),
+        file("videos/jobs/{job_id}/hls/{file}", User, files::get_hls_file, files::get_hls_file),
+        file("videos/jobs/{job_id}/captions.vtt", User, files::get_captions_vtt, files::get_captions_vtt),
+        file("videos/jobs/{job_id}/captions.srt", User, files::get_captions_srt, files::get_captions_srt),
+    ];
+    let mut routes = vec![
+        post("videos/generate", User, generate::generate_video),
+        get("videos/jobs/{job_id}/status", User, status::get_job_status),
+        get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
+        get("jobs", User, jobs::list_jobs),
+        get("jobs/{job_id}/events", User, jobs::list_job_events),
+        get("jobs/{job_id}/logs", User, jobs::list_job_logs),
+        post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        get("audit/events", Auditor, audit::list_trail),
+        get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
+        get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
+        get("audit/jobs/{job_id}/verify", Auditor, audit::verify_job_history),
+        get("system/health", Public, health::get_health),
+        get("system/jobs", Admin, jobs::list_all_jobs),
+        post("system/jobs/{job_id}/cancel", User, cancel::cancel_job_in_system),
+        post("system/jobs/{job_id}/reprocess", Admin, reprocess::reprocess_job),
+        get("healthz", Public, health::healthz).unversioned(),
+        get("readyz", Public, health::readyz).unversioned(),
+        get("metrics", Public, metrics::serve_metrics).unversioned(),
+        get("openapi.json", Public, serve_openapi).unversioned(),
+    ];
+    routes.extend(files.into_iter().flatten());
+    routes
+}
+
+/// The routes of one prefix, each behind its guard.
+fn guarded_routes(verifier: &Verifier, are_versioned: bool) -> Router {
+    let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
+    routes.fold(Router::new(), |router, route| {
+        let guard = Guard { access: route.access, verifier: verifier.clone() };
+        router.push(route.endpoint.hoop(guard))
+    })
 }
 
 /// The whole service.
-pub fn service(state: Arc<ApiState>, verifier: Verifier) -> Service {
-    let versioned = || Router::new().push(open()).push(protected().hoop(verifier.clone()));
+pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
     let router = Router::new()
         .hoop(WithState(state))
-        .push(Router::with_path("api/v1").push(versioned()))
-        .push(versioned())
-        .push(Router::with_path("healthz").get(health::healthz))
-        .push(Router::with_path("readyz").get(health::readyz))
-        .push(Router::with_path("metrics").get(metrics::serve_metrics))
-        .push(Router::with_path("openapi.json").get(serve_openapi));
+        .push(Router::with_path("api/v1").push(guarded_routes(verifier, true)))
+        .push(guarded_routes(verifier, true))
+        .push(guarded_routes(verifier, false));
     Service::new(router)
         .hoop(RequestId)
         .hoop(salvo::http::request::SecureMaxSize(BODY_BYTES))
@@ -154,7 +188,8 @@ pub fn openapi() -> serde_json::Value {
 }
 
 fn openapi_of_routes() -> OpenApi {
-    let router = Router::with_path("api/v1").push(open()).push(protected());
+    let versioned = routes().into_iter().filter(|route| route.is_versioned);
+    let router = versioned.fold(Router::with_path("api/v1"), |router, route| router.push(route.endpoint));
     let bearer = Http::new(HttpAuthScheme::Bearer).bearer_format("JWT");
     OpenApi::with_info(
         Info::new("Reelstream", env!("CARGO_PKG_VERSION"))
@@ -178,32 +213,6 @@ impl WithState {
     }
 }
 
-struct RequestId;
-
-#[derive(Clone)]
-struct RequestIdValue(String);
-
-static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Takes the client's `X-Request-Id`, or makes one; it is in the answer, in errors and in events.
-#[handler]
-impl RequestId {
-    async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response) {
-        let given = req.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let is_fit =
-            |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
-        let id = given.filter(is_fit).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            res.headers_mut().insert(X_REQUEST_ID.clone(), value);
-        }
-        depot.insert_typed(RequestIdValue(id));
-    }
-}
-
-fn request_id(depot: &Depot) -> String {
-    depot.get_typed::<RequestIdValue>().map(|id| id.0.clone()).unwrap_or_default()
-}
-
 fn state(depot: &Depot) -> Result<Arc<ApiState>, Problem> {
     depot.get_typed::<Arc<ApiState>>().cloned().map_err(|_| Problem::internal())
 }
@@ -212,11 +221,13 @@ fn user(depot: &Depot) -> Result<User, Problem> {
     depot.get_typed::<User>().cloned().map_err(|_| Problem::unauthorized("a session token is needed"))
 }
 
+fn job_id(req: &Request) -> Result<JobId, Problem> {
+    req.param::<String>("job_id").unwrap_or_default().parse().map_err(|_| Problem::no_such_job())
+}
+
 /// The job in the path, if it is the caller's, or the caller is an admin.
 async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, StatusView), Problem> {
-    let (state, user) = (state(depot)?, user(depot)?);
-    let text: String = req.param("job_id").unwrap_or_default();
-    let job_id: JobId = text.parse().map_err(|_| Problem::no_such_job())?;
+    let (state, user, job_id) = (state(depot)?, user(depot)?, job_id(req)?);
     let view = state.statuses.get(job_id).await?.ok_or_else(Problem::no_such_job)?;
     if view.user_id != user.id && user.role != Role::Admin {
         return Err(Problem::no_such_job());

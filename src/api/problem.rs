@@ -10,8 +10,9 @@ use salvo::oapi::{self, Components, EndpointOutRegister, Operation, ToSchema};
 use salvo::prelude::*;
 use serde::Serialize;
 
-use super::request_id;
+use super::request_id::request_id;
 use crate::audit;
+use crate::error_codes::ErrorCode;
 use crate::execute;
 use crate::projections;
 use crate::telemetry::chain;
@@ -20,7 +21,7 @@ use crate::telemetry::chain;
 #[derive(Debug)]
 pub struct Problem {
     pub status: StatusCode,
-    pub code: &'static str,
+    pub code: ErrorCode,
     pub message: String,
     pub details: serde_json::Value,
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -56,74 +57,67 @@ pub struct ErrorContent {
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    /// With the status that the registry gives the code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { status, code, message: message.into(), details: serde_json::Value::Null, headers: vec![] }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
+        Self::new(ErrorCode::BadRequest, message)
     }
 
     pub fn unauthorized(message: impl Into<String>) -> Self {
         let challenge = HeaderValue::from_static("Bearer realm=\"reelstream\"");
-        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+        Self::new(ErrorCode::Unauthorized, message)
             .with_header(salvo::http::header::WWW_AUTHENTICATE, challenge)
     }
 
     /// Unknown, or somebody else's: the answer never tells which.
     pub fn no_such_job() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such job")
+        Self::new(ErrorCode::NotFound, "there is no such job")
     }
 
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+        Self::new(ErrorCode::NotFound, message)
     }
 
     pub fn conflict(message: impl Into<String>, details: serde_json::Value) -> Self {
-        Self { details, ..Self::new(StatusCode::CONFLICT, "CONFLICT", message) }
+        Self { details, ..Self::new(ErrorCode::Conflict, message) }
     }
 
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let fields = if errors.len() == 1 { "1 field is" } else { &format!("{} fields are", errors.len()) };
         Self {
             details: serde_json::to_value(&errors).unwrap_or_default(),
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", format!("{fields} not valid"))
+            ..Self::new(ErrorCode::ValidationError, format!("{fields} not valid"))
         }
     }
 
-    /// A query parameter that is not what it must be.
-    pub fn query(name: &str, given: &str, expected: &str) -> Self {
-        Self::validation(vec![FieldError {
-            loc: vec!["query".to_owned(), name.to_owned()],
-            msg: format!("is {given:?}, but must be {expected}"),
-            r#type: "not_allowed".to_owned(),
-        }])
-    }
-
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message)
+        Self::new(ErrorCode::ServiceUnavailable, message)
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
     }
 
     /// There is as much work as may wait.
     pub fn overloaded(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
+        Self::new(ErrorCode::Overloaded, message)
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("30"))
     }
 
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+        Self::new(ErrorCode::Forbidden, message)
     }
 
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "something went wrong on our side")
+        Self::new(ErrorCode::InternalError, "something went wrong on our side")
     }
 
     /// An event of the job cannot be decoded. Other jobs are not affected.
     pub fn unreadable_job() -> Self {
         let message = "an event of this job cannot be read, so nothing can be done with the job for now; \
                        an operator can see why (`reel projections list`)";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "JOB_UNREADABLE", message)
+        Self::new(ErrorCode::JobUnreadable, message)
     }
 
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -131,23 +125,26 @@ impl Problem {
         self
     }
 
-    /// What the framework itself answers with this status.
-    pub fn of_status(status: StatusCode) -> Self {
+    /// The answer to what the framework itself refuses with this status.
+    pub fn from_status(status: StatusCode) -> Self {
         let (code, message) = match status {
-            StatusCode::BAD_REQUEST => ("BAD_REQUEST", "the request cannot be understood"),
-            StatusCode::NOT_FOUND => ("NOT_FOUND", "there is nothing at this path"),
-            StatusCode::METHOD_NOT_ALLOWED => ("METHOD_NOT_ALLOWED", "this path does not take this method"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("PAYLOAD_TOO_LARGE", "the body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                ("UNSUPPORTED_MEDIA_TYPE", "the body's type is not supported")
+            StatusCode::NOT_FOUND => (ErrorCode::NotFound, "there is nothing at this path"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                (ErrorCode::MethodNotAllowed, "this path does not take this method")
             }
-            StatusCode::RANGE_NOT_SATISFIABLE => ("RANGE_NOT_SATISFIABLE", "the range lies outside the file"),
-            StatusCode::TOO_MANY_REQUESTS => ("RATE_LIMIT_EXCEEDED", "too many requests"),
-            StatusCode::SERVICE_UNAVAILABLE => ("SERVICE_UNAVAILABLE", "try again in a moment"),
-            status if status.is_client_error() => ("BAD_REQUEST", "the request was refused"),
-            _ => ("INTERNAL_ERROR", "something went wrong on our side"),
+            StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::PayloadTooLarge, "the body is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                (ErrorCode::UnsupportedMediaType, "the body's type is not supported")
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                (ErrorCode::RangeNotSatisfiable, "the range lies outside the file")
+            }
+            StatusCode::TOO_MANY_REQUESTS => (ErrorCode::RateLimitExceeded, "too many requests"),
+            StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::ServiceUnavailable, "try again in a moment"),
+            status if status.is_client_error() => (ErrorCode::BadRequest, "the request cannot be understood"),
+            _ => (ErrorCode::InternalError, "something went wrong on our side"),
         };
-        Self::new(status, code, message)
+        Self { status, ..Self::new(code, message) }
     }
 
     pub fn render(self, req: &Request, depot: &Depot, res: &mut Response) {
@@ -157,7 +154,7 @@ impl Problem {
         }
         let error = ErrorContent {
             message: self.message,
-            error_code: self.code.to_owned(),
+            error_code: self.code.name().to_owned(),
             details: self.details,
             timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             path: req.uri().path().to_owned(),
@@ -193,7 +190,8 @@ impl EndpointOutRegister for Problem {
 /// Answers what the framework refused by itself (404, 405, 413…) in the same shape.
 #[handler]
 pub async fn catch_framework_errors(req: &Request, depot: &Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-    Problem::of_status(res.status_code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)).render(req, depot, res);
+    Problem::from_status(res.status_code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+        .render(req, depot, res);
     ctrl.skip_rest();
 }
 

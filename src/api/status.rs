@@ -5,19 +5,29 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use salvo::http::StatusCode;
 use salvo::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::problem::Problem;
+use super::query::{Query, Whole};
 use super::{ApiState, visible_job};
 use crate::config::Streams;
 use crate::events::Stage;
 use crate::events::job::Failure;
 use crate::projections::status::{JobStatus, StatusView};
 
-const LONGEST_WAIT_SECONDS: u64 = 30;
+/// Seconds that a request may wait for a change.
+type WaitSeconds = Whole<0, 30>;
+
+#[derive(Debug, Default, Deserialize, ToParameters)]
+#[serde(default)]
+#[salvo(parameters(default_parameter_in = Query))]
+pub struct StatusQuery {
+    /// Seconds to wait for a change.
+    wait: Option<WaitSeconds>,
+}
 
 /// A job as its request answers it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,7 +116,12 @@ impl JobSummary {
                 percentage: view.percentage,
                 current_stage: view.stage_name().to_owned(),
                 stages_completed: view.stages_completed.iter().map(|stage| stage.name().to_owned()).collect(),
-                stage_description: describe(view),
+                stage_description: describe_stage(
+                    view.status,
+                    view.current_stage,
+                    view.scenes_done,
+                    view.scenes_total,
+                ),
                 updated_at: view.updated_at,
                 estimated_completion: view.estimated_completion,
                 processing_time_seconds: processing_seconds(view),
@@ -168,15 +183,23 @@ impl JobErrorAnswer {
     }
 }
 
-fn describe(view: &StatusView) -> String {
-    match (view.status, view.current_stage) {
+/// Returns one line for people: what the job does, or how it ended.
+pub fn describe_stage(
+    status: JobStatus,
+    stage: Option<Stage>,
+    scenes_done: u32,
+    scenes_total: u32,
+) -> String {
+    match (status, stage) {
         (JobStatus::Completed, _) => "The video is ready".to_owned(),
+        (JobStatus::Cancelled, _) => "Cancelled".to_owned(),
         (JobStatus::Failed, Some(stage)) => format!("Failed while: {}", stage.description()),
-        (_, Some(stage)) if stage.is_per_scene() => {
-            format!("{} ({} of {})", stage.description(), view.scenes_done, view.scenes_total)
+        (JobStatus::Failed, None) => "Failed".to_owned(),
+        (JobStatus::Queued, _) | (JobStatus::Processing, None) => "Waiting for a worker".to_owned(),
+        (JobStatus::Processing, Some(stage)) if stage.is_per_scene() => {
+            format!("{} ({scenes_done} of {scenes_total})", stage.description())
         }
-        (_, Some(stage)) => stage.description().to_owned(),
-        (_, None) => "Waiting for a worker".to_owned(),
+        (JobStatus::Processing, Some(stage)) => stage.description().to_owned(),
     }
 }
 
@@ -197,13 +220,17 @@ fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
     tags("videos"),
     operation_id = "get_job_status",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("wait" = Option<u64>, Query, description = "Seconds to wait for a change, 0 to 30")),
+    parameters(("job_id" = Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The job as of its last event", body = JobStatusAnswer),
               (status_code = 304, description = "Unchanged since the version in If-None-Match"))
 )]
-pub async fn get_job_status(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let wait = wait_seconds(req)?;
+pub async fn get_job_status(
+    query: Query<StatusQuery>,
+    req: &mut Request,
+    depot: &mut Depot,
+    res: &mut Response,
+) -> Result<(), Problem> {
+    let wait = query.0.wait.map_or(0, |seconds| seconds.0);
     let (state, mut view) = visible_job(req, depot).await?;
     let known = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let is_known =
@@ -220,13 +247,6 @@ pub async fn get_job_status(req: &mut Request, depot: &mut Depot, res: &mut Resp
         res.render(Json(JobStatusAnswer::of(&view, &state.streams)));
     }
     Ok(())
-}
-
-fn wait_seconds(req: &Request) -> Result<u64, Problem> {
-    let Some(text) = req.query::<String>("wait") else { return Ok(0) };
-    let seconds = text.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS);
-    let expected = format!("a whole number of seconds from 0 to {LONGEST_WAIT_SECONDS}");
-    seconds.ok_or_else(|| Problem::query("wait", &text, &expected))
 }
 
 /// The view once its version has moved, or as it is after `wait`. An ended job never moves.

@@ -50,12 +50,20 @@ impl Client {
         self.ask(Method::POST, &format!("/jobs/{job_id}/cancel"), None).await
     }
 
+    /// All events of a job, a part at a time.
     pub async fn events(&self, job_id: JobId) -> anyhow::Result<Vec<Value>> {
-        let mut answer = self.ask(Method::GET, &format!("/jobs/{job_id}/events"), None).await?;
-        match answer["events"].take() {
-            Value::Array(events) => Ok(events),
-            _ => bail!("the API's answer has no events"),
+        let mut events = vec![];
+        let mut from = Some(1);
+        while let Some(version) = from {
+            let path = format!("/jobs/{job_id}/events?from_version={version}");
+            let mut answer = self.ask(Method::GET, &path, None).await?;
+            match answer["events"].take() {
+                Value::Array(part) => events.extend(part),
+                _ => bail!("the API's answer has no events"),
+            }
+            from = answer["next_version"].as_u64();
         }
+        Ok(events)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {

@@ -142,6 +142,8 @@ enum Command {
     Schema,
     /// Print the OpenAPI document
     Openapi,
+    /// Print all error codes, with what to do about each, as Markdown
+    Errors,
 }
 
 #[derive(Args)]
@@ -208,6 +210,7 @@ impl Arguments {
             Command::Render(arguments) => render::render(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
+            Command::Errors => say(crate::error_codes::markdown().trim_end()),
         }
     }
 }

@@ -8,12 +8,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::error::{DISK_FULL, StageError};
+use super::error::StageError;
 use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
 use super::task::{Progress, StageHandler, Task};
 use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
+use crate::error_codes::ErrorCode;
 use crate::events::Error as LogError;
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
@@ -84,7 +85,7 @@ impl Attempt {
         match &outcome {
             Ok(_) => tracing::info!(duration_ms, "stage finished"),
             Err(error) => {
-                tracing::error!(duration_ms, code = error.code, error = %error.for_log(), "stage failed")
+                tracing::error!(duration_ms, code = %error.code, error = %error.for_log(), "stage failed")
             }
         }
         crash::point("attempt.done");
@@ -174,18 +175,18 @@ impl Attempt {
             _ if superseded => Ending::Superseded,
             _ if timed_out => {
                 let message = format!("{} took longer than {} s", item.stage, self.timeout.as_secs());
-                let error = StageError::retryable("STAGE_TIMEOUT", message)
+                let error = StageError::retryable(ErrorCode::StageTimeout, message)
                     .suggest("use a shorter script or a lower quality");
                 Ending::Returned(Err(error))
             }
             Ok(outcome) => {
-                if outcome.as_ref().is_err_and(|error| error.code == DISK_FULL) {
+                if outcome.as_ref().is_err_and(|error| error.code == ErrorCode::DiskFull) {
                     make_room(cache).await;
                 }
                 Ending::Returned(outcome)
             }
             Err(panic) => {
-                let error = StageError::terminal("INTERNAL_ERROR", "the stage stopped unexpectedly");
+                let error = StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly");
                 Ending::Returned(Err(error.because(panic)))
             }
         }
@@ -254,7 +255,8 @@ impl Attempt {
 
     /// Another attempt would end the same way.
     async fn fail_for_good(&self, message: String) -> Result<(), Error> {
-        let executed = self.finish(self.failed(&StageError::terminal("INTERNAL_ERROR", message))).await?;
+        let executed =
+            self.finish(self.failed(&StageError::terminal(ErrorCode::InternalError, message))).await?;
         self.worker.clean_up(self.job_id(), &executed.loaded).await;
         Ok(())
     }

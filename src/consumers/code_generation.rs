@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::Warning;
 use crate::telemetry::chain;
@@ -33,12 +34,12 @@ impl StageHandler for CodeGeneration {
                 tracing::warn!(error = chain(&error), "a logo cannot be used");
                 look.logo = None;
                 let message = "there is no such logo here, so this scene has none".to_owned();
-                Warning { code: "NO_LOGO".to_owned(), message }
+                Warning { code: ErrorCode::NoLogo.to_string(), message }
             });
             // Formulas are tried out on the way, which takes the compiler.
             let code = layout::source(&description, &look);
             let warnings = layout::unreadable_formulas(&description).into_iter().map(|block| Warning {
-                code: "FORMULA_AS_SOURCE".to_owned(),
+                code: ErrorCode::FormulaAsSource.to_string(),
                 message: format!(
                     "block {} holds a formula that cannot be read, so its LaTeX is shown as it is written",
                     block + 1

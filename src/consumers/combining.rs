@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
+use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
 use crate::events::{Rendition, Stage};
 use reel_studio::join::captions;
@@ -97,9 +98,9 @@ fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
 }
 
 fn cannot_combine(error: combine::Error) -> StageError {
-    StageError::failed("COMBINING_FAILED", format!("the scenes cannot be joined: {error}"), error)
+    StageError::failed(ErrorCode::CombiningFailed, format!("the scenes cannot be joined: {error}"), error)
 }
 
 fn cannot_picture(error: thumbnails::Error) -> StageError {
-    StageError::failed("THUMBNAIL_FAILED", format!("no thumbnail can be taken: {error}"), error)
+    StageError::failed(ErrorCode::ThumbnailFailed, format!("no thumbnail can be taken: {error}"), error)
 }

@@ -2,18 +2,15 @@
 
 use std::error::Error;
 
+use crate::error_codes::ErrorCode;
 use crate::events::job::Failure;
 use crate::telemetry::chain;
 use reel_studio::is_disk_full;
 
-/// The code of the one failure that results made before give way to.
-pub const DISK_FULL: &str = "DISK_FULL";
-
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// Stable and upper-case; clients branch on it.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// For the user: what went wrong, with the value and what was expected.
     pub message: String,
     pub retryable: bool,
@@ -27,7 +24,7 @@ pub struct StageError {
 
 impl StageError {
     /// Trying again would fail the same way.
-    pub fn terminal(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn terminal(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -39,13 +36,13 @@ impl StageError {
     }
 
     /// The machine or a program on it failed; another try may succeed.
-    pub fn retryable(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn retryable(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { retryable: true, ..Self::terminal(code, message) }
     }
 
     /// A retryable failure with its cause: `DISK_FULL` when the cause is a full disk, else `code` and `message`.
     pub fn failed(
-        code: &'static str,
+        code: ErrorCode,
         message: impl Into<String>,
         source: impl Error + Send + Sync + 'static,
     ) -> Self {
@@ -56,7 +53,7 @@ impl StageError {
     }
 
     fn disk_full(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::retryable(DISK_FULL, "the disk that holds MEDIA_ROOT is full")
+        Self::retryable(ErrorCode::DiskFull, "the disk that holds MEDIA_ROOT is full")
             .suggest("free some space or give MEDIA_ROOT a larger disk, then generate the video again")
             .because(source)
     }
@@ -88,7 +85,7 @@ impl StageError {
 
     pub fn to_failure(&self) -> Failure {
         Failure {
-            code: self.code.to_owned(),
+            code: self.code.name().to_owned(),
             message: self.message.clone(),
             retryable: self.retryable,
             suggestion: self.suggestion.map(str::to_owned),
@@ -98,7 +95,7 @@ impl StageError {
 
 /// A job that reached a stage without what the stage before it records.
 pub fn missing(what: &str) -> StageError {
-    StageError::terminal("INCOMPLETE_HISTORY", format!("the job's history lacks {what}"))
+    StageError::terminal(ErrorCode::IncompleteHistory, format!("the job's history lacks {what}"))
 }
 
 #[cfg(test)]
@@ -111,16 +108,17 @@ mod tests {
     #[test]
     fn a_full_disk_is_found_among_the_causes() {
         let full = storage::Error::new("store", "x", ErrorKind::StorageFull.into());
-        let error = StageError::failed("STORAGE_FAILED", "no", full).suggest("other");
-        assert_eq!((error.code, error.retryable), (DISK_FULL, true));
+        let error = StageError::failed(ErrorCode::StorageFailed, "no", full).suggest("other");
+        assert_eq!((error.code, error.retryable), (ErrorCode::DiskFull, true));
         assert!(error.suggestion.is_some_and(|suggestion| suggestion.contains("free some space")));
         let other = storage::Error::new("store", "x", ErrorKind::PermissionDenied.into());
-        assert_eq!(StageError::failed("STORAGE_FAILED", "no", other).code, "STORAGE_FAILED");
+        assert_eq!(StageError::failed(ErrorCode::StorageFailed, "no", other).code, ErrorCode::StorageFailed);
     }
 
     #[test]
     fn m5_a_log_has_no_words_of_the_user() {
-        let error = StageError::retryable("X", "cannot say Zanzibarite").quoting_the_user();
+        let error =
+            StageError::retryable(ErrorCode::NarrationFailed, "cannot say Zanzibarite").quoting_the_user();
         assert!(!error.for_log().contains("Zanzibarite"));
         assert!(error.to_failure().message.contains("Zanzibarite"), "the job's own event says it");
     }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 
 pub struct Initializing;
@@ -24,6 +25,10 @@ impl StageHandler for Initializing {
 }
 
 pub(super) fn cannot_create(error: std::io::Error) -> StageError {
-    StageError::failed("WORKSPACE_UNAVAILABLE", "the job's folder under MEDIA_ROOT cannot be created", error)
-        .suggest("check that the workers may write to MEDIA_ROOT")
+    StageError::failed(
+        ErrorCode::WorkspaceUnavailable,
+        "the job's folder under MEDIA_ROOT cannot be created",
+        error,
+    )
+    .suggest("check that the workers may write to MEDIA_ROOT")
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::Warning;
 use reel_planner::{self, PlanError};
@@ -34,7 +35,7 @@ impl StageHandler for Planning {
         })
         .await?;
         let shortened = (plan.omitted_sentences > 0).then(|| Warning {
-            code: "SCRIPT_SHORTENED".to_owned(),
+            code: ErrorCode::ScriptShortened.to_string(),
             message: format!(
                 "the script is longer than the video may be: {} of its sentences are left out",
                 plan.omitted_sentences
@@ -45,7 +46,7 @@ impl StageHandler for Planning {
 }
 
 fn cannot_plan(error: PlanError) -> StageError {
-    StageError::terminal("NOTHING_TO_SAY", error.to_string())
+    StageError::terminal(ErrorCode::NothingToSay, error.to_string())
         .suggest("give a script with at least one sentence")
         .quoting_the_user()
 }

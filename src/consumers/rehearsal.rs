@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::error::StageError;
 use super::task::{StageHandler, Task};
 use crate::domain::job::{Job, Outcome};
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::{Clip, NarratedScene, StorageTarget, VideoFacts};
 use crate::ids::JobId;
@@ -50,13 +51,13 @@ impl StageHandler for Pretend {
             let pause = Duration::from_micros((chance % longest) as u64);
             tokio::select! {
                 () = task.cancel.cancelled() => {
-                    return Err(StageError::retryable("CANCELLED", "the rehearsal was interrupted"));
+                    return Err(StageError::retryable(ErrorCode::RehearsedFailure, "the rehearsal was interrupted"));
                 }
                 () = tokio::time::sleep(pause) => {}
             }
         }
         if self.rehearsal.fails_one_in > 0 && chance.is_multiple_of(self.rehearsal.fails_one_in) {
-            return Err(StageError::retryable("REHEARSED_FAILURE", "this attempt was to fail"));
+            return Err(StageError::retryable(ErrorCode::RehearsedFailure, "this attempt was to fail"));
         }
         Ok(outcome(self.stage, task.job_id, &task.job, self.rehearsal.scenes))
     }

@@ -9,6 +9,7 @@ use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking, wait_for};
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
 use crate::storage::Recipe;
@@ -73,7 +74,7 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
     let narration = timeline::read_wav(&task.workspace.path(&narrated.narration)).map_err(|error| {
         StageError::retryable(
-            "NARRATION_LOST",
+            ErrorCode::NarrationLost,
             format!("the narration of scene {} cannot be read", index + 1),
         )
         .because(error)
@@ -190,12 +191,19 @@ fn clip_recipe(material: Material<'_>, settings: &EncodeSettings) -> Recipe {
 }
 
 fn cannot_typeset(index: u32, error: layout::Error) -> StageError {
-    StageError::terminal("TYPESETTING_FAILED", format!("scene {} cannot be typeset: {error}", index + 1))
-        .suggest("simplify the part of the script that this scene shows")
-        .because(error)
-        .quoting_the_user()
+    StageError::terminal(
+        ErrorCode::TypesettingFailed,
+        format!("scene {} cannot be typeset: {error}", index + 1),
+    )
+    .suggest("simplify the part of the script that this scene shows")
+    .because(error)
+    .quoting_the_user()
 }
 
 fn cannot_encode(index: u32, error: encoder::Error) -> StageError {
-    StageError::failed("RENDERING_FAILED", format!("scene {} cannot be encoded: {error}", index + 1), error)
+    StageError::failed(
+        ErrorCode::RenderingFailed,
+        format!("scene {} cannot be encoded: {error}", index + 1),
+        error,
+    )
 }

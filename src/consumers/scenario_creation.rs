@@ -9,6 +9,7 @@ use super::error::StageError;
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
 use crate::storage::Recipe;
@@ -48,7 +49,7 @@ impl StageHandler for ScenarioCreation {
                 let (root, name) = (self.music.clone(), name.to_owned());
                 match blocking(move || Ok(piece(root.as_deref(), &name))).await? {
                     Ok(music) => (Some(music), None),
-                    Err(message) => (None, Some(Warning { code: "NO_MUSIC".to_owned(), message })),
+                    Err(message) => (None, Some(Warning { code: ErrorCode::NoMusic.to_string(), message })),
                 }
             }
         };
@@ -112,19 +113,19 @@ impl From<narrator::Error> for StageError {
     fn from(error: narrator::Error) -> Self {
         match error {
             narrator::Error::OutOfReach { .. } => {
-                StageError::terminal("DURATION_OUT_OF_REACH", error.to_string())
+                StageError::terminal(ErrorCode::DurationOutOfReach, error.to_string())
                     .suggest("ask for another duration, or give a longer or shorter script")
             }
             narrator::Error::Sound(error) => cannot_write(error),
             narrator::Error::Loudness(_) | narrator::Error::Stopped(_) => {
-                StageError::retryable("NARRATION_FAILED", error.to_string()).because(error)
+                StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
             }
         }
     }
 }
 
 fn cannot_speak(error: narration::Error) -> StageError {
-    StageError::retryable("NARRATION_FAILED", format!("a line cannot be spoken: {error}"))
+    StageError::retryable(ErrorCode::NarrationFailed, format!("a line cannot be spoken: {error}"))
         .suggest("install the voice on the workers, or choose another with REEL_VOICE")
         .because(error)
         // A voice may answer with the line that it refuses.
@@ -132,5 +133,5 @@ fn cannot_speak(error: narration::Error) -> StageError {
 }
 
 fn cannot_write(error: timeline::Error) -> StageError {
-    StageError::failed("NARRATION_FAILED", "the narration cannot be written", error)
+    StageError::failed(ErrorCode::NarrationFailed, "the narration cannot be written", error)
 }

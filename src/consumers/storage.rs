@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
+use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, StorageTarget, StoredFile, VideoFacts};
 use crate::events::{OutputFormat, Rendition, Stage};
 use crate::ids::JobId;
@@ -70,7 +71,8 @@ fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError>
     let mut read = Vec::with_capacity(renditions.len());
     for Made { rendition, file } in renditions {
         let facts = probe::probe(&task.workspace.path(file)).map_err(|error| {
-            StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be read back").because(error)
+            StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be read back")
+                .because(error)
         })?;
         let (width, height) = request.dimensions(rendition.quality);
         let promise = Promise { format: rendition.format, duration_ms, width, height, fps: request.fps };
@@ -79,7 +81,7 @@ fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError>
         if !mismatches.is_empty() {
             let message =
                 format!("{} is not what was planned: {}", rendition.file_name(), mismatches.join("; "));
-            return Err(StageError::retryable("VIDEO_MISMATCH", message));
+            return Err(StageError::retryable(ErrorCode::VideoMismatch, message));
         }
         read.push(facts);
     }
@@ -106,7 +108,8 @@ fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
         key_frame_every: f64::from(KEY_FRAME_EVERY_SECONDS),
     };
     let found = gate::inspect(&task.workspace.path(file)).map_err(|error| {
-        StageError::retryable("VIDEO_UNREADABLE", "the finished video cannot be decoded").because(error)
+        StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be decoded")
+            .because(error)
     })?;
     Ok(gate::faults(&found, &allowed))
 }
@@ -118,7 +121,7 @@ type Source = ((FileRole, Option<Rendition>), String);
 fn package(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
     let cannot = |error: hls::Error| {
         let message = format!("the video cannot be packaged for streaming: {error}");
-        StageError::failed("STORAGE_FAILED", message, error)
+        StageError::failed(ErrorCode::StorageFailed, message, error)
     };
     let mut sources = vec![];
     let mut variants = vec![];
@@ -152,7 +155,7 @@ fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
         .into_iter()
         .map(|(role, file, text)| {
             std::fs::write(task.workspace.path(file), text).map_err(|error| {
-                StageError::failed("STORAGE_FAILED", "the captions cannot be written", error)
+                StageError::failed(ErrorCode::StorageFailed, "the captions cannot be written", error)
             })?;
             Ok(((role, None), file.to_owned()))
         })
@@ -204,6 +207,6 @@ fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
 }
 
 fn cannot_store(error: Error) -> StageError {
-    StageError::failed("STORAGE_FAILED", format!("the video cannot be stored: {error}"), error)
+    StageError::failed(ErrorCode::StorageFailed, format!("the video cannot be stored: {error}"), error)
         .suggest("check that the workers may write to MEDIA_ROOT")
 }

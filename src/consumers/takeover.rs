@@ -11,6 +11,7 @@ use super::error::StageError;
 use super::runner::Worker;
 use crate::crash;
 use crate::domain::job::Command;
+use crate::error_codes::ErrorCode;
 use crate::events::work::TakenWork;
 use crate::events::{Error as LogError, Stage};
 use crate::execute::Error;
@@ -81,7 +82,7 @@ async fn take_over(worker: &Worker, stage: Stage, partition: u16) -> Result<(), 
 async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -> Result<(), Error> {
     let (job_id, item) = (work.job_id(), work.item);
     let origin = worker.origin(work, "lost");
-    let error = StageError::retryable("WORKER_LOST", "the worker stopped in the middle of its work")
+    let error = StageError::retryable(ErrorCode::WorkerLost, "the worker stopped in the middle of its work")
         .suggest("generate the video again; if it is lost again, its script may be too much for the workers")
         .to_failure();
     let command = Command::FailWork { item, error, most_attempts, delay_ms: 0 };

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{StageError, missing};
 use crate::domain::job::{Job, Outcome, SceneProgress};
+use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
 use crate::storage::{Cache, Workspace};
@@ -71,7 +72,8 @@ pub async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(panic) => {
-            Err(StageError::terminal("INTERNAL_ERROR", "the stage stopped unexpectedly").because(panic))
+            Err(StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly")
+                .because(panic))
         }
     }
 }

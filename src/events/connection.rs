@@ -32,6 +32,9 @@ const CLUSTER: &str = "redis+cluster://";
 /// - `redis://host:port` one server
 /// - `redis://host:port,host:port` servers of which one is the primary, found by asking each for its `ROLE`
 /// - `redis+cluster://host:port,host:port` some nodes of a cluster
+///
+/// `user:password@` before the first host holds for all hosts that name none of their own; a comma in a password is
+/// written `%2C`.
 #[derive(Debug, Clone)]
 pub struct Address {
     clients: Vec<Client>,
@@ -46,8 +49,16 @@ impl Address {
         let Some(hosts) = url.strip_prefix(scheme) else {
             return Ok(Self { clients: vec![Client::open(url)?], is_cluster: false });
         };
-        let clients: RedisResult<Vec<Client>> =
-            hosts.split(',').map(|host| Client::open(format!("{ONE_SERVER}{host}"))).collect();
+        let shared = hosts.split(',').next().and_then(|first| first.rsplit_once('@'));
+        let clients: RedisResult<Vec<Client>> = hosts
+            .split(',')
+            .map(|host| match shared {
+                Some((credentials, _)) if !host.contains('@') => {
+                    Client::open(format!("{ONE_SERVER}{credentials}@{host}"))
+                }
+                _ => Client::open(format!("{ONE_SERVER}{host}")),
+            })
+            .collect();
         Ok(Self { clients: clients?, is_cluster })
     }
 
@@ -428,5 +439,27 @@ mod tests {
         assert_eq!(count("redis+cluster://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"), Some((3, true)));
         assert_eq!(count("http://127.0.0.1"), None);
         assert_eq!(count("redis://127.0.0.1:1,:nonsense:"), None);
+    }
+
+    // L3
+    #[test]
+    fn credentials_go_to_every_host() {
+        let users = |url: &str| -> Vec<(Option<String>, Option<String>)> {
+            let address = Address::parse(url).unwrap();
+            let settings = address.clients.iter().map(|client| client.get_connection_info().redis_settings());
+            settings
+                .map(|info| (info.username().map(str::to_owned), info.password().map(str::to_owned)))
+                .collect()
+        };
+        let reel = (Some("reel".to_owned()), Some("s3,cret".to_owned()));
+        let other = (Some("other".to_owned()), Some("pw".to_owned()));
+        for scheme in ["redis://", "redis+cluster://"] {
+            assert_eq!(
+                users(&format!("{scheme}reel:s3%2Ccret@127.0.0.1:1,127.0.0.1:2")),
+                [reel.clone(), reel.clone()]
+            );
+        }
+        assert_eq!(users("redis://reel:s3%2Ccret@127.0.0.1:1,other:pw@127.0.0.1:2"), [reel, other]);
+        assert_eq!(users("redis://127.0.0.1:1"), [(None, None)]);
     }
 }

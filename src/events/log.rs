@@ -197,6 +197,29 @@ impl EventLog {
 
     /// An aggregate's events after `after_version`, in order; empty for an unknown aggregate.
     pub async fn history(&self, id: AggregateId, after_version: u64) -> Result<Vec<Envelope>, Error> {
+        self.history_until(id, after_version, -1).await
+    }
+
+    /// At most `limit` of an aggregate's events after `after_version`, in order.
+    pub async fn history_page(
+        &self,
+        id: AggregateId,
+        after_version: u64,
+        limit: u64,
+    ) -> Result<Vec<Envelope>, Error> {
+        if limit == 0 {
+            return Ok(vec![]);
+        }
+        self.history_until(id, after_version, (after_version + limit - 1) as i64).await
+    }
+
+    /// `last_index` is where the list of sequence numbers is read to; -1 for its end.
+    async fn history_until(
+        &self,
+        id: AggregateId,
+        after_version: u64,
+        last_index: i64,
+    ) -> Result<Vec<Envelope>, Error> {
         let partition = self.keys.partition_of(id);
         let stream = self.keys.log(partition);
         let mut connection = self.connection.clone();
@@ -204,6 +227,7 @@ impl EventLog {
         let entries: Vec<Value> = call
             .key(self.keys.history(id))
             .arg(after_version)
+            .arg(last_index)
             .invoke_async(&mut connection)
             .await
             .map_err(|source| Error::Redis { attempted: "read a history", source })?;
@@ -254,6 +278,14 @@ impl EventLog {
             .query_async(&mut self.connection.clone())
             .await
             .map_err(|source| Error::Redis { attempted: "read a version", source })
+    }
+
+    /// Checks that the server answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        redis::cmd("PING")
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Redis { attempted: "answer a ping", source })
     }
 
     /// Whether the aggregate has already applied the command.

@@ -27,6 +27,16 @@ impl Histories {
 
     /// The events of a job up to and including `version`.
     pub async fn read(&self, job_id: JobId, version: u64) -> Result<Vec<RecordedJobEvent>, Error> {
+        self.read_with(&self.decoder, job_id, version).await
+    }
+
+    /// The same, decoded by another decoder.
+    pub async fn read_with(
+        &self,
+        decoder: &Decoder,
+        job_id: JobId,
+        version: u64,
+    ) -> Result<Vec<RecordedJobEvent>, Error> {
         let id = job_id.aggregate();
         let of_history = |source| Error::History { aggregate_id: id, source };
         let envelopes = async { self.log.history(id, 0).await.map_err(of_history) };
@@ -40,7 +50,7 @@ impl Histories {
         let mut recorded = vec![];
         for envelope in envelopes {
             if envelope.version <= version && !is_skipped(envelope.version) {
-                recorded.push(decode(&self.decoder, &envelope).await?);
+                recorded.push(decode(decoder, &envelope).await?);
             }
         }
         Ok(recorded)

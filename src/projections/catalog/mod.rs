@@ -51,7 +51,21 @@ impl Catalog {
 
     /// The rows of a job, folded from its history up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        let recorded = self.histories.read(job_id, version).await?;
+        self.fold_with(&self.decoder, job_id, version).await
+    }
+
+    /// The same, with `[sealed]` in the place of what users wrote.
+    pub async fn folded_sealed(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
+        self.fold_with(&Decoder::default(), job_id, version).await
+    }
+
+    async fn fold_with(
+        &self,
+        decoder: &Decoder,
+        job_id: JobId,
+        version: u64,
+    ) -> Result<Option<CatalogJob>, Error> {
+        let recorded = self.histories.read_with(decoder, job_id, version).await?;
         Ok(recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded)))
     }
 }

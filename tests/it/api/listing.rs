@@ -46,6 +46,11 @@ async fn jobs_are_listed_by_page_by_cursor_and_by_filter() {
         (&json!(6), &json!(1))
     );
     assert_eq!(all["jobs"][0]["progress"]["current_stage"], "initializing");
+    for (listed, description) in [(&all["jobs"][0], "Waiting for a worker"), (&all["jobs"][3], "Cancelled")] {
+        let status = system.status(listed["job_id"].as_str().unwrap()).await;
+        assert_eq!(listed["progress"]["stage_description"], description, "{listed}");
+        assert_eq!(status["progress"]["stage_description"], description, "the same everywhere");
+    }
     let second = own("?page=2&items_per_page=3&sort=created_at").await;
     assert_eq!(topics(&second), ["Topic 3% of 100", "Topic 4% of 100", "Topic 5% of 100"]);
     assert_eq!((&second["has_next"], &second["has_previous"]), (&json!(true), &json!(true)));

@@ -4,5 +4,7 @@ mod accepted;
 mod cancelling;
 mod cli;
 mod contract;
+mod guards;
+mod hostile;
 mod limits;
 mod listing;

@@ -10,6 +10,7 @@ use reelstream::config::{MediaConfig, Streams};
 use reelstream::consumers::{StageError, StageHandler, Task, Worker, rebuild};
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Job, Outcome, Status};
+use reelstream::error_codes::ErrorCode;
 use reelstream::events::connection::Address;
 use reelstream::events::doorbell::Doorbell;
 use reelstream::events::job::JobRequested;
@@ -64,11 +65,11 @@ impl StageHandler for Controlled {
         };
         match plan {
             Plan::Succeed => Ok(Outcome::Initialized),
-            Plan::Fail => Err(StageError::terminal("BROKEN", "it cannot work")),
-            Plan::FailAndRetry => Err(StageError::retryable("BUSY", "not now")),
+            Plan::Fail => Err(StageError::terminal(ErrorCode::RehearsedFailure, "it cannot work")),
+            Plan::FailAndRetry => Err(StageError::retryable(ErrorCode::RehearsedFailure, "not now")),
             Plan::Hang => {
                 task.cancel.cancelled().await;
-                Err(StageError::retryable("CANCELLED", "it was stopped"))
+                Err(StageError::retryable(ErrorCode::RehearsedFailure, "it was stopped"))
             }
             Plan::Ignore => {
                 task.cancel.cancelled().await;

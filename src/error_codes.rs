@@ -1,0 +1,464 @@
+//! The registry of error codes: the stable, upper-case names that clients branch on.
+//!
+//! A code stands in the `error_code` of an HTTP answer, in the failure of a stage, or in a warning of a job. Each is
+//! a variant here, with its meaning, what the reader can do, and the files that raise it. `reel errors` prints the
+//! registry as Markdown, which is `docs/ERRORS.md`.
+
+use std::fmt::Write;
+
+use strum::{IntoStaticStr, VariantArray};
+
+/// A code; its text is the variant's name in upper case, such as `DISK_FULL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    RangeNotSatisfiable,
+    ValidationError,
+    IdempotencyKeyReused,
+    RateLimitExceeded,
+    Overloaded,
+    ServiceUnavailable,
+    InternalError,
+    JobUnreadable,
+    NothingToSay,
+    DurationOutOfReach,
+    NarrationFailed,
+    NarrationLost,
+    TypesettingFailed,
+    RenderingFailed,
+    CombiningFailed,
+    ThumbnailFailed,
+    VideoUnreadable,
+    VideoMismatch,
+    StorageFailed,
+    WorkspaceUnavailable,
+    DiskFull,
+    StageTimeout,
+    WorkerLost,
+    IncompleteHistory,
+    RehearsedFailure,
+    ScriptShortened,
+    FormulaAsSource,
+    NoLogo,
+    NoMusic,
+}
+
+/// Where a code is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appearance {
+    /// In the body of an HTTP answer with this status.
+    Answer(u16),
+    /// In `StageFailed` and `JobFailed`, and in a job's `error`; says whether the stage is tried again.
+    Failure { is_retried: bool },
+    /// In `WarningRaised`, and in a job's log lines.
+    Warning,
+}
+
+/// What the registry says about a code.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub appearances: &'static [Appearance],
+    pub meaning: &'static str,
+    /// What whoever meets the code can do.
+    pub remedy: &'static str,
+    /// Source files that raise it, relative to the repository.
+    pub raised_in: &'static [&'static str],
+}
+
+const PROBLEM: &str = "src/api/problem.rs";
+const RETRIED: &[Appearance] = &[Appearance::Failure { is_retried: true }];
+const FINAL: &[Appearance] = &[Appearance::Failure { is_retried: false }];
+
+impl ErrorCode {
+    /// All codes, in the order of `docs/ERRORS.md`.
+    pub const ALL: &'static [ErrorCode] = Self::VARIANTS;
+
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The HTTP status of an answer with this code; 500 for a code that no answer has.
+    pub fn http_status(self) -> u16 {
+        let status = self.entry().appearances.iter().find_map(|appearance| match appearance {
+            Appearance::Answer(status) => Some(*status),
+            Appearance::Failure { .. } | Appearance::Warning => None,
+        });
+        status.unwrap_or(500)
+    }
+
+    pub fn entry(self) -> Entry {
+        use Appearance::{Answer, Failure, Warning};
+        let entry =
+            |appearances, meaning, remedy, raised_in| Entry { appearances, meaning, remedy, raised_in };
+        match self {
+            Self::BadRequest => entry(
+                &[Answer(400)],
+                "The request cannot be read: its JSON is malformed, its body is incomplete, or a header is not valid.",
+                "Correct the request; the message says what cannot be read.",
+                &[PROBLEM],
+            ),
+            Self::Unauthorized => entry(
+                &[Answer(401)],
+                "The session token is missing, expired, not valid yet, or not from the configured issuer.",
+                "Sign in again and send the new token as `Authorization: Bearer <token>`.",
+                &[PROBLEM],
+            ),
+            Self::Forbidden => entry(
+                &[Answer(403)],
+                "The caller's role may not call this endpoint.",
+                "Use an account with the role that the message names.",
+                &[PROBLEM],
+            ),
+            Self::NotFound => entry(
+                &[Answer(404)],
+                "The path, the job or the file does not exist, or the job belongs to another user.",
+                "Check the path and the id. A file can also have been removed after its retention.",
+                &[PROBLEM],
+            ),
+            Self::MethodNotAllowed => entry(
+                &[Answer(405)],
+                "The path exists, but not with this method.",
+                "Use the method that `openapi.json` lists for the path.",
+                &[PROBLEM],
+            ),
+            Self::Conflict => entry(
+                &[Answer(409)],
+                "The job's current state does not allow the request: it has ended already, or its video is not ready.",
+                "Read the job's status; `details` holds it. Repeat the request when the state allows it.",
+                &[PROBLEM],
+            ),
+            Self::PayloadTooLarge => entry(
+                &[Answer(413)],
+                "The body is larger than the API accepts.",
+                "Send a smaller body; the message gives the limit in bytes.",
+                &["src/api/generate.rs", PROBLEM],
+            ),
+            Self::UnsupportedMediaType => entry(
+                &[Answer(415)],
+                "The body is not JSON.",
+                "Send JSON with `Content-Type: application/json`.",
+                &["src/api/generate.rs", PROBLEM],
+            ),
+            Self::RangeNotSatisfiable => entry(
+                &[Answer(416)],
+                "The requested byte range lies outside the file.",
+                "Request a range within the size that `Content-Range` gives.",
+                &["src/api/files.rs", PROBLEM],
+            ),
+            Self::ValidationError => entry(
+                &[Answer(422)],
+                "One or more fields or query parameters are not valid.",
+                "Correct each field in `details`: `loc` says where it is, `msg` what is expected.",
+                &[PROBLEM],
+            ),
+            Self::IdempotencyKeyReused => entry(
+                &[Answer(422)],
+                "The `Idempotency-Key` was already used with another body.",
+                "Use a new key for a new request.",
+                &["src/api/generate.rs"],
+            ),
+            Self::RateLimitExceeded => entry(
+                &[Answer(429)],
+                "The user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
+                "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
+                &["src/api/admission.rs"],
+            ),
+            Self::Overloaded => entry(
+                &[Answer(503)],
+                "As much is open as `limits.open_jobs` or `limits.open_requests_mib` in `streams.toml` allows.",
+                "Wait for the seconds in `Retry-After`, then repeat the request. Operators can add workers.",
+                &["src/api/admission.rs"],
+            ),
+            Self::ServiceUnavailable => entry(
+                &[Answer(503)],
+                "Redis, PostgreSQL or the issuer of session tokens does not answer at the moment.",
+                "Repeat the request after `Retry-After`, with the same `Idempotency-Key`. `/system/health` says what is down.",
+                &[PROBLEM],
+            ),
+            Self::InternalError => entry(
+                &[Answer(500), Failure { is_retried: false }],
+                "Reelstream met a defect of its own. The process's log has the cause.",
+                "Report it with the `request_id` or the job's id.",
+                &[PROBLEM, "src/consumers/attempt.rs", "src/consumers/task.rs"],
+            ),
+            Self::JobUnreadable => entry(
+                &[Answer(500)],
+                "An event of the job cannot be read by this version. Other jobs are not affected.",
+                "Tell an operator: `reel projections list` says why, `reel projections close` ends the job.",
+                &[PROBLEM],
+            ),
+            Self::NothingToSay => entry(
+                FINAL,
+                "The script has no sentence that can be spoken.",
+                "Give a script with at least one sentence.",
+                &["src/consumers/planning.rs"],
+            ),
+            Self::DurationOutOfReach => entry(
+                FINAL,
+                "The narration cannot be made as long or as short as the requested duration.",
+                "Request another duration, or give a longer or shorter script.",
+                &["src/consumers/scenario_creation.rs"],
+            ),
+            Self::NarrationFailed => entry(
+                RETRIED,
+                "The voice failed to speak a line, or the recording could not be written.",
+                "Operators: install the voice on the workers, or choose another one with `REEL_VOICE`.",
+                &["src/consumers/scenario_creation.rs"],
+            ),
+            Self::NarrationLost => entry(
+                RETRIED,
+                "The recorded narration of a scene is no longer readable in the job's folder.",
+                "Operators: check that all workers see the same `MEDIA_ROOT`; then reprocess from `scenario_creation`.",
+                &["src/consumers/rendering.rs"],
+            ),
+            Self::TypesettingFailed => entry(
+                FINAL,
+                "A scene cannot be laid out.",
+                "Simplify the part of the script that the scene shows, then generate the video again.",
+                &["src/consumers/rendering.rs"],
+            ),
+            Self::RenderingFailed => entry(
+                RETRIED,
+                "A scene cannot be encoded.",
+                "Operators: the worker's log has the encoder's error; reprocess the job once the cause is gone.",
+                &["src/consumers/rendering.rs"],
+            ),
+            Self::CombiningFailed => entry(
+                RETRIED,
+                "The scenes cannot be joined into one file.",
+                "Operators: the worker's log has the cause; reprocess the job once it is gone.",
+                &["src/consumers/combining.rs"],
+            ),
+            Self::ThumbnailFailed => entry(
+                RETRIED,
+                "No thumbnail can be taken from the video.",
+                "Reprocess the job, or generate it with `enable_thumbnails: false`.",
+                &["src/consumers/combining.rs"],
+            ),
+            Self::VideoUnreadable => entry(
+                RETRIED,
+                "The finished file cannot be read back or decoded.",
+                "Operators: check the disk that holds `MEDIA_ROOT`, then reprocess from `rendering`.",
+                &["src/consumers/storage.rs"],
+            ),
+            Self::VideoMismatch => entry(
+                RETRIED,
+                "The finished file differs from the plan, in its duration, size, pictures or sound.",
+                "Operators: the message lists the differences; report them if a reprocess gives them again.",
+                &["src/consumers/storage.rs"],
+            ),
+            Self::StorageFailed => entry(
+                RETRIED,
+                "The video, its captions or its playlists cannot be stored.",
+                "Operators: check that the workers may write to `MEDIA_ROOT`.",
+                &["src/consumers/storage.rs"],
+            ),
+            Self::WorkspaceUnavailable => entry(
+                RETRIED,
+                "The job's folder under `MEDIA_ROOT` cannot be created.",
+                "Operators: check that the workers may write to `MEDIA_ROOT`.",
+                &["src/consumers/initializing.rs"],
+            ),
+            Self::DiskFull => entry(
+                RETRIED,
+                "The disk that holds `MEDIA_ROOT` is full.",
+                "Operators: free some space, or give `MEDIA_ROOT` a larger disk; then generate the video again.",
+                &["src/consumers/attempt.rs", "src/consumers/error.rs"],
+            ),
+            Self::StageTimeout => entry(
+                RETRIED,
+                "A stage took longer than its `timeout_seconds` in `streams.toml`.",
+                "Use a shorter script or a lower quality. Operators can raise the timeout.",
+                &["src/consumers/attempt.rs"],
+            ),
+            Self::WorkerLost => entry(
+                RETRIED,
+                "The worker stopped in the middle of its work, and its lease ran out.",
+                "Nothing, while attempts are left. Operators: see why the worker died, often for lack of memory.",
+                &["src/consumers/takeover.rs"],
+            ),
+            Self::IncompleteHistory => entry(
+                FINAL,
+                "The job's history lacks the result of an earlier stage.",
+                "Operators: verify the history with `reel audit verify JOB_ID`; then reprocess from an earlier stage.",
+                &["src/consumers/error.rs"],
+            ),
+            Self::RehearsedFailure => entry(
+                RETRIED,
+                "A rehearsed stage of the benchmarks or the crash suite failed on purpose.",
+                "Nothing: production builds have no rehearsed stages.",
+                &["src/consumers/rehearsal.rs"],
+            ),
+            Self::ScriptShortened => entry(
+                &[Warning],
+                "The script is longer than the requested duration allows, so the planner left sentences out.",
+                "Request a longer duration, or give a shorter script.",
+                &["src/consumers/planning.rs"],
+            ),
+            Self::FormulaAsSource => entry(
+                &[Warning],
+                "A formula's LaTeX cannot be read, so the scene shows it as it is written.",
+                "Correct the formula.",
+                &["src/consumers/code_generation.rs"],
+            ),
+            Self::NoLogo => entry(
+                &[Warning],
+                "`LOGO_ROOT` has no usable logo of the requested name, so the scene has none.",
+                "Request a logo that exists. Operators: put it into `LOGO_ROOT`.",
+                &["src/consumers/code_generation.rs"],
+            ),
+            Self::NoMusic => entry(
+                &[Warning],
+                "`MUSIC_ROOT` has no usable piece of the requested name, so the video has no music.",
+                "Request a piece that exists. Operators: put it into `MUSIC_ROOT`.",
+                &["src/consumers/scenario_creation.rs"],
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+const HEAD: &str = "# Error codes
+
+Generated from `src/error_codes.rs` by `cargo run -- errors > docs/ERRORS.md`; a test compares both. Codes are stable:
+branch on them, not on messages.
+";
+
+/// The registry as Markdown, one table for each kind of appearance.
+pub fn markdown() -> String {
+    let mut text = HEAD.to_owned();
+    text.push_str("\n## Answers of the API\n\nEvery error answer has the shape `{\"error\": {\"message\", \"error_code\", \"details\", \"timestamp\", \"path\",\n\"request_id\"}}`.\n\n");
+    table(&mut text, "status", |appearance| match appearance {
+        Appearance::Answer(status) => Some(status.to_string()),
+        Appearance::Failure { .. } | Appearance::Warning => None,
+    });
+    text.push_str("\n## Failures of a job\n\nA stage that fails with a retried code is tried again, up to `attempts` in `streams.toml`; then the job fails.\n\n");
+    table(&mut text, "retried", |appearance| match appearance {
+        Appearance::Failure { is_retried } => Some(if is_retried { "yes" } else { "no" }.to_owned()),
+        Appearance::Answer(_) | Appearance::Warning => None,
+    });
+    text.push_str(
+        "\n## Warnings of a job\n\nThe video is made, but not in every detail as it was requested.\n\n",
+    );
+    table(&mut text, "job goes on", |appearance| match appearance {
+        Appearance::Warning => Some("yes".to_owned()),
+        Appearance::Answer(_) | Appearance::Failure { .. } => None,
+    });
+    text
+}
+
+/// Appends a table of the codes for which `column` gives a text.
+fn table(text: &mut String, heading: &str, column: impl Fn(Appearance) -> Option<String>) {
+    let _ = writeln!(text, "| code | {heading} | meaning | what you can do | raised in |");
+    let _ = writeln!(text, "| --- | --- | --- | --- | --- |");
+    for code in ErrorCode::ALL {
+        let Entry { appearances, meaning, remedy, raised_in } = code.entry();
+        let files: Vec<String> = raised_in.iter().map(|file| format!("`{file}`")).collect();
+        for cell in appearances.iter().copied().filter_map(&column) {
+            let _ = writeln!(text, "| `{code}` | {cell} | {meaning} | {remedy} | {} |", files.join(", "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn root() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    /// The sources under `src`, without their tests.
+    fn sources(folder: &Path, found: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && name != "src/error_codes.rs" {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.insert(name, text.split("#[cfg(test)]\nmod").next().unwrap().to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn the_committed_page_is_the_registry() {
+        let committed = std::fs::read_to_string(root().join("docs/ERRORS.md")).unwrap();
+        assert!(
+            committed == markdown(),
+            "docs/ERRORS.md is out of date; run: cargo run -- errors > docs/ERRORS.md"
+        );
+    }
+
+    #[test]
+    fn every_code_is_raised_where_its_entry_says_and_nowhere_else() {
+        let mut files = BTreeMap::new();
+        sources(&root().join("src"), &mut files);
+        assert!(files.len() > 50, "the sources were found");
+        for code in ErrorCode::ALL {
+            let used = format!("ErrorCode::{code:?}");
+            let raises = |text: &str| {
+                text.match_indices(&used)
+                    .any(|(at, _)| !text[at + used.len()..].starts_with(|next: char| next.is_alphanumeric()))
+            };
+            let raised: BTreeSet<&str> =
+                files.iter().filter(|(_, text)| raises(text)).map(|(name, _)| name.as_str()).collect();
+            let declared: BTreeSet<&str> = code.entry().raised_in.iter().copied().collect();
+            assert_eq!(raised, declared, "{code}");
+            let literal = format!("\"{code}\"");
+            for (name, text) in &files {
+                assert!(!text.contains(&literal), "{name} spells {code} out; use {used}");
+            }
+        }
+    }
+
+    #[test]
+    fn stages_retry_what_the_registry_says_is_retried() {
+        let mut files = BTreeMap::new();
+        sources(&root().join("src/consumers"), &mut files);
+        let mut found = 0;
+        for (name, text) in &files {
+            for (constructor, is_retried) in [("::terminal(", false), ("::retryable(", true)] {
+                for call in text.split(constructor).skip(1) {
+                    let Some(rest) = call.trim_start().strip_prefix("ErrorCode::") else { continue };
+                    let variant = rest.split(|next: char| !next.is_alphanumeric()).next().unwrap();
+                    let code = ErrorCode::ALL.iter().find(|code| format!("{code:?}") == variant).unwrap();
+                    let appearance = Appearance::Failure { is_retried };
+                    assert!(code.entry().appearances.contains(&appearance), "{name}: {code}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 15, "the calls were found: {found}");
+    }
+
+    #[test]
+    fn every_code_has_a_use_and_two_sentences_of_help() {
+        let mut names = BTreeSet::new();
+        for code in ErrorCode::ALL {
+            let Entry { appearances, meaning, remedy, raised_in } = code.entry();
+            assert!(names.insert(code.name()), "{code} is there twice");
+            assert!(!appearances.is_empty() && !raised_in.is_empty(), "{code}");
+            for sentence in [meaning, remedy] {
+                assert!(sentence.ends_with('.') && !sentence.contains('|'), "{code}: {sentence}");
+            }
+        }
+    }
+}
