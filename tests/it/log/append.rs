@@ -7,12 +7,12 @@ use reelstream::events::job::{Failure, JobRequested, WorkItem};
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::TakenWork;
 use reelstream::events::{
-    Actor, Append, CHAIN_START, Error as LogError, EventLog, Priority, Stage, VideoRequest, WorkQueue,
+    Actor, Append, CHAIN_START, Error as LogError, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
 
-use crate::harness::{connect, folder, log};
+use crate::harness::{connect, folder, log, own_prefix, shared_redis};
 
 fn origin() -> Origin {
     Origin {
@@ -32,8 +32,8 @@ fn item(stage: Stage) -> WorkItem {
     WorkItem { stage, scene: None, attempt: 1 }
 }
 
-async fn executor(redis: &PrivateRedis) -> Executor {
-    Executor::new(log(redis).await, Clock::system())
+async fn executor() -> Executor {
+    Executor::new(log().await, Clock::system())
 }
 
 fn consumer(name: &str) -> Consumer {
@@ -69,9 +69,7 @@ async fn read_all(log: &EventLog, partition: u16) -> Vec<(u64, reelstream::event
 
 #[tokio::test]
 async fn a_history_reads_back_chained_and_gapless() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let history = executor.log().history(job.aggregate(), 0).await.unwrap();
     let types: Vec<_> = history.iter().map(|event| event.event_type.as_str()).collect();
@@ -92,9 +90,7 @@ async fn a_history_reads_back_chained_and_gapless() {
 
 #[tokio::test]
 async fn a_command_is_applied_once_however_often_it_is_sent() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, origin) = (JobId::new(), origin());
     let first = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
     let second = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
@@ -107,9 +103,7 @@ async fn a_command_is_applied_once_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn a_wrong_expected_version_writes_nothing() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let (other, _) = requested(&executor, Priority::Normal).await;
     let events = executor.log().history(other.aggregate(), 0).await.unwrap();
@@ -131,9 +125,7 @@ async fn a_wrong_expected_version_writes_nothing() {
 
 #[tokio::test]
 async fn many_writers_leave_no_gap_and_lose_nothing() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let jobs: Vec<JobId> = (0..5).map(|_| JobId::new()).collect();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..50 {
@@ -156,12 +148,8 @@ async fn many_writers_leave_no_gap_and_lose_nothing() {
 
 #[tokio::test]
 async fn urgent_work_is_taken_first_and_no_more_than_asked() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = Executor::new(
-        EventLog::new(connect(&redis).await, reelstream::events::Keys::new("one", 1)),
-        Clock::system(),
-    );
+    let keys = Keys::new(own_prefix(), 1);
+    let executor = Executor::new(EventLog::new(connect(&shared_redis()).await, keys), Clock::system());
     let (low, _) = requested(&executor, Priority::Low).await;
     let (normal, _) = requested(&executor, Priority::Normal).await;
     let (urgent, _) = requested(&executor, Priority::Urgent).await;
@@ -175,9 +163,7 @@ async fn urgent_work_is_taken_first_and_no_more_than_asked() {
 
 #[tokio::test]
 async fn a_result_acknowledges_its_work_and_schedules_the_next() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::High).await;
     let log = executor.log();
     let work = take(log, partition, "c", 1).await.remove(0);
@@ -201,9 +187,7 @@ async fn a_result_acknowledges_its_work_and_schedules_the_next() {
 
 #[tokio::test]
 async fn a_result_of_an_old_attempt_is_refused() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let work = take(log, partition, "c", 1).await.remove(0);
@@ -233,9 +217,7 @@ async fn a_result_of_an_old_attempt_is_refused() {
 
 #[tokio::test]
 async fn work_that_is_handed_back_is_taken_again() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let work = take(log, partition, "c1", 1).await.remove(0);
@@ -254,9 +236,7 @@ async fn work_that_is_handed_back_is_taken_again() {
 
 #[tokio::test]
 async fn delayed_work_is_there_when_it_is_due_and_once() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let take = async || take(log, partition, "c", 5).await;
@@ -286,16 +266,14 @@ async fn delayed_work_is_there_when_it_is_due_and_once() {
 
 #[tokio::test]
 async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (_, partition) = requested(&executor, Priority::Normal).await;
     let stream = executor.log().keys().log(partition);
     let _: String = redis::cmd("XADD")
         .arg(&stream)
         .arg("4-0")
         .arg(&["event_id", "nonsense"])
-        .query_async(&mut connect(&redis).await)
+        .query_async(&mut connect(&shared_redis()).await)
         .await
         .unwrap();
     let before = executor.log().read(partition, 0, 100).await.unwrap();
@@ -303,8 +281,12 @@ async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
     let error = executor.log().read(partition, 3, 100).await.unwrap_err().to_string();
     assert!(error.contains(&stream) && error.contains("4-0"), "{error}");
 
-    let _: u64 =
-        redis::cmd("XDEL").arg(&stream).arg("2-0").query_async(&mut connect(&redis).await).await.unwrap();
+    let _: u64 = redis::cmd("XDEL")
+        .arg(&stream)
+        .arg("2-0")
+        .query_async(&mut connect(&shared_redis()).await)
+        .await
+        .unwrap();
     let error = executor.log().read(partition, 1, 2).await.unwrap_err().to_string();
     assert!(error.contains("expected entry 2-0, found 3-0"), "{error}");
 }
@@ -314,14 +296,12 @@ async fn events_survive_a_restart_of_redis() {
     let folder = folder();
     let (job, history) = {
         let redis = PrivateRedis::start(folder.path()).unwrap();
-        let executor = Executor::new(
-            EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4)),
-            Clock::system(),
-        );
+        let log = EventLog::new(connect(&redis.url()).await, Keys::new("reel", 4));
+        let executor = Executor::new(log, Clock::system());
         let (job, _) = requested(&executor, Priority::Normal).await;
         (job, executor.log().history(job.aggregate(), 0).await.unwrap())
     };
     let redis = PrivateRedis::start(folder.path()).unwrap();
-    let log = EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4));
+    let log = EventLog::new(connect(&redis.url()).await, Keys::new("reel", 4));
     assert_eq!(log.history(job.aggregate(), 0).await.unwrap(), history);
 }
