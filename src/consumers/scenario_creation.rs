@@ -88,8 +88,8 @@ const FOLDER: &str = "narration";
 
 /// A line as it was spoken before, or else now.
 async fn speak(task: &Task, voice: Voice, index: usize, line: String) -> Result<Pcm, StageError> {
-    let mut key = Key::of(concat!("line ", env!("CARGO_PKG_VERSION")));
-    key.add(voice.to_string()).add(&line);
+    let mut key = Key::of("line");
+    key.add(reel_studio::SOURCES).add(voice.to_string()).add(&line);
     let path = task.workspace.path(&format!("{FOLDER}/line-{index:03}.wav"));
     let (cache, file, wanted) = (task.cache.clone(), path.clone(), key.clone());
     let before = blocking(move || {

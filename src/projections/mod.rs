@@ -13,6 +13,7 @@
 //! (Postgres, with what `tables` does for both).
 
 pub mod catalog;
+#[cfg(feature = "parquet")]
 pub mod export;
 pub mod halts;
 pub mod rebuild;

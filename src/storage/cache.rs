@@ -24,7 +24,7 @@ pub struct Cache {
 pub struct Key(blake3::Hasher);
 
 impl Key {
-    /// Of a kind of result, such as `line`, with its version: results of another are not mixed up with it.
+    /// Of a kind of result, such as `line`: results of another are not mixed up with it.
     pub fn of(kind: &str) -> Self {
         let mut key = Self(blake3::Hasher::new());
         key.add(kind.as_bytes());
