@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use harness::{ALL_ROLES, System, short_request};
+use harness::{ALL_ROLES, Servers, System, short_request};
 use report::{median, memory_of};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn main() {
 }
 
 async fn measure() -> String {
-    let system = System::start(&ALL_ROLES).await;
+    let system = System::start_on(Servers::private(), &ALL_ROLES, |_| {}).await;
     let idle_api_mb = idle_api_megabytes(&system).await;
     let mut runs = vec![];
     for _ in 0..RUNS {
@@ -96,6 +96,7 @@ async fn idle_api_megabytes(system: &System) -> f64 {
     let child = Command::new(env!("CARGO_BIN_EXE_reel"))
         .arg("serve")
         .env("REDIS_URL", &system.config.redis.url)
+        .env("REEL_PREFIX", &system.config.redis.prefix)
         .env("DATABASE_URL", &system.config.postgres.url)
         .env("CLERK_ISSUER", &system.config.auth.issuer)
         .env("REEL_MASTER_KEY", harness::MASTER_KEY)

@@ -20,7 +20,6 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, Role};
 use crate::config::{Config, process_environment};
 use crate::ids::JobId;
-use crate::projections::export;
 use crate::telemetry;
 use client::Client;
 
@@ -200,19 +199,36 @@ impl Arguments {
             Command::Audit { command } => audit::audit(command).await,
             Command::Archive { command } => archive::archive(command).await,
             Command::Erase { command } => erase::erase(command).await,
-            Command::Export { parquet, from, to } => {
-                let pool = operator::connect_postgres().await?;
-                for (path, rows) in export::export(&pool, &parquet, from, to).await? {
-                    say(format!("{}: {rows} rows", path.display()))?;
-                }
-                Ok(())
-            }
+            Command::Export { parquet, from, to } => export(&parquet, from, to).await,
             Command::Render(arguments) => render::render(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
             Command::Errors => say(crate::error_codes::markdown().trim_end()),
         }
     }
+}
+
+#[cfg(feature = "parquet")]
+async fn export(
+    folder: &std::path::Path,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> anyhow::Result<()> {
+    let pool = operator::connect_postgres().await?;
+    for (path, rows) in crate::projections::export::export(&pool, folder, from, to).await? {
+        say(format!("{}: {rows} rows", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Refuses: a build for the demo leaves the libraries of Parquet out.
+#[cfg(not(feature = "parquet"))]
+async fn export(
+    _folder: &std::path::Path,
+    _from: Option<DateTime<Utc>>,
+    _to: Option<DateTime<Utc>>,
+) -> anyhow::Result<()> {
+    anyhow::bail!("this reel was built without Parquet; `cargo build --release` builds one that exports")
 }
 
 /// Writes a line to standard output. A reader that has seen enough (`| head`) is no failure: there is

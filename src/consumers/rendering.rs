@@ -173,17 +173,15 @@ fn clips_to_make(
     Ok(clips)
 }
 
-/// Everything that a clip is made from; another version of the engine makes another clip.
+/// Everything that a clip is made from; other sources of the studio make another clip.
 fn clip_recipe(material: Material<'_>, settings: &EncodeSettings) -> Recipe {
     let Material { scene, source, timeline, narration, images } = material;
-    let mut recipe = Recipe::new(concat!("clip ", env!("CARGO_PKG_VERSION")));
+    let mut recipe = Recipe::new("clip");
+    recipe.add(reel_studio::SOURCES);
     images.contents().for_each(|content| {
         recipe.add(content);
     });
     let motion = format!("{:?}{:?}", layout::motions(scene), scene.leave);
-    layout::theme_source().for_each(|file| {
-        recipe.add(file);
-    });
     recipe.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
     let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     recipe.add(samples);

@@ -89,8 +89,8 @@ const FOLDER: &str = "narration";
 
 /// A line as it was spoken before, or else now.
 async fn speak(task: &Task, voice: Voice, index: usize, line: String) -> Result<Pcm, StageError> {
-    let mut recipe = Recipe::new(concat!("line ", env!("CARGO_PKG_VERSION")));
-    recipe.add(voice.to_string()).add(&line);
+    let mut recipe = Recipe::new("line");
+    recipe.add(reel_studio::SOURCES).add(voice.to_string()).add(&line);
     let path = task.workspace.path(&format!("{FOLDER}/line-{index:03}.wav"));
     if copy_cached(&task.cache, &recipe, &path).await {
         let file = path.clone();

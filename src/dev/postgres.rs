@@ -37,6 +37,11 @@ impl PrivatePostgres {
 
     /// The same on a given port.
     pub fn start_on(folder: &Path, port: u16) -> Result<Self, Error> {
+        Self::start_with(folder, port, &[])
+    }
+
+    /// Starts a server on a given port, with more settings, such as `["fsync=off"]`.
+    pub fn start_with(folder: &Path, port: u16, settings: &[&str]) -> Result<Self, Error> {
         let account = account()?;
         let folder = &reachable(folder, account);
         let prepare = |source| Error::Folder { path: folder.to_owned(), source };
@@ -53,6 +58,7 @@ impl PrivatePostgres {
         command.arg("-D").arg(&cluster).args(["-p", &port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         command.args(["-c", "max_connections=200"]);
+        command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let is_ready = || accepts(port, account);
         let log = folder.join("postgres.log");
         // SIGINT is its fast shutdown: sessions are cut, data is flushed.

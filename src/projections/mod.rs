@@ -15,6 +15,7 @@
 pub mod catalog;
 mod compact;
 pub mod decisions;
+#[cfg(feature = "parquet")]
 pub mod export;
 pub mod halts;
 mod history;

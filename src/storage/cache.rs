@@ -25,7 +25,7 @@ pub struct Cache {
 pub struct Recipe(blake3::Hasher);
 
 impl Recipe {
-    /// `kind` names the kind of result and the version of what makes it: others have other digests.
+    /// `kind` names the kind of result, such as `line`: others have other digests.
     pub fn new(kind: &str) -> Self {
         let mut recipe = Self(blake3::Hasher::new());
         recipe.add(kind.as_bytes());

@@ -1,7 +1,10 @@
 //! A whole system for one test: servers, roles, an issuer, and a client of its API.
 
+// The benchmarks include this file, too.
+#[path = "servers.rs"]
+pub mod servers;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +14,7 @@ use reelstream::config::{
     ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
     Streams,
 };
-use reelstream::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
 use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
@@ -25,8 +28,8 @@ use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+pub use servers::{Servers, folder, own_prefix, shared_redis};
 use sqlx::PgPool;
-use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,35 +38,13 @@ pub const ALL_ROLES: [Role; 3] = [Role::Api, Role::Worker, Role::Projector];
 
 pub const MASTER_KEY: &str = "cmVlbHN0cmVhbSB0ZXN0cywgMzIgYnl0ZXMgb2Yga2U=";
 
-/// A folder that the account of PostgreSQL can reach.
-pub fn folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("reel-test-").tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    folder
+/// A log of its own on the Redis of the run.
+pub async fn log() -> EventLog {
+    EventLog::new(connect(&shared_redis()).await, Keys::new(own_prefix(), 4))
 }
 
-pub struct Servers {
-    pub redis: PrivateRedis,
-    pub postgres: PrivatePostgres,
-    pub folder: TempDir,
-}
-
-impl Servers {
-    pub fn start() -> Self {
-        let folder = folder();
-        let redis = PrivateRedis::start(&folder.path().join("redis")).unwrap();
-        let postgres = PrivatePostgres::start(&folder.path().join("postgres")).unwrap();
-        Self { redis, postgres, folder }
-    }
-}
-
-/// A log of its own on a private Redis.
-pub async fn log(redis: &PrivateRedis) -> EventLog {
-    EventLog::new(connect(redis).await, Keys::new(format!("test-{}", uuid::Uuid::now_v7().simple()), 4))
-}
-
-pub async fn connect(redis: &PrivateRedis) -> Connection {
-    Address::parse(&redis.url()).unwrap().connect().await.unwrap()
+pub async fn connect(redis_url: &str) -> Connection {
+    Address::parse(redis_url).unwrap().connect().await.unwrap()
 }
 
 /// Roles that run until they are stopped or dropped.
@@ -113,12 +94,19 @@ impl System {
     }
 
     pub async fn start_with(roles: &'static [Role], change: impl FnOnce(&mut Config)) -> Self {
-        let servers = Servers::start();
+        Self::start_on(Servers::shared().await, roles, change).await
+    }
+
+    pub async fn start_on(
+        servers: Servers,
+        roles: &'static [Role],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let issuer = Issuer::start(CancellationToken::new()).await.unwrap();
         let media = MediaConfig::from_environment(&|_| None).unwrap();
         let mut config = Config {
-            redis: RedisConfig { url: servers.redis.url(), prefix: "reel".into() },
-            postgres: PostgresConfig { url: servers.postgres.url("postgres") },
+            redis: RedisConfig { url: servers.redis_url.clone(), prefix: servers.prefix.clone() },
+            postgres: PostgresConfig { url: servers.database_url.clone() },
             api: ApiConfig { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
             auth: AuthConfig {
                 issuer: issuer.url(),
@@ -145,7 +133,7 @@ impl System {
 
     pub async fn log(&self) -> EventLog {
         let keys = Keys::new(self.config.redis.prefix.clone(), self.config.streams.partitions);
-        EventLog::new(connect(&self.servers.redis).await, keys).with_archive(self.archive())
+        EventLog::new(connect(&self.config.redis.url).await, keys).with_archive(self.archive())
     }
 
     pub fn archive(&self) -> Archive {
@@ -158,6 +146,7 @@ impl System {
         std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
             .args(arguments)
             .env("REDIS_URL", &config.redis.url)
+            .env("REEL_PREFIX", &config.redis.prefix)
             .env("DATABASE_URL", &config.postgres.url)
             .env("REEL_MASTER_KEY", MASTER_KEY)
             .env("REEL_SIGNING_KEY", MASTER_KEY)

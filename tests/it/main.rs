@@ -1,5 +1,5 @@
-//! One integration binary against real Redis, PostgreSQL, espeak-ng and FFmpeg. Every test starts its
-//! own servers on free loopback ports, and stops them.
+//! One integration binary against real Redis, PostgreSQL, espeak-ng and FFmpeg. The servers are on free loopback ports,
+//! and stop with the run (`servers.rs`).
 
 // Tests state what must hold; an unwrap that fails is a failed test.
 #![allow(clippy::unwrap_used)]

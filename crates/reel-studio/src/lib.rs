@@ -20,7 +20,13 @@ mod memory;
 pub mod named_file;
 #[cfg(test)]
 mod pipeline_tests;
+#[cfg(test)]
+#[path = "../build.rs"]
+mod sources;
 pub mod speak;
 pub mod studio;
 
 pub use ffmpeg::is_disk_full;
+/// A digest of the sources that decide how a scene looks and sounds, and of the versions of their dependencies. It belongs
+/// into the key of whatever is cached: clips of another build are not served again.
+pub const SOURCES: &str = env!("REEL_STUDIO_SOURCES");

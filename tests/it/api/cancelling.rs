@@ -136,6 +136,7 @@ fn reel(system: &System, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_reel"))
         .args(arguments)
         .env("REDIS_URL", &system.config.redis.url)
+        .env("REEL_PREFIX", &system.config.redis.prefix)
         .env("USER", "olga")
         .output()
         .unwrap();

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use reelstream::api::auth;
 use reelstream::app::Role;
 use reelstream::config::AuthConfig;
-use reelstream::dev::Issuer;
+use reelstream::dev::{Issuer, PrivatePostgres, free_port};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{ALL_ROLES, System, error_of, eventually, short_request};
+use crate::harness::{ALL_ROLES, System, error_of, eventually, folder, short_request};
 
 static API: [Role; 1] = [Role::Api];
 static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
@@ -301,7 +301,10 @@ async fn a_video_is_downloaded_whole_in_ranges_or_not_again() {
 // 002-4.1
 #[tokio::test]
 async fn health_tells_each_component_and_notices_who_is_missing() {
-    let system = System::start(&API_AND_PROJECTOR).await;
+    let (postgres_folder, port) = (folder(), free_port().unwrap());
+    let postgres = PrivatePostgres::start_on(postgres_folder.path(), port).unwrap();
+    let url = postgres.url("postgres");
+    let system = System::start_with(&API_AND_PROJECTOR, |config| config.postgres.url = url).await;
     let health = async || {
         let answer = system.anonymous(Method::GET, "/api/v1/system/health").send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
@@ -320,8 +323,8 @@ async fn health_tells_each_component_and_notices_who_is_missing() {
     assert_eq!(system.anonymous(Method::GET, "/healthz").send().await.unwrap().text().await.unwrap(), "ok");
     assert_eq!(system.anonymous(Method::GET, "/readyz").send().await.unwrap().status(), 200);
 
-    let System { servers, running, .. } = system;
-    drop(servers.postgres);
+    let System { running, .. } = system;
+    drop(postgres);
     eventually("health notices that PostgreSQL is away", async || {
         let answer = reqwest::get(format!("{}/api/v1/system/health", running.url)).await.unwrap();
         let status = answer.status();

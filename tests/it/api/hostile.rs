@@ -143,7 +143,7 @@ async fn a_token_without_a_party_is_refused_where_parties_are_configured() {
 async fn redis_calls(system: &System, command: &str) -> u64 {
     let stats: String = redis::cmd("INFO")
         .arg("commandstats")
-        .query_async(&mut connect(&system.servers.redis).await)
+        .query_async(&mut connect(&system.servers.redis_url).await)
         .await
         .unwrap();
     let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));

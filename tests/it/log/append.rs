@@ -14,7 +14,7 @@ use reelstream::events::{
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId, UserId};
 
-use crate::harness::{connect, folder, log};
+use crate::harness::{connect, folder, log, own_prefix, shared_redis};
 
 fn origin() -> Origin {
     Origin {
@@ -34,8 +34,8 @@ fn item(stage: Stage) -> WorkItem {
     WorkItem { stage, scene: None, attempt: 1 }
 }
 
-async fn executor(redis: &PrivateRedis) -> Executor {
-    Executor::new(log(redis).await, Clock::system())
+async fn executor() -> Executor {
+    Executor::new(log().await, Clock::system())
 }
 
 fn consumer(name: &str) -> Consumer {
@@ -71,9 +71,7 @@ async fn read_all(log: &EventLog, partition: u16) -> Vec<(u64, reelstream::event
 
 #[tokio::test]
 async fn a_history_reads_back_chained_and_gapless() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let history = executor.log().history(job.aggregate(), 0).await.unwrap();
     let types: Vec<_> = history.iter().map(|event| event.event_type.as_str()).collect();
@@ -94,9 +92,7 @@ async fn a_history_reads_back_chained_and_gapless() {
 
 #[tokio::test]
 async fn a_command_is_applied_once_however_often_it_is_sent() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, origin) = (JobId::new(), origin());
     let first = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
     let second = executor.execute(job, request(Priority::Normal), &origin, None).await.unwrap();
@@ -109,9 +105,7 @@ async fn a_command_is_applied_once_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn a_wrong_expected_version_writes_nothing() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let (other, _) = requested(&executor, Priority::Normal).await;
     let events = executor.log().history(other.aggregate(), 0).await.unwrap();
@@ -133,9 +127,7 @@ async fn a_wrong_expected_version_writes_nothing() {
 
 #[tokio::test]
 async fn many_writers_leave_no_gap_and_lose_nothing() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let jobs: Vec<JobId> = (0..5).map(|_| JobId::new()).collect();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..50 {
@@ -158,12 +150,8 @@ async fn many_writers_leave_no_gap_and_lose_nothing() {
 
 #[tokio::test]
 async fn urgent_work_is_taken_first_and_no_more_than_asked() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = Executor::new(
-        EventLog::new(connect(&redis).await, reelstream::events::Keys::new("one", 1)),
-        Clock::system(),
-    );
+    let keys = Keys::new(own_prefix(), 1);
+    let executor = Executor::new(EventLog::new(connect(&shared_redis()).await, keys), Clock::system());
     let (low, _) = requested(&executor, Priority::Low).await;
     let (normal, _) = requested(&executor, Priority::Normal).await;
     let (urgent, _) = requested(&executor, Priority::Urgent).await;
@@ -177,9 +165,7 @@ async fn urgent_work_is_taken_first_and_no_more_than_asked() {
 
 #[tokio::test]
 async fn a_result_acknowledges_its_work_and_schedules_the_next() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::High).await;
     let log = executor.log();
     let work = take(log, partition, "c", 1).await.remove(0);
@@ -203,9 +189,7 @@ async fn a_result_acknowledges_its_work_and_schedules_the_next() {
 
 #[tokio::test]
 async fn a_result_of_an_old_attempt_is_refused() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let work = take(log, partition, "c", 1).await.remove(0);
@@ -235,9 +219,7 @@ async fn a_result_of_an_old_attempt_is_refused() {
 
 #[tokio::test]
 async fn work_that_is_handed_back_is_taken_again() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let work = take(log, partition, "c1", 1).await.remove(0);
@@ -256,9 +238,7 @@ async fn work_that_is_handed_back_is_taken_again() {
 
 #[tokio::test]
 async fn delayed_work_is_there_when_it_is_due_and_once() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let take = async || take(log, partition, "c", 5).await;
@@ -288,16 +268,14 @@ async fn delayed_work_is_there_when_it_is_due_and_once() {
 
 #[tokio::test]
 async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (_, partition) = requested(&executor, Priority::Normal).await;
     let stream = executor.log().keys().log(partition);
     let _: String = redis::cmd("XADD")
         .arg(&stream)
         .arg("4-0")
         .arg(&["event_id", "nonsense"])
-        .query_async(&mut connect(&redis).await)
+        .query_async(&mut connect(&shared_redis()).await)
         .await
         .unwrap();
     let before = executor.log().read(partition, 0, 100).await.unwrap();
@@ -305,8 +283,12 @@ async fn an_entry_that_cannot_be_read_halts_its_reader_by_name() {
     let error = executor.log().read(partition, 3, 100).await.unwrap_err().to_string();
     assert!(error.contains(&stream) && error.contains("4-0"), "{error}");
 
-    let _: u64 =
-        redis::cmd("XDEL").arg(&stream).arg("2-0").query_async(&mut connect(&redis).await).await.unwrap();
+    let _: u64 = redis::cmd("XDEL")
+        .arg(&stream)
+        .arg("2-0")
+        .query_async(&mut connect(&shared_redis()).await)
+        .await
+        .unwrap();
     let error = executor.log().read(partition, 1, 2).await.unwrap_err().to_string();
     assert!(error.contains("expected entry 2-0, found 3-0"), "{error}");
 }
@@ -316,24 +298,20 @@ async fn events_survive_a_restart_of_redis() {
     let folder = folder();
     let (job, history) = {
         let redis = PrivateRedis::start(folder.path()).unwrap();
-        let executor = Executor::new(
-            EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4)),
-            Clock::system(),
-        );
+        let log = EventLog::new(connect(&redis.url()).await, Keys::new("reel", 4));
+        let executor = Executor::new(log, Clock::system());
         let (job, _) = requested(&executor, Priority::Normal).await;
         (job, executor.log().history(job.aggregate(), 0).await.unwrap())
     };
     let redis = PrivateRedis::start(folder.path()).unwrap();
-    let log = EventLog::new(connect(&redis).await, reelstream::events::Keys::new("reel", 4));
+    let log = EventLog::new(connect(&redis.url()).await, Keys::new("reel", 4));
     assert_eq!(log.history(job.aggregate(), 0).await.unwrap(), history);
 }
 
 // H1
 #[tokio::test]
 async fn what_could_not_be_read_back_is_refused_before_anything_is_appended() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let deep = (0..126).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]));
     let mut preferences = serde_json::Map::new();
     preferences.insert("a".to_owned(), deep);
@@ -356,9 +334,7 @@ async fn what_could_not_be_read_back_is_refused_before_anything_is_appended() {
 // L9
 #[tokio::test]
 async fn a_log_ahead_of_its_head_refuses_an_append_and_keeps_the_work() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let (job, partition) = requested(&executor, Priority::Normal).await;
     let log = executor.log();
     let work = take(log, partition, "c1", 1).await.remove(0);
@@ -389,7 +365,7 @@ async fn a_log_ahead_of_its_head_refuses_an_append_and_keeps_the_work() {
 async fn a_log_keeps_the_number_of_partitions_that_it_was_begun_with() {
     let folder = folder();
     let redis = PrivateRedis::start(folder.path()).unwrap();
-    let open = async |partitions| EventLog::open(connect(&redis).await, Keys::new("p", partitions)).await;
+    let open = async |partitions| EventLog::open(connect(&redis.url()).await, Keys::new("p", partitions)).await;
     drop(open(4).await.unwrap());
     let log = open(2).await.unwrap();
     let executor = Executor::new(log, Clock::system());
@@ -402,9 +378,7 @@ async fn a_log_keeps_the_number_of_partitions_that_it_was_begun_with() {
 
 #[tokio::test]
 async fn a_user_is_an_aggregate_like_a_job() {
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let executor = executor(&redis).await;
+    let executor = executor().await;
     let id = UserId::of_name("user_1");
     for erasures in 1..=3 {
         let command = user::Command::NoteErasure { keys: 1, jobs: 2 };

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use chrono::Utc;
-use reelstream::dev::PrivateRedis;
 use reelstream::events::job::WorkItem;
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::{ScheduledWork, TakenWork, requester};
@@ -16,7 +15,7 @@ use reelstream::ids::{AttemptToken, CommandId, EventId, JobId};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::harness::{folder, log};
+use crate::harness::log;
 
 /// A small generator whose whole run follows from its seed (SplitMix64).
 pub struct Random(u64);
@@ -82,9 +81,7 @@ const COMMANDS: usize = 120;
 async fn the_log_does_what_its_model_says() {
     let seed = seed();
     println!("REEL_SEED={seed}");
-    let folder = folder();
-    let redis = PrivateRedis::start(folder.path()).unwrap();
-    let log = log(&redis).await;
+    let log = log().await;
     let writer = Writer {
         queue: WorkQueue::new(&log),
         log,

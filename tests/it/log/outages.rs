@@ -136,7 +136,8 @@ async fn cut_connections_do_no_harm() {
         for kind in ["normal", "pubsub"] {
             redis.ask(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        eventually("the API is connected again", async || status_answers(&system, &jobs[0]).await == 200)
+            .await;
     }
     all_complete(&system, &jobs).await;
     system.running.stop().await;
@@ -245,14 +246,23 @@ async fn an_evicting_policy_stops_the_process() {
     stops_loudly(system, "maxmemory-policy is allkeys-lru, but must be noeviction").await;
 }
 
+/// Waits until the guard has read the heads of the partitions: after those it asks for the settings of the server.
+async fn until_the_guard_has_looked(redis: &Fragile) {
+    redis.ask(&["CONFIG", "RESETSTAT"]).await;
+    eventually("the guard has looked", async || match redis.ask(&["INFO", "commandstats"]).await {
+        Value::BulkString(text) => String::from_utf8(text).unwrap().contains("cmdstat_config|get"),
+        other => panic!("{other:?}"),
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_lost_log_stops_the_process() {
     let redis = Fragile::start();
     let system = system_on(redis.url()).await;
     let job_id = system.generate(&short_request()).await;
     all_complete(&system, &[job_id]).await;
-    // Long enough for the log to be seen.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_the_guard_has_looked(&redis).await;
     redis.ask(&["FLUSHALL"]).await;
     stops_loudly(system, "the log was lost or restored from an older copy").await;
 }

@@ -1,6 +1,8 @@
 //! Scripts and machines that nobody wishes for.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -144,43 +146,69 @@ async fn a_passing_failure_is_tried_again_later() {
     system.running.stop().await;
 }
 
-/// A file system of a fixed size, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+/// A file system of a fixed size. It is mounted in a mount namespace of its own, which takes no root, and reached through
+/// the process that holds the namespace. It goes with that process, which ends when its input does.
+struct SmallDisk {
+    root: PathBuf,
+    holder: Child,
+    _folder: tempfile::TempDir,
+}
 
 impl SmallDisk {
     fn mount(megabytes: u32) -> Self {
-        let folder = crate::harness::folder();
-        let options = format!("size={megabytes}m");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
-        assert!(mounted.unwrap().success());
-        Self(folder)
+        // Root may be kept from making user namespaces, and everybody else from doing without.
+        let mounted = Self::hold("--mount", megabytes).or_else(|as_root| {
+            Self::hold("-Urm", megabytes).map_err(|as_user| format!("{as_root}; {as_user}"))
+        });
+        mounted.unwrap_or_else(|refused| {
+            panic!(
+                "no small disk can be mounted for this test ({refused}). It takes root with CAP_SYS_ADMIN, or user \
+                 namespaces: kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0"
+            )
+        })
     }
-}
 
-/// A system whose files are on a small disk, which is not full yet; `None` where none can be mounted.
-async fn system_on_small_disk(megabytes: u32) -> Option<(SmallDisk, System)> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: mounting a small file system takes root");
-        return None;
+    fn hold(namespace: &str, megabytes: u32) -> Result<Self, String> {
+        let folder = crate::harness::folder();
+        let at = folder.path().display();
+        let script = format!("mount -t tmpfs -o size={megabytes}m tmpfs {at} && echo mounted && exec cat");
+        let mut holder = Command::new("unshare")
+            .args([namespace, "sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("unshare: {error}"))?;
+        let mut said = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        if said != "mounted\n" {
+            let output = holder.wait_with_output().unwrap();
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        let root = PathBuf::from(format!("/proc/{}/root{at}", holder.id()));
+        Ok(Self { root, holder, _folder: folder })
     }
-    let disk = SmallDisk::mount(megabytes);
-    let root = disk.0.path().to_owned();
-    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root).await;
-    Some((disk, system))
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _status = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        let _ended = self.holder.kill().and_then(|()| self.holder.wait());
     }
+}
+
+/// A system whose files are on a small disk, which is not full yet.
+async fn system_on_small_disk(megabytes: u32) -> (SmallDisk, System) {
+    let disk = SmallDisk::mount(megabytes);
+    let root = disk.root.clone();
+    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root).await;
+    (disk, system)
 }
 
 // 000-5.1
 #[tokio::test]
 async fn what_was_kept_of_earlier_videos_gives_way_when_the_disk_is_full() {
-    let Some((disk, system)) = system_on_small_disk(40).await else { return };
-    let root = disk.0.path().to_owned();
+    let (disk, system) = system_on_small_disk(40).await;
+    let root = disk.root.clone();
     let body = |script: &str| json!({"topic": "Full", "script": script});
     system.completed(&body("One sentence. Another sentence.")).await;
     // All but half a megabyte is full, for the most part of what is kept for this user.
@@ -205,8 +233,8 @@ async fn what_was_kept_of_earlier_videos_gives_way_when_the_disk_is_full() {
 #[tokio::test]
 async fn a_full_disk_fails_the_job_and_leaves_nothing() {
     // Room for the narration, not for the pictures.
-    let Some((disk, system)) = system_on_small_disk(6).await else { return };
-    let root = disk.0.path().to_owned();
+    let (disk, system) = system_on_small_disk(6).await;
+    let root = disk.root.clone();
     let script = std::fs::read_to_string("tests/fixtures/scripts/event-sourcing.md").unwrap();
     let filler = vec![0_u8; 1 << 20];
     let job_id = system.generate(&json!({"topic": "Full", "script": script})).await;

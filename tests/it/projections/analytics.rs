@@ -21,9 +21,8 @@ async fn system_with_a_video() -> (System, ReadModels, String) {
 
 #[tokio::test]
 async fn every_column_is_documented() {
-    let servers = crate::harness::Servers::start();
-    let pool = sqlx::PgPool::connect(&servers.postgres.url("postgres")).await.unwrap();
-    reelstream::postgres::migrate(&pool).await.unwrap();
+    let servers = crate::harness::Servers::shared().await;
+    let pool = sqlx::PgPool::connect(&servers.database_url).await.unwrap();
     let bare: Vec<String> = sqlx::query_scalar(
         "select format('%s.%s.%s', n.nspname, c.relname, a.attname)
          from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace

@@ -1,5 +1,6 @@
 //! Read models: fed, rebuilt, cut off from PostgreSQL, and queried by analysts.
 
+#[cfg(feature = "parquet")]
 mod analytics;
 #[cfg(feature = "chaos")]
 mod histories;

@@ -5,11 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use reelstream::dev::PrivatePostgres;
+use reelstream::dev::{PrivatePostgres, free_port};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::harness::{ReadModels, System, eventually, short_request};
+use crate::harness::{ReadModels, System, eventually, folder, short_request};
 use reelstream::app::Role;
 
 static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
@@ -40,18 +41,35 @@ async fn catch_up_and_verify(system: &System) -> ReadModels {
     models
 }
 
-/// Takes the server away and gives a way to bring it back.
-fn stop(system: &mut System, how: Signal) -> impl FnOnce(&mut System) + use<> {
-    let folder = system.servers.folder.path().join("postgres");
-    let port = system.servers.postgres.port();
-    signal(system.servers.postgres.pid(), how);
-    move |system: &mut System| {
+/// A PostgreSQL that can be taken away, and brought back on its port with what it had on disk.
+struct Fragile {
+    server: PrivatePostgres,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Fragile {
+    fn start() -> Self {
+        let (folder, port) = (folder(), free_port().unwrap());
+        Self { server: PrivatePostgres::start_on(folder.path(), port).unwrap(), port, folder }
+    }
+
+    async fn system(&self) -> System {
+        let url = self.server.url("postgres");
+        System::start_with(&API_AND_PROJECTOR, |config| config.postgres.url = url).await
+    }
+
+    fn stop(&self, how: Signal) {
+        signal(self.server.pid(), how);
+    }
+
+    fn bring_back(&mut self) {
         // The old one must be gone before the new one takes its place.
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            match PrivatePostgres::start_on(&folder, port) {
-                Ok(postgres) => {
-                    system.servers.postgres = postgres;
+            match PrivatePostgres::start_on(self.folder.path(), self.port) {
+                Ok(server) => {
+                    self.server = server;
                     return;
                 }
                 Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
@@ -59,19 +77,27 @@ fn stop(system: &mut System, how: Signal) -> impl FnOnce(&mut System) + use<> {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+
+    /// How often the server has said these words.
+    fn said(&self, words: &str) -> usize {
+        std::fs::read_to_string(self.folder.path().join("postgres.log")).unwrap().matches(words).count()
+    }
+}
+
+/// The status of PostgreSQL in the answer of the health endpoint.
+async fn health(system: &System) -> String {
+    let health: Value = system.get("/api/v1/system/health").await.json().await.unwrap();
+    health["components"]["postgres"]["status"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_postgres_statuses_go_on_and_read_models_catch_up_later() {
-    let mut system = System::start(&API_AND_PROJECTOR).await;
+    let mut postgres = Fragile::start();
+    let system = postgres.system().await;
     let before = request_some(&system, 3).await;
     system.read_models().await.caught_up().await;
-    let bring_back = stop(&mut system, Signal::INT);
-    eventually("postgres is down", async || {
-        let health: serde_json::Value = system.get("/api/v1/system/health").await.json().await.unwrap();
-        health["components"]["postgres"]["status"] == "unhealthy"
-    })
-    .await;
+    postgres.stop(Signal::INT);
+    eventually("postgres is down", async || health(&system).await == "unhealthy").await;
     assert_eq!(system.status(&before[0]).await["status"], "queued");
     // A user whose key is known goes on writing, and reads it.
     let during = request_some(&system, 2).await;
@@ -81,7 +107,7 @@ async fn without_postgres_statuses_go_on_and_read_models_catch_up_later() {
     assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for postgres: {:?}", began.elapsed());
     let answer = system.get("/api/v1/jobs").await;
     assert_eq!(answer.status(), 503, "what only postgres knows is out of reach");
-    bring_back(&mut system);
+    postgres.bring_back();
     let models = catch_up_and_verify(&system).await;
     assert_eq!(models.rows_of("catalog.jobs").await.len(), 5);
     system.running.stop().await;
@@ -89,7 +115,8 @@ async fn without_postgres_statuses_go_on_and_read_models_catch_up_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_in_the_middle_of_batches_loses_and_doubles_nothing() {
-    let mut system = System::start(&API_AND_PROJECTOR).await;
+    let mut postgres = Fragile::start();
+    let system = postgres.system().await;
     for round in 0..3 {
         {
             let requests = request_some(&system, 10 + round);
@@ -100,8 +127,8 @@ async fn a_server_that_is_killed_in_the_middle_of_batches_loses_and_doubles_noth
             }
         }
         // Commits are not flushed one by one: rows and checkpoint go back together.
-        let bring_back = stop(&mut system, Signal::QUIT);
-        bring_back(&mut system);
+        postgres.stop(Signal::QUIT);
+        postgres.bring_back();
         request_some(&system, 3).await;
         catch_up_and_verify(&system).await;
     }
@@ -110,16 +137,17 @@ async fn a_server_that_is_killed_in_the_middle_of_batches_loses_and_doubles_noth
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_frozen_for_a_while_is_waited_for() {
-    let system = System::start(&API_AND_PROJECTOR).await;
+    let postgres = Fragile::start();
+    let system = postgres.system().await;
     let jobs = request_some(&system, 3).await;
-    let frozen = family(system.servers.postgres.pid());
+    let frozen = family(postgres.server.pid());
     frozen.iter().for_each(|pid| signal(*pid, Signal::STOP));
     for _ in 0..3 {
         request_some(&system, 1).await;
         let began = Instant::now();
         assert_eq!(system.status(&jobs[0]).await["status"], "queued");
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        eventually("the system has noticed", async || health(&system).await == "unhealthy").await;
     }
     frozen.iter().for_each(|pid| signal(*pid, Signal::CONT));
     let models = catch_up_and_verify(&system).await;
@@ -146,7 +174,8 @@ fn limit_files(server: u32, bytes: &str) {
 /// Files that cannot grow, as on a full disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_out() {
-    let system = System::start(&API_AND_PROJECTOR).await;
+    let postgres = Fragile::start();
+    let system = postgres.system().await;
     request_some(&system, 2).await;
     let models = catch_up_and_verify(&system).await;
     // A table that is larger than a WAL segment, which must still be written.
@@ -158,13 +187,13 @@ async fn a_full_disk_is_waited_out() {
     let size: i64 =
         sqlx::query_scalar("select pg_relation_size('trail.events')").fetch_one(&models.pool).await.unwrap();
     assert!(size > 17 << 20, "{size}");
-    let server = system.servers.postgres.pid();
+    let server = postgres.server.pid();
     limit_files(server, &(17 << 20).to_string());
     request_some(&system, 120).await;
-    let trail = models.trail.clone();
-    let behind = async || reelstream::projections::lag(&models.log, &trail).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(behind().await > 0, "the trail cannot grow");
+    // The projector has tried, and tried again.
+    eventually("postgres has refused to grow", async || postgres.said("could not extend file") >= 3).await;
+    let behind = reelstream::projections::lag(&models.log, &models.trail).await.unwrap();
+    assert!(behind > 0, "the trail cannot grow");
     let halted = reelstream::projections::halts::all(&models.log).await.unwrap();
     assert!(halted.is_empty(), "it waits for room, which is no fault of an event: {halted:?}");
     limit_files(server, "unlimited");

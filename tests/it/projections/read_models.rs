@@ -65,8 +65,9 @@ async fn a_projector_that_was_away_catches_up() {
 
 #[tokio::test]
 async fn migrations_run_from_several_processes_at_once_and_again_after_half_of_one() {
-    let servers = Servers::start();
-    let pool = PgPool::connect(&servers.postgres.url("postgres")).await.unwrap();
+    // Roles belong to a whole server: this is a new one.
+    let servers = Servers::private();
+    let pool = PgPool::connect(&servers.database_url).await.unwrap();
     let (a, b, c) = tokio::join!(migrate(&pool), migrate(&pool), migrate(&pool));
     a.and(b).and(c).unwrap();
     // A server that stopped in the middle of a migration has undone it: only the first of the two is there.
@@ -107,7 +108,8 @@ async fn one_owner_at_a_time_and_an_old_one_is_refused() {
             let owner = models.log.keys().status_owner(partition, 1);
             let _: () = redis::cmd("DEL").arg(owner).query_async(&mut models.log.connection()).await.unwrap();
         } else {
-            let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity
+                       where application_name = $1 and datname = current_database()";
             sqlx::query(end).bind(format!("reelstream {name}")).execute(&models.pool).await.unwrap();
         }
         let mut new = None;

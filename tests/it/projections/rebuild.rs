@@ -6,10 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reelstream::app::archive_partition;
 use reelstream::clock::ManualClock;
 use reelstream::dev::PrivateRedis;
+use reelstream::events::EventLog;
 use reelstream::events::archive;
-use reelstream::events::{EventLog, Keys};
 use reelstream::execute::{Decoder, Executor};
-use reelstream::postgres::migrate;
 use reelstream::projections::rebuild::{self, Error};
 use reelstream::projections::{Projection, feed};
 use reelstream::signing::SigningKey;
@@ -37,14 +36,13 @@ impl World {
     async fn new() -> Self {
         let seed = seed();
         println!("REEL_SEED={seed}");
-        let servers = Servers::start();
-        let pool = PgPool::connect(&servers.postgres.url("postgres")).await.unwrap();
-        migrate(&pool).await.unwrap();
+        let servers = Servers::shared().await;
+        let pool = PgPool::connect(&servers.database_url).await.unwrap();
         let key = SigningKey::parse(MASTER_KEY).unwrap();
         let root = servers.folder.path().join("archive");
         let archive = archive::Archive::new(&root, vec![key.public_key()]);
         let log =
-            EventLog::new(connect(&servers.redis).await, Keys::new("reel", PARTITIONS)).with_archive(archive);
+            EventLog::new(connect(&servers.redis_url).await, servers.keys(PARTITIONS)).with_archive(archive);
         let vault = Vault::new(pool.clone(), MasterKey::parse(MASTER_KEY).unwrap());
         let began: DateTime<Utc> = "2026-11-21T10:00:00Z".parse().unwrap();
         let (clock, manual) = reelstream::clock::Clock::manual(began);
@@ -259,8 +257,8 @@ async fn an_empty_redis_is_restored_from_the_archive() {
 
     // Another server, empty.
     let redis = PrivateRedis::start(&world.servers.folder.path().join("restored")).unwrap();
-    let log =
-        EventLog::new(connect(&redis).await, Keys::new("reel", PARTITIONS)).with_archive(archive.clone());
+    let log = EventLog::new(connect(&redis.url()).await, world.servers.keys(PARTITIONS))
+        .with_archive(archive.clone());
     for partition in log.keys().partitions() {
         let restored = archive::restore(&log, &archive, partition).await.unwrap();
         assert_eq!(restored.events, world.log().head(partition).await.unwrap());
@@ -270,7 +268,7 @@ async fn an_empty_redis_is_restored_from_the_archive() {
             "a second time changes nothing"
         );
     }
-    let alone = EventLog::new(connect(&redis).await, Keys::new("reel", PARTITIONS));
+    let alone = EventLog::new(connect(&redis.url()).await, world.servers.keys(PARTITIONS));
     assert!(all_histories(&alone, &histories.jobs).await == histories_before, "without the archive, too");
     let models = ReadModels::new(log, world.models.pool.clone(), executor.decoder().clone());
     models.verify().await;

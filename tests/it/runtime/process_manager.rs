@@ -41,7 +41,7 @@ impl ProcessManager for Requester {
 }
 
 async fn executor(redis: &PrivateRedis, prefix: &str) -> Executor {
-    Executor::new(EventLog::new(connect(redis).await, Keys::new(prefix, 2)), Clock::system())
+    Executor::new(EventLog::new(connect(&redis.url()).await, Keys::new(prefix, 2)), Clock::system())
 }
 
 /// The event that the manager reacts to.

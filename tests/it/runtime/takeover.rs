@@ -27,6 +27,7 @@ impl Process {
         let child = Command::new(env!("CARGO_BIN_EXE_reel"))
             .arg("work")
             .env("REDIS_URL", &system.config.redis.url)
+            .env("REEL_PREFIX", &system.config.redis.prefix)
             .env("DATABASE_URL", &system.config.postgres.url)
             .env("CLERK_ISSUER", &system.config.auth.issuer)
             .env("REEL_MASTER_KEY", crate::harness::MASTER_KEY)

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{connect, eventually, files_under, folder};
+use crate::harness::{connect, eventually, files_under, folder, own_prefix, shared_redis};
 
 /// Who was started, in order.
 type Started = Arc<Mutex<Vec<JobId>>>;
@@ -89,29 +89,31 @@ struct Runtime {
     started: Started,
     stop: CancellationToken,
     working: Option<JoinHandle<()>>,
-    redis: PrivateRedis,
+    redis_url: String,
     folder: TempDir,
 }
 
 impl Runtime {
-    /// A server with one partition and no worker yet.
+    /// One partition and no worker yet, on the server of the run.
     async fn new() -> Self {
-        let folder = folder();
-        let redis = PrivateRedis::start(&folder.path().join("redis")).unwrap();
-        let log = EventLog::new(connect(&redis).await, Keys::new("reel", 1));
+        Self::on(shared_redis()).await
+    }
+
+    async fn on(redis_url: String) -> Self {
+        let log = EventLog::new(connect(&redis_url).await, Keys::new(own_prefix(), 1));
         let mut streams = Streams::from_environment(&|_| None).unwrap();
         streams.partitions = 1;
         Self {
             queue: WorkQueue::new(&log),
             executor: Executor::new(log, Clock::system()),
-            address: Address::parse(&redis.url()).unwrap(),
+            address: Address::parse(&redis_url).unwrap(),
             streams,
             gate: Arc::new(Semaphore::new(0)),
             started: Started::default(),
             stop: CancellationToken::new(),
             working: None,
-            redis,
-            folder,
+            redis_url,
+            folder: folder(),
         }
     }
 
@@ -183,7 +185,7 @@ impl Runtime {
 
     async fn redis(&self, command: &[&str]) -> redis::Value {
         let mut cmd = redis::Cmd::new();
-        cmd.arg(command).query_async(&mut connect(&self.redis).await).await.unwrap()
+        cmd.arg(command).query_async(&mut connect(&self.redis_url).await).await.unwrap()
     }
 }
 
@@ -324,8 +326,9 @@ async fn a_discarded_failure_is_no_dead_letter() {
 
 /// Deletes all that is not the log itself, and gives how many keys that were.
 async fn drop_everything_but_the_log(runtime: &Runtime) -> usize {
-    let mut connection = connect(&runtime.redis).await;
-    let keys: Vec<String> = redis::cmd("KEYS").arg("reel:*").query_async(&mut connection).await.unwrap();
+    let mut connection = connect(&runtime.redis_url).await;
+    let pattern = format!("{}:*", runtime.queue.keys().prefix());
+    let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
     let is_log = |key: &String| {
         ["log", "head", "history", "commands", "partitions"]
             .iter()
@@ -389,7 +392,9 @@ async fn building_queues_again_while_workers_run_does_nothing_twice() {
 
 #[tokio::test]
 async fn work_that_a_lost_call_took_is_found() {
-    let mut runtime = Runtime::new().await;
+    let redis_folder = folder();
+    let redis = PrivateRedis::start(redis_folder.path()).unwrap();
+    let mut runtime = Runtime::on(redis.url()).await;
     for _ in 0..30 {
         runtime.request("user_1", Priority::Normal).await;
     }
