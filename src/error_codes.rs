@@ -169,7 +169,7 @@ impl ErrorCode {
                 &[Answer(429)],
                 "The user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
-                &["src/api/admission.rs"],
+                &["src/api/admission.rs", PROBLEM],
             ),
             Self::Overloaded => entry(
                 &[Answer(503)],

@@ -99,12 +99,6 @@ impl Problem {
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
     }
 
-    /// There is as much work as may wait.
-    pub fn overloaded(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Overloaded, message)
-            .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("30"))
-    }
-
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Forbidden, message)
     }

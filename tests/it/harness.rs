@@ -143,8 +143,11 @@ impl System {
     /// The program, with the system's settings in its environment.
     pub fn reel(&self, arguments: &[&str]) -> std::process::Output {
         let config = &self.config;
+        let streams = self.servers.folder.path().join("streams.toml");
+        std::fs::write(&streams, format!("partitions = {}\n", config.streams.partitions)).unwrap();
         std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
             .args(arguments)
+            .env("REEL_STREAMS", &streams)
             .env("REDIS_URL", &config.redis.url)
             .env("REEL_PREFIX", &config.redis.prefix)
             .env("DATABASE_URL", &config.postgres.url)

@@ -365,7 +365,8 @@ async fn a_log_ahead_of_its_head_refuses_an_append_and_keeps_the_work() {
 async fn a_log_keeps_the_number_of_partitions_that_it_was_begun_with() {
     let folder = folder();
     let redis = PrivateRedis::start(folder.path()).unwrap();
-    let open = async |partitions| EventLog::open(connect(&redis.url()).await, Keys::new("p", partitions)).await;
+    let open =
+        async |partitions| EventLog::open(connect(&redis.url()).await, Keys::new("p", partitions)).await;
     drop(open(4).await.unwrap());
     let log = open(2).await.unwrap();
     let executor = Executor::new(log, Clock::system());
