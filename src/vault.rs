@@ -149,7 +149,7 @@ impl Vault {
                     continue;
                 };
                 let bytes = Zeroizing::new(bytes);
-                let wrapped = encrypt(&self.master.0, &*bytes, &binding(&user, id))?;
+                let wrapped = encrypt(&self.master.0, &bytes, &binding(&user, id))?;
                 let update = "update user_keys set wrapped = $3, form = 2 where key_id = $1 and wrapped = $2";
                 let updated =
                     sqlx::query(update).bind(id).bind(old).bind(wrapped).execute(&self.pool).await?;

@@ -70,7 +70,7 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
              and backups (docs/AUDIT.md)",
         );
     }
-    left.iter().try_for_each(|line| say(line))?;
+    left.iter().try_for_each(say)?;
     bail!(
         "the content cannot be read any more, but traces are left, as listed above: mend the cause and run this again"
     )

@@ -28,6 +28,8 @@ use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+// The bench of the pipeline uses this file, and not all of these.
+#[allow(unused_imports)]
 pub use servers::{Servers, folder, own_prefix, shared_redis};
 use sqlx::PgPool;
 use tokio::sync::{oneshot, watch};
