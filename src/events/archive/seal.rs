@@ -16,9 +16,9 @@ use crate::storage::{self, Content, Key, Mode};
 
 /// Events read at a time.
 const BATCH: usize = 1000;
-/// How long a process that says nothing stays the only one that seals a partition.
-const LEASE: Duration = Duration::from_secs(60);
-/// How long to wait for another process that seals the partition.
+/// How long a process that says nothing stays the only one that seals a partition. It renews before each segment.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long to wait for another process that seals the partition: longer than for one that was killed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,8 +54,25 @@ pub async fn seal(
     all: bool,
     key: &SigningKey,
 ) -> Result<Sealed, Error> {
-    let mut done = Sealed::default();
     let mut lease: Option<Lease> = None;
+    let sealed = seal_segments(log, archive, partition, events, all, key, &mut lease).await;
+    // After a failure, too: nobody should have to wait until it expires.
+    if let Some(lease) = lease {
+        lease.release().await?;
+    }
+    sealed
+}
+
+async fn seal_segments(
+    log: &EventLog,
+    archive: &Archive,
+    partition: u16,
+    events: u64,
+    all: bool,
+    key: &SigningKey,
+    lease: &mut Option<Lease>,
+) -> Result<Sealed, Error> {
+    let mut done = Sealed::default();
     loop {
         let last = archive.manifests(partition).await?.last().cloned();
         let from = last.as_ref().map_or(0, |manifest| manifest.last);
@@ -63,9 +80,9 @@ pub async fn seal(
         if there == 0 || (there < events && !all) {
             break;
         }
-        match &lease {
+        match lease {
             None => {
-                lease = Some(Lease::take(log, partition).await?);
+                *lease = Some(Lease::take(log, partition).await?);
                 // Whoever had the lease before may have sealed these events.
                 continue;
             }
@@ -81,9 +98,6 @@ pub async fn seal(
             Err(Error::Storage(storage::Error::Exists(_))) => {}
             Err(error) => return Err(error),
         }
-    }
-    if let Some(lease) = lease {
-        lease.release().await?;
     }
     Ok(done)
 }

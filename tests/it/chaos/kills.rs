@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{MASTER_KEY, ReadModels, folder, short_request};
+use crate::harness::{MASTER_KEY, ReadModels, eventually, folder, short_request};
 use crate::log::model::{Random, seed};
 
 const PARTITIONS: u16 = 8;
@@ -362,6 +362,15 @@ impl Theatre {
             seal_every: Duration::from_secs(60),
             gaps_known_until: None,
         };
+        // Who was killed while it archived a partition keeps others from that for a while.
+        eventually("a partition is archived", async || {
+            let mut archived = 0;
+            for partition in log.keys().partitions() {
+                archived += log.archive().unwrap().sealed(partition).await.unwrap();
+            }
+            archived > 0
+        })
+        .await;
         let (mut seals, mut archived) = (0, 0);
         for partition in log.keys().partitions() {
             let report = verifier.verify_partition(partition, chrono::Utc::now()).await.unwrap();
