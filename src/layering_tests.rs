@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use of this crate; `app`, `cli` and `main` see everything.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("byte_lru", &[]),
     ("clock", &[]),
     ("crash", &[]),
     ("error_codes", &[]),
@@ -16,10 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vault", &[]),
     ("postgres", &[]),
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
-    ("execute", &["clock", "domain", "events", "ids", "vault"]),
+    ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),
     ("config", &["events", "signing", "vault"]),
     ("storage", &["ids"]),
-    ("projections", &["crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
+    ("projections", &["byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
     (
         "consumers",
         &["config", "crash", "domain", "error_codes", "events", "execute", "ids", "storage", "telemetry"],

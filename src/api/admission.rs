@@ -2,7 +2,7 @@
 //!
 //! What is open is counted in Redis, by the script that appends (`events/lua/open.lua`). An admission is held until its
 //! request is appended, so that requests at the same time cannot pass a limit together; those of other API processes
-//! can, by one for each process.
+//! can, by what each of them admits meanwhile.
 
 use std::collections::HashMap;
 use std::fmt;

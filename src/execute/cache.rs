@@ -5,59 +5,31 @@
 use std::any::Any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
-
+use crate::byte_lru::ByteLru;
 use crate::ids::AggregateId;
 
-/// Bounded by what its entries weigh, because a state may hold a request of some MB, or hardly anything.
-pub(super) struct StateCache {
-    entries: Mutex<Entries>,
-    max_bytes: usize,
-}
+type States = ByteLru<AggregateId, Box<dyn Any + Send>>;
 
-struct Entries {
-    by_id: LruCache<AggregateId, Entry>,
-    weight_bytes: usize,
-}
-
-struct Entry {
-    state: Box<dyn Any + Send>,
-    weight_bytes: usize,
-}
-
-/// What an entry weighs beside its state.
-const ENTRY_BYTES: usize = 512;
+/// Bounded by what its states weigh, because a state may hold a request of some MB, or hardly anything.
+pub(super) struct StateCache(Mutex<States>);
 
 impl StateCache {
     pub fn new(max_bytes: usize) -> Self {
-        let entries = Entries { by_id: LruCache::unbounded(), weight_bytes: 0 };
-        Self { entries: Mutex::new(entries), max_bytes }
+        Self(Mutex::new(ByteLru::new(max_bytes)))
     }
 
     /// Takes a state out: while it is being changed there is one copy of it.
     pub fn take<T: Any>(&self, id: AggregateId) -> Option<T> {
-        let mut entries = self.entries();
-        let entry = entries.by_id.pop(&id)?;
-        entries.weight_bytes -= entry.weight_bytes;
-        entry.state.downcast().ok().map(|state| *state)
+        let state = self.states().take(&id)?;
+        state.downcast().ok().map(|state| *state)
     }
 
-    /// Puts a state in, and evicts those that were not used for longest until all fit.
     pub fn put<T: Any + Send>(&self, id: AggregateId, state: T, weight_bytes: usize) {
-        let entry = Entry { state: Box::new(state), weight_bytes: weight_bytes + ENTRY_BYTES };
-        let mut entries = self.entries();
-        entries.weight_bytes += entry.weight_bytes;
-        if let Some(replaced) = entries.by_id.put(id, entry) {
-            entries.weight_bytes -= replaced.weight_bytes;
-        }
-        while entries.weight_bytes > self.max_bytes {
-            let Some((_, evicted)) = entries.by_id.pop_lru() else { break };
-            entries.weight_bytes -= evicted.weight_bytes;
-        }
+        self.states().put(id, Box::new(state), weight_bytes);
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,8 +39,8 @@ mod tests {
     use crate::ids::JobId;
 
     fn cached(cache: &StateCache) -> (usize, usize) {
-        let entries = cache.entries();
-        (entries.by_id.len(), entries.weight_bytes)
+        let states = cache.states();
+        (states.len(), states.weight_bytes())
     }
 
     // H5
@@ -99,6 +71,6 @@ mod tests {
         for _ in 0..10 {
             cache.put(id, 1_u32, 1000);
         }
-        assert_eq!(cached(&cache), (1, 1000 + ENTRY_BYTES));
+        assert_eq!(cached(&cache), (1, 1000 + crate::byte_lru::ENTRY_BYTES));
     }
 }

@@ -225,7 +225,9 @@ pub async fn trim(
     let limit = limit.min(before_open_jobs(log, partition, quarantined).await?);
     let manifests = archive.manifests(partition).await?;
     let first = first_in_redis(log, partition).await?;
-    let mut trimmed = Trimmed { events: 0, up_to: first.saturating_sub(1) };
+    // Nothing is in the stream of a partition that is empty, or trimmed to its end.
+    let head = log.head(partition).await.map_err(log_failed)?;
+    let mut trimmed = Trimmed { events: 0, up_to: first.saturating_sub(1).min(head) };
     let is_due = |manifest: &&Manifest| manifest.last <= limit && manifest.last_recorded_at < older_than;
     for manifest in manifests.iter().take_while(is_due).filter(|manifest| manifest.last >= first) {
         archive.data(manifest).await?;

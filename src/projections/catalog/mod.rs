@@ -10,10 +10,8 @@ mod rows;
 mod write;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
-use lru::LruCache;
 use sqlx::PgPool;
 
 pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
@@ -24,6 +22,7 @@ use super::quarantine::{Quarantined, QuarantinedAggregates};
 use super::rebuild::InTables;
 use super::tables::{Session, Tables};
 use super::{Batch, Error, Owner, Projection};
+use crate::byte_lru::ByteLru;
 use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
 use crate::execute::Decoder;
@@ -32,8 +31,9 @@ use facts::Facts;
 
 pub const NAME: &str = "catalog";
 
-/// Jobs that an owner keeps folded: those that are going on. Others are folded from their history when they come.
-const JOBS_KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+/// What the jobs weigh that an owner keeps folded, of one partition: those that are going on. Others are folded from their
+/// history when one of their events comes.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Writes the catalog, and answers from it.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Projection for Catalog {
     async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
         let session = self.tables.own(partition).await?;
         Ok(session.map(|session| {
-            let known = LruCache::new(JOBS_KEPT);
+            let known = ByteLru::new(CACHE_BYTES);
             Box::new(CatalogOwner { catalog: self.clone(), session, known }) as Box<dyn Owner>
         }))
     }
@@ -107,13 +107,13 @@ struct CatalogOwner {
     catalog: Catalog,
     session: Session,
     /// Jobs as they are stored.
-    known: LruCache<JobId, CatalogJob>,
+    known: ByteLru<JobId, CatalogJob>,
 }
 
 impl CatalogOwner {
     /// The job as it was before an event. It is not kept any more: should the batch fail, it is folded again.
     async fn before(&mut self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        match self.known.pop(&job_id) {
+        match self.known.take(&job_id) {
             Some(job) => Ok(Some(job)),
             None if version == 1 => Ok(None),
             None => {
@@ -157,7 +157,7 @@ impl Owner for CatalogOwner {
     }
 
     async fn quarantine(&mut self, quarantined: Quarantined) -> Result<(), Error> {
-        self.known.pop(&JobId(quarantined.aggregate_id.0));
+        self.known.take(&JobId(quarantined.aggregate_id.0));
         self.session.quarantine(quarantined).await
     }
 
@@ -173,7 +173,8 @@ impl Owner for CatalogOwner {
             job.set_stored();
             // Ended jobs are rarely heard of again.
             if job.view.ended_at.is_none() {
-                self.known.put(job.view.job_id, job);
+                let weight_bytes = job.weight_bytes();
+                self.known.put(job.view.job_id, job, weight_bytes);
             }
         }
         Ok(())

@@ -24,6 +24,9 @@ pub struct CatalogJob {
     pub is_begun_again: bool,
 }
 
+/// What a row weighs beside its texts.
+const ROW_BYTES: usize = 300;
+
 /// A row, and whether it is stored as it is.
 #[derive(Debug, Clone)]
 pub struct Row<T> {
@@ -81,6 +84,17 @@ impl<T> Row<T> {
 }
 
 impl CatalogJob {
+    /// What the job takes in memory, about: its texts, and some hundred bytes for each row.
+    pub fn weight_bytes(&self) -> usize {
+        let scene = |row: &Row<SceneRow>| {
+            let SceneRow { title, narration, code, .. } = &row.value;
+            title.len() + narration.len() + code.as_ref().map_or(0, String::len) + ROW_BYTES
+        };
+        let rows = self.stages.len() + self.files.len() + 1;
+        let texts = self.view.topic.len() + self.title.as_ref().map_or(0, String::len);
+        self.scenes.iter().map(scene).sum::<usize>() + rows * ROW_BYTES + texts
+    }
+
     /// The rows after one more event; `None` for a job not seen before, whose first event is another than
     /// `JobRequested`: only a damaged history has that.
     pub fn evolve(job: Option<Self>, job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
