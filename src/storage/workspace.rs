@@ -2,9 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Cache, Storage};
 use crate::ids::JobId;
+
+/// How long work that is being stopped may go on adding files.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct Workspaces {
@@ -46,11 +50,20 @@ impl Workspace {
         self.root.join(name)
     }
 
-    /// Removes the folder and all in it; one that is not there is fine.
+    /// Removes the folder and all in it; one that is not there is fine. Work that is being stopped may still add files:
+    /// then tries again, for a few seconds.
     pub async fn remove(&self) -> io::Result<()> {
-        match tokio::fs::remove_dir_all(&self.root).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome,
+        let began = Instant::now();
+        loop {
+            match tokio::fs::remove_dir_all(&self.root).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && began.elapsed() < PATIENCE =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                outcome => return outcome,
+            }
         }
     }
 }
