@@ -243,6 +243,12 @@ impl Executor {
                     None => return Err(Error::Rejected(rejection)),
                 },
             };
+            // Another process may have changed what seems to be so already.
+            if decided.is_empty() && !is_current {
+                loaded = self.load(id).await?;
+                is_current = true;
+                continue;
+            }
             if decided.is_empty() && done.is_none() {
                 self.keep(id, &loaded);
                 return Ok(Executed { loaded, replayed: false });

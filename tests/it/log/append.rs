@@ -3,7 +3,7 @@
 use reelstream::clock::Clock;
 use reelstream::dev::PrivateRedis;
 use reelstream::domain::job::{Command, Outcome, Rejection};
-use reelstream::domain::user;
+use reelstream::domain::{projection, user};
 use reelstream::events::job::{Failure, JobRequested, WorkItem};
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::TakenWork;
@@ -12,7 +12,7 @@ use reelstream::events::{
     VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Error, Executor, Origin};
-use reelstream::ids::{CommandId, JobId, UserId};
+use reelstream::ids::{CommandId, JobId, ProjectionId, UserId};
 
 use crate::harness::{connect, folder, log, own_prefix, shared_redis};
 
@@ -397,4 +397,41 @@ async fn a_user_is_an_aggregate_like_a_job() {
         assert_eq!(pair[1].causation_id, Some(pair[0].event_id));
     }
     assert!(history.iter().all(|event| event.aggregate == AggregateKind::User));
+}
+
+#[tokio::test]
+async fn what_another_process_has_undone_is_decided_again() {
+    let log = log().await;
+    let process = || Executor::new(log.clone(), Clock::system());
+    let (one, other) = (process(), process());
+    let id = ProjectionId::of_name("catalog");
+    let aggregate_id = JobId::new().aggregate();
+    let quarantine = || {
+        let quarantined = projection::Quarantined {
+            partition: 1,
+            aggregate: "job".into(),
+            seq: 7,
+            version: 2,
+            error: "cannot be decoded".into(),
+        };
+        projection::Command::Quarantine { projection: "catalog".into(), aggregate_id, quarantined }
+    };
+    let release = projection::Command::Release {
+        projection: "catalog".into(),
+        partition: 1,
+        aggregate_id,
+        reason: "fixed".into(),
+    };
+    let execute = async |executor: &Executor, command| {
+        let origin = Origin::standalone(Actor::System);
+        executor.execute(id, command, &origin, None).await.unwrap().loaded.tip.version
+    };
+    assert_eq!(execute(&one, quarantine()).await, 1);
+    assert_eq!(execute(&one, quarantine()).await, 1, "it is so already");
+    assert_eq!(execute(&other, release).await, 2);
+    assert_eq!(
+        execute(&one, quarantine()).await,
+        3,
+        "although the first process has not heard of the release"
+    );
 }
