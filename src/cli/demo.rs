@@ -204,6 +204,8 @@ fn describe_video(path: &Path, job_id: JobId, status: &Value, data: &Path) -> St
     let (path, data) = (path.display(), data.display());
     let (duration, megabytes) = (number("duration"), number("file_size") / 1e6);
     let (width, height) = (number("width"), number("height"));
+    let reel = std::env::current_exe().unwrap_or_else(|_| "reel".into());
+    let reel = reel.display();
     format!(
         "
   {path}
@@ -215,9 +217,9 @@ What to try next:
   # a video of your own Markdown or text
   ./scripts/demo my-script.md
   # the same servers, kept running; says which file has their settings
-  target/release/reel dev --data {data}
+  {reel} dev --data {data}
   # then: every step of this video, as events
-  target/release/reel events {job_id}"
+  {reel} events {job_id}"
     )
 }
 
