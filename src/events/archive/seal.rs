@@ -57,10 +57,13 @@ pub async fn seal(
     let mut lease: Option<Lease> = None;
     let sealed = seal_segments(log, archive, partition, events, all, key, &mut lease).await;
     // After a failure, too: nobody should have to wait until it expires.
-    if let Some(lease) = lease {
-        lease.release().await?;
-    }
-    sealed
+    let released = match lease {
+        Some(lease) => lease.release().await,
+        None => Ok(()),
+    };
+    // Why sealing failed says more than that the lease could not be released.
+    let done = sealed?;
+    released.map(|()| done)
 }
 
 async fn seal_segments(
