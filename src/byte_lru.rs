@@ -39,16 +39,14 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
         }
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
-    }
-
     /// What all entries weigh together.
-    pub fn weight_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn weight_bytes(&self) -> usize {
         self.weight_bytes
     }
 }
