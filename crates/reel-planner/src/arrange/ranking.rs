@@ -43,7 +43,7 @@ pub(crate) fn by_preference(chapters: &[Chapter]) -> Vec<Vec<usize>> {
         .collect();
     let shares = script.shares();
     let orders = chapters.iter().zip(said).map(|(chapter, mut said)| {
-        // The chapter's own words are numbered anew, so that a chapter costs no more than its words.
+        // Numbers the chapter's words from 0, so that the cost of a chapter depends on its own words only.
         let mut own = WordNumbers::default();
         said.iter_mut().flatten().for_each(|word| *word = own.number(*word));
         let mut weights: Vec<f64> = own.words.iter().map(|word| shares[*word]).collect();

@@ -14,7 +14,7 @@ use super::words::Word;
 /// How much more than the main clause another must tell to be shown instead. More than what one more word with
 /// content adds (2), so that the main clause stays unless two things speak against it.
 const MAIN_CLAUSE_BONUS: i32 = 3;
-/// What each better way to end is worth: half a word with content.
+/// Score of each better ending: half of a content word's.
 const ENDING_BONUS: i32 = 1;
 /// Fewer words hold no subject, verb and object.
 const MIN_WORDS: usize = 3;
@@ -124,7 +124,7 @@ fn tells(words: &[Word<'_>], phrase: &Range<usize>) -> i32 {
     words[phrase.clone()].iter().map(weight).sum()
 }
 
-/// Whether a sentence begins with a word that only ties it to the one before.
+/// Returns `true` for a sentence whose first word only connects it to the sentence before.
 pub(crate) fn has_lead(words: &[Word<'_>]) -> bool {
     words.first().is_some_and(|first| is_lead(&first.lower)) && words.len() > MIN_WORDS
 }
@@ -158,7 +158,7 @@ fn skip_leads(words: &[Word<'_>]) -> usize {
     from
 }
 
-/// Whether a comma divides the members of a list rather than clauses: "a phone, a drill and an electric car run".
+/// Returns `true` when a comma separates list items and not clauses: "a phone, a drill and an electric car run".
 fn is_enumeration(words: &[Word<'_>], from: usize, at: usize) -> bool {
     let has_verb = words[from..at].iter().any(|word| is_predicate(&word.lower) || word.lower.ends_with("ed"));
     // "…, pulled into sides": something is said of what stands before.

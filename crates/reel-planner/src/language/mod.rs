@@ -1,4 +1,4 @@
-//! What the planner knows of language: where sentences end, which words say something, what a voice says.
+//! Language rules of the planner: sentence boundaries, word classes, and the text that a voice reads.
 //!
 //! From the small to the large: `width` and `words` (the one tokenizer), `vocabulary` (the one set of word lists),
 //! `quantities`, `sentences`, `clauses`, `condense` (a sentence in eight words), `patterns` and `sequence` (sentences that

@@ -23,7 +23,7 @@ impl Quantity {
         self.unit.split(' ').next().unwrap_or_default()
     }
 
-    /// Whether it is worth a picture of its own: from a thousand on, with decimals, or a share, but no year.
+    /// Returns `true` for a quantity that deserves a picture of its own: at least a thousand, with decimals, or a share, but not a year.
     pub fn is_telling(&self) -> bool {
         let is_year = self.prefix.is_empty()
             && self.decimals == 0

@@ -197,13 +197,13 @@ pub(crate) fn class(word: &str) -> Class {
     if is_adverb || is_contraction { Class::Other } else { Class::Content }
 }
 
-/// Whether a word is one of the common verbs.
+/// Returns `true` for one of the common verbs.
 pub(crate) fn is_verb(word: &str) -> bool {
     static VERB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| VERBS.split(' ').collect());
     VERB_SET.contains(word)
 }
 
-/// Whether a word reads as a verb, by itself or with another.
+/// Returns `true` when a word reads as a verb, by itself or with another word.
 pub(crate) fn is_predicate(word: &str) -> bool {
     class(word) == Class::Copula || is_verb(word) || is_in(AUXILIARIES, word)
 }
