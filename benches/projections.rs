@@ -218,7 +218,7 @@ fn template() -> Arc<Vec<Vec<JobEvent>>> {
         command = match job.has_started(item.stage) {
             false => Command::StartWork(item),
             true => {
-                let outcome = rehearsal::outcome(item.stage, id, &job, 2);
+                let outcome = rehearsal::outcome((item.stage, item.scene), id, &job, 2);
                 Command::FinishWork { item, outcome, scene_limit: 16 }
             }
         };

@@ -22,20 +22,18 @@ use crate::projections::status::{JobStatus, StatusView};
 use crate::storage::{self, Key, Storage};
 use crate::telemetry::chain;
 
-const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-
 /// A stored file on its way to a client.
-struct Served<'a> {
-    storage: Storage,
-    file: &'a StoredFile,
-    content_type: &'static str,
-    disposition: String,
-    cache_control: &'static str,
+pub(super) struct Served<'a> {
+    pub storage: Storage,
+    pub file: &'a StoredFile,
+    pub content_type: &'static str,
+    pub disposition: String,
+    pub cache_control: &'static str,
 }
 
 impl<'a> Served<'a> {
     /// Of a video, which a job that is reprocessed may replace: kept for an hour.
-    fn of_video(
+    pub fn of_video(
         storage: Storage,
         file: &'a StoredFile,
         content_type: &'static str,
@@ -158,38 +156,6 @@ pub async fn stream_video(
     let disposition = shown_as(&files.view, "mp4");
     let storage = files.state.storage.clone();
     serve(req, res, Served::of_video(storage, file, "video/mp4", disposition)).await
-}
-
-/// A file of the video's HTTP Live Stream
-///
-/// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
-/// segments, which are ranges of one file (`720p.m4s`). All need the same token. 409 before the job is completed.
-#[endpoint(
-    tags("videos"),
-    operation_id = "get_hls_file",
-    security(["bearer" = []]),
-    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
-               ("file" = String, Path, description = "master.m3u8, or what it refers to")),
-    responses((status_code = 200, description = "A playlist, or all segments of a rendition", content_type = "application/vnd.apple.mpegurl"),
-              (status_code = 206, description = "A segment", content_type = "video/mp4"),
-              (status_code = 404, description = "No such file", body = super::problem::ErrorBody),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
-)]
-pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
-    let name: String = req.param("file").unwrap_or_default();
-    let files = Files::of(req, depot).await?;
-    let (level, extension) = name.split_once('.').unwrap_or((&name, ""));
-    let (role, content_type) = match (level, extension) {
-        ("master", "m3u8") => (FileRole::HlsMaster, PLAYLIST),
-        (_, "m3u8") => (FileRole::HlsPlaylist, PLAYLIST),
-        (_, "m4s") => (FileRole::HlsSegments, "video/mp4"),
-        _ => return Err(Problem::not_found("this stream has no such file")),
-    };
-    let mut found = files.of_role(role);
-    let found = found.find(|found| role == FileRole::HlsMaster || found.rendition.quality.level() == level);
-    let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::HlsPlaylist))?;
-    let storage = files.state.storage.clone();
-    serve(req, res, Served::of_video(storage, file, content_type, "inline".to_owned())).await
 }
 
 /// A thumbnail of the video
@@ -363,7 +329,7 @@ fn file_name(topic: &str) -> String {
     if words.is_empty() { "video".to_owned() } else { words.join("-") }
 }
 
-async fn serve(req: &Request, res: &mut Response, served: Served<'_>) -> Result<(), Problem> {
+pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>) -> Result<(), Problem> {
     let gone = || Problem::not_found("the file is gone");
     let failed = |error: storage::Error| {
         tracing::error!(key = served.file.key, error = chain(&error), "a stored file cannot be read");

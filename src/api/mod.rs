@@ -13,6 +13,7 @@ mod generate;
 pub mod generate_request;
 mod generate_schema;
 mod health;
+mod hls;
 mod idempotency;
 mod jobs;
 pub mod jwks;
@@ -40,6 +41,7 @@ use sqlx::PgPool;
 
 use auth::Guard;
 pub use health::Examinations;
+pub use hls::WatchedJobs;
 use request_id::RequestId;
 
 use crate::config::{MediaConfig, Streams};
@@ -75,6 +77,7 @@ pub struct ApiState {
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
+    pub watched: WatchedJobs,
 }
 
 /// One line of the route table.
@@ -120,7 +123,7 @@ pub fn routes() -> Vec<Route> {
         file("videos/jobs/{job_id}/download", User, files::download_video, files::download_video),
         file("videos/jobs/{job_id}/thumbnail", User, files::get_thumbnail, files::get_thumbnail),
         file("videos/jobs/{job_id}/stream", User, files::stream_video, files::stream_video),
-        file("videos/jobs/{job_id}/hls/{file}", User, files::get_hls_file, files::get_hls_file),
+        file("videos/jobs/{job_id}/hls/{file}", User, hls::get_hls_file, hls::get_hls_file),
         file("videos/jobs/{job_id}/captions.vtt", User, files::get_captions_vtt, files::get_captions_vtt),
         file("videos/jobs/{job_id}/captions.srt", User, files::get_captions_srt, files::get_captions_srt),
     ];

@@ -72,6 +72,8 @@ pub struct JobStatusAnswer {
     pub error: Option<JobErrorAnswer>,
     pub metrics: MetricsAnswer,
     pub video: Option<VideoAnswer>,
+    /// How much of the video can be watched already, from its beginning: see `hls/master.m3u8`.
+    pub playable_seconds: f64,
     /// Counts the job's events; the `ETag`.
     pub version: u64,
 }
@@ -119,14 +121,14 @@ impl JobSummary {
                 stage_description: describe_stage(
                     view.status,
                     view.current_stage,
-                    view.scenes_done,
+                    view.scenes_done_in_stage(),
                     view.scenes_total,
                 ),
                 updated_at: view.updated_at,
                 estimated_completion: view.estimated_completion,
                 processing_time_seconds: processing_seconds(view),
                 scenes_total: view.scenes_total,
-                scenes_done: view.scenes_done,
+                scenes_done: view.scenes_done_in_stage(),
             },
             created_at: view.created_at,
             estimated_completion: view.estimated_completion,
@@ -164,6 +166,7 @@ impl JobStatusAnswer {
                 width: facts.width,
                 height: facts.height,
             }),
+            playable_seconds: view.playable_ms() as f64 / 1000.0,
             version: view.version,
         }
     }
@@ -196,7 +199,7 @@ pub fn describe_stage(
         (JobStatus::Failed, Some(stage)) => format!("Failed while: {}", stage.description()),
         (JobStatus::Failed, None) => "Failed".to_owned(),
         (JobStatus::Queued, _) | (JobStatus::Processing, None) => "Waiting for a worker".to_owned(),
-        (JobStatus::Processing, Some(stage)) if stage.is_per_scene() => {
+        (JobStatus::Processing, Some(stage)) if stage.is_per_scene() || scenes_done > 0 => {
             format!("{} ({scenes_done} of {scenes_total})", stage.description())
         }
         (JobStatus::Processing, Some(stage)) => stage.description().to_owned(),

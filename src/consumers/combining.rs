@@ -49,6 +49,7 @@ fn join(task: &Task) -> Result<Clip, StageError> {
         bytes: main.bytes,
         reused: false,
         renditions: files.map(|(file, _)| file).collect(),
+        streams: vec![],
     })
 }
 

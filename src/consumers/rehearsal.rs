@@ -59,12 +59,13 @@ impl StageHandler for Pretend {
         if self.rehearsal.fails_one_in > 0 && chance.is_multiple_of(self.rehearsal.fails_one_in) {
             return Err(StageError::retryable(ErrorCode::RehearsedFailure, "this attempt was to fail"));
         }
-        Ok(outcome(self.stage, task.job_id, &task.job, self.rehearsal.scenes))
+        let piece = (self.stage, task.scene);
+        Ok(outcome(piece, task.job_id, &task.job, self.rehearsal.scenes))
     }
 }
 
-/// What a stage might have led to. `scenes` is how many a plan gets.
-pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
+/// Makes up what a stage, or one scene of it, might have led to. `scenes` is how many a plan gets.
+pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, scenes: u32) -> Outcome {
     let clip = Clip {
         file: "pretended.mp4".into(),
         frames: 30,
@@ -72,16 +73,20 @@ pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
         bytes: 1,
         reused: false,
         renditions: vec![],
+        streams: vec![],
     };
     match stage {
         Stage::Initializing => Outcome::Initialized,
         Stage::Planning => {
-            Outcome::Planned { scenes: vec![scene(); scenes.max(1) as usize], warnings: vec![] }
+            Outcome::Planned { scenes: vec![planned(); scenes.max(1) as usize], warnings: vec![] }
         }
-        Stage::ScenarioCreation => Outcome::Narrated {
-            voice: "none".into(),
-            scenes: (0..job.scenes.len() as u32).map(narrated).collect(),
-            warnings: vec![],
+        Stage::ScenarioCreation => match scene {
+            Some(scene) => Outcome::SceneNarrated { voice: "none".into(), narrated: narrated(scene) },
+            None => Outcome::Narrated {
+                voice: "none".into(),
+                scenes: (0..job.scenes.len() as u32).map(narrated).collect(),
+                warnings: vec![],
+            },
         },
         Stage::CodeGeneration => {
             Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }
@@ -97,7 +102,7 @@ pub fn outcome(stage: Stage, job_id: JobId, job: &Job, scenes: u32) -> Outcome {
     }
 }
 
-fn scene() -> Scene {
+fn planned() -> Scene {
     Scene {
         title: "Pretended".into(),
         blocks: vec![Block::Paragraph { text: RichText::plain("x") }],

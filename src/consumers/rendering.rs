@@ -1,4 +1,5 @@
-//! `rendering`: one scene from source and narration to its clips.
+//! `rendering`: one scene from source and narration to its clips, and to its part of the stream, which is stored at once:
+//! viewers watch the first scenes while later ones are made.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +11,14 @@ use super::task::{StageHandler, Task, blocking, wait_for};
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
-use crate::events::job::{Clip, RenditionFile};
-use crate::events::{Rendition, Stage};
-use crate::storage::Recipe;
+use crate::events::job::{Clip, RenditionFile, SceneStream, StreamSegment};
+use crate::events::{OutputFormat, Rendition, Stage};
+use crate::storage::{Content, Mode, Prefix, Recipe, Storage};
 use crate::telemetry::chain;
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
 use reel_studio::encode::scene_video::{self, Error, Material, Wanted};
+use reel_studio::join::stream::{self, Position};
 use reel_studio::layout;
 use reel_studio::layout::images::Images;
 use reel_studio::speak::timeline;
@@ -26,13 +28,14 @@ pub struct Rendering {
     hardware: Option<Hardware>,
     /// Where logos are.
     logos: Option<PathBuf>,
+    objects: Storage,
 }
 
 impl Rendering {
     /// With a graphics processor, if one is wanted and works. One that is wanted and does not is told of once, here.
     pub fn new(media: &MediaConfig) -> Self {
         let hardware = if media.use_gpu { Self::find_hardware() } else { None };
-        Self { hardware, logos: media.logos.clone() }
+        Self { hardware, logos: media.logos.clone(), objects: Storage::local(&media.root) }
     }
 
     fn find_hardware() -> Option<Hardware> {
@@ -64,11 +67,17 @@ impl StageHandler for Rendering {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let (task, hardware, logos) = (task.clone(), self.hardware, self.logos.clone());
-        blocking(move || render(&task, hardware, logos.as_deref())).await
+        let objects = self.objects.clone();
+        blocking(move || render(&task, hardware, logos.as_deref(), &objects)).await
     }
 }
 
-fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Result<Outcome, StageError> {
+fn render(
+    task: &Task,
+    hardware: Option<Hardware>,
+    logos: Option<&Path>,
+    objects: &Storage,
+) -> Result<Outcome, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -105,6 +114,8 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
         wait_for(cache_file(&task.cache, &clip.recipe, &clip.wanted.out));
     }
     let bytes = |clip: &ToMake| std::fs::metadata(&clip.wanted.out).map_or(0, |metadata| metadata.len());
+    let streams = clips.iter().map(|clip| stream(task, index, clip, objects)).filter_map(Result::transpose);
+    let streams = streams.collect::<Result<Vec<_>, _>>()?;
     let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
     let file_of = |clip: &ToMake| RenditionFile {
         rendition: clip.rendition,
@@ -119,8 +130,46 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
             bytes: bytes(main),
             reused: made.is_empty(),
             renditions: others.iter().map(file_of).collect(),
+            streams,
         },
     })
+}
+
+/// Stores the scene's part of the stream in the size of a clip; `None` where that is not streamed.
+fn stream(
+    task: &Task,
+    index: u32,
+    clip: &ToMake,
+    objects: &Storage,
+) -> Result<Option<SceneStream>, StageError> {
+    let streamed = |rendition: &Rendition| {
+        rendition.format == OutputFormat::Mp4 && rendition.of_clips() == clip.rendition
+    };
+    let Some(rendition) = task.request()?.renditions().into_iter().find(streamed) else { return Ok(None) };
+    let before = task.job.narrated_scenes().take(index as usize);
+    let position = Position {
+        first_frame: before.map(|(_, timeline)| u64::from(timeline.frames)).sum(),
+        is_last: index as usize + 1 == task.job.scenes.len(),
+    };
+    let name = format!("{}-{index:02}.m4s", rendition.quality.level());
+    let path = task.workspace.path(&format!("hls/{name}"));
+    let part = stream::write(&clip.wanted.out, position, &path).map_err(|error| {
+        let message = format!("scene {} cannot be packaged for streaming: {error}", index + 1);
+        StageError::failed(ErrorCode::RenderingFailed, message, error)
+    })?;
+    let key = Prefix::of_video(task.job_id).key(&name).map_err(super::storage::cannot_store)?;
+    let stored = wait_for(objects.put(&key, Content::File(path), Mode::Replace));
+    let stored = stored.map_err(super::storage::cannot_store)?;
+    let segment = |segment: stream::Segment| StreamSegment { frames: segment.frames, bytes: segment.bytes };
+    Ok(Some(SceneStream {
+        rendition,
+        key: key.as_str().to_owned(),
+        bytes: stored.bytes,
+        blake3: stored.blake3,
+        codecs: part.codecs,
+        setup_bytes: part.setup_bytes,
+        segments: part.segments.into_iter().map(segment).collect(),
+    }))
 }
 
 /// Copies the clips that the cache has, and returns the others.

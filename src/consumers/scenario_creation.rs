@@ -16,9 +16,10 @@ use crate::storage::Recipe;
 use crate::telemetry::chain;
 use reel_scene::Scene;
 use reel_studio::named_file;
+use reel_studio::speak::calibration;
 use reel_studio::speak::music::Music;
 use reel_studio::speak::narration::{self, Pcm, Voice};
-use reel_studio::speak::narrator::{self, Narration};
+use reel_studio::speak::narrator::{self, Narration, SceneNarration};
 use reel_studio::speak::timeline;
 
 /// Lines spoken at a time; each is a short-lived process.
@@ -41,6 +42,10 @@ impl StageHandler for ScenarioCreation {
         // A job that begins again begins here, and its folder went when it ended.
         let workspace = task.workspace.clone();
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
+        let gain = calibration::gain(&self.voice, &task.cancel).await?;
+        if task.scene.is_some() {
+            return self.narrate_scene(task, gain).await;
+        }
         let scenes: Vec<Scene> = task.job.scenes.iter().map(|scene| scene.description.clone()).collect();
         let folder = task.workspace.path(FOLDER);
         let (music, warning) = match request.music() {
@@ -57,21 +62,43 @@ impl StageHandler for ScenarioCreation {
             scenes: &scenes,
             voice: &self.voice,
             fps: request.fps,
+            gain,
             duration_ms: request.duration_ms(),
             music: music.as_ref(),
             folder: &folder,
             at_a_time: VOICES_AT_A_TIME,
         };
-        let speak = |voice, index, line| async move { speak(task, voice, index, line).await };
+        let speak = |voice, index, line| async move { speak(task, voice, (0, index), line).await };
         let on_line = |done, total| task.progress.report(done, total);
         let (voice, narrated) = narrator::narrate(narration, speak, on_line).await?;
-        let scenes = (0..).zip(narrated).map(|(scene, narrated)| {
-            let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
-            NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
-        });
+        let scenes = (0..).zip(narrated).map(|(scene, narrated)| recorded(scene, narrated));
         let warnings = warning.into_iter().collect();
         Ok(Outcome::Narrated { voice: voice.to_string(), scenes: scenes.collect(), warnings })
     }
+}
+
+impl ScenarioCreation {
+    async fn narrate_scene(&self, task: &Task, gain: f64) -> Result<Outcome, StageError> {
+        let (scene, progress) = task.scene()?;
+        let narration = SceneNarration {
+            scene: &progress.description,
+            index: scene as usize,
+            voice: &self.voice,
+            fps: task.request()?.fps,
+            gain,
+            folder: &task.workspace.path(FOLDER),
+            at_a_time: VOICES_AT_A_TIME,
+        };
+        let speak = |voice, index, line| async move { speak(task, voice, (scene, index), line).await };
+        let narrated = narrator::narrate_scene(narration, speak).await?;
+        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated: recorded(scene, narrated) })
+    }
+}
+
+/// The narration of a scene as events tell of it.
+fn recorded(scene: u32, narrated: narrator::NarratedScene) -> NarratedScene {
+    let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
+    NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
 }
 
 /// The piece of a name, or why there is no music. A video without it is better than none.
@@ -88,10 +115,15 @@ fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
 const FOLDER: &str = "narration";
 
 /// A line as it was spoken before, or else now.
-async fn speak(task: &Task, voice: Voice, index: usize, line: String) -> Result<Pcm, StageError> {
+async fn speak(
+    task: &Task,
+    voice: Voice,
+    (scene, index): (u32, usize),
+    line: String,
+) -> Result<Pcm, StageError> {
     let mut recipe = Recipe::new("line");
     recipe.add(reel_studio::SOURCES).add(voice.to_string()).add(&line);
-    let path = task.workspace.path(&format!("{FOLDER}/line-{index:03}.wav"));
+    let path = task.workspace.path(&format!("{FOLDER}/line-{scene:02}-{index:03}.wav"));
     if copy_cached(&task.cache, &recipe, &path).await {
         let file = path.clone();
         if let Some(spoken) = blocking(move || Ok(timeline::read_wav(&file).ok())).await? {
@@ -117,7 +149,18 @@ impl From<narrator::Error> for StageError {
                     .suggest("ask for another duration, or give a longer or shorter script")
             }
             narrator::Error::Sound(error) => cannot_write(error),
-            narrator::Error::Loudness(_) | narrator::Error::Stopped(_) => {
+            narrator::Error::Stopped(_) => {
+                StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
+            }
+        }
+    }
+}
+
+impl From<calibration::Error> for StageError {
+    fn from(error: calibration::Error) -> Self {
+        match error {
+            calibration::Error::Speak(error) => cannot_speak(error),
+            calibration::Error::Loudness(_) => {
                 StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
             }
         }

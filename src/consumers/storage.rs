@@ -5,17 +5,16 @@ use uuid::Uuid;
 
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
-use crate::domain::job::Outcome;
+use crate::domain::job::{Job, Outcome, Stream};
 use crate::error_codes::ErrorCode;
-use crate::events::job::{FileRole, StorageTarget, StoredFile, VideoFacts};
-use crate::events::{OutputFormat, Rendition, Stage};
+use crate::events::job::{FileRole, SceneStream, StorageTarget, StoredFile, VideoFacts};
+use crate::events::{Rendition, Stage};
 use crate::ids::JobId;
 use crate::storage::{Content, Error, Mode, Prefix, Storage as Objects};
 use reel_studio::encode::encoder::KEY_FRAME_EVERY_SECONDS;
 use reel_studio::inspect::gate::{self, Allowed};
 use reel_studio::inspect::probe::{self, Promise};
 use reel_studio::join::captions;
-use reel_studio::join::hls;
 
 pub struct Storage {
     pub objects: Objects,
@@ -117,28 +116,39 @@ fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
 /// A file to store: what it is, and where it is in the workspace.
 type Source = ((FileRole, Option<Rendition>), String);
 
-/// The video for streaming: for each quality a playlist and its segments, and the playlist of them all.
-fn package(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
-    let cannot = |error: hls::Error| {
-        let message = format!("the video cannot be packaged for streaming: {error}");
-        StageError::failed(ErrorCode::StorageFailed, message, error)
+/// The playlists of the video's stream. Its segments are stored already: each scene's when it was rendered.
+fn write_playlists(task: &Task) -> Result<Vec<Source>, StageError> {
+    let Some(stream) = task.job.stream().map(Stream::ended) else { return Ok(vec![]) };
+    let write = |file: &str, text: String| {
+        std::fs::write(task.workspace.path(file), text).map_err(|error| {
+            StageError::failed(ErrorCode::StorageFailed, "a playlist cannot be written", error)
+        })
     };
     let mut sources = vec![];
-    let mut variants = vec![];
-    for Made { rendition, file } in
-        renditions.iter().filter(|made| made.rendition.format == OutputFormat::Mp4)
-    {
-        let level = rendition.quality.level();
-        let [playlist, segments] = ["m3u8", "m4s"].map(|extension| format!("hls/{level}.{extension}"));
-        let variant = hls::package(&task.workspace.path(file), &task.workspace.path(&playlist));
-        variants.push(variant.map_err(cannot)?);
-        sources.push(((FileRole::HlsPlaylist, Some(*rendition)), playlist));
-        sources.push(((FileRole::HlsSegments, Some(*rendition)), segments));
+    for rendition in stream.renditions() {
+        let file = format!("hls/{}.m3u8", rendition.quality.level());
+        let text = stream.playlist(rendition.quality.level()).ok_or_else(|| missing("SceneRendered"))?;
+        write(&file, text)?;
+        sources.push(((FileRole::HlsPlaylist, Some(rendition)), file));
     }
     let master = "hls/master.m3u8".to_owned();
-    hls::write_master(&variants, &task.workspace.path(&master)).map_err(cannot)?;
+    write(&master, stream.master_playlist())?;
     sources.push(((FileRole::HlsMaster, None), master));
     Ok(sources)
+}
+
+/// The files of the stream's segments, which are stored already.
+fn stored_segments(job: &Job) -> Vec<StoredFile> {
+    let stream = job.stream();
+    let files = stream.iter().flat_map(Stream::files);
+    let stored = |part: &SceneStream| StoredFile {
+        role: FileRole::HlsSegments,
+        rendition: Some(part.rendition),
+        key: part.key.clone(),
+        bytes: part.bytes,
+        blake3: part.blake3.clone(),
+    };
+    files.map(stored).collect()
 }
 
 /// The captions as files of their own.
@@ -170,14 +180,14 @@ fn sources(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> 
     let thumbnails = task.job.thumbnails.iter();
     sources.extend(thumbnails.map(|thumbnail| ((thumbnail.size.file_role(), None), thumbnail.file.clone())));
     sources.extend(write_captions(task)?);
-    sources.extend(package(task, renditions)?);
+    sources.extend(write_playlists(task)?);
     Ok(sources)
 }
 
 async fn store(task: &Task, objects: &Objects, sources: Vec<Source>) -> Result<Vec<StoredFile>, StageError> {
     let folder = Prefix::of_video(task.job_id);
     let total = sources.len() as u64;
-    let mut files = Vec::with_capacity(sources.len());
+    let mut files = stored_segments(&task.job);
     for (done, ((role, rendition), file)) in (1..).zip(sources) {
         let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
         let content = Content::File(task.workspace.path(&file));
@@ -206,7 +216,7 @@ fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
     }
 }
 
-fn cannot_store(error: Error) -> StageError {
+pub(super) fn cannot_store(error: Error) -> StageError {
     StageError::failed(ErrorCode::StorageFailed, format!("the video cannot be stored: {error}"), error)
         .suggest("check that the workers may write to MEDIA_ROOT")
 }

@@ -1,10 +1,13 @@
 //! What a stage's handler is given, and what it is.
 
 use std::sync::Arc;
+use std::thread;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::error::{StageError, missing};
 use crate::domain::job::{Job, Outcome, SceneProgress};
@@ -65,20 +68,42 @@ impl Progress {
     }
 }
 
-/// Runs what burns CPU or blocks on files away from the async threads.
+/// How much less of a busy processor stages get than the threads that answer requests and append events, as `nice(2)`
+/// counts it.
+const STAGE_NICENESS: i32 = 5;
+
+/// Runs CPU-bound work, or work that blocks on files, on a thread of its own, which ends with the work.
+///
+/// Threads of the runtime's pool would wait for more work and keep what the allocator gave them; they would also compete
+/// as equals with those that answer requests.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
 ) -> Result<T, StageError> {
-    match tokio::task::spawn_blocking(work).await {
+    let (sender, outcome) = oneshot::channel();
+    let (runtime, span) = (Handle::current(), Span::current());
+    let body = move || {
+        let (_runtime, _span) = (runtime.enter(), span.enter());
+        if let Err(error) = rustix::process::nice(STAGE_NICENESS) {
+            tracing::debug!(%error, "a stage runs with the priority of all others");
+        }
+        // The attempt may have been dropped meanwhile.
+        let _nobody_waits = sender.send(work());
+    };
+    if let Err(error) = thread::Builder::new().name("stage".into()).spawn(body) {
+        return Err(
+            StageError::retryable(ErrorCode::InternalError, "no thread could be started").because(error)
+        );
+    }
+    match outcome.await {
         Ok(outcome) => outcome,
-        Err(panic) => {
+        Err(panicked) => {
             Err(StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly")
-                .because(panic))
+                .because(panicked))
         }
     }
 }
 
 /// Waits for a future inside of [`blocking`].
 pub fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Handle::current().block_on(future)
+    Handle::current().block_on(future)
 }

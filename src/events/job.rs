@@ -40,6 +40,12 @@ pub enum JobEvent {
         voice: String,
         scenes: Vec<NarratedScene>,
     },
+    /// One scene is spoken, while others may still be.
+    SceneNarrated {
+        voice: String,
+        narrated: NarratedScene,
+        percentage: f64,
+    },
     SceneCodeGenerated {
         scene: u32,
         language: String,
@@ -163,6 +169,32 @@ pub struct Clip {
     /// The same in other sizes and formats.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renditions: Vec<RenditionFile>,
+    /// Its part of each rendition's HTTP Live Stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<SceneStream>,
+}
+
+/// A scene's part of a rendition's HTTP Live Stream: one stored file, with the decoder's setup and then the segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneStream {
+    #[serde(flatten)]
+    pub rendition: Rendition,
+    /// Of the storage.
+    pub key: String,
+    pub bytes: u64,
+    /// Of the content, in hex; the file's `ETag`.
+    pub blake3: String,
+    /// As RFC 6381 names them.
+    pub codecs: String,
+    /// Bytes of the decoder's setup, which is the same in all scenes.
+    pub setup_bytes: u64,
+    pub segments: Vec<StreamSegment>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSegment {
+    pub frames: u32,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,6 +321,7 @@ impl JobEvent {
         match self {
             JobEvent::StageStarted { percentage, .. }
             | JobEvent::StageProgressed(StageProgressed { percentage, .. })
+            | JobEvent::SceneNarrated { percentage, .. }
             | JobEvent::SceneCodeGenerated { percentage, .. }
             | JobEvent::SceneRendered { percentage, .. }
             | JobEvent::StageCompleted { percentage, .. } => Some(*percentage),
@@ -355,12 +388,18 @@ impl Event for JobEvent {
                 Public("/description/leave"),
             ],
             JobEvent::ScenarioCreated { .. } => &[Public("/voice"), Public("/scenes/*/narration")],
+            JobEvent::SceneNarrated { .. } => &[Public("/voice"), Public("/narrated/narration")],
             JobEvent::SceneCodeGenerated { .. } => &[Public("/language"), Personal("/code", SealedText)],
             JobEvent::SceneRendered { .. } | JobEvent::VideoCombined { .. } => &[
                 Public("/clip/file"),
                 Public("/clip/renditions/*/file"),
                 Public("/clip/renditions/*/quality"),
                 Public("/clip/renditions/*/format"),
+                Public("/clip/streams/*/quality"),
+                Public("/clip/streams/*/format"),
+                Public("/clip/streams/*/key"),
+                Public("/clip/streams/*/blake3"),
+                Public("/clip/streams/*/codecs"),
             ],
             JobEvent::ThumbnailCreated(_) => &[Public("/size"), Public("/file")],
             JobEvent::UploadStarted { .. } => &[Public("/target")],

@@ -105,6 +105,15 @@ fn clip() -> Clip {
         bytes: 1,
         reused: true,
         renditions: vec![file],
+        streams: vec![SceneStream {
+            rendition: rendition(),
+            key: "videos/a/720p-00.m4s".to_owned(),
+            bytes: 3,
+            blake3: "00".to_owned(),
+            codecs: "avc1.640028,mp4a.40.2".to_owned(),
+            setup_bytes: 1,
+            segments: vec![StreamSegment { frames: 30, bytes: 2 }],
+        }],
     }
 }
 
@@ -161,7 +170,16 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::ScenePlanned { scene: 1, description: scene() },
         JobEvent::ScenarioCreated {
             voice: "espeak".to_owned(),
-            scenes: vec![NarratedScene { scene: 1, narration: "01.wav".to_owned(), timeline }],
+            scenes: vec![NarratedScene {
+                scene: 1,
+                narration: "01.wav".to_owned(),
+                timeline: timeline.clone(),
+            }],
+        },
+        JobEvent::SceneNarrated {
+            voice: "espeak".to_owned(),
+            narrated: NarratedScene { scene: 1, narration: "01.wav".to_owned(), timeline: timeline.clone() },
+            percentage: 40.0,
         },
         JobEvent::SceneCodeGenerated {
             scene: 1,

@@ -4,7 +4,7 @@
 //! together with its checkpoint, so reading events twice changes nothing. A view's key is a hash with a field for
 //! each edition of the read model, of which one is served and another may be being filled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,15 @@ pub struct StatusView {
     pub ended_at: Option<DateTime<Utc>>,
     pub estimated_completion: Option<DateTime<Utc>>,
     pub scenes_total: u32,
-    pub scenes_done: u32,
+    /// Scenes that are done, by stage: scenes go through the stages by themselves.
+    #[serde(default)]
+    pub stage_scenes_done: BTreeMap<Stage, u32>,
+    /// Milliseconds of the scenes that are narrated.
+    #[serde(default)]
+    pub narrated_ms: u64,
+    /// Milliseconds of each scene of the stream that is rendered.
+    #[serde(default)]
+    pub streamed_ms: BTreeMap<u32, u64>,
     pub video_id: Option<Uuid>,
     pub video: Option<VideoFacts>,
     pub failure: Option<(Stage, Failure)>,
@@ -143,7 +151,9 @@ impl StatusView {
             ended_at: None,
             estimated_completion: Some(estimate(recorded.recorded_at, spoken_seconds)),
             scenes_total: 0,
-            scenes_done: 0,
+            stage_scenes_done: BTreeMap::new(),
+            narrated_ms: 0,
+            streamed_ms: BTreeMap::new(),
             video_id: None,
             video: None,
             failure: None,
@@ -157,15 +167,28 @@ impl StatusView {
                 self.status = JobStatus::Processing;
                 self.current_stage = Some(*stage);
                 self.started_at.get_or_insert(at);
-                self.scenes_done = 0;
             }
             JobEvent::StageProgressed(StageProgressed { .. }) => {}
             JobEvent::ScenePlanned { .. } => self.scenes_total += 1,
             JobEvent::ScenarioCreated { scenes, .. } => {
-                let video_ms: u64 = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
-                self.estimated_completion = Some(estimate(at, video_ms as f64 / 1000.0));
+                self.narrated_ms = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
+                self.stage_scenes_done.insert(Stage::ScenarioCreation, scenes.len() as u32);
+                self.estimated_completion = Some(estimate(at, self.narrated_ms as f64 / 1000.0));
             }
-            JobEvent::SceneCodeGenerated { .. } | JobEvent::SceneRendered { .. } => self.scenes_done += 1,
+            JobEvent::SceneNarrated { narrated, .. } => {
+                self.narrated_ms += narrated.timeline.duration_ms();
+                self.count_scene(Stage::ScenarioCreation);
+                if self.stage_scenes_done.get(&Stage::ScenarioCreation) == Some(&self.scenes_total) {
+                    self.estimated_completion = Some(estimate(at, self.narrated_ms as f64 / 1000.0));
+                }
+            }
+            JobEvent::SceneCodeGenerated { .. } => self.count_scene(Stage::CodeGeneration),
+            JobEvent::SceneRendered { scene, clip, .. } => {
+                self.count_scene(Stage::Rendering);
+                if !clip.streams.is_empty() {
+                    self.streamed_ms.insert(*scene, clip.duration_ms);
+                }
+            }
             JobEvent::StageCompleted { stage, .. } => self.stages_completed.push(*stage),
             JobEvent::StageRetryScheduled { .. } => self.retry_count += 1,
             JobEvent::JobCompleted { video_id, video } => {
@@ -210,7 +233,26 @@ impl StatusView {
         if from <= Stage::Planning {
             self.scenes_total = 0;
         }
-        self.scenes_done = 0;
+        self.stage_scenes_done.retain(|stage, _| *stage < from);
+        self.streamed_ms.clear();
+        self.narrated_ms = 0;
+    }
+
+    fn count_scene(&mut self, stage: Stage) {
+        *self.stage_scenes_done.entry(stage).or_default() += 1;
+    }
+
+    /// Scenes that are done in the current stage.
+    pub fn scenes_done_in_stage(&self) -> u32 {
+        self.current_stage.and_then(|stage| self.stage_scenes_done.get(&stage)).copied().unwrap_or(0)
+    }
+
+    /// Returns how many milliseconds can be watched already, from the beginning of the video without a gap.
+    pub fn playable_ms(&self) -> u64 {
+        if let Some(video) = &self.video {
+            return video.duration_ms;
+        }
+        (0..).map_while(|scene| self.streamed_ms.get(&scene)).sum()
     }
 
     fn end(&mut self, status: JobStatus, at: DateTime<Utc>) {

@@ -12,6 +12,7 @@ use crate::join::captions;
 use crate::join::combine::{self, Combined, Labels, Parts};
 use crate::layout;
 use crate::layout::images::Images;
+use crate::speak::calibration;
 use crate::speak::music::Music;
 use crate::speak::narration::{self, Pcm, Voice};
 use crate::speak::narrator::{self, NarratedScene, Narration};
@@ -27,6 +28,8 @@ pub enum Error {
     Voice(#[source] narration::Error),
     #[error(transparent)]
     Narration(#[from] narrator::Error),
+    #[error(transparent)]
+    Calibration(#[from] calibration::Error),
     #[error("scene {}: it cannot be rendered", scene + 1)]
     Scene { scene: usize, source: SceneError },
     #[error(transparent)]
@@ -109,6 +112,7 @@ impl Studio {
             scenes,
             voice: &self.voice,
             fps: self.settings.fps,
+            gain: calibration::gain(&self.voice, cancel).await?,
             duration_ms: self.duration_ms,
             music: self.music.as_ref(),
             folder,

@@ -53,10 +53,36 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Initialized,
-    Planned { scenes: Vec<Scene>, warnings: Vec<Warning> },
-    Narrated { voice: String, scenes: Vec<NarratedScene>, warnings: Vec<Warning> },
-    CodeGenerated { language: String, code: String, warnings: Vec<Warning> },
-    Rendered { clip: Clip },
-    Combined { clip: Clip, thumbnails: Vec<Thumbnail> },
-    Stored { video_id: Uuid, target: StorageTarget, files: Vec<StoredFile>, video: VideoFacts },
+    Planned {
+        scenes: Vec<Scene>,
+        warnings: Vec<Warning>,
+    },
+    /// All scenes at once.
+    Narrated {
+        voice: String,
+        scenes: Vec<NarratedScene>,
+        warnings: Vec<Warning>,
+    },
+    SceneNarrated {
+        voice: String,
+        narrated: NarratedScene,
+    },
+    CodeGenerated {
+        language: String,
+        code: String,
+        warnings: Vec<Warning>,
+    },
+    Rendered {
+        clip: Clip,
+    },
+    Combined {
+        clip: Clip,
+        thumbnails: Vec<Thumbnail>,
+    },
+    Stored {
+        video_id: Uuid,
+        target: StorageTarget,
+        files: Vec<StoredFile>,
+        video: VideoFacts,
+    },
 }

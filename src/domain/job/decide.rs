@@ -98,7 +98,7 @@ fn start(job: &Job, item: WorkItem) -> Vec<JobEvent> {
 /// Percentage when `done` of `total` is done of the piece of work: of the whole stage, or of one of its scenes.
 fn percent_within(job: &Job, item: WorkItem, done: u64, total: u64) -> f64 {
     let own = if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) };
-    let fraction = if item.stage.is_per_scene() && !job.scenes.is_empty() {
+    let fraction = if item.scene.is_some() && !job.scenes.is_empty() {
         (job.scenes_done(item.stage) as f64 + own) / job.scenes.len() as f64
     } else {
         own
@@ -165,10 +165,15 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
     if from > latest {
         return Err(Rejection::TooLate { from, latest });
     }
-    // All attempts so far are retired by the first of these events.
-    let attempt = job.last_attempts.get(&(from, None)).copied().unwrap_or(0) + 1;
-    let first = JobEvent::StageScheduled(WorkItem { stage: from, scene: None, attempt });
-    Ok(vec![JobEvent::JobReprocessRequested { from }, first])
+    let begun_again = JobEvent::JobReprocessRequested { from };
+    // All attempts so far are retired by it.
+    let after = job.after(std::slice::from_ref(&begun_again));
+    let mut events = vec![begun_again];
+    match from {
+        Stage::ScenarioCreation if after.is_narrated_by_scene() => events.extend(ready_scenes(&after, 1)),
+        _ => events.push(schedule(&after, from, None)),
+    }
+    Ok(events)
 }
 
 fn erase_content(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
@@ -193,59 +198,65 @@ fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection
 fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Result<Vec<JobEvent>, Rejection> {
     let stage = item.stage;
     let wrong = |reason| Err(Rejection::WrongOutcome { stage, reason });
-    match (stage, outcome) {
-        (Stage::Initializing, Outcome::Initialized) => Ok(then(job, stage, scene_limit, vec![])),
+    let results: Vec<JobEvent> = match (stage, outcome) {
+        (Stage::Initializing, Outcome::Initialized) => vec![],
         (Stage::Planning, Outcome::Planned { scenes, warnings }) => {
             if scenes.is_empty() {
                 return wrong("a plan has at least one scene");
             }
             let planned =
                 (0..).zip(scenes).map(|(scene, description)| JobEvent::ScenePlanned { scene, description });
-            let results = raised(item, warnings).chain(planned).collect();
-            Ok(then(job, stage, scene_limit, results))
+            raised(item, warnings).chain(planned).collect()
         }
-        (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes, warnings }) => {
+        (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes, warnings }) if item.scene.is_none() => {
             if scenes.len() != job.scenes.len() {
                 return wrong("it must narrate every scene");
             }
             let created = JobEvent::ScenarioCreated { voice, scenes };
-            Ok(then(job, stage, scene_limit, raised(item, warnings).chain([created]).collect()))
+            raised(item, warnings).chain([created]).collect()
+        }
+        (Stage::ScenarioCreation, Outcome::SceneNarrated { voice, narrated }) => {
+            if narrated.scene != scene_of(item)? {
+                return wrong("it is the narration of another scene");
+            }
+            let percentage = percent_within(job, item, 1, 1);
+            vec![JobEvent::SceneNarrated { voice, narrated, percentage }]
         }
         (Stage::CodeGeneration, Outcome::CodeGenerated { language, code, warnings }) => {
             let scene = scene_of(item)?;
             let percentage = percent_within(job, item, 1, 1);
             let generated = JobEvent::SceneCodeGenerated { scene, language, code, percentage };
-            Ok(raised(item, warnings).chain(fan_in(job, item, scene_limit, generated)).collect())
+            raised(item, warnings).chain([generated]).collect()
         }
         (Stage::Rendering, Outcome::Rendered { clip }) => {
-            let scene = scene_of(item)?;
             let percentage = percent_within(job, item, 1, 1);
-            Ok(fan_in(job, item, scene_limit, JobEvent::SceneRendered { scene, clip, percentage }))
+            vec![JobEvent::SceneRendered { scene: scene_of(item)?, clip, percentage }]
         }
         (Stage::Combining, Outcome::Combined { clip, thumbnails }) => {
-            let mut results = vec![JobEvent::VideoCombined { clip }];
-            results.extend(thumbnails.into_iter().map(JobEvent::ThumbnailCreated));
-            Ok(then(job, stage, scene_limit, results))
+            let taken = thumbnails.into_iter().map(JobEvent::ThumbnailCreated);
+            std::iter::once(JobEvent::VideoCombined { clip }).chain(taken).collect()
         }
         (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
             let bytes = files.iter().map(|file| file.bytes).sum();
             let started = JobEvent::UploadStarted { target, files: files.len() as u32, bytes };
             let mut events =
-                then(job, stage, scene_limit, vec![started, JobEvent::UploadCompleted { target, files }]);
+                go_on(job, item, scene_limit, vec![started, JobEvent::UploadCompleted { target, files }]);
             events.push(JobEvent::JobCompleted { video_id, video });
-            Ok(events)
+            return Ok(events);
         }
         (
             _other_stage,
             Outcome::Initialized
             | Outcome::Planned { .. }
             | Outcome::Narrated { .. }
+            | Outcome::SceneNarrated { .. }
             | Outcome::CodeGenerated { .. }
             | Outcome::Rendered { .. }
             | Outcome::Combined { .. }
             | Outcome::Stored { .. },
-        ) => wrong("it is the result of another stage"),
-    }
+        ) => return wrong("it is the result of another stage"),
+    };
+    Ok(go_on(job, item, scene_limit, results))
 }
 
 fn scene_of(item: WorkItem) -> Result<u32, Rejection> {
@@ -257,32 +268,39 @@ fn raised(item: WorkItem, warnings: Vec<Warning>) -> impl Iterator<Item = JobEve
     warnings.into_iter().map(raised)
 }
 
-/// A scene is done: the next takes its place. When it was the last one, the stage is done.
-fn fan_in(job: &Job, item: WorkItem, scene_limit: u32, scene_done: JobEvent) -> Vec<JobEvent> {
-    if job.scenes_done(item.stage) + 1 == job.scenes.len() {
-        return then(job, item.stage, scene_limit, vec![scene_done]);
-    }
-    let scheduled = job.scheduled_scenes(item.stage);
-    // The limit may have changed since the stage was scheduled: so many places are free now.
-    let under_way = job.open_work.iter().filter(|open| open.stage == item.stage).count() as u32 - 1;
-    let places = scene_limit.saturating_sub(under_way);
-    let next = (scheduled..job.scenes.len() as u32).take(places as usize);
-    std::iter::once(scene_done).chain(next.map(|scene| schedule(job, item.stage, Some(scene)))).collect()
-}
-
-/// The results of a stage, its completion, and the work of the stage after it: one piece, or one for
-/// each of the first scenes.
-fn then(job: &Job, stage: Stage, scene_limit: u32, results: Vec<JobEvent>) -> Vec<JobEvent> {
+/// Adds to the results of a piece of work what they lead to: the end of its stage, and all work that can begin now.
+fn go_on(job: &Job, item: WorkItem, scene_limit: u32, results: Vec<JobEvent>) -> Vec<JobEvent> {
+    let WorkItem { stage, scene, .. } = item;
     let mut events = results;
-    let percentage = rounded(job.percentage.max(stage.percent_at(1.0)));
-    events.push(JobEvent::StageCompleted { stage, percentage });
-    match stage.next() {
-        Some(next) if next.is_per_scene() => {
-            let first = 0..scene_limit.max(1).min(job.scenes.len() as u32);
-            events.extend(first.map(|scene| schedule(job, next, Some(scene))));
-        }
-        Some(next) => events.push(schedule(job, next, None)),
-        None => {}
+    let mut after = job.after(&events);
+    let is_complete = scene.is_none() || after.scenes_done(stage) == after.scenes.len();
+    if is_complete {
+        let percentage = rounded(job.percentage.max(stage.percent_at(1.0)));
+        let completed = JobEvent::StageCompleted { stage, percentage };
+        after = after.after(std::slice::from_ref(&completed));
+        events.push(completed);
+    }
+    events.extend(ready_scenes(&after, scene_limit));
+    match stage.next().filter(|_| is_complete) {
+        Some(Stage::ScenarioCreation) if after.is_narrated_by_scene() => {}
+        Some(next) if !next.is_per_scene() => events.push(schedule(&after, next, None)),
+        _ => {}
     }
     events
+}
+
+/// Schedules the scenes whose input is there, in the order of the video, as far as each stage has room for them. Scenes
+/// go through the stages by themselves: the first is rendered while later ones are still spoken.
+fn ready_scenes(job: &Job, scene_limit: u32) -> Vec<JobEvent> {
+    let stages = [Stage::ScenarioCreation, Stage::CodeGeneration, Stage::Rendering];
+    let ready_in = |stage: Stage| {
+        let open = job.open_work.iter().filter(|open| open.stage == stage && open.scene.is_some()).count();
+        let room = (scene_limit.max(1) as usize).saturating_sub(open);
+        let scenes = 0..job.scenes.len() as u32;
+        scenes
+            .filter(move |scene| job.has_input(stage, *scene) && !job.is_scheduled(stage, *scene))
+            .take(room)
+            .map(move |scene| schedule(job, stage, Some(scene)))
+    };
+    stages.into_iter().flat_map(ready_in).collect()
 }

@@ -83,7 +83,15 @@ fn scene(title: &str) -> Scene {
 }
 
 fn clip(file: &str) -> Clip {
-    Clip { file: file.into(), frames: 30, duration_ms: 1000, bytes: 10, reused: false, renditions: vec![] }
+    Clip {
+        file: file.into(),
+        frames: 30,
+        duration_ms: 1000,
+        bytes: 10,
+        reused: false,
+        renditions: vec![],
+        streams: vec![],
+    }
 }
 
 fn whole(stage: Stage) -> WorkItem {
@@ -111,8 +119,12 @@ fn failure() -> Failure {
     Failure { code: "DISK_FULL".into(), message: "no space left".into(), retryable: false, suggestion: None }
 }
 
-/// A job whose scenes are planned and narrated: both code generations are open.
-fn narrated_job() -> Given {
+fn narration(scene: u32) -> Outcome {
+    Outcome::SceneNarrated { voice: "v".into(), narrated: narrated(scene) }
+}
+
+/// A job of two scenes that are planned: both narrations are open.
+fn planned_job() -> Given {
     given([])
         .when(Command::Request(requested()))
         .and()
@@ -123,10 +135,14 @@ fn narrated_job() -> Given {
             Outcome::Planned { scenes: vec![scene("a"), scene("b")], warnings: vec![] },
         ))
         .and()
-        .when(finish(
-            whole(Stage::ScenarioCreation),
-            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)], warnings: vec![] },
-        ))
+}
+
+/// Both code generations are open.
+fn narrated_job() -> Given {
+    planned_job()
+        .when(finish(of_scene(Stage::ScenarioCreation, 0), narration(0)))
+        .and()
+        .when(finish(of_scene(Stage::ScenarioCreation, 1), narration(1)))
         .and()
 }
 
@@ -184,7 +200,7 @@ fn a_second_scene_does_not_start_the_stage_again() {
 }
 
 #[test]
-fn a_plan_fans_out_only_after_narration() {
+fn a_plan_fans_out_over_its_scenes() {
     given([])
         .when(Command::Request(requested()))
         .and()
@@ -194,8 +210,63 @@ fn a_plan_fans_out_only_after_narration() {
         .then([
             JobEvent::ScenePlanned { scene: 0, description: scene("a") },
             JobEvent::StageCompleted { stage: Stage::Planning, percentage: 30.0 },
-            JobEvent::StageScheduled(whole(Stage::ScenarioCreation)),
+            JobEvent::StageScheduled(of_scene(Stage::ScenarioCreation, 0)),
         ]);
+}
+
+#[test]
+fn a_scene_goes_on_while_others_are_still_spoken() {
+    let first = planned_job().when(finish(of_scene(Stage::ScenarioCreation, 0), narration(0)));
+    let first = first.and();
+    assert_eq!(first.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::CodeGeneration, 0))));
+    let coded = first.when(finish(of_scene(Stage::CodeGeneration, 0), code())).and();
+    assert_eq!(coded.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::Rendering, 0))));
+    let rendered =
+        coded.when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") })).and();
+    let job = rendered.job();
+    assert!(!job.has_completed(Stage::ScenarioCreation) && !job.has_completed(Stage::Rendering));
+    assert!(job.open_work.iter().copied().eq([of_scene(Stage::ScenarioCreation, 1)]));
+    assert_eq!(job.percentage, 85.0);
+}
+
+#[test]
+fn a_scene_is_rendered_when_it_is_known_where_it_begins() {
+    let second = planned_job().when(finish(of_scene(Stage::ScenarioCreation, 1), narration(1))).and();
+    let second = second.when(finish(of_scene(Stage::CodeGeneration, 1), code())).and();
+    assert!(!second.job().is_scheduled(Stage::Rendering, 1), "the scene before it is not measured yet");
+    let job = second.when(finish(of_scene(Stage::ScenarioCreation, 0), narration(0))).and().job();
+    assert!(job.is_scheduled(Stage::Rendering, 1) && !job.is_scheduled(Stage::Rendering, 0));
+}
+
+#[test]
+fn a_requested_duration_needs_all_lines_first() {
+    let mut requested = requested();
+    requested.request.duration_seconds = Some(60);
+    let scenes = vec![scene("a"), scene("b")];
+    let planned = given([])
+        .when(Command::Request(requested))
+        .and()
+        .when(finish(whole(Stage::Initializing), Outcome::Initialized))
+        .and()
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
+        .and();
+    assert_eq!(planned.0.last(), Some(&JobEvent::StageScheduled(whole(Stage::ScenarioCreation))));
+    let outcome =
+        Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)], warnings: vec![] };
+    let job = planned.when(finish(whole(Stage::ScenarioCreation), outcome)).and().job();
+    assert!(job.has_completed(Stage::ScenarioCreation));
+    let open = [of_scene(Stage::CodeGeneration, 0), of_scene(Stage::CodeGeneration, 1)];
+    assert!(job.open_work.iter().copied().eq(open));
+}
+
+#[test]
+fn the_narration_of_another_scene_is_refused() {
+    planned_job().when(finish(of_scene(Stage::ScenarioCreation, 0), narration(1))).then_rejected(
+        Rejection::WrongOutcome {
+            stage: Stage::ScenarioCreation,
+            reason: "it is the narration of another scene",
+        },
+    );
 }
 
 #[test]
@@ -221,7 +292,7 @@ fn narration_fans_out_over_the_scenes() {
 }
 
 #[test]
-fn a_scene_that_is_not_the_last_only_moves_the_bar() {
+fn a_scene_that_is_not_the_last_moves_the_bar_and_goes_on() {
     narrated_job().when(finish(of_scene(Stage::CodeGeneration, 1), code())).then([
         JobEvent::SceneCodeGenerated {
             scene: 1,
@@ -229,11 +300,12 @@ fn a_scene_that_is_not_the_last_only_moves_the_bar() {
             code: "#page()".into(),
             percentage: 65.0,
         },
+        JobEvent::StageScheduled(of_scene(Stage::Rendering, 1)),
     ]);
 }
 
 #[test]
-fn the_last_scene_fans_in_and_schedules_the_next_stage() {
+fn the_last_scene_completes_the_stage() {
     narrated_job()
         .when(finish(of_scene(Stage::CodeGeneration, 1), code()))
         .and()
@@ -247,7 +319,6 @@ fn the_last_scene_fans_in_and_schedules_the_next_stage() {
             },
             JobEvent::StageCompleted { stage: Stage::CodeGeneration, percentage: 80.0 },
             JobEvent::StageScheduled(of_scene(Stage::Rendering, 0)),
-            JobEvent::StageScheduled(of_scene(Stage::Rendering, 1)),
         ]);
 }
 
@@ -439,7 +510,7 @@ fn a_failed_job_begins_again_where_its_events_suffice() {
         again.0[again.0.len() - 2..],
         [
             JobEvent::JobReprocessRequested { from },
-            JobEvent::StageScheduled(WorkItem { attempt: 2, ..whole(from) }),
+            JobEvent::StageScheduled(WorkItem { attempt: 2, ..of_scene(from, 0) }),
         ]
     );
     let job = again.job();
@@ -455,10 +526,9 @@ fn an_attempt_from_before_the_job_began_again_is_refused() {
     let narrated_again = failed_job()
         .when(Command::Reprocess { from: None })
         .and()
-        .when(finish(
-            WorkItem { attempt: 2, ..whole(Stage::ScenarioCreation) },
-            Outcome::Narrated { voice: "v".into(), scenes: vec![narrated(0), narrated(1)], warnings: vec![] },
-        ))
+        .when(finish(WorkItem { attempt: 2, ..of_scene(Stage::ScenarioCreation, 0) }, narration(0)))
+        .and()
+        .when(finish(WorkItem { attempt: 2, ..of_scene(Stage::ScenarioCreation, 1) }, narration(1)))
         .and();
     let again = |scene| WorkItem { attempt: 2, ..of_scene(Stage::CodeGeneration, scene) };
     assert!(narrated_again.job().open_work.iter().copied().eq([again(0), again(1)]));
@@ -469,7 +539,7 @@ fn an_attempt_from_before_the_job_began_again_is_refused() {
 
 #[test]
 fn a_job_that_began_again_has_all_its_attempts_again() {
-    let item = WorkItem { attempt: 2, ..whole(Stage::ScenarioCreation) };
+    let item = WorkItem { attempt: 2, ..of_scene(Stage::ScenarioCreation, 0) };
     let again = failed_job().when(Command::Reprocess { from: None }).and();
     let fail = |attempt| Command::FailWork {
         item: WorkItem { attempt, ..item },
@@ -508,19 +578,17 @@ fn a_failure_is_put_aside_once() {
 fn plan_of(scenes: usize, scene_limit: u32) -> Given {
     let finish = |item, outcome| Command::FinishWork { item, outcome, scene_limit };
     let scenes: Vec<_> = (0..scenes).map(|_| scene("s")).collect();
-    let narrated = (0..).zip(&scenes).map(|(index, _)| narrated(index)).collect();
-    given([])
+    let count = scenes.len() as u32;
+    let planned = given([])
         .when(Command::Request(requested()))
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
         .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
-        .and()
-        .when(finish(
-            whole(Stage::ScenarioCreation),
-            Outcome::Narrated { voice: "v".into(), scenes: narrated, warnings: vec![] },
-        ))
-        .and()
+        .and();
+    (0..count).fold(planned, |given, scene| {
+        given.when(finish(of_scene(Stage::ScenarioCreation, scene), narration(scene))).and()
+    })
 }
 
 // 001-6.3
@@ -528,8 +596,12 @@ fn plan_of(scenes: usize, scene_limit: u32) -> Given {
 fn no_more_scenes_than_the_limit_are_open_at_a_time() {
     let mut given = plan_of(5, 2);
     let mut done = vec![];
-    while !given.job().has_started(Stage::Rendering) && !given.job().has_completed(Stage::CodeGeneration) {
-        let open: Vec<_> = given.job().open_work.iter().copied().collect();
+    while !given.job().has_completed(Stage::CodeGeneration) {
+        let job = given.job();
+        let open =
+            |stage| -> Vec<_> { job.open_work.iter().copied().filter(|item| item.stage == stage).collect() };
+        assert!(open(Stage::Rendering).len() <= 2, "{:?}", job.open_work);
+        let open = open(Stage::CodeGeneration);
         assert!(open.len() <= 2, "{open:?}");
         // The later one first: order does not matter.
         let item = *open.last().unwrap();
@@ -538,12 +610,13 @@ fn no_more_scenes_than_the_limit_are_open_at_a_time() {
     }
     done.sort_unstable();
     assert_eq!(done, [0, 1, 2, 3, 4], "every scene, once");
-    assert_eq!(given.job().open_work.len(), 2, "rendering begins with as many");
+    assert_eq!(given.job().open_work.len(), 2, "as many are rendered");
 }
 
 #[test]
 fn a_higher_limit_takes_effect_with_the_next_result() {
     let item = of_scene(Stage::CodeGeneration, 0);
     let job = plan_of(5, 1).when(Command::FinishWork { item, outcome: code(), scene_limit: 3 }).and().job();
-    assert_eq!(job.open_work.len(), 3);
+    let coding = job.open_work.iter().filter(|open| open.stage == Stage::CodeGeneration);
+    assert_eq!(coding.count(), 3);
 }

@@ -5,10 +5,12 @@ mod decide;
 #[cfg(test)]
 mod decide_tests;
 mod state;
+mod stream;
 
 pub use command::{Command, Outcome};
 pub use decide::{Rejection, decide};
 pub use state::{Job, SceneProgress, StageProgress, Status};
+pub use stream::Stream;
 
 use super::{Aggregate, Id, Scheduled};
 use crate::events::{JobEvent, Mark, Recorded};
@@ -56,6 +58,7 @@ impl Aggregate for Job {
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
             | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
@@ -96,6 +99,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StageProgressed(_)
         | JobEvent::ScenePlanned { .. }
         | JobEvent::ScenarioCreated { .. }
+        | JobEvent::SceneNarrated { .. }
         | JobEvent::SceneCodeGenerated { .. }
         | JobEvent::SceneRendered { .. }
         | JobEvent::VideoCombined { .. }

@@ -99,13 +99,10 @@ impl Job {
     /// Scenes of a per-scene stage that are done.
     pub fn scenes_done(&self, stage: Stage) -> usize {
         let is_done = |scene: &&SceneProgress| match stage {
+            Stage::ScenarioCreation => scene.narrated.is_some(),
             Stage::CodeGeneration => scene.code.is_some(),
             Stage::Rendering => scene.clip.is_some(),
-            Stage::Initializing
-            | Stage::Planning
-            | Stage::ScenarioCreation
-            | Stage::Combining
-            | Stage::Storage => false,
+            Stage::Initializing | Stage::Planning | Stage::Combining | Stage::Storage => false,
         };
         self.scenes.iter().filter(is_done).count()
     }
@@ -151,6 +148,10 @@ impl Job {
                 for narrated in scenes {
                     self.on_scene(narrated.scene, |scene| scene.narrated = Some(narrated.clone()));
                 }
+            }
+            JobEvent::SceneNarrated { narrated, .. } => {
+                self.on_scene(narrated.scene, |scene| scene.narrated = Some(narrated.clone()));
+                self.close_work(Stage::ScenarioCreation, Some(narrated.scene));
             }
             JobEvent::SceneCodeGenerated { scene, code, .. } => {
                 self.on_scene(*scene, |state| state.code = Some(code.clone()));
@@ -234,12 +235,43 @@ impl Job {
         self.last_attempts.insert((item.stage, item.scene), item.attempt);
     }
 
-    /// How many scenes of a stage have been scheduled; they are scheduled in order.
-    pub fn scheduled_scenes(&self, stage: Stage) -> u32 {
-        let is_scheduled = |scene: &u32| {
-            self.last_attempts.get(&(stage, Some(*scene))) > self.retired_attempts.get(&(stage, Some(*scene)))
-        };
-        (0..self.scenes.len() as u32).take_while(is_scheduled).count() as u32
+    /// Whether an attempt at a scene's piece of work was scheduled since the job last began.
+    pub fn is_scheduled(&self, stage: Stage, scene: u32) -> bool {
+        let piece = (stage, Some(scene));
+        self.last_attempts.get(&piece) > self.retired_attempts.get(&piece)
+    }
+
+    /// Whether scenes are narrated one by one. A duration that somebody asked for, and music, which fades out at the end,
+    /// need all of them together.
+    pub fn is_narrated_by_scene(&self) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|request| request.duration_ms().is_none() && request.music().is_none())
+    }
+
+    /// Whether all is there that a scene's piece of work is made from. A scene is rendered when the narrations of all scenes
+    /// before it are measured, too: then it is known when it begins in the video.
+    pub fn has_input(&self, stage: Stage, scene: u32) -> bool {
+        let index = scene as usize;
+        let is_narrated = |scene: &SceneProgress| scene.narrated.is_some();
+        match stage {
+            Stage::ScenarioCreation => self.is_narrated_by_scene(),
+            Stage::CodeGeneration => self.scenes.get(index).is_some_and(is_narrated),
+            Stage::Rendering => {
+                self.scenes.get(index).is_some_and(|scene| scene.code.is_some())
+                    && self.scenes.iter().take(index + 1).all(is_narrated)
+            }
+            Stage::Initializing | Stage::Planning | Stage::Combining | Stage::Storage => false,
+        }
+    }
+
+    /// The state after events that are not recorded yet.
+    pub fn after(&self, events: &[JobEvent]) -> Self {
+        let recorded_at = self.requested_at.unwrap_or_default();
+        events.iter().fold(self.clone(), |job, event| {
+            let version = job.version + 1;
+            job.evolve(&RecordedJobEvent { version, recorded_at, event: event.clone() })
+        })
     }
 
     /// Attempts at a piece of work that do not count any more.

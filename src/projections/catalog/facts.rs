@@ -174,6 +174,7 @@ impl Facts {
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
             | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
@@ -226,6 +227,7 @@ impl Facts {
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
             | JobEvent::ScenarioCreated { .. }
+            | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
@@ -282,6 +284,11 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             let ms: u64 = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
             let message = format!("{} scenes are narrated, {:.1} s in all", scenes.len(), ms as f64 / 1000.0);
             ("info", Some(Stage::ScenarioCreation), None, message)
+        }
+        JobEvent::SceneNarrated { narrated, .. } => {
+            let (scene, ms) = (narrated.scene, narrated.timeline.duration_ms());
+            let message = format!("Scene {} is narrated, {:.1} s", scene + 1, ms as f64 / 1000.0);
+            ("debug", Some(Stage::ScenarioCreation), Some(scene as i32), message)
         }
         JobEvent::SceneRendered { scene, clip, .. } => {
             let message = format!("Scene {} is rendered: {} frames", scene + 1, clip.frames);

@@ -155,6 +155,10 @@ impl CatalogJob {
                     });
                 }
             }
+            JobEvent::SceneNarrated { narrated, .. } => self.scene(Some(narrated.scene), |row| {
+                "narrated".clone_into(&mut row.status);
+                row.duration_ms = Some(narrated.timeline.duration_ms() as i64);
+            }),
             JobEvent::SceneCodeGenerated { scene, language, code, .. } => self.scene(Some(*scene), |row| {
                 "coded".clone_into(&mut row.status);
                 row.language = Some(language.clone());

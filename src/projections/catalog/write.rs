@@ -150,7 +150,7 @@ async fn write_jobs(
     .bind(column(jobs, |job| job.view.stage_name()))
     .bind(stages.collect::<Vec<_>>())
     .bind(column(jobs, |job| job.view.scenes_total as i32))
-    .bind(column(jobs, |job| job.view.scenes_done as i32))
+    .bind(column(jobs, |job| job.view.scenes_done_in_stage() as i32))
     .bind(column(jobs, |job| job.view.retry_count as i32))
     .bind(column(jobs, |job| job.view.created_at))
     .bind(column(jobs, |job| job.view.started_at))

@@ -496,7 +496,7 @@ impl Servers {
                     code: code(&request, &job, item),
                     warnings: vec![],
                 },
-                stage => rehearsal::outcome(stage, job_id, &job, 1),
+                stage => rehearsal::outcome((stage, item.scene), job_id, &job, 1),
             };
             job = self.send(job_id, Command::FinishWork { item, outcome, scene_limit: 16 }).await?;
         }

@@ -136,13 +136,17 @@ async fn a_passing_failure_is_tried_again_later() {
     let find = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
     assert_eq!(find("StageFailed")["data"]["error"]["code"], "NARRATION_FAILED");
     let retry = &find("StageRetryScheduled");
-    assert_eq!(retry["data"]["item"], json!({"stage": "scenario_creation", "scene": null, "attempt": 2}));
+    let scene = &retry["data"]["item"]["scene"];
+    assert_eq!(retry["data"]["item"], json!({"stage": "scenario_creation", "scene": scene, "attempt": 2}));
     let delay_ms = retry["data"]["delay_ms"].as_i64().unwrap();
     let at = |event: &Value| {
         event["recorded_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap()
     };
     assert!((500..=1000).contains(&delay_ms));
-    assert!((at(find("ScenarioCreated")) - at(retry)).num_milliseconds() >= delay_ms, "not before its time");
+    let is_narrated =
+        |event: &&Value| event["type"] == "SceneNarrated" && event["data"]["narrated"]["scene"] == *scene;
+    let narrated = events.iter().find(is_narrated).unwrap();
+    assert!((at(narrated) - at(retry)).num_milliseconds() >= delay_ms, "not before its time");
     system.running.stop().await;
 }
 

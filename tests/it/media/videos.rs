@@ -1,5 +1,6 @@
 //! Each shipped script, through HTTP to a finished video, watched the whole way.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -53,14 +54,16 @@ async fn check(file: &str, topic: &str) {
     let files: Vec<_> =
         files_under(system.media()).into_iter().filter(|file| !file.starts_with("cache")).collect();
     let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    // A file for each scene of each rendition's stream.
+    let (segments, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.ends_with(".m4s"));
+    let scenes = events.iter().filter(|event| event["type"] == "ScenePlanned").count();
+    assert_eq!(segments.len(), 2 * scenes, "{segments:?}");
     assert_eq!(
         names,
         [
             "1080p.m3u8",
-            "1080p.m4s",
             "1080p.mp4",
             "720p.m3u8",
-            "720p.m4s",
             "720p.mp4",
             "captions.srt",
             "captions.vtt",
@@ -92,12 +95,14 @@ async fn check_streams(system: &System, job_id: &str, narration_seconds: f64) {
         let at = lines.iter().position(|line| *line == format!("{level}.m3u8")).unwrap();
         assert!(lines[at - 1].contains(&format!("RESOLUTION={size},FRAME-RATE=30.000")), "{master}");
         assert!(lines[at - 1].contains("CODECS=\"avc1.6400"), "{master}");
-        for name in ["m3u8", "m4s"].map(|extension| format!("{level}.{extension}")) {
+        let path = folder.path().join(format!("{level}.m3u8"));
+        let playlist = system.get(&format!("{base}/hls/{level}.m3u8")).await.text().await.unwrap();
+        std::fs::write(&path, &playlist).unwrap();
+        assert!(playlist.contains("#EXT-X-PLAYLIST-TYPE:VOD") && playlist.ends_with("#EXT-X-ENDLIST\n"));
+        for name in playlist.lines().filter(|line| !line.starts_with('#')).collect::<BTreeSet<_>>() {
             let file = system.get(&format!("{base}/hls/{name}")).await.bytes().await.unwrap();
             std::fs::write(folder.path().join(name), file).unwrap();
         }
-        let path = folder.path().join(format!("{level}.m3u8"));
-        let playlist = std::fs::read_to_string(&path).unwrap();
         let lengths = playlist
             .lines()
             .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok());
@@ -223,13 +228,12 @@ fn check_history(events: &[Value]) {
     assert_eq!(events.last().unwrap()["type"], "JobCompleted");
 }
 
-/// Speech and the planned pauses, as the scenario recorded them.
+/// Speech and the planned pauses, as they are recorded of each scene.
 fn narration_seconds(events: &[Value]) -> f64 {
-    let scenario = events.iter().find(|event| event["type"] == "ScenarioCreated").unwrap();
-    let scenes = scenario["data"]["scenes"].as_array().unwrap();
+    let scenes: Vec<&Value> = events.iter().filter(|event| event["type"] == "SceneNarrated").collect();
     assert!((3..=20).contains(&scenes.len()));
-    let seconds = |scene: &Value| {
-        let timeline = &scene["timeline"];
+    let seconds = |scene: &&Value| {
+        let timeline = &scene["data"]["narrated"]["timeline"];
         timeline["frames"].as_f64().unwrap() / timeline["fps"].as_f64().unwrap()
     };
     scenes.iter().map(seconds).sum()

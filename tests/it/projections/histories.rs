@@ -70,7 +70,12 @@ impl Histories<'_> {
             3..=8 => Command::StartWork(item),
             9 | 10 => Command::ReportProgress { item, done: self.random.below(100), total: 100 },
             _ => {
-                let outcome = rehearsal::outcome(item.stage, job_id, job, 1 + self.random.below(3) as u32);
+                let outcome = rehearsal::outcome(
+                    (item.stage, item.scene),
+                    job_id,
+                    job,
+                    1 + self.random.below(3) as u32,
+                );
                 Command::FinishWork { item, outcome, scene_limit: 2 }
             }
         }

@@ -20,7 +20,7 @@ use crate::ffmpeg::{
     create, extradata, part_file, read_packet, set_headers, start, write_header, write_packet,
 };
 use crate::join::captions::{Caption, Chapter};
-use crate::speak::narration::SAMPLE_RATE_HZ;
+use crate::join::stream;
 use crate::speak::timeline;
 use reel_scene::format::OutputFormat;
 
@@ -269,9 +269,7 @@ impl Joiner {
 
     /// AAC frames that last as long as the pictures so far, to the nearest.
     fn sound_frames(&self) -> u64 {
-        let samples = self.frames * u64::from(SAMPLE_RATE_HZ) * self.fps.denominator() as u64;
-        let a_frame = AAC_FRAME_SAMPLES * self.fps.numerator() as u64;
-        (samples + a_frame / 2) / a_frame
+        stream::sound_frames(self.frames, self.fps)
     }
 
     /// Pictures come in the order in which they are shown, one every frame: counting them gives exact

@@ -2,5 +2,5 @@
 
 pub mod captions;
 pub mod combine;
-pub mod hls;
+pub mod stream;
 pub mod thumbnails;

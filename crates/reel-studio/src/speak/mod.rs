@@ -1,5 +1,6 @@
 //! Speaks the lines of a script. Their measured durations are the only clock of a video.
 
+pub mod calibration;
 pub mod loudness;
 pub mod music;
 pub mod narration;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::speak::loudness::{self, Meter};
+use crate::speak::loudness;
 use crate::speak::music::{Mixer, Music};
 use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ, Voice};
 use crate::speak::timeline;
@@ -33,8 +33,6 @@ pub enum Error {
     OutOfReach { wanted_ms: u64, least_ms: u64, most_ms: u64 },
     #[error("the narration cannot be kept")]
     Sound(#[from] timeline::Error),
-    #[error("the loudness of the narration cannot be measured")]
-    Loudness(#[from] ebur128::Error),
     #[error("the narration's work was stopped")]
     Stopped(#[from] tokio::task::JoinError),
 }
@@ -46,6 +44,8 @@ pub struct Narration<'a> {
     pub voice: &'a Voice,
     /// Divides the sample rate.
     pub fps: u32,
+    /// The factor that brings the voice to its loudness, as `calibration::gain` returns it.
+    pub gain: f64,
     /// How long the video should last, if somebody cares.
     pub duration_ms: Option<u64>,
     /// What plays under the voice.
@@ -73,13 +73,9 @@ where
     E: From<Error>,
     F: Future<Output = Result<Pcm, E>>,
 {
-    let Narration { scenes, voice, fps, duration_ms, music, folder, at_a_time } = narration;
+    let Narration { scenes, voice, fps, gain, duration_ms, music, folder, at_a_time } = narration;
     let lines: u64 = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
-    let speak_scene = async |voice: &Voice, scene: &Scene| -> Result<Vec<Pcm>, E> {
-        let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
-        let spoken = stream::iter(lines).enumerate().map(|(index, line)| speak(voice.clone(), index, line));
-        spoken.buffered(at_a_time.max(1)).try_collect().await
-    };
+    let speak_scene = async |voice: &Voice, scene: &Scene| speak_lines(voice, scene, at_a_time, &speak).await;
     let (mut voice, mut pauses, mut done, mut total) = (voice.clone(), Pauses::default(), 0, lines);
     if let Some(wanted_ms) = duration_ms {
         // Sounds are not kept: a long video must not take more memory than a short one.
@@ -108,35 +104,91 @@ where
         done = 2 * lines;
         pauses = shape.pauses(usual, speech_ms)?;
     }
-    let mut meter = Meter::new().map_err(Error::from)?;
     let mut narrated = Vec::with_capacity(scenes.len());
     for (index, scene) in scenes.iter().enumerate() {
         let spoken = speak_scene(&voice, scene).await?;
-        let timeline = timeline::lay_out(&spoken, fps, pauses);
-        let mixed = timeline::mix(&timeline, &spoken);
-        meter.add(&mixed).map_err(Error::from)?;
-        let sound = folder.join(format!("{index:02}.wav"));
-        let file = sound.clone();
-        blocking(move || timeline::write_wav(&file, &mixed)).await?;
+        let file = folder.join(sound_file(index));
+        narrated.push(write_scene(&spoken, fps, pauses, gain, file).await?);
         done += spoken.len() as u64;
         on_line(done, total);
-        narrated.push(NarratedScene { timeline, sound });
     }
-    // All scenes of a voice get the same gain: how it speaks is its own.
-    let gain = meter.gain();
+    let Some(music) = music else { return Ok((voice, narrated)) };
+    // Only now is it known how long the music has to last.
     let frames: u64 = narrated.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
     let samples = frames * u64::from(SAMPLE_RATE_HZ) / u64::from(fps);
-    let mut mixer = music.map(|music| Mixer::new(music, samples));
+    let mut mixer = Mixer::new(music, samples);
     for NarratedScene { sound: file, .. } in &narrated {
         let mut sound = read(file).await?;
-        loudness::amplify(&mut sound, gain);
-        if let Some(mixer) = &mut mixer {
-            mixer.mix(&mut sound);
-        }
+        mixer.mix(&mut sound);
         let file = file.clone();
         blocking(move || timeline::write_wav(&file, &sound)).await?;
     }
     Ok((voice, narrated))
+}
+
+/// One scene of a video whose scenes are narrated one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct SceneNarration<'a> {
+    pub scene: &'a Scene,
+    /// Its place in the video, from 0.
+    pub index: usize,
+    pub voice: &'a Voice,
+    /// Divides the sample rate.
+    pub fps: u32,
+    /// The factor that brings the voice to its loudness, as `calibration::gain` returns it.
+    pub gain: f64,
+    /// Where the scene's sound goes.
+    pub folder: &'a Path,
+    /// Lines spoken at a time.
+    pub at_a_time: usize,
+}
+
+/// Speaks the lines of one scene with `speak`, as [`narrate`] does those of all.
+pub async fn narrate_scene<E, F>(
+    narration: SceneNarration<'_>,
+    speak: impl Fn(Voice, usize, String) -> F,
+) -> Result<NarratedScene, E>
+where
+    E: From<Error>,
+    F: Future<Output = Result<Pcm, E>>,
+{
+    let SceneNarration { scene, index, voice, fps, gain, folder, at_a_time } = narration;
+    let spoken = speak_lines(voice, scene, at_a_time, &speak).await?;
+    Ok(write_scene(&spoken, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
+}
+
+async fn speak_lines<E, F>(
+    voice: &Voice,
+    scene: &Scene,
+    at_a_time: usize,
+    speak: &impl Fn(Voice, usize, String) -> F,
+) -> Result<Vec<Pcm>, E>
+where
+    F: Future<Output = Result<Pcm, E>>,
+{
+    let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
+    let spoken = stream::iter(lines).enumerate().map(|(index, line)| speak(voice.clone(), index, line));
+    spoken.buffered(at_a_time.max(1)).try_collect().await
+}
+
+fn sound_file(scene: usize) -> String {
+    format!("{scene:02}.wav")
+}
+
+/// Lays the lines of a scene out in time, and writes its sound.
+async fn write_scene(
+    spoken: &[Pcm],
+    fps: u32,
+    pauses: Pauses,
+    gain: f64,
+    sound: PathBuf,
+) -> Result<NarratedScene, Error> {
+    let timeline = timeline::lay_out(spoken, fps, pauses);
+    let mut mixed = timeline::mix(&timeline, spoken);
+    loudness::amplify(&mut mixed, gain);
+    let file = sound.clone();
+    blocking(move || timeline::write_wav(&file, &mixed)).await?;
+    Ok(NarratedScene { timeline, sound })
 }
 
 async fn read(file: &Path) -> Result<Pcm, Error> {
@@ -216,6 +268,7 @@ mod tests {
             scenes: &scenes,
             voice: &Voice::default(),
             fps: 30,
+            gain: 1.0,
             duration_ms: wanted_ms,
             music: None,
             folder: folder.path(),

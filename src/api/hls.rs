@@ -1,0 +1,129 @@
+//! HTTP Live Streaming (RFC 8216), from the first rendered scene on.
+//!
+//! While the job runs, playlists are made from its events, and grow. When it is completed, they are stored files like all
+//! others. Segments are stored when their scene is rendered, and are the same before and after.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use salvo::oapi::endpoint;
+use salvo::prelude::*;
+
+use super::files::{Served, require_completed, serve};
+use super::problem::Problem;
+use super::{ApiState, visible_job};
+use crate::domain::job::Job;
+use crate::events::job::{FileRole, StoredFile};
+use crate::ids::JobId;
+use crate::projections::status::{JobStatus, StatusView};
+
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const SEGMENTS: &str = "video/mp4";
+/// Jobs that are watched while they are made, and kept folded. Each has its script and its scenes.
+const WATCHED_JOBS: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+
+/// Jobs that are watched, as of a version: players ask for their playlists again and again.
+pub struct WatchedJobs(Mutex<LruCache<JobId, Arc<Job>>>);
+
+impl Default for WatchedJobs {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(WATCHED_JOBS)))
+    }
+}
+
+impl WatchedJobs {
+    /// Returns the job as of the view's version or later.
+    async fn get(&self, state: &ApiState, view: &StatusView) -> Result<Arc<Job>, Problem> {
+        let jobs = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = jobs().get(&view.job_id).filter(|job| job.version >= view.version).cloned();
+        if let Some(job) = known {
+            return Ok(job);
+        }
+        let job = state.executor.load(view.job_id).await?.state;
+        jobs().put(view.job_id, job.clone());
+        Ok(job)
+    }
+}
+
+/// A file of the video's HTTP Live Stream
+///
+/// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
+/// segments, which are ranges of a file for each scene (`720p-00.m4s`). All need the same token. The stream begins with
+/// the first rendered scene: until the job is completed, its playlists are of the type EVENT and grow, scene by scene.
+/// They end when the job fails or is cancelled. 409 before the first scene is rendered.
+#[endpoint(
+    tags("videos"),
+    operation_id = "get_hls_file",
+    security(["bearer" = []]),
+    parameters(("job_id" = uuid::Uuid, Path, description = "The job"),
+               ("file" = String, Path, description = "master.m3u8, or what it refers to")),
+    responses((status_code = 200, description = "A playlist, or all segments of a scene", content_type = "application/vnd.apple.mpegurl"),
+              (status_code = 206, description = "A segment", content_type = "video/mp4"),
+              (status_code = 404, description = "No such file", body = super::problem::ErrorBody),
+              (status_code = 409, description = "No scene is rendered yet", body = super::problem::ErrorBody))
+)]
+pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
+    let name: String = req.param("file").unwrap_or_default();
+    let (state, view) = visible_job(req, depot).await?;
+    if view.status == JobStatus::Completed {
+        return serve_stored(req, res, &state, &view, &name).await;
+    }
+    let job = state.watched.get(&state, &view).await?;
+    let Some(stream) = job.stream() else { return require_completed(&view) };
+    if let Some(part) = stream.file(&name) {
+        let file = StoredFile {
+            role: FileRole::HlsSegments,
+            rendition: Some(part.rendition),
+            key: part.key.clone(),
+            bytes: part.bytes,
+            blake3: part.blake3.clone(),
+        };
+        return serve(req, res, segments(&state, &file)).await;
+    }
+    let text = match name.strip_suffix(".m3u8") {
+        Some("master") => Some(stream.master_playlist()),
+        Some(level) => stream.playlist(level),
+        None => None,
+    };
+    let text = text.ok_or_else(|| Problem::not_found("this stream has no such file"))?;
+    let headers = res.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if req.method() != salvo::http::Method::HEAD {
+        res.write_body(text).map_err(|_| Problem::internal())?;
+    }
+    Ok(())
+}
+
+async fn serve_stored(
+    req: &Request,
+    res: &mut Response,
+    state: &ApiState,
+    view: &StatusView,
+    name: &str,
+) -> Result<(), Problem> {
+    let video = state.catalog.video(view.job_id).await?;
+    let files = video.map(|video| video.files).unwrap_or_default();
+    let is_named = |file: &&StoredFile| {
+        let is_streamed =
+            matches!(file.role, FileRole::HlsMaster | FileRole::HlsPlaylist | FileRole::HlsSegments);
+        is_streamed && file.key.rsplit('/').next() == Some(name)
+    };
+    let file = files.iter().find(is_named);
+    let file = file.ok_or_else(|| Problem::not_found("this stream has no such file"))?;
+    let served = match file.role {
+        FileRole::HlsSegments => segments(state, file),
+        _ => Served {
+            // Its player may have loaded it while it grew.
+            cache_control: "private, no-cache",
+            ..Served::of_video(state.storage.clone(), file, PLAYLIST, "inline".to_owned())
+        },
+    };
+    serve(req, res, served).await
+}
+
+fn segments<'a>(state: &ApiState, file: &'a StoredFile) -> Served<'a> {
+    Served::of_video(state.storage.clone(), file, SEGMENTS, "inline".to_owned())
+}
