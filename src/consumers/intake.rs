@@ -85,6 +85,14 @@ impl Intake {
         Ok(taken)
     }
 
+    /// Returns the most urgent priority of which work may wait; `None` when nothing is known to wait.
+    pub fn first_waiting(&self) -> Option<Priority> {
+        let may_wait = |priority: &Priority| {
+            !self.uncertain.is_empty() || self.bell.waiting(*priority, self.first_partition).is_some()
+        };
+        Priority::ALL.into_iter().find(may_wait)
+    }
+
     /// Waits until there may be work. Looks by itself when nothing has rung for a while.
     pub async fn wait(&mut self) -> Result<(), Error> {
         if self.bell.rung().await {

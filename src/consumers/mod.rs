@@ -24,6 +24,7 @@ mod initializing;
 mod intake;
 mod planning;
 pub mod process_manager;
+mod processor_slots;
 mod rebuild;
 #[cfg(feature = "chaos")]
 pub mod rehearsal;

@@ -43,6 +43,10 @@ impl StageHandler for Pretend {
         self.stage
     }
 
+    fn is_cpu_bound(&self) -> bool {
+        false
+    }
+
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         // The low bits of a UUIDv7 are random, and the same whenever the attempt runs.
         let chance = task.token.0.as_u128() & 0xffff_ffff;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::intake::{Held, Intake};
+use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
 use super::{heartbeat, rebuild, retry, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
@@ -17,7 +18,7 @@ use crate::domain::job::Status;
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
-use crate::events::{Actor, Stage, WorkQueue};
+use crate::events::{Actor, Priority, Stage, WorkQueue};
 use crate::execute::{Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
 use crate::storage::{Prefix, Storage, Workspaces};
@@ -40,6 +41,7 @@ pub struct Worker {
     pub(super) workspaces: Workspaces,
     storage: Storage,
     max_concurrent_renders: usize,
+    processors: ProcessorSlots,
     /// Scenes of one job that are worked on at a time.
     pub(super) scene_limit: u32,
     /// Unique to this start of the process.
@@ -64,6 +66,8 @@ impl Worker {
             workspaces: Workspaces::new(&media.root),
             storage: Storage::local(&media.root),
             max_concurrent_renders: media.max_concurrent_renders,
+            // One more than there are processors: some work waits for a disk, or for the log.
+            processors: ProcessorSlots::new(media.max_concurrent_renders + 1),
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
             held: Held::default(),
@@ -126,22 +130,32 @@ impl Worker {
                 slot = slots.clone().acquire_owned() => slot,
             };
             let Ok(first) = first else { break };
-            let free = all_free(&slots, first);
+            let first_waiting = intake.first_waiting();
+            let processor = match first_waiting.filter(|_| handler.is_cpu_bound()) {
+                None => None,
+                Some(priority) => tokio::select! {
+                    () = stop.cancelled() => break,
+                    slot = self.processors.acquire(stage, priority == Priority::Urgent) => Some(slot),
+                },
+            };
+            let free = if processor.is_some() { vec![first] } else { all_free(&slots, first) };
             // Not part of a choice: a call that is dropped may have taken work all the same.
             let looked = intake.take(free.len()).await;
             let failed = match looked {
                 Ok(work) if !work.is_empty() => {
+                    let mut processor = processor;
                     for (work, slot) in work.into_iter().zip(free) {
                         let attempt = self.attempt(&handler, work, &settings, &abandon);
+                        let slots = (slot, processor.take());
                         running.spawn(async move {
                             attempt.run().await;
-                            drop(slot);
+                            drop(slots);
                         });
                     }
                     continue;
                 }
                 Ok(_nothing) => {
-                    drop(free);
+                    drop((free, processor));
                     tokio::select! {
                         () = stop.cancelled() => break,
                         waited = intake.wait() => waited.err(),

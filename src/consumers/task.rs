@@ -20,6 +20,11 @@ use crate::storage::{Cache, Workspace};
 pub trait StageHandler: Send + Sync + 'static {
     fn stage(&self) -> Stage;
 
+    /// Whether its work keeps a processor busy, and so waits for a slot.
+    fn is_cpu_bound(&self) -> bool {
+        true
+    }
+
     /// Does the work of one piece. Must return soon after `task.cancel` is cancelled; what it returns
     /// then is dropped.
     async fn run(&self, task: &Task) -> Result<Outcome, StageError>;

@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod descriptions;
+mod streaming;
 pub mod videos;
 mod voices;

@@ -1,0 +1,165 @@
+//! The processor slots of a worker, which all of its stages share.
+//!
+//! A free slot goes to the latest stage that waits for one, so that what is begun is finished before more is begun: of many
+//! jobs that come at once, the first is complete long before the last, instead of all of them at the end. Urgent work goes
+//! before all other, but for every [`LIFT_EVERY`]th slot.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::events::Stage;
+
+/// One slot in so many goes by stage alone, so that urgent work without end starves nothing.
+const LIFT_EVERY: u64 = 8;
+
+/// Cheap to clone; clones share the slots.
+#[derive(Clone)]
+pub struct ProcessorSlots(Arc<Mutex<State>>);
+
+struct State {
+    free: usize,
+    granted: u64,
+    /// By rank, the highest first served.
+    waiting: BTreeMap<Rank, VecDeque<oneshot::Sender<Slot>>>,
+}
+
+/// Urgent or not, and the stage.
+type Rank = (bool, Stage);
+
+/// A slot, until it is dropped.
+pub struct Slot(Option<ProcessorSlots>);
+
+impl ProcessorSlots {
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { free: count.max(1), granted: 0, waiting: BTreeMap::new() })))
+    }
+
+    /// Waits for a slot for work of a stage. One that is granted while the future is dropped goes to the next.
+    pub async fn acquire(&self, stage: Stage, is_urgent: bool) -> Slot {
+        let granted = {
+            let mut state = self.state();
+            if state.free > 0 {
+                state.free -= 1;
+                state.granted += 1;
+                return Slot(Some(self.clone()));
+            }
+            let (sender, granted) = oneshot::channel();
+            state.waiting.entry((is_urgent, stage)).or_default().push_back(sender);
+            granted
+        };
+        granted.await.expect("whoever waits is served or dropped with all slots")
+    }
+
+    fn release(&self) {
+        let next = self.state().next();
+        match next {
+            // Dropped meanwhile: its slot comes back here.
+            Some(waiting) => drop(waiting.send(Slot(Some(self.clone())))),
+            None => self.state().free += 1,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<oneshot::Sender<Slot>> {
+        self.granted += 1;
+        let goes_by_stage = self.granted.is_multiple_of(LIFT_EVERY);
+        loop {
+            let rank = match goes_by_stage {
+                true => self.waiting.keys().max_by_key(|(_, stage)| *stage).copied(),
+                false => self.waiting.keys().next_back().copied(),
+            }?;
+            let queue = self.waiting.get_mut(&rank)?;
+            let next = queue.pop_front();
+            if queue.is_empty() {
+                self.waiting.remove(&rank);
+            }
+            if let Some(next) = next.filter(|next| !next.is_closed()) {
+                return Some(next);
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(slots) = self.0.take() {
+            slots.release();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order in which those who wait are served, when one slot is handed from each to the next.
+    async fn served(waiting: &[(Stage, bool)]) -> Vec<(Stage, bool)> {
+        let slots = ProcessorSlots::new(1);
+        let held = slots.acquire(Stage::Planning, false).await;
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for (stage, is_urgent) in waiting.iter().copied() {
+            let (slots, sender) = (slots.clone(), sender.clone());
+            tokio::spawn(async move {
+                let _slot = slots.acquire(stage, is_urgent).await;
+                sender.send((stage, is_urgent)).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        drop((held, sender));
+        let mut found = vec![];
+        while let Some(next) = order.recv().await {
+            found.push(next);
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn what_is_begun_is_finished_first() {
+        let waiting = [Stage::Planning, Stage::Rendering, Stage::Storage, Stage::ScenarioCreation];
+        let order = served(&waiting.map(|stage| (stage, false))).await;
+        let expected = [Stage::Storage, Stage::Rendering, Stage::ScenarioCreation, Stage::Planning];
+        assert_eq!(order, expected.map(|stage| (stage, false)));
+    }
+
+    #[tokio::test]
+    async fn urgent_work_goes_before_all_other() {
+        let order =
+            served(&[(Stage::Rendering, false), (Stage::Planning, true), (Stage::Storage, false)]).await;
+        let expected = [(Stage::Planning, true), (Stage::Storage, false), (Stage::Rendering, false)];
+        assert_eq!(order, expected);
+    }
+
+    #[tokio::test]
+    async fn urgent_work_without_end_starves_nothing() {
+        let mut waiting = vec![(Stage::Planning, true); 20];
+        waiting.push((Stage::Rendering, false));
+        let order = served(&waiting).await;
+        let place = order.iter().position(|(_, is_urgent)| !is_urgent).unwrap() as u64;
+        assert!(place < LIFT_EVERY, "served as number {place}");
+    }
+
+    #[tokio::test]
+    async fn a_slot_for_somebody_who_left_goes_to_the_next() {
+        let slots = ProcessorSlots::new(1);
+        let held = slots.acquire(Stage::Planning, false).await;
+        let left = tokio::spawn({
+            let slots = slots.clone();
+            async move { drop(slots.acquire(Stage::Storage, false).await) }
+        });
+        tokio::task::yield_now().await;
+        left.abort();
+        assert!(left.await.unwrap_err().is_cancelled());
+        drop(held);
+        let again =
+            tokio::time::timeout(std::time::Duration::from_secs(5), slots.acquire(Stage::Planning, false));
+        assert!(again.await.is_ok());
+        assert_eq!(slots.state().free, 1);
+    }
+}
