@@ -54,7 +54,7 @@ pub enum Error {
 
 impl Error {
     /// Whether trying again may help.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Keys(_))
     }
 }

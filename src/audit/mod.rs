@@ -54,10 +54,10 @@ pub fn version_at(events: &[Envelope], time: DateTime<Utc>) -> u64 {
 
 impl Error {
     /// Whether trying again may help: a server was away, nothing is damaged.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
-            Error::Trail(error) => error.is_passing(),
+            Error::Log(error) => error.is_retryable(),
+            Error::Trail(error) => error.is_retryable(),
             Error::Postgres(_) | Error::SealLog { .. } => true,
             Error::Archive(_)
             | Error::DamagedSealLog { .. }

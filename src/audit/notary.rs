@@ -38,7 +38,7 @@ impl Notary {
             }
             for partition in self.log.keys().partitions() {
                 if let Err(error) = self.seal_partition(partition, Utc::now()).await {
-                    match error.is_passing() {
+                    match error.is_retryable() {
                         true => tracing::warn!(partition, error = %chain(&error), "the log is sealed later"),
                         false => {
                             tracing::error!(partition, error = %chain(&error), "the log cannot be sealed")

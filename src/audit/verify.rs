@@ -541,7 +541,7 @@ pub async fn verify_job(log: &EventLog, trail: &Trail, job: JobId) -> Result<Rep
                 Some((id, version)),
                 "another event is in its place: the order was changed",
             ),
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) if error.is_retryable() => return Err(error.into()),
             Err(error) => search.find(
                 Some(*seq),
                 Some((id, version)),

@@ -101,7 +101,7 @@ impl Attempt {
         loop {
             match step().await {
                 Ok(value) => return Some(value),
-                Err(error) if error.is_passing() && !self.abandon.is_cancelled() => {
+                Err(error) if error.is_retryable() && !self.abandon.is_cancelled() => {
                     tracing::error!(error = %chain(&error), "the event log failed, trying again");
                     tokio::time::sleep(LOG_PAUSE).await;
                 }

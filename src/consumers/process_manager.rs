@@ -93,7 +93,7 @@ impl<I: Id> Deliver for Addressed<I> {
             Ok(_) => Ok(()),
             Err(execute::Error::Rejected(rejection)) => Err(NotDelivered::Refused(rejection.into())),
             Err(error @ execute::Error::Contended { .. }) => Err(NotDelivered::Yet(error.into())),
-            Err(error) if error.is_passing() => Err(NotDelivered::Yet(error.into())),
+            Err(error) if error.is_retryable() => Err(NotDelivered::Yet(error.into())),
             Err(error) => Err(NotDelivered::Never(error.into())),
         }
     }
@@ -218,7 +218,7 @@ impl<M: ProcessManager> Process<M> {
         let read: Result<_, execute::Error<_>> = read.await;
         match read {
             Ok(happened) => Ok(Some(happened)),
-            Err(error) if error.is_passing() => Err(Error::Load(error.into())),
+            Err(error) if error.is_retryable() => Err(Error::Load(error.into())),
             Err(error) => {
                 tracing::error!(process = M::NAME, %id, error = %chain(&error), "an event is left out");
                 Ok(None)

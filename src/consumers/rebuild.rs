@@ -39,9 +39,9 @@ pub enum Error {
 
 impl Error {
     /// Whether trying again may work.
-    fn is_passing(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
+            Error::Log(error) => error.is_retryable(),
             Error::Busy { .. } | Error::Lost { .. } | Error::Contended { .. } => true,
         }
     }
@@ -91,7 +91,7 @@ pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, sto
                     );
                 }
                 Ok(_) => {}
-                Err(error) if error.is_passing() && !stop.is_cancelled() => {
+                Err(error) if error.is_retryable() && !stop.is_cancelled() => {
                     tracing::warn!(partition, error = %chain(&error), "cannot look at the queues, trying again");
                     tokio::time::sleep(LOG_PAUSE).await;
                     continue;

@@ -76,7 +76,7 @@ pub enum Mark {
 
 impl Error {
     /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Error::Redis { .. } => true,
             // A folder that cannot be read now may be there again later; what is damaged stays so.

@@ -16,8 +16,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub fn is_passing(&self) -> bool {
-        matches!(self, DecodeError::Vault(error) if error.is_passing())
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, DecodeError::Vault(error) if error.is_retryable())
     }
 }
 

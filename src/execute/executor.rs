@@ -44,11 +44,11 @@ pub enum Error<R: std::error::Error + 'static = job::Rejection> {
 
 impl<R: std::error::Error> Error<R> {
     /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
-            Error::Seal(error) => error.is_passing(),
-            Error::Decode { source, .. } => source.is_passing(),
+            Error::Log(error) => error.is_retryable(),
+            Error::Seal(error) => error.is_retryable(),
+            Error::Decode { source, .. } => source.is_retryable(),
             Error::Rejected(_)
             | Error::Unreadable { .. }
             | Error::Unsealable { .. }
@@ -149,10 +149,6 @@ impl Executor {
     }
 
     pub fn codec(&self) -> &ContentCodec {
-        &self.codec
-    }
-
-    pub fn decoder(&self) -> &ContentCodec {
         &self.codec
     }
 

@@ -8,5 +8,5 @@ mod cache;
 mod codec;
 mod executor;
 
-pub use codec::{ContentCodec, ContentCodec as Decoder, DecodeError, EncodeError, decode};
+pub use codec::{ContentCodec, DecodeError, EncodeError, decode};
 pub use executor::{Error, Executed, Executor, Loaded, LoadedJob, Origin, Trace, scheduled_work};

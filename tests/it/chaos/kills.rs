@@ -18,7 +18,7 @@ use reelstream::domain::job::{Job, Status};
 use reelstream::events::archive::Archive;
 use reelstream::events::connection::Address;
 use reelstream::events::{CHAIN_START, Envelope, EventLog, JobEvent, Keys, Stage, WorkQueue};
-use reelstream::execute::{self, Decoder};
+use reelstream::execute::{self, ContentCodec};
 use reelstream::ids::JobId;
 use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
@@ -342,7 +342,7 @@ impl Theatre {
     async fn check_projections(&self, log: &EventLog) {
         let pool = sqlx::PgPool::connect(&self.postgres.url("postgres")).await.unwrap();
         let vault = Vault::new(pool.clone(), MasterKey::parse(MASTER_KEY).unwrap());
-        let models = ReadModels::new(log.clone(), pool, Decoder::new(Some(vault)));
+        let models = ReadModels::new(log.clone(), pool, ContentCodec::new(Some(vault)));
         models.caught_up().await;
         models.verify().await;
         self.check_seals(log, &models).await;
