@@ -30,7 +30,7 @@ impl StageHandler for CodeGeneration {
         let logos = self.logos.clone();
         let description = task.scene()?.1.description.clone();
         blocking(move || {
-            let no_logo = Images::of_logo(look.logo.as_deref(), logos.as_deref()).err().map(|error| {
+            let no_logo = Images::read_logo(look.logo.as_deref(), logos.as_deref()).err().map(|error| {
                 tracing::warn!(error = chain(&error), "a logo cannot be used");
                 look.logo = None;
                 let message = "there is no such logo here, so this scene has none".to_owned();

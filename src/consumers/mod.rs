@@ -46,9 +46,9 @@ use std::sync::Arc;
 
 use crate::config::{MediaConfig, VoiceConfig};
 use crate::storage::Storage as Objects;
-use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
+use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
 /// The handler of every stage.
 pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {

@@ -1,5 +1,4 @@
-//! `scenario_creation`: every line is spoken and measured. The measured durations are the only clock
-//! of what follows.
+//! `scenario_creation`: speaks and measures every line. The measured durations are the only clock of all later stages.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +11,22 @@ use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
-use crate::storage::Recipe;
 use crate::telemetry::chain;
 use reel_scene::Scene;
 use reel_studio::named_file;
+use reel_studio::recipe::Recipe;
+use reel_studio::speak::line_cache::{self, LineCache};
 use reel_studio::speak::music::Music;
-use reel_studio::speak::narration::{self, Pcm, Voice};
-use reel_studio::speak::narrator::{self, Narration};
+use reel_studio::speak::narration::{self, Narration};
 use reel_studio::speak::timeline;
+use reel_studio::speak::voice::{Pcm, Voice};
 
-/// Lines spoken at a time; each is a short-lived process.
-const VOICES_AT_A_TIME: usize = 2;
+/// Lines spoken concurrently; each is a short-lived process.
+const CONCURRENT_LINES: usize = 2;
 
 pub struct ScenarioCreation {
     pub voice: Voice,
-    /// Where pieces of music are.
+    /// The folder of music.
     pub music: Option<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ impl StageHandler for ScenarioCreation {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let request = task.request()?;
-        // A job that begins again begins here, and its folder went when it ended.
+        // A reprocessed job starts here, and its folder was removed when it ended.
         let workspace = task.workspace.clone();
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
         let scenes: Vec<Scene> = task.job.scenes.iter().map(|scene| scene.description.clone()).collect();
@@ -47,7 +47,7 @@ impl StageHandler for ScenarioCreation {
             None => (None, None),
             Some(name) => {
                 let (root, name) = (self.music.clone(), name.to_owned());
-                match blocking(move || Ok(piece(root.as_deref(), &name))).await? {
+                match blocking(move || Ok(read_music(root.as_deref(), &name))).await? {
                     Ok(music) => (Some(music), None),
                     Err(message) => (None, Some(Warning { code: ErrorCode::NoMusic.to_string(), message })),
                 }
@@ -60,11 +60,14 @@ impl StageHandler for ScenarioCreation {
             duration_ms: request.duration_ms(),
             music: music.as_ref(),
             folder: &folder,
-            at_a_time: VOICES_AT_A_TIME,
+            concurrency: CONCURRENT_LINES,
         };
-        let speak = |voice, index, line| async move { speak(task, voice, index, line).await };
+        let speak = |voice: Voice, index, line: String| async move {
+            let lines = JobLines { task, index };
+            line_cache::speak(&voice, &line, &lines, &task.cancel).await.map_err(cannot_speak)
+        };
         let on_line = |done, total| task.progress.report(done, total);
-        let (voice, narrated) = narrator::narrate(narration, speak, on_line).await?;
+        let (voice, narrated) = narration::narrate(narration, speak, on_line).await?;
         let scenes = (0..).zip(narrated).map(|(scene, narrated)| {
             let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
             NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
@@ -74,8 +77,8 @@ impl StageHandler for ScenarioCreation {
     }
 }
 
-/// The piece of a name, or why there is no music. A video without it is better than none.
-fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
+/// Reads music by name, or returns the warning for a video without it, which is better than no video.
+fn read_music(root: Option<&Path>, name: &str) -> Result<Music, String> {
     let file = named_file::find(root, name)
         .map_err(|_| "there is no such piece of music here, so the video has none".to_owned())?;
     Music::read(&file).map_err(|error| {
@@ -84,52 +87,70 @@ fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
     })
 }
 
-/// Of the workspace, for sounds.
+/// The workspace's folder for sounds.
 const FOLDER: &str = "narration";
 
-/// A line as it was spoken before, or else now.
-async fn speak(task: &Task, voice: Voice, index: usize, line: String) -> Result<Pcm, StageError> {
-    let mut recipe = Recipe::new("line");
-    recipe.add(reel_studio::SOURCES).add(voice.to_string()).add(&line);
-    let path = task.workspace.path(&format!("{FOLDER}/line-{index:03}.wav"));
-    if copy_cached(&task.cache, &recipe, &path).await {
-        let file = path.clone();
-        if let Some(spoken) = blocking(move || Ok(timeline::read_wav(&file).ok())).await? {
-            return Ok(spoken);
-        }
-    }
-    let spoken = narration::speak(&voice, &line, &task.cancel).await.map_err(cannot_speak)?;
-    let file = path.clone();
-    let spoken = blocking(move || {
-        timeline::write_wav(&file, &spoken).map_err(cannot_write)?;
-        Ok(spoken)
-    })
-    .await?;
-    cache_file(&task.cache, &recipe, &path).await;
-    Ok(spoken)
+/// Keeps a scene's lines in the workspace, and those of all jobs in the user's cache.
+struct JobLines<'a> {
+    task: &'a Task,
+    /// The number of the line in its scene.
+    index: usize,
 }
 
-impl From<narrator::Error> for StageError {
-    fn from(error: narrator::Error) -> Self {
+impl JobLines<'_> {
+    fn file(&self) -> PathBuf {
+        self.task.workspace.path(&format!("{FOLDER}/line-{:03}.wav", self.index))
+    }
+}
+
+impl LineCache for JobLines<'_> {
+    async fn get(&self, recipe: &Recipe) -> Option<Pcm> {
+        let file = self.file();
+        if !copy_cached(&self.task.cache, recipe, &file).await {
+            return None;
+        }
+        tokio::task::spawn_blocking(move || timeline::read_wav(&file).ok()).await.ok().flatten()
+    }
+
+    async fn put(&self, recipe: &Recipe, sound: Pcm) -> Result<Pcm, line_cache::Error> {
+        let file = self.file();
+        let to = file.clone();
+        let write = move || timeline::write_wav(&to, &sound).map(|()| sound);
+        let sound = tokio::task::spawn_blocking(write).await??;
+        cache_file(&self.task.cache, recipe, &file).await;
+        Ok(sound)
+    }
+}
+
+impl From<narration::Error> for StageError {
+    fn from(error: narration::Error) -> Self {
         match error {
-            narrator::Error::OutOfReach { .. } => {
+            narration::Error::DurationOutOfRange { .. } => {
                 StageError::terminal(ErrorCode::DurationOutOfReach, error.to_string())
                     .suggest("ask for another duration, or give a longer or shorter script")
             }
-            narrator::Error::Sound(error) => cannot_write(error),
-            narrator::Error::Loudness(_) | narrator::Error::Stopped(_) => {
+            narration::Error::Sound(error) => cannot_write(error),
+            narration::Error::Loudness(_) | narration::Error::Stopped(_) => {
                 StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
             }
         }
     }
 }
 
-fn cannot_speak(error: narration::Error) -> StageError {
-    StageError::retryable(ErrorCode::NarrationFailed, format!("a line cannot be spoken: {error}"))
-        .suggest("install the voice on the workers, or choose another with REEL_VOICE")
-        .because(error)
-        // A voice may answer with the line that it refuses.
-        .quoting_the_user()
+fn cannot_speak(error: line_cache::Error) -> StageError {
+    match error {
+        line_cache::Error::Write(error) => cannot_write(error),
+        line_cache::Error::Stopped(_) => {
+            StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
+        }
+        line_cache::Error::Voice(error) => {
+            StageError::retryable(ErrorCode::NarrationFailed, format!("a line cannot be spoken: {error}"))
+                .suggest("install the voice on the workers, or choose another with REEL_VOICE")
+                .because(error)
+                // A voice may quote the line in its error.
+                .quoting_the_user()
+        }
+    }
 }
 
 fn cannot_write(error: timeline::Error) -> StageError {

@@ -26,7 +26,7 @@ mod local;
 mod store;
 mod workspace;
 
-pub use cache::{Cache, Recipe};
+pub use cache::Cache;
 pub use key::{Key, Prefix};
 pub use local::Local;
 pub use store::{ByteStream, Content, Entry, Error, Head, Mode, Storage, Store, Stored};

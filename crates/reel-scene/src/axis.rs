@@ -35,7 +35,7 @@ impl Axis {
     }
 
     /// Where a value is, from 0 to 1.
-    pub fn place(&self, value: f64) -> f64 {
+    pub fn fraction_of(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 

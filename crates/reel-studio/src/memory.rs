@@ -1,16 +1,16 @@
-//! What a scene took goes back to the system when it is done: a long video takes no more memory than a short one.
+//! Returns freed memory to the system, so that a long video takes no more memory than a short one.
 
-/// Of the C library, with which FFmpeg and its encoders allocate: blocks from this size on are its own mappings, and go back
-/// when they are freed. By default the limit grows with the blocks, and each thread keeps pictures that were.
+/// Threshold from which the C library, which FFmpeg allocates with, maps each block separately and unmaps it when it is
+/// freed. By default the threshold grows with the blocks, and each thread's arena keeps freed pictures.
 #[cfg(target_env = "gnu")]
 const OWN_MAPPING_BYTES: libc::c_int = 64 << 10;
 
 /// mimalloc's `mi_option_purge_delay`, in ms; see its `mimalloc.h`.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// To be called before the first picture. Calling again changes nothing.
-pub(crate) fn return_what_is_freed() {
-    // SAFETY: both set a number that allocators look at under their own locks.
+/// Configures both allocators. Must be called before the first picture; another call changes nothing.
+pub(crate) fn return_freed_memory() {
+    // SAFETY: both calls set a number that the allocator reads under its own lock.
     unsafe {
         #[cfg(target_env = "gnu")]
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
@@ -24,11 +24,11 @@ mod tests {
 
     #[test]
     fn the_option_is_the_one_that_is_meant() {
-        // As built in: no other option of mimalloc's has this default.
+        // The built-in default, which no other option of mimalloc has.
         // SAFETY: reads a number.
         let get = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
         assert_eq!(get(), 1000);
-        return_what_is_freed();
+        return_freed_memory();
         assert_eq!(get(), 0);
     }
 }

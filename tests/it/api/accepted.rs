@@ -406,7 +406,7 @@ fn is_typeset(request: &VideoRequest, scenes: &[Scene]) -> Result<(), TestCaseEr
     // The longest compile: a page with much on it. One scene says enough.
     for scene in scenes.iter().take(MAX_COMPILED_SCENES) {
         let source = layout::source(scene, &request.look());
-        let pages = Pages::of(&source, &Images::default());
+        let pages = Pages::compile(&source, &Images::default());
         let pages = pages.map_err(|error| TestCaseError::fail(format!("{error}: {scene:?}")))?;
         prop_assert!(pages.count() >= scene.steps.len(), "{} pages", pages.count());
         let has_image = scene.blocks.iter().any(|block| matches!(block, Block::Image { .. }));

@@ -1,5 +1,5 @@
-//! HTTP Live Streaming (RFC 8216) of a finished video: a playlist, and one file of fMP4 segments that it refers to by
-//! byte ranges. Nothing is encoded again; segments begin at key frames.
+//! Packages a finished video for HTTP Live Streaming (RFC 8216): a playlist, and one file of fMP4 segments that it addresses
+//! by byte ranges. Streams are copied; segments begin at key frames.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use ffmpeg_next::{Dictionary, media};
 
 use crate::ffmpeg::{extradata, read_packet, start, write_packet};
 
-/// Seconds of a segment at least: two key frames.
+/// Shortest segment: two key frame intervals.
 const SEGMENT_SECONDS: u32 = 4;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,40 +26,42 @@ impl Error {
     }
 }
 
-fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
+/// Wraps an FFmpeg error with what was attempted, such as "write a segment".
+fn failed_to(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
     move |source| Error::Ffmpeg { attempted, source }
 }
 
-/// A rendition, as a master playlist tells of it.
+/// A rendition in a master playlist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
-    /// The playlist's name, beside the master playlist.
+    /// Name of the playlist's file, in the folder of the master playlist.
     pub playlist: String,
     pub width: u32,
     pub height: u32,
     pub fps: f64,
-    /// RFC 6381.
+    /// Codecs in the notation of RFC 6381.
     pub codecs: String,
-    /// Bits per second, of the segment with the most, and of all.
+    /// Bits per second of the largest segment.
     pub peak: u64,
+    /// Bits per second of all segments.
     pub average: u64,
 }
 
-/// Writes `playlist`, such as `720p.m3u8`, and the segments beside it, with the extension `m4s`. What was there is
-/// replaced.
+/// Writes `playlist`, such as `720p.m3u8`, and beside it the segments with the extension `m4s`. Replaces existing files.
 pub fn package(video: &Path, playlist: &Path) -> Result<Variant, Error> {
     start();
-    let mut input = ffmpeg::format::input(video).map_err(at("open the video"))?;
-    let mut output = ffmpeg::format::output_as(playlist, "hls").map_err(at("open the playlist"))?;
+    let mut input = ffmpeg::format::input(video).map_err(failed_to("open the video"))?;
+    let mut output = ffmpeg::format::output_as(playlist, "hls").map_err(failed_to("open the playlist"))?;
     let index =
         |kind| input.streams().best(kind).map(|stream| stream.index()).ok_or(ffmpeg::Error::StreamNotFound);
     let streams = [index(media::Type::Video), index(media::Type::Audio)];
-    let [video_stream, audio_stream] = streams.map(|found| found.map_err(at("find picture and sound")));
+    let [video_stream, audio_stream] =
+        streams.map(|found| found.map_err(failed_to("find picture and sound")));
     let streams = [video_stream?, audio_stream?];
     for index in &streams {
         let Some(stream) = input.stream(*index) else { continue };
         let encoder = ffmpeg::encoder::find(stream.parameters().id());
-        let mut copy = output.add_stream(encoder).map_err(at("add a stream"))?;
+        let mut copy = output.add_stream(encoder).map_err(failed_to("add a stream"))?;
         copy.set_parameters(stream.parameters());
         copy.set_time_base(stream.time_base());
         copy.set_avg_frame_rate(stream.avg_frame_rate());
@@ -69,27 +71,27 @@ pub fn package(video: &Path, playlist: &Path) -> Result<Variant, Error> {
     options.set("hls_flags", "single_file");
     options.set("hls_playlist_type", "vod");
     options.set("hls_time", &SEGMENT_SECONDS.to_string());
-    output.write_header_with(options).map_err(at("write the playlist's header"))?;
-    while let Some(mut packet) = read_packet(&mut input).map_err(at("read the video"))? {
+    output.write_header_with(options).map_err(failed_to("write the playlist's header"))?;
+    while let Some(mut packet) = read_packet(&mut input).map_err(failed_to("read the video"))? {
         let Some(to) = streams.iter().position(|index| *index == packet.stream()) else { continue };
         let Some(from) = input.stream(packet.stream()).map(|stream| stream.time_base()) else { continue };
-        write_packet(&mut output, &mut packet, to, from).map_err(at("write a segment"))?;
+        write_packet(&mut output, &mut packet, to, from).map_err(failed_to("write a segment"))?;
     }
-    output.write_trailer().map_err(at("write the playlist"))?;
+    output.write_trailer().map_err(failed_to("write the playlist"))?;
     drop(output);
     let picture =
-        input.stream(streams[0]).ok_or(ffmpeg::Error::StreamNotFound).map_err(at("open the video"))?;
-    describe(&picture, playlist)
+        input.stream(streams[0]).ok_or(ffmpeg::Error::StreamNotFound).map_err(failed_to("open the video"))?;
+    describe_variant(&picture, playlist)
 }
 
-fn describe(picture: &Stream<'_>, playlist: &Path) -> Result<Variant, Error> {
+fn describe_variant(picture: &Stream<'_>, playlist: &Path) -> Result<Variant, Error> {
     let mut parameters = picture.parameters();
     // SAFETY: `parameters` owns the struct, and what it points to, while it is read.
     let (width, height, header) = unsafe {
         let raw = &*parameters.as_mut_ptr();
         (raw.width as u32, raw.height as u32, extradata(raw.extradata, raw.extradata_size))
     };
-    // Profile, compatibility and level stand behind the version (ISO/IEC 14496-15, section 5.3.3.1).
+    // Profile, compatibility and level follow the version (ISO/IEC 14496-15, section 5.3.3.1).
     let profile: String = header.iter().skip(1).take(3).map(|byte| format!("{byte:02x}")).collect();
     let text = std::fs::read_to_string(playlist).map_err(|source| Error::file(playlist, source))?;
     let (peak, average) = bits_per_second(&text);
@@ -106,7 +108,7 @@ fn describe(picture: &Stream<'_>, playlist: &Path) -> Result<Variant, Error> {
     })
 }
 
-/// Of a playlist's segments: the most of one, and the mean. Each has its duration and its bytes in two tags.
+/// Returns the peak and the average bit rate of a playlist's segments, from the tags with their durations and sizes.
 fn bits_per_second(playlist: &str) -> (u64, u64) {
     let (mut peak, mut bits, mut seconds) = (0.0_f64, 0.0_f64, 0.0_f64);
     let mut duration = 0.0;
@@ -123,7 +125,7 @@ fn bits_per_second(playlist: &str) -> (u64, u64) {
     (peak.ceil() as u64, (bits / seconds.max(0.001)).ceil() as u64)
 }
 
-/// Writes the playlist from which a player chooses, the best first.
+/// Writes the master playlist, the best variant first.
 pub fn write_master(variants: &[Variant], master: &Path) -> Result<(), Error> {
     let mut variants: Vec<&Variant> = variants.iter().collect();
     variants.sort_by_key(|variant| std::cmp::Reverse(variant.height));
