@@ -56,7 +56,7 @@ pub const MAX_NARRATION_LINES: usize = 160;
 /// Lines that the two cards may take, out of [`MAX_NARRATION_LINES`].
 const CARD_LINES: usize = 12;
 
-/// What a video is to be about.
+/// The input of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Names the video when nothing else does.
@@ -67,7 +67,7 @@ pub struct Request<'a> {
     pub script: Option<&'a str>,
     /// Takes precedence over a title in the script, which then becomes the subtitle.
     pub title: Option<&'a str>,
-    /// How long the video should last: of a script that takes longer, a part is said.
+    /// Requested duration: a longer script is shortened.
     pub duration_ms: Option<u64>,
 }
 
@@ -75,14 +75,14 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub title: String,
-    /// As many as [`SCENE_COUNT`] allows, in order, with a title card first and a closing card last.
+    /// The scenes in order, as many as [`SCENE_COUNT`] allows; the first is a title card, the last a closing card.
     pub scenes: Vec<Scene>,
     /// Sentences left out because the script is longer than a video may be; an item, a row of a table
     /// and a screen of code count as one each.
     pub omitted_sentences: usize,
 }
 
-/// Why there is no plan. None of these goes away by trying again.
+/// The reason why there is no plan. A retry does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error("neither script nor context has anything to say, expected at least 1 letter or digit")]
@@ -103,7 +103,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let opening = make_opening(&document, &title, subtitle, &mut chapters);
 
     let max_pages = SCENE_COUNT.end() - 2;
-    let cards_ms = pace::of_scene(&opening) + pace::of_scene(&closing);
+    let cards_ms = pace::scene_ms(&opening) + pace::scene_ms(&closing);
     let room = budget::Room {
         pages: max_pages,
         lines: MAX_NARRATION_LINES - CARD_LINES,

@@ -1,4 +1,4 @@
-//! From scenes to one file, with real speech and real encoders, checked by ffprobe.
+//! Makes files of scenes with real speech and real encoders, and checks them with ffprobe.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,8 @@ use crate::encode::encoder::{EncodeSettings, Error, SceneParts, encode_scene};
 use crate::encode::sound::SoundTrack;
 use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
-use crate::join::combine::{self, Combined, Labels, Parts};
+use crate::join::combine::{self, Combined, Parts};
+use crate::join::labels::Labels;
 use crate::join::thumbnails;
 use crate::layout;
 use crate::layout::images::Images;
@@ -104,13 +105,13 @@ async fn two_scenes(folder: &Path) -> [Rendered; 2] {
 }
 
 fn combined(scenes: &[Rendered], out: &Path) -> Combined {
-    let labels = Labels { title: "A title", ..Labels::default() };
-    join(scenes, labels, out, &CancellationToken::new()).unwrap()
+    let labels = Labels { title: "A title".to_owned(), ..Labels::default() };
+    join(scenes, &labels, out, &CancellationToken::new()).unwrap()
 }
 
 fn join(
     scenes: &[Rendered],
-    labels: Labels<'_>,
+    labels: &Labels,
     out: &Path,
     cancel: &CancellationToken,
 ) -> Result<Combined, combine::Error> {
@@ -254,7 +255,7 @@ async fn cancelled_work_leaves_no_file() {
         &cancel,
     );
     assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
-    let joined = join(&scenes, Labels::default(), &empty.path().join("video.mp4"), &cancel);
+    let joined = join(&scenes, &Labels::default(), &empty.path().join("video.mp4"), &cancel);
     assert_eq!(joined.unwrap_err().to_string(), "cancelled");
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
@@ -269,7 +270,7 @@ async fn scenes_of_different_settings_are_not_joined() {
         &EncodeSettings::new(640, 360, FPS),
     );
     let out = folder.path().join("v.mp4");
-    let joined = join(&[first, second], Labels::default(), &out, &CancellationToken::new());
+    let joined = join(&[first, second], &Labels::default(), &out, &CancellationToken::new());
     assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
 }
 
@@ -316,7 +317,7 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
 }
 
-/// Where the slices of the smallest and the largest picture that is no key frame begin in the file, behind their length
+/// Finds the slices of the smallest and the largest picture that is no key frame, and returns their offsets after the length
 /// and kind.
 fn slices_between_key_frames(video: &Path) -> (usize, usize) {
     let facts = ffprobe(video, "packet=pos,size,flags,codec_type");
@@ -358,7 +359,7 @@ async fn make_video(titles: &[&str], format: OutputFormat, concurrency: usize, o
     studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()
 }
 
-/// When the first word is heard, in samples of 48 kHz.
+/// Returns the time of the first word, in samples of 48 kHz.
 fn onset(video: &Path) -> usize {
     let path = video.to_str().unwrap();
     let arguments = ["-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];

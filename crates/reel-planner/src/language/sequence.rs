@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn a_sequence_is_told_by_its_words() {
-        let told = |sentence: &str| read(sentence).unwrap_or_default().join(" | ");
+        let steps = |sentence: &str| read(sentence).unwrap_or_default().join(" | ");
         assert_eq!(
-            told("First measure the length, then cut the board, and finally sand the edges."),
+            steps("First measure the length, then cut the board, and finally sand the edges."),
             "Measure the length | Cut the board | Sand the edges"
         );
         assert_eq!(
-            told("Light first passes through the lens, then through the shutter, and then to the sensor."),
+            steps("Light first passes through the lens, then through the shutter, and then to the sensor."),
             "Lens | Shutter | Sensor"
         );
     }

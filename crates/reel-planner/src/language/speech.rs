@@ -1,4 +1,4 @@
-//! What a voice says for a piece of text.
+//! Converts text to what a voice speaks.
 //!
 //! Spoken text has no markup and no backticks, reads identifiers as words, and always ends with a stop,
 //! so that the voice falls and pauses. Text without a letter or digit cannot be said.
@@ -29,7 +29,7 @@ pub(crate) fn speak_plain(text: &str) -> Option<String> {
     sentence(text)
 }
 
-/// Whether a voice could say any of this.
+/// Returns `true` when a voice can speak any of the text.
 pub(crate) fn is_speakable(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }

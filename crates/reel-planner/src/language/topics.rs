@@ -1,4 +1,4 @@
-//! Where long text turns to something else: between sentences whose surroundings have few words in common.
+//! Finds changes of topic in long text: between sentences whose surroundings have few words in common.
 //!
 //! Each gap between two sentences is rated by how alike the words before and behind it are, and how much more alike they
 //! are to both sides of it (M. A. Hearst, "TextTiling", 1997). Text in which nothing stands out is divided evenly.
@@ -84,7 +84,7 @@ fn shifts(sentences: &[String]) -> Vec<usize> {
 
 struct Division<'a> {
     sentences: &'a [String],
-    /// Of the gap behind each sentence but the last.
+    /// Depth of the gap after each sentence but the last.
     depths: Vec<f64>,
     /// The depth from which on a gap stands out.
     deep: f64,
@@ -127,7 +127,7 @@ fn depth(alike: &[f64], gap: usize) -> f64 {
     uphill(&mut (0..gap).rev()) + uphill(&mut (gap + 1..alike.len())) - 2.0 * alike[gap]
 }
 
-/// Whether a sentence can open a topic: it does not point back with its first word.
+/// Returns `true` for a sentence that can open a topic: its first word does not point back.
 fn begins_anew(sentence: &str) -> bool {
     !leans_back(&first_word(sentence))
 }

@@ -1,4 +1,4 @@
-//! What is drawn: all of the text and nothing but text, within the page.
+//! Checks what is drawn: all of the text, no markup, and nothing outside the page.
 
 use typst::layout::{Frame, FrameItem, Point, Transform};
 use typst::{Library, LibraryExt};
@@ -142,7 +142,7 @@ fn formulas_are_mathematics_or_their_own_source() {
     drawn(&"x + ".repeat(1250));
 }
 
-/// Whether nothing but the empty page is in a margin.
+/// Returns `true` when the margin is as on the empty page.
 fn margin_is_clean(page: &RgbaPage, empty: &RgbaPage, margin: usize) -> bool {
     let at = |page: &RgbaPage, x: usize, y: usize| page.rgba[(y * page.width + x) * 4..][..3].to_vec();
     let in_margin = |x: usize, y: usize| x >= page.width - margin || y < margin || y >= page.height - margin;
@@ -239,7 +239,7 @@ fn a_table_shows_its_rows_one_by_one() {
 /// One scene for every block and layout, in several scripts.
 const GALLERY: &str = include_str!("../../../../examples/gallery.json");
 
-/// Where a run of text stands on its page, in points: as high as its small letters.
+/// Bounds of a run of text on its page, in points, as high as its lower-case letters.
 #[derive(Debug, Clone)]
 struct Place {
     left: f64,
@@ -277,7 +277,7 @@ fn collect_places(frame: &Frame, transform: Transform, places: &mut Vec<Place>) 
     }
 }
 
-/// What is wrong with a page: text outside the margin, or on other text.
+/// Finds text outside the margin, or on other text.
 fn layout_faults(frame: &Frame, page: Page) -> Vec<String> {
     let mut places = vec![];
     collect_places(frame, Transform::identity(), &mut places);
