@@ -236,9 +236,10 @@ pub async fn archive_partition(
     streams: &Streams,
     key: &SigningKey,
     partition: u16,
-) -> anyhow::Result<(archive::Sealed, archive::Trimmed)> {
+) -> anyhow::Result<(archive::Written, archive::Trimmed)> {
     let archive = log.archive().context("the log has no archive")?;
-    let sealed = archive::seal(log, archive, partition, streams.audit.segment_events, false, key).await?;
+    let sealed =
+        archive::write_segments(log, archive, partition, streams.audit.segment_events, false, key).await?;
     let (mut read_by_all, mut quarantined) = (u64::MAX, HashSet::new());
     for projection in projections {
         read_by_all = read_by_all.min(projection.checkpoint(partition).await?);

@@ -230,9 +230,9 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unreadable_job()
             }
-            execute::Error::Seal(_)
+            execute::Error::Encrypt(_)
             | execute::Error::Unreadable { .. }
-            | execute::Error::Unsealable { .. } => {
+            | execute::Error::Unencryptable { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::internal()
             }

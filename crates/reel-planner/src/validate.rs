@@ -1,10 +1,10 @@
-//! The promises that every plan keeps, besides those of any scene description ([`check`]).
+//! The rules of plans, besides those of all scene descriptions ([`check`]).
 
 use reel_scene::check::{self, Fault};
 use reel_scene::{Layout, SCENE_COUNT, Scene};
 
-/// Checks a whole video: the number of scenes, the opening and closing cards, every scene, and that everything in
-/// it is revealed. Empty when nothing is wrong.
+/// Returns the faults of a plan. Checks the number of scenes, the opening and closing cards, every scene, and that each block is
+/// revealed.
 pub fn validate(scenes: &[Scene]) -> Vec<Fault> {
     let fault =
         |scene: usize, message: String| Fault { path: vec!["scenes".into(), scene.to_string()], message };

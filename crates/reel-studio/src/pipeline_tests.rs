@@ -60,7 +60,7 @@ async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
     let timeline = timeline::time_steps(&lines, FPS, reel_scene::timing::Pauses::default());
     let narration = timeline::mix(&timeline, &lines);
     let [clip, sound] = ["mp4", "wav"].map(|extension| folder.join(format!("{name}.{extension}")));
-    let rendered = Rendered { clip, sound, timeline: timeline, narration };
+    let rendered = Rendered { clip, sound, timeline, narration };
     encode(scene, &rendered, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
     timeline::write_wav(&rendered.sound, &rendered.narration).unwrap();
     rendered

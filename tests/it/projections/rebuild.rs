@@ -248,7 +248,7 @@ async fn an_empty_redis_is_restored_from_the_archive() {
     let key = SigningKey::parse(MASTER_KEY).unwrap();
     let archive = world.log().archive().unwrap().clone();
     for partition in world.log().keys().partitions() {
-        archive::seal(world.log(), &archive, partition, 10, true, &key).await.unwrap();
+        archive::write_segments(world.log(), &archive, partition, 10, true, &key).await.unwrap();
         archive::verify(&archive, partition, &[key.public_key()]).await.unwrap();
     }
     let histories_before = all_histories(world.log(), &histories.jobs).await;

@@ -165,7 +165,7 @@ mod tests {
     use crate::read::markdown;
 
     /// The sentences of a chapter called "Heading", the ones to keep first in front.
-    fn ranked(script: &str) -> Vec<String> {
+    fn rank(script: &str) -> Vec<String> {
         let document = markdown::read(script);
         let passages = passages::divide(document.sections[0].elements(), "Heading");
         let narrations: Vec<String> = passages.iter().map(narration).collect();
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_the_text_is_about_goes_before_what_it_mentions() {
-        let order = ranked(
+        let order = rank(
             "Batteries store energy in their electrodes. The weather was fine that morning. Somebody had brought cake \
              for everyone. Heat wears out the electrodes of batteries. Nobody knew.",
         );
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_twice_before_all_is_said_once() {
-        let order = ranked(
+        let order = rank(
             "# T\n\n## H\n\nCopper wires carry electric current.\n\nCopper wires carry electric currents.\n\nRubber keeps the current \
              inside.\n\nOld copper turns green.",
         );
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn numbers_count_more_and_what_points_back_less() {
-        let order = ranked(
+        let order = rank(
             "Ships cross the sea. Big ships cross oceans. They cross it. Ships carry 240,000 tonnes of cargo.",
         );
         assert_eq!(order[0], "Ships carry 240,000 tonnes of cargo.");

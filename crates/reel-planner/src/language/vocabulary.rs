@@ -1,4 +1,4 @@
-//! The words that the planner knows: classes of English words, and lists of those that play a part.
+//! The vocabulary of the planner: classes of English words, and lists of words with a special role.
 //!
 //! Closed classes are listed in full; open ones only by their commonest members and endings. All words here are in
 //! lower case, and [`Word::lower`](super::words::Word) is what to look up. Words of other languages are found in no
@@ -63,7 +63,7 @@ const VERBS: &str = "\
     take takes taken tell tells think took turn turns use used uses using walk want wants went work \
     works write writes";
 
-/// Nouns and adjectives that tell no paragraph from another.
+/// Nouns and adjectives that do not distinguish paragraphs.
 const VAGUE: &str = "\
     same other others own new good whole way ways thing things kind kinds sort lot lots part parts time \
     end year years day days hundred hundreds thousand thousands million millions billions second minute hour \

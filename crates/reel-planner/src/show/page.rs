@@ -49,8 +49,7 @@ pub(crate) fn compose(scene: Scene) -> Scene {
     page.finish()
 }
 
-/// A page whose blocks are turned into what is shown for them, one after the other. Each attempt at a picture says
-/// whether it was made.
+/// A page whose blocks are replaced one after the other. Each attempt at a picture returns `true` when it succeeds.
 struct Page {
     scene: Scene,
     shown: Vec<Block>,

@@ -17,7 +17,7 @@ pub fn motions(scene: &Scene) -> Vec<StepMotion> {
 pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
     let entrance = |step: &Step| {
         let filled = scene.layout == Layout::Section;
-        let own = revealed(scene, step).next().map_or(Entrance::Fade, Block::entrance);
+        let own = revealed_blocks(scene, step).next().map_or(Entrance::Fade, Block::entrance);
         step.enter.unwrap_or(if filled { Entrance::Fade } else { own })
     };
     let own = &scene.steps[step];
@@ -27,7 +27,7 @@ pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
         Entrance::Morph if before != Some(Entrance::Morph) => Entrance::Wipe,
         entrance => entrance,
     };
-    let grows = revealed(scene, own).any(Block::grows);
+    let grows = revealed_blocks(scene, own).any(Block::grows);
     let goes_on = |reveal: &Reveal| {
         matches!(scene.blocks.get(reveal.block), Some(Block::Code { .. }))
             && reveal.part.is_some_and(|part| part > 0)
@@ -40,6 +40,6 @@ pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
     StepMotion { entrance, pages: if grows { 1 + GROWTH_PAGES } else { 1 }, moving }
 }
 
-fn revealed<'a>(scene: &'a Scene, step: &'a Step) -> impl Iterator<Item = &'a Block> {
+fn revealed_blocks<'a>(scene: &'a Scene, step: &'a Step) -> impl Iterator<Item = &'a Block> {
     step.reveals.iter().filter_map(|reveal| scene.blocks.get(reveal.block))
 }
