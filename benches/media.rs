@@ -19,7 +19,7 @@ use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
 use reel_studio::encode::encoder::EncodeSettings;
 use reel_studio::layout::images::Images;
-use reel_studio::speak::narration::{Espeak, Voice};
+use reel_studio::speak::voice::{Espeak, Voice};
 use reel_studio::studio::{Progress, Studio};
 use report::median;
 use serde_json::json;
@@ -75,7 +75,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
         images: Images::default(),
         duration_ms: None,
         music: None,
-        at_a_time: std::thread::available_parallelism().unwrap().get(),
+        concurrency: std::thread::available_parallelism().unwrap().get(),
     };
     let (started, combining) = (Instant::now(), Mutex::new(None));
     let watch = |progress| {

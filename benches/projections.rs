@@ -23,7 +23,7 @@ use reelstream::events::job::{JobRequested, RecordedJobEvent, StageProgressed};
 use reelstream::events::{
     Actor, Append, Cause, Envelope, EventLog, JobEvent, Keys, Stage, Tip, VideoRequest,
 };
-use reelstream::execute::{Decoder, Executor};
+use reelstream::execute::{ContentCodec, Executor};
 use reelstream::ids::{CommandId, EventId, JobId};
 use reelstream::postgres::migrate;
 use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order};
@@ -131,7 +131,7 @@ struct World {
     postgres: PrivatePostgres,
     pool: PgPool,
     log: EventLog,
-    decoder: Decoder,
+    codec: ContentCodec,
     folder: TempDir,
 }
 
@@ -148,12 +148,12 @@ impl World {
         migrate(&pool).await.unwrap();
         let connection = Address::parse(&redis.url()).unwrap().connect().await.unwrap();
         let log = EventLog::new(connection, Keys::new("reel", PARTITIONS));
-        let decoder = Decoder::new(Some(Vault::new(pool.clone(), MasterKey::parse(KEY).unwrap())));
-        Self { redis, postgres, pool, log, decoder, folder }
+        let codec = ContentCodec::new(Some(Vault::new(pool.clone(), MasterKey::parse(KEY).unwrap())));
+        Self { redis, postgres, pool, log, codec, folder }
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::new(self.pool.clone(), self.log.clone(), self.decoder.clone())
+        Catalog::new(self.pool.clone(), self.log.clone(), self.codec.clone())
     }
 
     fn trail(&self) -> Trail {
@@ -161,7 +161,7 @@ impl World {
     }
 
     fn views(&self) -> StatusViews {
-        StatusViews::new(self.log.clone(), self.decoder.clone(), Duration::from_secs(3600))
+        StatusViews::new(self.log.clone(), self.codec.clone(), Duration::from_secs(3600))
     }
 
     /// Appends the histories of so many jobs, as they would come from workers.
@@ -178,9 +178,9 @@ impl World {
             // All go on by one append, side by side.
             let mut appends = JoinSet::new();
             for mut job in writers.drain(..) {
-                let (log, decoder, template) = (self.log.clone(), self.decoder.clone(), template.clone());
+                let (log, codec, template) = (self.log.clone(), self.codec.clone(), template.clone());
                 appends.spawn(async move {
-                    job.append(&log, &decoder, &template).await;
+                    job.append(&log, &codec, &template).await;
                     job
                 });
             }
@@ -245,7 +245,7 @@ impl Written {
         Self { id, user, next: 0, tip: Tip::default() }
     }
 
-    async fn append(&mut self, log: &EventLog, decoder: &Decoder, template: &[Vec<JobEvent>]) {
+    async fn append(&mut self, log: &EventLog, codec: &ContentCodec, template: &[Vec<JobEvent>]) {
         let expected_version = self.tip.version;
         let mut events = vec![];
         for event in &template[self.next] {
@@ -255,15 +255,15 @@ impl Written {
                 JobEvent::JobCompleted { video_id, .. } => *video_id = self.id.0,
                 _ => {}
             }
-            events.push(self.envelope(decoder, &event).await);
+            events.push(self.envelope(codec, &event).await);
         }
         self.next += 1;
         append(log, self.id, expected_version, &events).await;
     }
 
-    async fn envelope(&mut self, decoder: &Decoder, event: &JobEvent) -> Envelope {
+    async fn envelope(&mut self, codec: &ContentCodec, event: &JobEvent) -> Envelope {
         let version = self.tip.version + 1;
-        let (payload, _) = decoder.encode(self.id, version, Some(&self.user), event).await.unwrap();
+        let (payload, _) = codec.encode(self.id, version, Some(&self.user), event).await.unwrap();
         let cause = Cause {
             command_id: CommandId::new(),
             actor: Actor::Worker("bench-1-0123456789abcdef".into()),
@@ -372,14 +372,14 @@ async fn replay() -> (f64, f64) {
     let mut job = Written::new();
     let template = template();
     for _ in 0..template.len() {
-        job.append(&world.log, &world.decoder, &template).await;
+        job.append(&world.log, &world.codec, &template).await;
     }
     while job.tip.version < 200 {
         let (before, progressed) = (
             job.tip.version,
             StageProgressed { stage: Stage::Rendering, scene: None, done: 1, total: 2, percentage: 85.0 },
         );
-        let event = job.envelope(&world.decoder, &JobEvent::StageProgressed(progressed)).await;
+        let event = job.envelope(&world.codec, &JobEvent::StageProgressed(progressed)).await;
         append(&world.log, job.id, before, &[event]).await;
     }
     let (mut reads, mut folds) = (vec![], vec![]);
@@ -388,7 +388,7 @@ async fn replay() -> (f64, f64) {
         let began = Instant::now();
         let mut decoded = vec![];
         for envelope in world.log.history(job.id.aggregate(), 0).await.unwrap() {
-            decoded.push(world.decoder.decode::<JobEvent>(&envelope).await.unwrap());
+            decoded.push(world.codec.decode::<JobEvent>(&envelope).await.unwrap());
         }
         assert_eq!(decoded.len(), 200);
         reads.push(began.elapsed().as_secs_f64() * 1e3);
@@ -489,11 +489,11 @@ async fn lag_under_load(events_per_second: u64, duration: Duration) -> (f64, f64
         while appended < due {
             let Some(mut job) = jobs.pop_front() else { break };
             appended += 1;
-            let (log, decoder, template, waiting) =
-                (world.log.clone(), world.decoder.clone(), template.clone(), waiting.clone());
+            let (log, codec, template, waiting) =
+                (world.log.clone(), world.codec.clone(), template.clone(), waiting.clone());
             round.spawn(async move {
                 let before = job.tip.version;
-                job.append(&log, &decoder, &template).await;
+                job.append(&log, &codec, &template).await;
                 waiting.lock().unwrap().entry(job.id).or_insert((job.tip.version, Instant::now()));
                 (job.tip.version - before, job)
             });

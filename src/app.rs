@@ -72,7 +72,7 @@ impl App {
         let vault = Vault::new(pool.clone(), config.keys.master.clone());
         vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
-        let decoder = executor.decoder().clone();
+        let codec = executor.codec().clone();
         std::fs::create_dir_all(&config.media.root)
             .with_context(|| format!("MEDIA_ROOT {} cannot be created", config.media.root.display()))?;
         Ok(Self {
@@ -80,8 +80,8 @@ impl App {
             executor,
             doorbell,
             durability,
-            statuses: StatusViews::new(log.clone(), decoder.clone(), config.streams.retention.status_view),
-            catalog: Catalog::new(pool.clone(), log, decoder),
+            statuses: StatusViews::new(log.clone(), codec.clone(), config.streams.retention.status_view),
+            catalog: Catalog::new(pool.clone(), log, codec),
             handlers: consumers::handlers(&config.media),
             pool,
             config,
@@ -100,7 +100,7 @@ impl App {
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
         let sources = projections::Sources {
             log: self.log().clone(),
-            decoder: self.executor.decoder().clone(),
+            codec: self.executor.codec().clone(),
             pool: self.pool.clone(),
             status_kept_after_end: self.config.streams.retention.status_view,
         };
@@ -237,9 +237,10 @@ pub async fn archive_partition(
     streams: &Streams,
     key: &SigningKey,
     partition: u16,
-) -> anyhow::Result<(archive::Sealed, archive::Trimmed)> {
+) -> anyhow::Result<(archive::Written, archive::Trimmed)> {
     let archive = log.archive().context("the log has no archive")?;
-    let sealed = archive::seal(log, archive, partition, streams.audit.segment_events, false, key).await?;
+    let sealed =
+        archive::write_segments(log, archive, partition, streams.audit.segment_events, false, key).await?;
     let (mut read_by_all, mut quarantined) = (u64::MAX, HashSet::new());
     for projection in projections {
         read_by_all = read_by_all.min(projection.checkpoint(partition).await?);

@@ -18,7 +18,7 @@ pub enum Error {
     Missing { name: &'static str, what: &'static str },
     #[error("{name} is `{value}`, but must be {expected}")]
     Invalid { name: &'static str, value: String, expected: &'static str },
-    /// Its value is nobody's business.
+    /// Secret: the value is never displayed.
     #[error("{name} must be {expected}")]
     Secret { name: &'static str, expected: String },
     #[error("cannot read {path}")]
@@ -29,7 +29,7 @@ pub enum Error {
     Range { origin: String, key: String, value: String, expected: &'static str },
 }
 
-/// Everything a process needs to know.
+/// All settings of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub redis: RedisConfig,
@@ -47,7 +47,7 @@ pub struct RedisConfig {
     /// `REDIS_URL`: `redis://host:port`, `redis://host:port,host:port` for servers of which one is the
     /// primary, or `redis+cluster://host:port,host:port`.
     pub url: String,
-    /// `REEL_PREFIX`: what all keys begin with, `reel` by default.
+    /// `REEL_PREFIX`: the prefix of all keys, `reel` by default.
     pub prefix: String,
 }
 
@@ -70,9 +70,9 @@ impl std::fmt::Debug for PostgresConfig {
     }
 }
 
-/// Returns an address as it may be shown: without user and password, and without parameters, which may be secrets too.
+/// Removes user, password and parameters from an address, since each may be secret.
 ///
-/// Everything before the last `@` is left out, so a password may hold any character.
+/// It removes everything before the last `@`, because a password may hold any character.
 pub fn without_credentials(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let hosts = rest.rsplit('@').next().unwrap_or_default();
@@ -89,9 +89,9 @@ pub struct ApiConfig {
 
 #[derive(Debug, Clone)]
 pub struct AuthConfig {
-    /// `CLERK_ISSUER`: what `iss` must be, such as `https://clerk.example.com`.
+    /// `CLERK_ISSUER`: the required `iss`, such as `https://clerk.example.com`.
     pub issuer: String,
-    /// `CLERK_JWKS_URL`: where the keys are; `<issuer>/.well-known/jwks.json` by default.
+    /// `CLERK_JWKS_URL`: the URL of the keys; `<issuer>/.well-known/jwks.json` by default.
     pub jwks_url: String,
     /// `CLERK_AUTHORIZED_PARTIES`: the accepted values of `azp`, separated by commas; empty accepts any.
     pub authorized_parties: Vec<String>,
@@ -120,7 +120,7 @@ pub struct MediaConfig {
     pub espeak_program: PathBuf,
 }
 
-/// Who speaks the narration.
+/// The voice of the narration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VoiceConfig {
     Espeak,
@@ -140,7 +140,7 @@ pub enum VoiceConfig {
     },
 }
 
-/// Kept out of logs.
+/// Secret: never logged or displayed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpeechKey(pub String);
 
@@ -150,7 +150,7 @@ impl std::fmt::Debug for SpeechKey {
     }
 }
 
-/// Where scripts/piper installs it.
+/// The path to which scripts/piper installs it.
 pub const PIPER_PYTHON: &str = ".reel/piper/bin/python";
 
 impl VoiceConfig {
@@ -179,21 +179,20 @@ impl VoiceConfig {
 
 #[derive(Debug, Clone)]
 pub struct KeysConfig {
-    /// `REEL_MASTER_KEY`: 32 bytes in Base64, with which the keys of users' content are wrapped. Whoever loses it
-    /// has erased all users.
+    /// `REEL_MASTER_KEY`: 32 bytes in Base64, which wrap the keys of users' content. Losing it erases the content of all users.
     pub master: MasterKey,
-    /// `REEL_SIGNING_KEY`: 32 bytes in Base64, with which seals and archived segments are signed.
+    /// `REEL_SIGNING_KEY`: 32 bytes in Base64, which sign seals and archived segments.
     pub signing: SigningKey,
-    /// `REEL_TRUSTED_KEYS`: public keys, in hex, whose signatures count besides; of keys that were used before.
+    /// `REEL_TRUSTED_KEYS`: further trusted public keys, in hex, such as those of earlier signing keys.
     pub trusted: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 pub struct ArchiveConfig {
-    /// `ARCHIVE_ROOT`: the folder of sealed segments, `archive` by default. All processes must see the same.
+    /// `ARCHIVE_ROOT`: the folder of archived segments, `archive` by default. All processes must share it.
     pub root: PathBuf,
-    /// `REEL_SEALS_LOG`: the file to which the notary appends every seal, `seals.log` in `ARCHIVE_ROOT` by default. Best
-    /// where those who administer Redis and PostgreSQL cannot write.
+    /// `REEL_SEALS_LOG`: the file to which the notary appends every seal, `seals.log` in `ARCHIVE_ROOT` by default. It
+    /// should be where administrators of Redis and PostgreSQL cannot write.
     pub seals_log: PathBuf,
 }
 
@@ -209,33 +208,33 @@ pub struct Streams {
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Jobs that have not ended; past it, new ones are refused for the moment. So it is with the others.
+    /// Most open jobs. Beyond a limit, new jobs are refused until others end.
     pub open_jobs: u64,
     pub open_jobs_per_user: u64,
-    /// Of users that are not admins.
+    /// Limit for users who are not admins.
     pub open_urgent_jobs_per_user: u64,
-    /// Of the requests of open jobs, as the log holds them.
+    /// Most bytes of the recorded requests of open jobs.
     pub open_request_bytes: u64,
     pub open_request_bytes_per_user: u64,
 }
 
-/// How the log is sealed.
+/// Settings of seals and segments.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    /// How often what was appended is sealed.
+    /// Interval of seals.
     pub seal_every: Duration,
-    /// Events of one archived segment.
+    /// Events of an archived segment.
     pub segment_events: u64,
 }
 
-/// How long what follows from the log is kept, and how long the log itself is in Redis.
+/// Retention of derived data, and of the log in Redis.
 #[derive(Debug, Clone)]
 pub struct Retention {
-    /// How long an `Idempotency-Key` stands for its job.
+    /// Lifetime of an `Idempotency-Key`.
     pub idempotency_key: Duration,
-    /// How long the status view of a job that has ended stays in Redis; later it is folded when asked for.
+    /// Time for which the status view of an ended job stays in Redis; later it is folded on request.
     pub status_view: Duration,
-    /// How long events stay in Redis, at least; later they are read from the archive.
+    /// Shortest time for which events stay in Redis; later they are read from the archive.
     pub log: Duration,
 }
 
@@ -243,19 +242,19 @@ pub struct Retention {
 pub struct StageSettings {
     /// Consumer group.
     pub group: String,
-    /// Pieces of work that one process runs at a time.
+    /// Pieces of work that one process runs concurrently.
     pub concurrency: usize,
     pub timeout: Duration,
-    /// Work of a worker that has been silent for this long is taken over; renewed three times as often.
+    /// Expiry of a lease; workers renew it three times as often.
     pub lease: Duration,
-    /// How often work is begun before its failure fails the job.
+    /// Attempts at a piece of work before its failure fails the job.
     pub attempts: u32,
 }
 
-/// The environment, as a function so that tests need not change the process's own.
+/// The environment as a function, so that tests need not change that of the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The process's own environment; empty counts as not set.
+/// Reads a variable of the process's environment; empty counts as not set.
 pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -309,7 +308,7 @@ impl KeysConfig {
         Ok(Self { master, signing, trusted: trusted.collect() })
     }
 
-    /// All public keys whose signatures count, in hex.
+    /// Returns all trusted public keys, in hex.
     pub fn public_keys(&self) -> Vec<String> {
         std::iter::once(self.signing.public_key()).chain(self.trusted.iter().cloned()).collect()
     }
@@ -324,7 +323,7 @@ impl ArchiveConfig {
         }
     }
 
-    /// All of it in one folder.
+    /// Builds settings with everything in one folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         Self { seals_log: root.join("seals.log"), root }
@@ -394,7 +393,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// `false` when the variable is not set.
+/// Reads a flag; `false` when the variable is not set.
 fn flag(env: Environment, name: &'static str) -> Result<bool, Error> {
     let Some(value) = env(name) else { return Ok(false) };
     match value.to_lowercase().as_str() {
@@ -404,7 +403,7 @@ fn flag(env: Environment, name: &'static str) -> Result<bool, Error> {
     }
 }
 
-/// A whole number from 1 to `most`; `None` when the variable is not set.
+/// Reads a whole number from 1 to `most`; `None` when the variable is not set.
 fn count<T: TryFrom<u32>>(env: Environment, name: &'static str, most: u32) -> Result<Option<T>, Error> {
     let Some(value) = env(name) else { return Ok(None) };
     let number = value.parse().ok().filter(|number| (1..=most).contains(number));
@@ -478,7 +477,7 @@ impl Streams {
         Self::layered(&origin, &own, &shipped)
     }
 
-    /// The settings of one stage; every stage has some.
+    /// Returns the settings of a stage; every stage has some.
     pub fn stage(&self, stage: Stage) -> &StageSettings {
         &self.stages[&stage]
     }

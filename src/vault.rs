@@ -1,13 +1,13 @@
-//! The keys of users' content. Destroying a user's key makes everything that was sealed with it unreadable, in
-//! the log, in the archive and in every copy of them, while the hash chains stay valid: they cover what is sealed.
+//! The keys of users' content. Destroying a user's key makes everything encrypted with it unreadable, in the log, in the archive
+//! and in every copy of them. The hash chains stay valid, because they cover the ciphertext.
 //!
 //! A key is 256 random bits, kept in Postgres wrapped (AES-256-GCM) by a master key that only the environment has. The
 //! user's id and the key's own are authenticated with it, so that a row that was given to another user, whom it would
-//! survive, does not open. Content is sealed with AES-256-GCM; the event's place in its history is authenticated with it,
+//! survive, does not open. Content is encrypted with AES-256-GCM; the event's place in its history is authenticated with it,
 //! so that content cannot be moved to another event.
 //!
-//! A process keeps the keys that it has looked up for [`FRESH_FOR`], and while Postgres is out of reach for
-//! [`MAX_AGE`] at most: then content is out of reach, too, because its key may have been destroyed.
+//! A process caches keys for [`FRESH_FOR`], and for at most [`MAX_AGE`] while Postgres is unreachable. Afterwards content is
+//! unreadable, because its key may have been destroyed.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -24,19 +24,19 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 const KEY_BYTES: usize = 32;
-/// How long a process goes on with a key that was destroyed elsewhere.
+/// Lifetime of a cached key, and so the longest use of a key that another process has destroyed.
 const FRESH_FOR: Duration = Duration::from_secs(30);
-/// The same while Postgres cannot be asked.
+/// Lifetime of a cached key while Postgres is unreachable.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
-/// How many keys of the first form are wrapped anew at a time.
+/// Keys of the first form that are rewrapped at a time.
 const MIGRATION_BATCH: i64 = 500;
 const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-/// The first part of sealed text: how it was sealed.
+/// First part of encrypted text: the form of encryption.
 const FORM: &str = "1";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the keys of users' content are out of reach")]
+    #[error("the keys of users' content cannot be read from postgres")]
     Keys(#[from] sqlx::Error),
     #[error("the key {key} cannot be unwrapped: REEL_MASTER_KEY is not the one that wrapped it")]
     MasterKey { key: Uuid },
@@ -44,7 +44,7 @@ pub enum Error {
         "the key {key} of user {user} cannot be unwrapped: REEL_MASTER_KEY is another one, or the row was another user's"
     )]
     ForeignKey { key: Uuid, user: String },
-    #[error("sealed content cannot be read: {reason}")]
+    #[error("encrypted content cannot be read: {reason}")]
     Damaged { reason: &'static str },
     #[error("REEL_MASTER_KEY must be 32 bytes in Base64; `openssl rand -base64 32` makes one")]
     NoMasterKey,
@@ -53,8 +53,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` when a retry may work.
+    pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Keys(_))
     }
 }
@@ -70,13 +70,13 @@ impl std::fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// From 32 bytes in Base64.
+    /// Parses 32 bytes in Base64.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| Error::NoMasterKey)?);
         aead_key(&bytes).map(|key| Self(Arc::new(key))).ok_or(Error::NoMasterKey)
     }
 
-    /// A new one, in the form that [`Self::parse`] reads.
+    /// Generates a key, in the form that [`Self::parse`] reads.
     pub fn generate() -> Result<String, Error> {
         Ok(STANDARD.encode(*Zeroizing::new(random::<KEY_BYTES>()?)))
     }
@@ -90,14 +90,14 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// Sealed text: `form:key id:nonce and ciphertext`. `place` must be given again to open it.
-    pub fn seal(&self, content: &str, place: &str) -> Result<String, Error> {
-        let sealed = encrypt(&self.key, content.as_bytes(), place)?;
-        Ok(format!("{FORM}:{}:{}", self.id, URL_SAFE_NO_PAD.encode(sealed)))
+    /// Encrypts content to `form:key id:nonce and ciphertext`. `associated_data` must be the same for decryption.
+    pub fn encrypt(&self, content: &str, associated_data: &str) -> Result<String, Error> {
+        let encrypted = encrypt(&self.key, content.as_bytes(), associated_data)?;
+        Ok(format!("{FORM}:{}:{}", self.id, URL_SAFE_NO_PAD.encode(encrypted)))
     }
 }
 
-/// Cheap to clone; clones share the keys that they have looked up.
+/// Encrypts and decrypts with the keys of users. Cheap to clone; clones share the cache of keys.
 #[derive(Clone)]
 pub struct Vault {
     pool: PgPool,
@@ -108,7 +108,7 @@ pub struct Vault {
 }
 
 struct Known {
-    /// `None`: it was destroyed.
+    /// `None` for a destroyed key.
     keys: LruCache<Uuid, (Instant, Option<UserKey>)>,
     of_users: HashMap<String, (Instant, Uuid)>,
 }
@@ -120,13 +120,13 @@ impl Vault {
         Self { pool, master, fresh_for: FRESH_FOR, max_age: MAX_AGE, known }
     }
 
-    /// Keeps keys for other times: `fresh_for` while Postgres answers, `max_age` while it does not.
+    /// Changes the lifetimes of cached keys: `fresh_for` while Postgres answers, `max_age` while it does not.
     pub fn keeping_keys(self, fresh_for: Duration, max_age: Duration) -> Self {
         Self { fresh_for, max_age, ..self }
     }
 
-    /// Wraps keys of the first form anew, which were not bound to their user. To be called when a process starts: keys of
-    /// that form are not opened otherwise.
+    /// Rewraps keys of the first form, which were not bound to their user. Must be called when a process starts, because keys of
+    /// that form cannot be used.
     pub async fn migrate(&self) -> Result<u64, Error> {
         let (mut migrated, mut after) = (0, Uuid::nil());
         loop {
@@ -158,7 +158,7 @@ impl Vault {
         }
     }
 
-    /// The key that a user's new content is sealed with; made when there is none.
+    /// Returns the key for a user's new content, and creates one if there is none.
     pub async fn key_of(&self, user: &str) -> Result<UserKey, Error> {
         let stale = {
             let mut known = self.known();
@@ -177,19 +177,19 @@ impl Vault {
         }
     }
 
-    /// What `sealed` holds; `None` when its key was destroyed.
-    pub async fn open(&self, sealed: &str, place: &str) -> Result<Option<String>, Error> {
-        let parts: Vec<&str> = sealed.splitn(3, ':').collect();
+    /// Decrypts content; `None` when its key was destroyed.
+    pub async fn decrypt(&self, encrypted: &str, associated_data: &str) -> Result<Option<String>, Error> {
+        let parts: Vec<&str> = encrypted.splitn(3, ':').collect();
         let [FORM, id, text] = parts[..] else { return Err(Error::Damaged { reason: "unknown form" }) };
         let id = Uuid::parse_str(id).map_err(|_| Error::Damaged { reason: "it names no key" })?;
         let Some(key) = self.key(id).await? else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::Damaged { reason: "not Base64" })?;
-        let content =
-            decrypt(&key.key, bytes, place).ok_or(Error::Damaged { reason: "it was changed or moved" })?;
+        let content = decrypt(&key.key, bytes, associated_data)
+            .ok_or(Error::Damaged { reason: "it was changed or moved" })?;
         String::from_utf8(content).map(Some).map_err(|_| Error::Damaged { reason: "no text" })
     }
 
-    /// Destroys all keys of a user. Gives how many there were.
+    /// Destroys all keys of a user, and returns their number.
     pub async fn destroy(&self, user: &str) -> Result<u64, Error> {
         let destroyed = sqlx::query(
             "update user_keys set wrapped = null, destroyed_at = now() where user_id = $1 and wrapped is not null",
@@ -203,7 +203,7 @@ impl Vault {
         Ok(destroyed.rows_affected())
     }
 
-    /// Writes the table of keys anew, without what was destroyed. Waits a few seconds for others that use it.
+    /// Rewrites the table of keys, so that no destroyed key stays on disk. Waits a few seconds for its lock.
     pub async fn compact(&self) -> Result<(), Error> {
         let compact = "set lock_timeout = '5s'; vacuum (full, analyze) user_keys";
         let mut connection = self.pool.acquire().await?.detach();
@@ -273,7 +273,7 @@ impl Vault {
     }
 }
 
-/// What a wrapped key is bound to.
+/// Returns the associated data of a wrapped key.
 fn binding(user: &str, key: Uuid) -> String {
     format!("{key}:{user}")
 }
@@ -288,23 +288,24 @@ fn aead_key(bytes: &[u8]) -> Option<LessSafeKey> {
     UnboundKey::new(&AES_256_GCM, bytes).ok().map(LessSafeKey::new)
 }
 
-/// The nonce, then the ciphertext and its tag.
-fn encrypt(key: &LessSafeKey, plaintext: &[u8], place: &str) -> Result<Vec<u8>, Error> {
+/// Encrypts content. Returns the nonce, then the ciphertext and its tag.
+fn encrypt(key: &LessSafeKey, plaintext: &[u8], associated_data: &str) -> Result<Vec<u8>, Error> {
     let nonce = random::<NONCE_LEN>()?;
-    let aad = Aad::from(place.as_bytes());
+    let aad = Aad::from(associated_data.as_bytes());
     // The tag must fit without a move, which would leave the plaintext behind.
     let mut text = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
     text.extend_from_slice(plaintext);
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
-        .map_err(|_| Error::Damaged { reason: "too long to be sealed" })?;
+        .map_err(|_| Error::Damaged { reason: "too long to be encrypted" })?;
     Ok([nonce.as_slice(), &text].concat())
 }
 
-fn decrypt(key: &LessSafeKey, mut sealed: Vec<u8>, place: &str) -> Option<Vec<u8>> {
-    let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+fn decrypt(key: &LessSafeKey, mut encrypted: Vec<u8>, associated_data: &str) -> Option<Vec<u8>> {
+    let (nonce, text) = encrypted.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let opened = key.open_in_place(nonce, Aad::from(place.as_bytes()), text).ok().map(|text| text.to_vec());
-    sealed.zeroize();
+    let opened =
+        key.open_in_place(nonce, Aad::from(associated_data.as_bytes()), text).ok().map(|text| text.to_vec());
+    encrypted.zeroize();
     opened
 }
 
@@ -319,8 +320,8 @@ mod tests {
     #[test]
     fn sealed_text_opens_only_at_its_place() {
         let key = key();
-        let sealed = key.seal("words", "job:1").unwrap();
-        let bytes = URL_SAFE_NO_PAD.decode(sealed.rsplit(':').next().unwrap()).unwrap();
+        let encrypted = key.encrypt("words", "job:1").unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(encrypted.rsplit(':').next().unwrap()).unwrap();
         assert_eq!(decrypt(&key.key, bytes.clone(), "job:1").unwrap(), b"words");
         assert_eq!(decrypt(&key.key, bytes.clone(), "job:2"), None);
         let mut changed = bytes;
@@ -331,7 +332,7 @@ mod tests {
     #[test]
     fn the_same_words_are_never_sealed_alike() {
         let key = key();
-        assert_ne!(key.seal("words", "p").unwrap(), key.seal("words", "p").unwrap());
+        assert_ne!(key.encrypt("words", "p").unwrap(), key.encrypt("words", "p").unwrap());
     }
 
     #[test]

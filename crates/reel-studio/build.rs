@@ -1,4 +1,4 @@
-//! Tells the crate a digest of its sources, for the keys of what is cached (`SOURCES`).
+//! Passes a digest of the sources to the crate, which puts it into cache keys (`SOURCES`).
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,8 +16,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// A digest of the files at and under `inputs`, names and contents. Tests decide nothing, and an input that is not there is
-/// left out.
+/// Digests the names and contents of all files at and under `inputs`, except tests and missing inputs.
 fn digest(inputs: &[&Path]) -> io::Result<String> {
     let mut hasher = DefaultHasher::new();
     for input in inputs {

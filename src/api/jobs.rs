@@ -359,7 +359,7 @@ pub async fn list_job_events(
     let mut events = Vec::with_capacity(history.len());
     for mut envelope in history {
         let (job, version) = (view.job_id, envelope.version);
-        let opened = state.executor.decoder().open(&envelope).await;
+        let opened = state.executor.codec().open(&envelope).await;
         let opened = opened.map_err(|source| projections::Error::Decode { job, version, source })?;
         envelope.data = opened.unwrap_or(envelope.data);
         events.push(serde_json::to_value(&envelope).map_err(projections::Error::from)?);

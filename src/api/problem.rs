@@ -193,7 +193,7 @@ impl From<projections::Error> for Problem {
     fn from(error: projections::Error) -> Self {
         tracing::error!(error = %chain(&error), "a query failed");
         match error {
-            error if error.is_passing() => Problem::unavailable("the data is out of reach for the moment"),
+            error if error.is_retryable() => Problem::unavailable("the data is out of reach for the moment"),
             projections::Error::Decode { .. } | projections::Error::History { .. } => {
                 Problem::unreadable_job()
             }
@@ -205,7 +205,7 @@ impl From<projections::Error> for Problem {
 impl From<audit::Error> for Problem {
     fn from(error: audit::Error) -> Self {
         tracing::error!(error = %chain(&error), "an audit failed");
-        match error.is_passing() {
+        match error.is_retryable() {
             true => Problem::unavailable("the data is out of reach for the moment"),
             false => Problem::internal(),
         }
@@ -222,7 +222,7 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the event log is out of reach for the moment")
             }
-            error if error.is_passing() => {
+            error if error.is_retryable() => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the keys of users' content are out of reach for the moment")
             }
@@ -230,9 +230,9 @@ impl From<execute::Error> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unreadable_job()
             }
-            execute::Error::Seal(_)
+            execute::Error::Encrypt(_)
             | execute::Error::Unreadable { .. }
-            | execute::Error::Unsealable { .. } => {
+            | execute::Error::Unencryptable { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::internal()
             }

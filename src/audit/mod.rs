@@ -47,17 +47,17 @@ pub enum Error {
     Untrusted { partition: u16, seq: u64, reason: &'static str },
 }
 
-/// The version that a history had at a time: of the last event that was recorded by then; 0 before the first.
+/// Returns the version of a history at a time; 0 before its first event.
 pub fn version_at(events: &[Envelope], time: DateTime<Utc>) -> u64 {
     events.iter().take_while(|event| event.recorded_at <= time).count() as u64
 }
 
 impl Error {
-    /// Whether trying again may help: a server was away, nothing is damaged.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` when a retry may work: a server was away, and nothing is damaged.
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
-            Error::Trail(error) => error.is_passing(),
+            Error::Log(error) => error.is_retryable(),
+            Error::Trail(error) => error.is_retryable(),
             Error::Postgres(_) | Error::SealLog { .. } => true,
             Error::Archive(_)
             | Error::DamagedSealLog { .. }

@@ -1,7 +1,7 @@
-//! Seals what was appended since the last seal, again and again.
+//! Periodically seals the events appended since the last seal.
 //!
-//! The notary signs only what follows a seal that it trusts: one that is signed, and that `seals.log` has, too. So whoever
-//! writes to both databases cannot have a forged log signed by deleting seals, or by adding one without the key.
+//! The notary only continues a trusted seal: one that is signed, and that `seals.log` has too. So an attacker with access to both
+//! databases cannot get a forged log signed by deleting seals, or by adding one without the key.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ pub struct Notary {
     pub seals: Seals,
     pub seal_log: SealLog,
     pub key: SigningKey,
-    /// Those whose signatures count, in hex; that of `key` among them.
+    /// Trusted public keys, in hex, including that of `key`.
     pub public_keys: Vec<String>,
 }
 
 impl Notary {
-    /// Seals every partition each `interval`, until `stop`. A partition that cannot be sealed is logged and tried again:
-    /// whoever verifies finds events without a seal.
+    /// Seals every partition each `interval`, until `stop`. Logs and retries a partition that cannot be sealed; a verification
+    /// finds events without a seal.
     pub async fn run(self, interval: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -38,7 +38,7 @@ impl Notary {
             }
             for partition in self.log.keys().partitions() {
                 if let Err(error) = self.seal_partition(partition, Utc::now()).await {
-                    match error.is_passing() {
+                    match error.is_retryable() {
                         true => tracing::warn!(partition, error = %chain(&error), "the log is sealed later"),
                         false => {
                             tracing::error!(partition, error = %chain(&error), "the log cannot be sealed")
@@ -49,7 +49,7 @@ impl Notary {
         }
     }
 
-    /// Seals what a partition has beyond its last seal. `None` when that is nothing, or another notary was faster.
+    /// Seals the events of a partition after its last seal. `None` when there are none, or another notary was faster.
     pub async fn seal_partition(&self, partition: u16, now: DateTime<Utc>) -> Result<Option<Seal>, Error> {
         let last = self.trusted_last(partition).await?;
         let mut chain = match &last {
@@ -81,7 +81,7 @@ impl Notary {
         Ok(Some(seal))
     }
 
-    /// The last seal, if it is genuine and the file has it. Appends to the file what was not written there yet.
+    /// Returns the last seal, if it is trusted. Appends seals that the file lacks.
     async fn trusted_last(&self, partition: u16) -> Result<Option<Seal>, Error> {
         let written = self.seal_log.last(partition).await?;
         let seals = self.seals.from(partition, written.as_ref().map_or(0, |seal| seal.seq)).await?;

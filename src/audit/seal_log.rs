@@ -1,7 +1,7 @@
-//! The file `seals.log`: every seal once more, outside both databases, one JSON object a line.
+//! The file `seals.log`: a copy of every seal outside both databases, one JSON object per line.
 //!
-//! The notary only appends, and reads on from where it was. A line that is not ended was being written when the power went;
-//! the notary writes it again. A file that has become shorter was tampered with.
+//! The notary only appends, and continues to read where it stopped. An incomplete last line was cut by a power failure, and the
+//! notary writes it again. A file that has become shorter was tampered with.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Seal};
 
-/// Cheap to clone; clones share what they have read.
+/// Reads and appends to the file. Cheap to clone; clones share what they have read.
 #[derive(Debug, Clone)]
 pub struct SealLog {
     path: PathBuf,
     read: Arc<Mutex<ReadSoFar>>,
 }
 
-/// What was read so far.
+/// The content read so far.
 #[derive(Debug, Default)]
 struct ReadSoFar {
     bytes: u64,
     seals: HashMap<u16, Vec<Seal>>,
-    /// Digests of all seals: a year of one partition has half a million.
+    /// Digests of all seals: half a million for a year of one partition.
     digests: HashSet<blake3::Hash>,
 }
 
@@ -36,7 +36,7 @@ impl SealLog {
         &self.path
     }
 
-    /// The seals of a partition, in the order in which they were appended, each once. Empty when there is no file.
+    /// Returns the distinct seals of a partition, in the order in which they were appended; none without a file.
     pub async fn all(&self, partition: u16) -> Result<Vec<Seal>, Error> {
         self.with(move |path, read| {
             read_on(path, read)?;
@@ -45,7 +45,7 @@ impl SealLog {
         .await
     }
 
-    /// The last seal of a partition.
+    /// Returns the last seal of a partition.
     pub async fn last(&self, partition: u16) -> Result<Option<Seal>, Error> {
         self.with(move |path, read| {
             read_on(path, read)?;
@@ -110,7 +110,7 @@ fn read_on(path: &Path, read: &mut ReadSoFar) -> Result<(), Error> {
     Ok(())
 }
 
-/// The bytes from `from` on; `None` when the file ends before.
+/// Reads the bytes from `from` on; `None` when the file is shorter.
 fn tail(path: &Path, from: u64) -> io::Result<Option<Vec<u8>>> {
     let mut file = File::open(path)?;
     if file.metadata()?.len() < from {

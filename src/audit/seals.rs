@@ -1,5 +1,5 @@
-//! Seals: signed statements of what a partition's chain was at a sequence number. They are kept in Postgres, outside
-//! Redis, and written once; `reel audit export` gives them out, for whoever trusts neither.
+//! Seals: signed statements of a partition's chain at a sequence number. They are written once to Postgres, outside Redis;
+//! `reel audit export` prints them, for those who trust neither.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Seal {
     /// The partition's chain up to and including `seq`, in hex.
     pub chain: String,
     pub signed_at: DateTime<Utc>,
-    /// Digest of the partition's seal before; 64 zeros for the first, `None` in seals from before they were chained.
+    /// Digest of the partition's previous seal; 64 zeros for the first one, `None` in unchained seals of early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
     pub key_id: String,
@@ -26,7 +26,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// A seal that follows `previous`.
+    /// Signs a seal that follows `previous`.
     pub fn sign(
         partition: u16,
         chain: &Chain,
@@ -47,7 +47,7 @@ impl Seal {
         seal
     }
 
-    /// The text that is signed.
+    /// Returns the signed text.
     pub fn statement(&self) -> String {
         let at = self.signed_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let Self { partition, seq, chain, .. } = self;
@@ -57,7 +57,7 @@ impl Seal {
         }
     }
 
-    /// BLAKE3 over statement and signature, in hex.
+    /// Returns the BLAKE3 of statement and signature, in hex.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.statement().as_bytes()).update(b"\n").update(self.signature.as_bytes());
@@ -68,7 +68,7 @@ impl Seal {
         public_keys.iter().any(|key| is_signed(key, &self.statement(), &self.signature))
     }
 
-    /// Whether the seal may stand behind `before`, or at the beginning. Unchained seals follow unchained ones alone.
+    /// Returns `true` when the seal may follow `before`, or be the first. Unchained seals follow unchained ones only.
     pub fn follows(&self, before: Option<&Seal>) -> bool {
         let is_later = before.is_none_or(|before| before.seq < self.seq);
         let is_linked = match &self.previous {
@@ -107,7 +107,7 @@ impl Seals {
         Self { pool }
     }
 
-    /// Adds a seal. `false` when there is one in its place, or another follows the same seal.
+    /// Adds a seal. `false` when its sequence number has one, or another seal follows the same seal.
     pub async fn add(&self, seal: &Seal) -> Result<bool, Error> {
         let added = sqlx::query(
             "insert into audit_seals (partition, seq, chain, signed_at, previous, key_id, signature)
@@ -135,12 +135,12 @@ impl Seals {
         Ok(row.map(Seal::from))
     }
 
-    /// All of a partition, in their order.
+    /// Returns all seals of a partition, in order.
     pub async fn all(&self, partition: u16) -> Result<Vec<Seal>, Error> {
         self.from(partition, 0).await
     }
 
-    /// Those of a partition at `seq` and after, in their order.
+    /// Returns a partition's seals from `seq` on, in order.
     pub async fn from(&self, partition: u16, seq: u64) -> Result<Vec<Seal>, Error> {
         let rows: Vec<Row> =
             sqlx::query_as("select * from audit_seals where partition = $1 and seq >= $2 order by seq")

@@ -1,4 +1,4 @@
-//! Reads the log as Redis and the archive have it, and finds whatever is not as it was recorded.
+//! Verifies the log in Redis and in the archive, and finds everything that is not as recorded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -18,17 +18,17 @@ use crate::projections::trail::Trail;
 
 /// Events read at a time.
 const BATCH: usize = 1000;
-/// Findings that are told in full.
+/// Most findings that are listed.
 const MAX_FINDINGS: usize = 200;
-/// An event may wait for its seal for so many intervals of the notary, and for [`MIN_SEAL_DELAY`] at least.
+/// Intervals of the notary for which an event may wait for its seal; at least [`MIN_SEAL_DELAY`].
 const SEAL_INTERVALS: i32 = 2;
 const MIN_SEAL_DELAY: TimeDelta = TimeDelta::minutes(2);
 
-/// Something that is not as it was recorded.
+/// A difference from what was recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub partition: u16,
-    /// The sequence number at which it shows; `None` when it is about a whole history.
+    /// Sequence number of the difference; `None` for that of a whole history.
     pub seq: Option<u64>,
     pub aggregate_id: Option<AggregateId>,
     pub version: Option<u64>,
@@ -51,16 +51,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a search has found.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     pub events: u64,
     pub aggregates: u64,
-    /// Seals that hold, and the sequence number of the last of them.
+    /// Valid seals, and the sequence number of the last of them.
     pub seals: u64,
     pub sealed_up_to: u64,
     pub findings: Vec<Finding>,
-    /// Further ones that are not told.
+    /// Further findings that are not listed.
     pub more_findings: u64,
 }
 
@@ -78,52 +78,51 @@ impl Report {
     }
 }
 
-/// What has been seen of one aggregate.
+/// The events seen of one aggregate.
 struct Seen {
     version: u64,
     hash: String,
     seqs: Vec<u64>,
 }
 
-/// The evidence that is held against the log.
+/// The evidence to compare the log with.
 #[derive(Clone)]
 pub struct Verifier {
     pub log: EventLog,
     pub trail: Trail,
     pub seals: Seals,
     pub seal_log: SealLog,
-    /// Those whose signatures count, in hex.
+    /// Trusted public keys, in hex.
     pub public_keys: Vec<String>,
-    /// How often the notary seals.
+    /// Interval of the notary's seals.
     pub seal_every: Duration,
-    /// Seals that were made too late, up to this time, are explained, and no findings.
+    /// Late seals up to this time are explained, and no findings.
     pub gaps_known_until: Option<DateTime<Utc>>,
 }
 
-/// The state of a search through one partition.
+/// The state of the verification of one partition.
 struct Search<'a> {
     partition: u16,
     trail: &'a Trail,
     public_keys: &'a [String],
-    /// How long an event may wait for its seal.
+    /// Longest time that an event may wait for its seal.
     max_seal_delay: TimeDelta,
     gaps_known_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-    /// The last event that the trail must have.
+    /// Sequence number of the last event that the trail must have.
     trail_checkpoint: u64,
-    /// When the oldest and the newest event after the last seal were recorded.
+    /// Times of the oldest and the newest event after the last seal.
     unsealed: Option<(DateTime<Utc>, DateTime<Utc>)>,
     report: Report,
     seen: BTreeMap<AggregateId, Seen>,
     chain: Chain,
-    /// Whether all events up to here are there, so that the chain means something.
+    /// Set when no event up to here is missing, so that the chain is meaningful.
     is_whole: bool,
     seals: std::iter::Peekable<std::vec::IntoIter<Seal>>,
 }
 
 impl Verifier {
-    /// Searches a whole partition, archive and Redis, with the seals, the file of seals and the trail that stand against
-    /// it.
+    /// Verifies a whole partition in the archive and in Redis against the seals, `seals.log` and the trail.
     pub async fn verify_partition(&self, partition: u16, now: DateTime<Utc>) -> Result<Report, Error> {
         let mut search = Search {
             partition,
@@ -153,7 +152,7 @@ impl Verifier {
         Ok(search.report)
     }
 
-    /// How long an event may wait for its seal.
+    /// Longest time that an event may wait for its seal.
     fn max_seal_delay(&self) -> TimeDelta {
         let interval = TimeDelta::from_std(self.seal_every).unwrap_or(TimeDelta::MAX);
         interval.checked_mul(SEAL_INTERVALS).unwrap_or(TimeDelta::MAX).max(MIN_SEAL_DELAY)
@@ -172,8 +171,7 @@ impl Search<'_> {
         });
     }
 
-    /// All seals of the partition in their order, those of Postgres and those that only the file has, after comparing
-    /// them with each other.
+    /// Compares the seals in Postgres with those in the file, and returns all of them in order.
     async fn collect_seals(&mut self, verifier: &Verifier) -> Result<Vec<Seal>, Error> {
         let mut seals = verifier.seals.all(self.partition).await?;
         let written = match verifier.seal_log.all(self.partition).await {
@@ -225,7 +223,7 @@ impl Search<'_> {
         Ok(seals)
     }
 
-    /// Goes through the archive. Gives its last sequence number.
+    /// Verifies the archive, and returns its last sequence number.
     async fn archive(&mut self, log: &EventLog) -> Result<u64, Error> {
         let Some(archive) = log.archive() else { return Ok(0) };
         if let Err(error) = archive::verify(archive, self.partition, self.public_keys).await {
@@ -267,7 +265,7 @@ impl Search<'_> {
         Ok(sealed)
     }
 
-    /// A manifest and a seal at the same place sign the same chain.
+    /// Checks that a manifest and a seal at the same sequence number sign the same chain.
     fn manifests(&mut self, manifests: &[archive::Manifest]) {
         let seals: HashMap<u64, String> = self.seals.clone().map(|seal| (seal.seq, seal.chain)).collect();
         for manifest in manifests {
@@ -278,7 +276,7 @@ impl Search<'_> {
         }
     }
 
-    /// Compares what Redis and the archive both have. Entries before the first one in Redis were taken out of it.
+    /// Compares the events that both Redis and the archive have. Earlier entries were trimmed from Redis.
     async fn both(&mut self, log: &EventLog, archived: u64) -> Result<(), Error> {
         let Some(archive) = log.archive().filter(|_| archived > 0) else { return Ok(()) };
         let mut from = archive::trimmed_up_to(log, self.partition).await? + 1;
@@ -306,7 +304,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Goes through what only Redis has.
+    /// Verifies the events that only Redis has.
     async fn redis(&mut self, log: &EventLog, archived: u64) -> Result<(), Error> {
         let mut from = archived + 1;
         let mut expected = archived + 1;
@@ -393,7 +391,7 @@ impl Search<'_> {
         self.seal();
     }
 
-    /// Compares with the seal at this place, if there is one.
+    /// Compares the chain with the seal at this sequence number, if there is one.
     fn seal(&mut self) {
         while let Some(seal) = self.seals.next_if(|seal| seal.seq <= self.chain.seq) {
             let at = Some(seal.seq);
@@ -417,7 +415,7 @@ impl Search<'_> {
         }
     }
 
-    /// Compares when a seal was signed with when its events were recorded.
+    /// Compares the time of a seal with the times of its events.
     fn times(&mut self, seal: &Seal) {
         let Some((oldest, newest)) = self.unsealed.take() else { return };
         let (max_delay, since) = (self.max_seal_delay, self.report.sealed_up_to + 1);
@@ -441,7 +439,7 @@ impl Search<'_> {
         }
     }
 
-    /// Seals must go up to about now.
+    /// Checks that seals reach up to about now.
     fn unsealed_end(&mut self) {
         let Some((oldest, _)) = self.unsealed.filter(|_| self.is_whole) else { return };
         if self.now - oldest > self.max_seal_delay {
@@ -463,7 +461,7 @@ impl Search<'_> {
         }
     }
 
-    /// Each history must list exactly the events that were seen.
+    /// Checks that each history lists exactly the events seen.
     async fn histories(&mut self, log: &EventLog) -> Result<(), Error> {
         let mut found = vec![];
         for (id, seen) in &self.seen {
@@ -494,7 +492,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The hashes that the trail has of the events after `after`.
+    /// Reads the trail's hashes of the events after `after`.
     async fn hashes(&self, after: u64, count: usize) -> Result<HashMap<u64, String>, Error> {
         Ok(self.trail.hashes(self.partition, after, count).await?.into_iter().collect())
     }
@@ -508,7 +506,7 @@ fn next_after(id: &str) -> Option<u64> {
     id.split_once('-')?.0.parse::<u64>().ok().map(|ms| ms + 1)
 }
 
-/// Searches the history of one job: its events, its chain, and the trail's hashes.
+/// Verifies the history of one job: its events, its chain, and the trail's hashes.
 pub async fn verify_job(log: &EventLog, trail: &Trail, job: JobId) -> Result<Report, Error> {
     let id = job.aggregate();
     let partition = log.keys().partition_of(id);
@@ -541,7 +539,7 @@ pub async fn verify_job(log: &EventLog, trail: &Trail, job: JobId) -> Result<Rep
                 Some((id, version)),
                 "another event is in its place: the order was changed",
             ),
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) if error.is_retryable() => return Err(error.into()),
             Err(error) => search.find(
                 Some(*seq),
                 Some((id, version)),

@@ -61,7 +61,7 @@ pub async fn archive(command: Archive) -> anyhow::Result<()> {
                         .await?;
                 let rest = match all {
                     true => {
-                        archive::seal(
+                        archive::write_segments(
                             log,
                             archive,
                             partition,
@@ -71,7 +71,7 @@ pub async fn archive(command: Archive) -> anyhow::Result<()> {
                         )
                         .await?
                     }
-                    false => archive::Sealed::default(),
+                    false => archive::Written::default(),
                 };
                 say(format!(
                     "partition {partition}: {} segments sealed, {} events in {} bytes; {} events taken out of redis",

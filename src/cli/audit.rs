@@ -53,7 +53,7 @@ pub enum Audit {
 pub async fn audit(command: Audit) -> anyhow::Result<()> {
     let (operator, pool) = Operator::with_postgres().await?;
     let log = operator.log();
-    let catalog = Catalog::new(pool.clone(), log.clone(), operator.executor.decoder().clone());
+    let catalog = Catalog::new(pool.clone(), log.clone(), operator.executor.codec().clone());
     match command {
         Audit::History { job_id } => {
             history(log, job_id).await?.iter().try_for_each(|event| say(serde_json::to_string(event)?))

@@ -98,11 +98,11 @@ struct Jobs {
 impl Erasure {
     fn new(operator: Operator, pool: PgPool, user_id: String) -> anyhow::Result<Self> {
         let media = MediaConfig::from_environment(&process_environment)?.root;
-        let (log, decoder) = (operator.log().clone(), operator.executor.decoder().clone());
+        let (log, codec) = (operator.log().clone(), operator.executor.codec().clone());
         let kept = operator.streams.retention.status_view;
         Ok(Self {
-            catalog: Catalog::new(pool.clone(), log.clone(), decoder.clone()),
-            statuses: StatusViews::new(log, decoder, kept),
+            catalog: Catalog::new(pool.clone(), log.clone(), codec.clone()),
+            statuses: StatusViews::new(log, codec, kept),
             trail: Trail::new(pool.clone()),
             storage: Storage::local(&media),
             workspaces: Workspaces::new(&media),
@@ -118,7 +118,7 @@ impl Erasure {
 
     /// Destroys keys, erases jobs and files, and records it.
     async fn erase(&self) -> anyhow::Result<Jobs> {
-        let vault = self.operator.executor.decoder().vault().context("there is no vault")?;
+        let vault = self.operator.executor.codec().vault().context("there is no vault")?;
         let (mut keys, mut jobs, mut tried) = (0, Jobs::default(), BTreeSet::new());
         loop {
             // First of all: from here on nobody can read it, whatever else fails.
@@ -242,7 +242,7 @@ impl Erasure {
             ),
             Err(error) => left.push(format!("postgres keeps old rows on disk: {}", chain(&error))),
         }
-        let vault = self.operator.executor.decoder().vault();
+        let vault = self.operator.executor.codec().vault();
         if let Some(Err(error)) =
             futures_util::future::OptionFuture::from(vault.map(|vault| vault.compact())).await
         {

@@ -118,7 +118,7 @@ impl Operator {
 pub fn read_models(operator: &Operator, pool: &PgPool) -> Vec<Arc<dyn Rebuildable>> {
     projections::all(&Sources {
         log: operator.log().clone(),
-        decoder: operator.executor.decoder().clone(),
+        codec: operator.executor.codec().clone(),
         pool: pool.clone(),
         status_kept_after_end: operator.streams.retention.status_view,
     })
@@ -162,7 +162,7 @@ async fn list(operator: &Operator) -> anyhow::Result<()> {
         let loaded = match operator.executor.load(job_id).await {
             Ok(loaded) => loaded,
             // The others can be shown all the same.
-            Err(error @ execute::Error::Decode { .. }) if !error.is_passing() => {
+            Err(error @ execute::Error::Decode { .. }) if !error.is_retryable() => {
                 say(format!("{}  {job_id}  {}", at.format("%Y-%m-%dT%H:%M:%SZ"), chain(&error)))?;
                 continue;
             }

@@ -17,9 +17,9 @@ use reel_studio::encode::encoder::EncodeSettings;
 use reel_studio::layout::images::Images;
 use reel_studio::layout::{self, Pages};
 use reel_studio::speak::music::Music;
-use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
+use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::studio::{Progress, Studio};
 
 #[derive(Args)]
@@ -96,7 +96,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         images,
         duration_ms,
         music: arguments.music.as_deref().map(Music::read).transpose()?,
-        at_a_time: std::thread::available_parallelism().map_or(1, usize::from),
+        concurrency: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let started = Instant::now();
     let bar =
@@ -171,9 +171,9 @@ fn stills(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (index, scene) in description.scenes.iter().enumerate() {
-        let pages = Pages::of(&layout::source(scene, &description.look), images)
+        let pages = Pages::compile(&layout::source(scene, &description.look), images)
             .with_context(|| format!("scene {} cannot be typeset", index + 1))?;
-        let page = pages.raster(pages.count().saturating_sub(1), width, height)?;
+        let page = pages.rasterize(pages.count().saturating_sub(1), width, height)?;
         let file = folder.join(format!("{:02}.png", index + 1));
         image::save_buffer(&file, &page.rgba, width, height, image::ExtendedColorType::Rgba8)
             .with_context(|| format!("{} cannot be written", file.display()))?;

@@ -23,7 +23,7 @@ pub enum Closed {
 pub async fn close(operator: &Operator, job_id: JobId, erase: bool) -> anyhow::Result<Closed> {
     match operator.executor.load(job_id).await {
         Ok(_) => return Ok(Closed::Readable),
-        Err(error @ execute::Error::Decode { .. }) if !error.is_passing() => {}
+        Err(error @ execute::Error::Decode { .. }) if !error.is_retryable() => {}
         Err(error) => return Err(error.into()),
     }
     let is_open = operator.queue.is_open(job_id.aggregate()).await?;

@@ -1,4 +1,4 @@
-//! One attempt at one piece of work: recorded as begun, run, watched over, and recorded as it ended.
+//! One attempt at one piece of work: records its start, runs its handler, monitors it, and records its outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,27 +22,27 @@ use crate::ids::JobId;
 use crate::storage::Cache;
 use crate::telemetry::chain;
 
-/// How often the log is asked whether the attempt is still wanted, which also renews the lease. What is
-/// cancelled, or has been taken over, stops this soon.
-const STILL_WANTED_EVERY: Duration = Duration::from_millis(250);
+/// Interval of lease renewals. A renewal also tells whether the attempt is still current, so a cancelled or superseded attempt
+/// stops this soon.
+const RENEWAL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// At most one progress event in this time for each piece of work.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Shortest interval between progress events of a piece of work.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An attempt, and what it needs.
+/// An attempt and its dependencies.
 pub struct Attempt {
     pub worker: Worker,
     pub handler: Arc<dyn StageHandler>,
     pub work: TakenWork,
     pub timeout: Duration,
-    /// Cancelled when the process cannot wait any longer.
+    /// Cancelled when the process must stop now.
     pub abandon: CancellationToken,
 }
 
-/// How a handler ended.
-enum Ending {
+/// The end of a handler's run.
+enum HandlerEnd {
     Returned(Result<Outcome, StageError>),
-    /// The attempt is not the current one any more.
+    /// The attempt is no longer the current one.
     Superseded,
 }
 
@@ -51,7 +51,7 @@ impl Attempt {
         self.work.job_id()
     }
 
-    /// Runs to the end. Every way out leaves the work acknowledged, handed back, or to a later takeover.
+    /// Runs the attempt. In the end, the work is acknowledged, handed back, or left to a takeover.
     pub async fn run(self) {
         let (job_id, item) = (self.job_id(), self.work.item);
         let span = tracing::info_span!("stage", stage = %item.stage, %job_id, scene = item.scene);
@@ -70,16 +70,16 @@ impl Attempt {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let began = Instant::now();
         let outcome = match self.run_handler(loaded).await {
-            Ending::Superseded => {
+            HandlerEnd::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");
                 self.until_settled(|| self.leave()).await;
                 return;
             }
-            Ending::Returned(Err(_)) if self.abandon.is_cancelled() => {
+            HandlerEnd::Returned(Err(_)) if self.abandon.is_cancelled() => {
                 self.hand_back().await;
                 return;
             }
-            Ending::Returned(outcome) => outcome,
+            HandlerEnd::Returned(outcome) => outcome,
         };
         let duration_ms = began.elapsed().as_millis() as u64;
         match &outcome {
@@ -93,7 +93,7 @@ impl Attempt {
         crash::point("attempt.recorded");
     }
 
-    /// Repeats a step that the log failed, until it works or the process gives up.
+    /// Repeats a step while the log fails, until it succeeds or the process stops.
     async fn until_settled<T, F: Future<Output = Result<T, Error>>>(
         &self,
         step: impl Fn() -> F,
@@ -101,7 +101,7 @@ impl Attempt {
         loop {
             match step().await {
                 Ok(value) => return Some(value),
-                Err(error) if error.is_passing() && !self.abandon.is_cancelled() => {
+                Err(error) if error.is_retryable() && !self.abandon.is_cancelled() => {
                     tracing::error!(error = %chain(&error), "the event log failed, trying again");
                     tokio::time::sleep(LOG_PAUSE).await;
                 }
@@ -113,13 +113,13 @@ impl Attempt {
         }
     }
 
-    /// Records that the work began. `None` when there is nothing to do any more.
+    /// Records the start of the work. `None` when the work is obsolete.
     async fn start(&self) -> Result<Option<LoadedJob>, Error> {
         let origin = self.worker.origin(&self.work, "start");
         let command = Command::StartWork(self.work.item);
         let executor = &self.worker.executor;
         match executor.execute_since(self.job_id(), self.work.version, command, &origin, None).await {
-            // Work that is delivered again was begun before, and may have ended since.
+            // Redelivered work was started before, and may have ended since.
             Ok(executed) if !executed.loaded.state.open_work.contains(&self.work.item) => {
                 self.leave().await.map(|()| None)
             }
@@ -129,7 +129,7 @@ impl Attempt {
         }
     }
 
-    async fn run_handler(&self, loaded: LoadedJob) -> Ending {
+    async fn run_handler(&self, loaded: LoadedJob) -> HandlerEnd {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
@@ -145,14 +145,14 @@ impl Attempt {
             cancel: cancel.clone(),
         };
         let handler = self.handler.clone();
-        // A task of its own, so that a panic in a handler is an error like any other.
+        // A separate task turns a panic of the handler into an error.
         let mut running = tokio::spawn(async move { handler.run(&task).await }.in_current_span());
         let reporting = self.report_progress(reports);
         tokio::pin!(reporting);
         let deadline = tokio::time::sleep(self.timeout);
         tokio::pin!(deadline);
-        let first_look = tokio::time::Instant::now() + STILL_WANTED_EVERY;
-        let mut looks = tokio::time::interval_at(first_look, STILL_WANTED_EVERY);
+        let first_look = tokio::time::Instant::now() + RENEWAL_INTERVAL;
+        let mut looks = tokio::time::interval_at(first_look, RENEWAL_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut timed_out, mut superseded) = (false, false);
         let joined = loop {
@@ -172,27 +172,27 @@ impl Attempt {
             }
         };
         match joined {
-            _ if superseded => Ending::Superseded,
+            _ if superseded => HandlerEnd::Superseded,
             _ if timed_out => {
                 let message = format!("{} took longer than {} s", item.stage, self.timeout.as_secs());
                 let error = StageError::retryable(ErrorCode::StageTimeout, message)
                     .suggest("use a shorter script or a lower quality");
-                Ending::Returned(Err(error))
+                HandlerEnd::Returned(Err(error))
             }
             Ok(outcome) => {
                 if outcome.as_ref().is_err_and(|error| error.code == ErrorCode::DiskFull) {
                     make_room(cache).await;
                 }
-                Ending::Returned(outcome)
+                HandlerEnd::Returned(outcome)
             }
             Err(panic) => {
                 let error = StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly");
-                Ending::Returned(Err(error.because(panic)))
+                HandlerEnd::Returned(Err(error.because(panic)))
             }
         }
     }
 
-    /// Renews the lease on the way. While the log is away nobody can say, so the work goes on.
+    /// Renews the lease, and returns `true` while the attempt is current. While the log is unavailable, the work goes on.
     async fn is_still_wanted(&self) -> bool {
         let (receipt, id) = (&self.work.receipt, self.work.aggregate_id);
         match self.worker.queue.renew(receipt, id, &self.worker.consumer).await {
@@ -204,9 +204,9 @@ impl Attempt {
         }
     }
 
-    /// Records progress as the handler reports it, at a bounded rate. Never returns.
+    /// Records the handler's progress at a bounded rate. Never returns.
     async fn report_progress(&self, mut reports: watch::Receiver<(u64, u64)>) {
-        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
         for number in 1_u64.. {
@@ -217,7 +217,7 @@ impl Attempt {
             let (done, total) = *reports.borrow_and_update();
             let origin = self.worker.origin(&self.work, &format!("progress:{number}"));
             let command = Command::ReportProgress { item: self.work.item, done, total };
-            // Progress is worth one try: the next report says more.
+            // Progress is not retried: the next report supersedes it.
             if let Err(error) = self.worker.executor.execute(self.job_id(), command, &origin, None).await {
                 tracing::debug!(error = %chain(&error), "progress was not recorded");
             }
@@ -279,7 +279,7 @@ impl Attempt {
         self.leave().await
     }
 
-    /// Lets go of work that is not wanted any more. If its job has ended, what this attempt wrote goes too.
+    /// Releases obsolete work. If its job has ended, removes the files of this attempt.
     async fn leave(&self) -> Result<(), Error> {
         self.worker.executor.dismiss(self.job_id(), &self.work.receipt).await?;
         let loaded = self.worker.executor.load(self.job_id()).await?;

@@ -1,4 +1,4 @@
-//! `code_generation`: the Typst source of one scene.
+//! `code_generation`: writes the Typst source of one scene.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use reel_studio::layout;
 use reel_studio::layout::images::Images;
 
 pub struct CodeGeneration {
-    /// Where logos are.
+    /// The folder of logos.
     pub logos: Option<PathBuf>,
 }
 
@@ -30,13 +30,13 @@ impl StageHandler for CodeGeneration {
         let logos = self.logos.clone();
         let description = task.scene()?.1.description.clone();
         blocking(move || {
-            let no_logo = Images::of_logo(look.logo.as_deref(), logos.as_deref()).err().map(|error| {
+            let no_logo = Images::read_logo(look.logo.as_deref(), logos.as_deref()).err().map(|error| {
                 tracing::warn!(error = chain(&error), "a logo cannot be used");
                 look.logo = None;
                 let message = "there is no such logo here, so this scene has none".to_owned();
                 Warning { code: ErrorCode::NoLogo.to_string(), message }
             });
-            // Formulas are tried out on the way, which takes the compiler.
+            // This compiles each formula, which takes time.
             let code = layout::source(&description, &look);
             let warnings = layout::unreadable_formulas(&description).into_iter().map(|block| Warning {
                 code: ErrorCode::FormulaAsSource.to_string(),

@@ -1,4 +1,4 @@
-//! `combining`: the clips become one file for each rendition, and thumbnails are taken.
+//! `combining`: joins the clips into one file for each rendition, and extracts thumbnails.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use crate::domain::job::{Outcome, SceneProgress};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
 use crate::events::{Rendition, Stage};
-use reel_studio::join::captions;
-use reel_studio::join::combine::{self, Combined, Labels, Parts};
+use reel_studio::join::combine::{self, Combined, Parts};
+use reel_studio::join::labels::Labels;
 use reel_studio::join::thumbnails;
 
 pub struct Combining;
@@ -26,19 +26,21 @@ impl StageHandler for Combining {
         let task = task.clone();
         blocking(move || {
             let clip = join(&task)?;
-            let thumbnails = if task.request()?.enable_thumbnails { picture(&task, &clip)? } else { vec![] };
+            let thumbnails =
+                if task.request()?.enable_thumbnails { extract_thumbnails(&task, &clip)? } else { vec![] };
             Ok(Outcome::Combined { clip, thumbnails })
         })
         .await
     }
 }
 
-/// All files of the video, each joined of the clips of its size and codec.
+/// Writes all files of the video, each joined from the clips of its size and codec.
 fn join(task: &Task) -> Result<Clip, StageError> {
     let renditions = task.request()?.renditions();
+    let labels = labels(task)?;
     let mut files = Vec::with_capacity(renditions.len());
     for (number, rendition) in renditions.iter().enumerate() {
-        files.push(join_one(task, *rendition, (number, renditions.len()))?);
+        files.push(join_rendition(task, *rendition, &labels, (number, renditions.len()))?);
     }
     let mut files = files.into_iter();
     let (main, combined) = files.next().ok_or_else(|| missing("JobRequested"))?;
@@ -53,14 +55,21 @@ fn join(task: &Task) -> Result<Clip, StageError> {
     })
 }
 
-fn join_one(
+fn labels(task: &Task) -> Result<Labels, StageError> {
+    let title = task.job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
+    let scenes: Vec<_> = task.job.narrated_scenes().collect();
+    let labels = Labels::new(title, scenes);
+    Ok(if task.request()?.enable_subtitles { labels } else { labels.without_captions() })
+}
+
+fn join_rendition(
     task: &Task,
     rendition: Rendition,
+    labels: &Labels,
     (number, of): (usize, usize),
 ) -> Result<(RenditionFile, Combined), StageError> {
     let job = &task.job;
-    let request = task.request()?;
-    let main = request.main_rendition();
+    let main = task.request()?.main_rendition();
     let clip_of = |scene: &SceneProgress| -> Result<PathBuf, StageError> {
         let clip = scene.clip.as_ref().and_then(|clip| clip.file_of(rendition.of_clips(), main));
         Ok(task.workspace.path(clip.ok_or_else(|| missing("SceneRendered"))?))
@@ -72,10 +81,6 @@ fn join_one(
     let clips: Vec<PathBuf> = job.scenes.iter().map(clip_of).collect::<Result<_, _>>()?;
     let sounds: Vec<PathBuf> = job.scenes.iter().map(sound_of).collect::<Result<_, _>>()?;
     let parts = Parts { clips: &clips, sounds: &sounds, format: rendition.format };
-    let title = job.scenes.first().map(|scene| scene.description.title.as_str()).unwrap_or_default();
-    let chapters = captions::chapters(job.narrated_scenes());
-    let captions = if request.enable_subtitles { captions::captions(job.narrated_scenes()) } else { vec![] };
-    let labels = Labels { title, chapters: &chapters, captions: &captions };
     let file = format!("video-{}", rendition.file_name());
     let mut on_progress = |done, total| task.progress.report(number as u64 * total + done, of as u64 * total);
     let combined =
@@ -84,12 +89,12 @@ fn join_one(
     Ok((RenditionFile { rendition, file, bytes: combined.bytes }, combined))
 }
 
-fn picture(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
+fn extract_thumbnails(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
     let sizes = ThumbnailSize::ALL.map(ThumbnailSize::dimensions);
     let files = ThumbnailSize::ALL.map(|size| format!("thumbnails/{}.jpg", size.name()));
     let paths: Vec<_> = files.iter().map(|file| task.workspace.path(file)).collect();
     let bytes =
-        thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths).map_err(cannot_picture)?;
+        thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths).map_err(cannot_extract)?;
     let described = ThumbnailSize::ALL.into_iter().zip(files).zip(bytes);
     let described = described.map(|((size, file), bytes)| {
         let (width, height) = size.dimensions();
@@ -102,6 +107,6 @@ fn cannot_combine(error: combine::Error) -> StageError {
     StageError::failed(ErrorCode::CombiningFailed, format!("the scenes cannot be joined: {error}"), error)
 }
 
-fn cannot_picture(error: thumbnails::Error) -> StageError {
+fn cannot_extract(error: thumbnails::Error) -> StageError {
     StageError::failed(ErrorCode::ThumbnailFailed, format!("no thumbnail can be taken: {error}"), error)
 }

@@ -1,4 +1,4 @@
-//! Why a stage failed: in a code and words for the user, with the cause for the log.
+//! Errors of stages: a code and a message for the user, with the cause for the log.
 
 use std::error::Error;
 
@@ -11,19 +11,19 @@ use reel_studio::is_disk_full;
 #[error("{message}")]
 pub struct StageError {
     pub code: ErrorCode,
-    /// For the user: what went wrong, with the value and what was expected.
+    /// Message for the user: what happened, with the value and what was expected.
     pub message: String,
     pub retryable: bool,
-    /// For the user: what to do about it.
+    /// Suggestion for the user.
     pub suggestion: Option<&'static str>,
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
-    /// Whether message or causes may quote the user.
+    /// Set when message or causes may quote the user.
     is_private: bool,
 }
 
 impl StageError {
-    /// Trying again would fail the same way.
+    /// A failure that a retry cannot fix.
     pub fn terminal(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -35,12 +35,12 @@ impl StageError {
         }
     }
 
-    /// The machine or a program on it failed; another try may succeed.
+    /// A failure of the machine or a program on it, which a retry may fix.
     pub fn retryable(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { retryable: true, ..Self::terminal(code, message) }
     }
 
-    /// A retryable failure with its cause: `DISK_FULL` when the cause is a full disk, else `code` and `message`.
+    /// A retryable failure with its cause: `DISK_FULL` for a full disk, else `code` and `message`.
     pub fn failed(
         code: ErrorCode,
         message: impl Into<String>,
@@ -58,7 +58,7 @@ impl StageError {
             .because(source)
     }
 
-    /// Says what to do, unless that is said already.
+    /// Adds a suggestion, unless there is one.
     pub fn suggest(mut self, suggestion: &'static str) -> Self {
         self.suggestion.get_or_insert(suggestion);
         self
@@ -70,7 +70,7 @@ impl StageError {
         self
     }
 
-    /// The error as a log may have it. The whole of it is in the job's event, sealed with the user's key.
+    /// Returns the error as it may be logged. The job's event has all of it, encrypted with the user's key.
     pub fn for_log(&self) -> String {
         match self.is_private {
             true => "(not logged, because it may quote the user: see `reel dead-letters show`)".to_owned(),
@@ -93,7 +93,7 @@ impl StageError {
     }
 }
 
-/// A job that reached a stage without what the stage before it records.
+/// The error of a job that lacks an event of an earlier stage.
 pub fn missing(what: &str) -> StageError {
     StageError::terminal(ErrorCode::IncompleteHistory, format!("the job's history lacks {what}"))
 }

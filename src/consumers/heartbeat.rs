@@ -1,4 +1,4 @@
-//! Which worker processes are running: each writes the time under its consumer name, now and then.
+//! Heartbeats: each worker process periodically writes the time under its consumer name.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::{Error, EventLog};
 
-const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// A worker that was silent for this long is not running.
-const SILENCE_MS: i64 = 10_000;
+const BEAT_INTERVAL: Duration = Duration::from_secs(2);
+/// Age of the last heartbeat after which a worker counts as stopped.
+const MAX_SILENCE_MS: i64 = 10_000;
 
-/// Beats until `stop`, then signs off.
+/// Beats until `stop`, then removes its entry.
 pub async fn beat(log: EventLog, consumer: String, stop: CancellationToken) {
     loop {
         let written: redis::RedisResult<()> = redis::cmd("HSET")
@@ -25,14 +25,14 @@ pub async fn beat(log: EventLog, consumer: String, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(BEAT_EVERY) => {}
+            () = tokio::time::sleep(BEAT_INTERVAL) => {}
         }
     }
     let _signed_off: redis::RedisResult<()> =
         redis::cmd("HDEL").arg(log.keys().workers()).arg(&consumer).query_async(&mut log.connection()).await;
 }
 
-/// How many worker processes have been heard of lately.
+/// Returns the number of running worker processes.
 pub async fn running_workers(log: &EventLog) -> Result<usize, Error> {
     let beats: Vec<i64> = redis::cmd("HVALS")
         .arg(log.keys().workers())
@@ -40,5 +40,5 @@ pub async fn running_workers(log: &EventLog) -> Result<usize, Error> {
         .await
         .map_err(|source| Error::Redis { attempted: "list workers", source })?;
     let now = Utc::now().timestamp_millis();
-    Ok(beats.into_iter().filter(|beat| now - beat < SILENCE_MS).count())
+    Ok(beats.into_iter().filter(|beat| now - beat < MAX_SILENCE_MS).count())
 }

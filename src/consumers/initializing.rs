@@ -1,4 +1,4 @@
-//! `initializing`: the workspace, before anything is spent on the job.
+//! `initializing`: creates the workspace, before any costly work.
 
 use async_trait::async_trait;
 

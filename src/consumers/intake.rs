@@ -1,4 +1,4 @@
-//! Which work a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
+//! Chooses the work that a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
 use crate::events::{Error, Priority, WorkQueue};
 
-/// One piece in so many goes to a lower priority first, each of them in turn. So while urgent work never ends,
-/// every other priority still gets one piece in three times as many.
+/// One in this many pieces prefers a lower priority, each of them in turn. So under endless urgent work, every other priority
+/// still gets one in three times as many pieces.
 const LIFT_EVERY: usize = 8;
 const LIFTED: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
 
-/// Entries that this process holds: what it is working on at the moment.
+/// Entries that this process is working on.
 #[derive(Clone, Default)]
 pub struct Held(Arc<Mutex<HashSet<(String, String)>>>);
 
@@ -39,7 +39,7 @@ fn entry(work: &TakenWork) -> (String, String) {
     (work.receipt.stream.clone(), work.receipt.entry_id.clone())
 }
 
-/// The entrance of one stage in one process.
+/// Takes work for one stage in one process.
 pub struct Intake {
     queue: WorkQueue,
     consumer: Consumer,
@@ -47,9 +47,9 @@ pub struct Intake {
     held: Held,
     /// Pieces taken so far.
     turn: usize,
-    /// Where to look first, so that no partition is served last for ever.
+    /// Partition to ask first. It rotates, so that no partition is always served last.
     first_partition: u16,
-    /// Partitions where a call for work was lost on its way: it may have taken some.
+    /// Partitions where a call for work has an unknown outcome: it may have taken some.
     uncertain: BTreeSet<u16>,
 }
 
@@ -58,7 +58,7 @@ impl Intake {
         Self { queue, consumer, bell, held, turn: 0, first_partition: 0, uncertain: BTreeSet::new() }
     }
 
-    /// Takes up to `free` pieces from where work is known to wait. Empty when nothing waits anywhere.
+    /// Takes at most `free` pieces from partitions where work may wait; none when nothing waits.
     pub async fn take(&mut self, free: usize) -> Result<Vec<TakenWork>, Error> {
         self.bell.reset();
         let mut taken = self.find_lost(free).await?;
@@ -77,7 +77,7 @@ impl Intake {
                 Err(error) => {
                     self.bell.note(partition, priority, true);
                     self.uncertain.insert(partition);
-                    // What was taken before must be done all the same.
+                    // Work taken before must be done all the same.
                     return if taken.is_empty() { Err(error) } else { Ok(taken) };
                 }
             }
@@ -93,7 +93,7 @@ impl Intake {
         Priority::ALL.into_iter().find(may_wait)
     }
 
-    /// Waits until there may be work. Looks by itself when nothing has rung for a while.
+    /// Waits until there may be work: for a ring, or for the next poll.
     pub async fn wait(&mut self) -> Result<(), Error> {
         if self.bell.rung().await {
             return Ok(());
@@ -108,13 +108,13 @@ impl Intake {
         Ok(())
     }
 
-    /// Work that a lost call may have taken is in this consumer's pending list.
+    /// Finds the work that a call with an unknown outcome has taken, in this consumer's pending list.
     async fn find_lost(&mut self, free: usize) -> Result<Vec<TakenWork>, Error> {
         while let Some(partition) = self.uncertain.first().copied() {
             let pending = self.queue.pending_of(partition, &self.consumer).await?;
             let mut lost: Vec<TakenWork> =
                 pending.into_iter().filter(|work| !self.held.contains(work)).collect();
-            // Those that have no place yet are found again.
+            // The rest is found again next time.
             if lost.len() < free {
                 self.uncertain.remove(&partition);
             }
@@ -129,7 +129,7 @@ impl Intake {
         Ok(vec![])
     }
 
-    /// Where to take next, and how many at most.
+    /// Returns the partition and priority to take from next, and the most pieces to take.
     fn next(&self, free: usize) -> Option<(u16, Priority, usize)> {
         let waiting = |priority| self.bell.waiting(priority, self.first_partition);
         let classes = Priority::ALL.into_iter().filter(|priority| waiting(*priority).is_some()).count();
@@ -139,8 +139,7 @@ impl Intake {
     }
 }
 
-/// The priorities in the order in which the piece number `turn` is looked for, and how many pieces may be taken
-/// in that order.
+/// Returns the order of priorities for piece number `turn`, and the number of pieces to take in that order.
 fn order(turn: usize) -> ([Priority; 4], usize) {
     let until_lift = LIFT_EVERY - 1 - turn % LIFT_EVERY;
     if until_lift > 0 {

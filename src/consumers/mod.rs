@@ -1,19 +1,18 @@
 //! The stages of the pipeline, and the runtime that feeds them.
 //!
-//! A stage is a consumer group. The runtime takes work for as many free slots as a stage has, runs its
-//! handler, and records the outcome in the same append that acknowledges the work. Handlers only do
-//! the work: what follows from it is decided in `domain`.
+//! A stage is a consumer group. The runtime takes work for the free slots of a stage, runs its handler, and records the outcome in
+//! the append that acknowledges the work. Handlers only do the work: `domain` decides what follows.
 //!
 //! Invariants:
 //! - A handler may run twice for the same work; its result is recorded once (the attempt token).
 //! - Files are written under temporary names and renamed, so a second run never meets half a file.
-//! - Whatever a handler returns or throws ends as an event.
-//! - Work of a worker that died is begun again when its lease has run out.
-//! - Retryable failures are tried again, later each time, a bounded number of times. What fails for good is
-//!   listed as a dead letter until an operator replays or discards it.
-//! - An attempt that is not wanted any more (cancelled, or taken over) stops within a second.
+//! - Every result, error or panic of a handler becomes an event.
+//! - Work of a dead worker is started again when its lease expires.
+//! - Retryable failures are retried with backoff, a bounded number of times. A terminal failure is a dead letter until an operator
+//!   replays or discards it.
+//! - An obsolete attempt (cancelled, or taken over) stops within a second.
 //!
-//! Deliberately absent: any decision about what comes next (see `domain`).
+//! Deliberately absent: decisions about later stages (see `domain`).
 
 mod attempt;
 mod code_generation;
@@ -47,11 +46,11 @@ use std::sync::Arc;
 
 use crate::config::{MediaConfig, VoiceConfig};
 use crate::storage::Storage as Objects;
-use reel_studio::speak::narration::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
+use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
-/// The handler of every stage.
+/// Returns the handlers of all stages.
 pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
     let voice = voice(media);
     vec![

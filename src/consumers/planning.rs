@@ -1,4 +1,4 @@
-//! `planning`: the script becomes scenes.
+//! `planning`: turns the script into scenes.
 
 use async_trait::async_trait;
 

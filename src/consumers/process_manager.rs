@@ -1,9 +1,9 @@
-//! What spans aggregates: an event of one leads to commands for others.
+//! Process managers: an event of one aggregate leads to commands for others.
 //!
-//! An aggregate writes only to itself. A process manager reads the log from checkpoints of its own, and sends commands
-//! whose ids follow from the event that caused them. An event may be delivered more than once (the process was killed
-//! before it moved its checkpoint, or two processes took each other's place): the commands of the second delivery have
-//! been applied already, and do nothing.
+//! An aggregate only writes to itself. A process manager reads the log from its own checkpoints, and sends commands whose ids
+//! derive from the event that caused them. An event may be delivered more than once, because a process was killed before it
+//! advanced its checkpoint, or lost its ownership. The commands of the second delivery were applied before, and have no
+//! effect.
 //!
 //! Invariants:
 //! - [`ProcessManager::react`] is pure: the same event leads to the same orders, in the same order. Ids of aggregates that
@@ -31,21 +31,21 @@ use crate::telemetry::chain;
 
 /// Events read at a time.
 const BATCH: usize = 500;
-/// Pause after a server was away.
+/// Pause while a server is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Decides which commands follow from the events of one kind of aggregate.
 pub trait ProcessManager: Send + Sync + 'static {
-    /// Whose events it reacts to.
+    /// Id type of the aggregates whose events it handles.
     type Source: Id;
 
-    /// Names its checkpoints and its commands; never changes.
+    /// Name of its checkpoints and commands. It must never change.
     const NAME: &'static str;
 
-    /// Whether events of this type can lead to anything. The others are not even decoded.
+    /// Returns `true` for types of events that can lead to commands. Other events are not decoded.
     fn reacts_to(&self, event_type: &str) -> bool;
 
-    /// The commands that follow.
+    /// Returns the commands that an event leads to.
     fn react(&self, happened: &Happened<Self::Source>) -> Vec<Order>;
 }
 
@@ -78,9 +78,9 @@ trait Deliver: Send + Sync {
 }
 
 enum NotDelivered {
-    /// It may be delivered later.
+    /// A retry may deliver it.
     Yet(Box<dyn std::error::Error + Send + Sync>),
-    /// The aggregate refuses it.
+    /// The aggregate rejects it.
     Refused(Box<dyn std::error::Error + Send + Sync>),
     /// The aggregate cannot be read or written.
     Never(Box<dyn std::error::Error + Send + Sync>),
@@ -93,7 +93,7 @@ impl<I: Id> Deliver for Addressed<I> {
             Ok(_) => Ok(()),
             Err(execute::Error::Rejected(rejection)) => Err(NotDelivered::Refused(rejection.into())),
             Err(error @ execute::Error::Contended { .. }) => Err(NotDelivered::Yet(error.into())),
-            Err(error) if error.is_passing() => Err(NotDelivered::Yet(error.into())),
+            Err(error) if error.is_retryable() => Err(NotDelivered::Yet(error.into())),
             Err(error) => Err(NotDelivered::Never(error.into())),
         }
     }
@@ -114,7 +114,7 @@ pub enum Error {
     AheadOfLog { name: &'static str, partition: u16, checkpoint: u64, head: u64 },
 }
 
-/// A process manager at work.
+/// Runs a process manager.
 pub struct Process<M> {
     manager: M,
     executor: Executor,
@@ -164,7 +164,7 @@ impl<M: ProcessManager> Process<M> {
         }
     }
 
-    /// Deals with all events of a partition up to its head, and gives how many. `None` while another process does.
+    /// Handles all events of a partition up to its head, and returns their number. `None` while another process owns it.
     pub async fn catch_up(&self, partition: u16) -> Result<Option<u64>, Error> {
         let Some(mut checkpoint) = self.checkpoints.own(partition).await? else { return Ok(None) };
         let began = checkpoint;
@@ -188,7 +188,7 @@ impl<M: ProcessManager> Process<M> {
         Ok(Some(checkpoint - began))
     }
 
-    /// Whether the event led to anything.
+    /// Handles an event, and returns `true` when it led to commands.
     async fn deal_with(&self, envelope: &Envelope) -> Result<bool, Error> {
         let Some(id) = envelope.id::<M::Source>() else { return Ok(false) };
         if !self.manager.reacts_to(&envelope.event_type) {
@@ -203,7 +203,7 @@ impl<M: ProcessManager> Process<M> {
         Ok(led_to_something)
     }
 
-    /// `None` for an aggregate that cannot be read, which is no reason to stop for all others.
+    /// Loads the state of an event's aggregate; `None` when it cannot be read, which must not stop the others.
     async fn happened(
         &self,
         id: M::Source,
@@ -218,7 +218,7 @@ impl<M: ProcessManager> Process<M> {
         let read: Result<_, execute::Error<_>> = read.await;
         match read {
             Ok(happened) => Ok(Some(happened)),
-            Err(error) if error.is_passing() => Err(Error::Load(error.into())),
+            Err(error) if error.is_retryable() => Err(Error::Load(error.into())),
             Err(error) => {
                 tracing::error!(process = M::NAME, %id, error = %chain(&error), "an event is left out");
                 Ok(None)

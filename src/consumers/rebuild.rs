@@ -1,9 +1,9 @@
-//! Queues from the log: when they are gone (a restore of the log alone, an operator's `DEL`), every piece of
-//! open work is queued again, delayed work with what is left of its delay.
+//! Rebuilds queues from the log. When they are lost (a restore of the log alone, an operator's `DEL`), all open work is queued
+//! again, and delayed work with the rest of its delay.
 //!
-//! Safe while workers run: what is under way is refused when it ends, because its entry is gone, and is done again. One
-//! process at a time builds the queues of a partition. A job that goes on meanwhile is folded again, so that nothing is
-//! queued for a job that has ended. A job whose events cannot be read stays on the list of open jobs, without work.
+//! Safe while workers run: work in progress is refused when it finishes, because its entry is gone, and done again. One process
+//! at a time rebuilds the queues of a partition. A job that changes meanwhile is folded again, so that nothing is queued for an
+//! ended job. A job whose events cannot be read stays open, without work.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::telemetry::chain;
 
 /// Events read at a time.
 const BATCH: usize = 500;
-/// How often a job is folded again because it goes on while the queues are built.
+/// Most folds of a job that changes while the queues are rebuilt.
 const MAX_FOLDS: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
@@ -38,16 +38,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may work.
-    fn is_passing(&self) -> bool {
+    /// Returns `true` when a retry may work.
+    fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
+            Error::Log(error) => error.is_retryable(),
             Error::Busy { .. } | Error::Lost { .. } | Error::Contended { .. } => true,
         }
     }
 }
 
-/// What was found in one partition.
+/// The result of rebuilding one partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     pub open_jobs: u64,
@@ -57,7 +57,7 @@ pub struct Rebuilt {
     pub unreadable: u64,
 }
 
-/// A job as far as it has been read.
+/// A job up to the last event read.
 #[derive(Default)]
 struct Seen {
     job: Job,
@@ -68,12 +68,12 @@ struct Seen {
 
 struct Scheduled {
     work: ScheduledWork,
-    /// The event that scheduled it.
+    /// The event that scheduled the work.
     seq: u64,
     due: DateTime<Utc>,
 }
 
-/// Builds the queues of those partitions that are not known to be complete. Tries until it works or `stop`.
+/// Rebuilds the queues of partitions that are not marked as complete. Retries until it succeeds or `stop`.
 pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, stop: &CancellationToken) {
     for partition in queue.keys().partitions() {
         loop {
@@ -91,7 +91,7 @@ pub(super) async fn where_incomplete(executor: &Executor, queue: &WorkQueue, sto
                     );
                 }
                 Ok(_) => {}
-                Err(error) if error.is_passing() && !stop.is_cancelled() => {
+                Err(error) if error.is_retryable() && !stop.is_cancelled() => {
                     tracing::warn!(partition, error = %chain(&error), "cannot look at the queues, trying again");
                     tokio::time::sleep(LOG_PAUSE).await;
                     continue;
@@ -121,7 +121,7 @@ async fn rebuild_if_incomplete(
     rebuild(executor, queue, partition).await.map(Some)
 }
 
-/// Throws the queues of a partition away and builds them again from its log.
+/// Drops the queues of a partition and rebuilds them from its log.
 pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> Result<Rebuilt, Error> {
     let builder = queue.begin_building(partition).await?.ok_or(Error::Busy { partition })?;
     let mut seen: BTreeMap<JobId, Seen> = BTreeMap::new();
@@ -133,7 +133,7 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
         for (seq, envelope) in &events {
             see(&mut seen, *seq, envelope);
         }
-        // Jobs that have ended are most of a log; only what says so of them is needed.
+        // Most jobs of a log have ended: nothing else is needed of them.
         seen.retain(|_, seen| seen.job.status != Status::Completed);
         if !builder.renew().await? {
             return Err(Error::Lost { partition });
@@ -149,7 +149,7 @@ pub async fn rebuild(executor: &Executor, queue: &WorkQueue, partition: u16) -> 
     }
 }
 
-/// Queues the open work of a job; folds it again as long as it goes on meanwhile.
+/// Queues the open work of a job, and folds it again when it changes meanwhile.
 async fn queue_job(
     executor: &Executor,
     builder: &QueueBuilder,
@@ -201,13 +201,13 @@ async fn fold(executor: &Executor, job_id: JobId) -> Result<Seen, Error> {
 
 fn see(seen: &mut BTreeMap<JobId, Seen>, seq: u64, envelope: &Envelope) {
     let Some(job_id) = envelope.id::<JobId>() else { return };
-    // Later events of a job that was left out because it is completed.
+    // Later events of a completed job, which was left out.
     if envelope.version > 1 && !seen.contains_key(&job_id) {
         return;
     }
     let of_job = seen.entry(job_id).or_default();
     of_job.version = envelope.version;
-    // What is queued does not depend on anyone's words.
+    // Queued work does not depend on personal texts.
     match execute::decode(envelope) {
         Ok(recorded) => {
             of_job.job = std::mem::take(&mut of_job.job).evolve(&recorded);
@@ -225,8 +225,7 @@ fn see(seen: &mut BTreeMap<JobId, Seen>, seq: u64, envelope: &Envelope) {
 }
 
 impl Seen {
-    /// The open work that was scheduled up to event `dropped_at`, each with its order. What was scheduled later was queued
-    /// then.
+    /// Returns the open work scheduled up to event `dropped_at`, with its order. Later work was queued when it was scheduled.
     fn open_work(&self, dropped_at: u64, now: DateTime<Utc>) -> Vec<(u64, ScheduledWork)> {
         if self.is_unreadable {
             return vec![];

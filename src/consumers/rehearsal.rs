@@ -1,5 +1,5 @@
-//! Stages that only pretend: they make up plausible results in no time, so that the log, the queues and the
-//! runtime around them can be tested and measured by the thousand.
+//! Simulated stages: they return plausible results at once, so that the log, the queues and the runtime can be tested and
+//! measured with thousands of jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::events::job::{Clip, NarratedScene, StorageTarget, VideoFacts};
 use crate::ids::JobId;
 use reel_scene::{Block, RichText, Scene, SceneTimeline, Step};
 
-/// How the pretended work goes.
+/// Settings of the simulation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rehearsal {
     /// Scenes of every plan; at least one.
     pub scenes: u32,
-    /// How long each piece takes, at most; how long exactly follows from its token.
+    /// Longest duration of a piece of work; its token determines the exact one.
     pub longest: Duration,
-    /// One piece in so many fails and may be tried again; 0 for none.
+    /// One in this many pieces fails with a retryable error; 0 for none.
     pub fails_one_in: u128,
 }
 
@@ -48,7 +48,7 @@ impl StageHandler for Pretend {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        // The low bits of a UUIDv7 are random, and the same whenever the attempt runs.
+        // The low bits of a UUIDv7 are random, but equal whenever the attempt runs.
         let chance = task.token.0.as_u128() & 0xffff_ffff;
         let longest = self.rehearsal.longest.as_micros();
         if longest > 0 {
@@ -68,7 +68,7 @@ impl StageHandler for Pretend {
     }
 }
 
-/// Makes up what a stage, or one scene of it, might have led to. `scenes` is how many a plan gets.
+/// Returns a plausible outcome of a stage, or of one scene of it. `scenes` is the number of scenes of a plan.
 pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, scenes: u32) -> Outcome {
     let clip = Clip {
         file: "pretended.mp4".into(),

@@ -1,5 +1,5 @@
-//! `rendering`: one scene from source and narration to its clips, and to its part of the stream, which is stored at once:
-//! viewers watch the first scenes while later ones are made.
+//! `rendering`: renders one scene's clips from its source and narration, and stores its part of the stream at once: viewers
+//! watch the first scenes while later ones are made.
 
 use std::path::{Path, PathBuf};
 
@@ -13,26 +13,27 @@ use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, SceneStream, StreamSegment};
 use crate::events::{OutputFormat, Rendition, Stage};
-use crate::storage::{Content, Mode, Prefix, Recipe, Storage};
+use crate::storage::{Content, Mode, Prefix, Storage};
 use crate::telemetry::chain;
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
-use reel_studio::encode::scene_video::{self, Error, Material, Wanted};
+use reel_studio::encode::scene_video::{self, ClipOutput, Error, Material};
 use reel_studio::join::stream::{self, Position};
 use reel_studio::layout;
 use reel_studio::layout::images::Images;
+use reel_studio::recipe::Recipe;
 use reel_studio::speak::timeline;
 
 pub struct Rendering {
-    /// Who encodes H.264; the processor itself without any.
+    /// The graphics processor that encodes H.264; `None` for libx264.
     hardware: Option<Hardware>,
-    /// Where logos are.
+    /// The folder of logos.
     logos: Option<PathBuf>,
     objects: Storage,
 }
 
 impl Rendering {
-    /// With a graphics processor, if one is wanted and works. One that is wanted and does not is told of once, here.
+    /// Uses a graphics processor if the configuration asks for one. Logs once when none works.
     pub fn new(media: &MediaConfig) -> Self {
         let hardware = if media.use_gpu { Self::find_hardware() } else { None };
         Self { hardware, logos: media.logos.clone(), objects: Storage::local(&media.root) }
@@ -88,36 +89,38 @@ fn render(
         )
         .because(error)
     })?;
-    // Where there is no such logo, the scene was written without it.
-    let images = Images::of_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
+    // Without the logo's file, code generation wrote the scene without a logo.
+    let images = Images::read_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
     let material = Material {
         scene: &scene.description,
         source: code,
         timeline: &narrated.timeline,
         narration: &narration,
-        // Scenes of a job show no others: `read_scenes` refuses them.
+        // Scenes of a job show no other pictures: `read_scenes` refuses them.
         images: &images,
     };
-    let clips = clips_to_make(task, index, material, hardware)?;
-    let made = wait_for(copy_cached_clips(task, &clips));
+    let clips = plan_clips(task, index, material, hardware)?;
+    let missing_clips = wait_for(copy_cached_clips(task, &clips));
     let frames = u64::from(narrated.timeline.frames);
-    let fetched = (clips.len() - made.len()) as u64 * frames;
+    let copied_frames = (clips.len() - missing_clips.len()) as u64 * frames;
     let total = clips.len() as u64 * frames;
-    task.progress.report(fetched, total);
-    let wanted: Vec<Wanted> = made.iter().map(|clip| clip.wanted.clone()).collect();
-    let mut on_frame = |done, _| task.progress.report(fetched + done, total);
-    scene_video::render(material, &wanted, &mut on_frame, &task.cancel).map_err(|failure| match failure {
-        Error::Typeset(error) => cannot_typeset(index, error),
-        Error::Encode(error) => cannot_encode(index, error),
-    })?;
-    for clip in &made {
-        wait_for(cache_file(&task.cache, &clip.recipe, &clip.wanted.out));
+    task.progress.report(copied_frames, total);
+    let outputs: Vec<ClipOutput> = missing_clips.iter().map(|clip| clip.output.clone()).collect();
+    let mut on_frame = |done, _| task.progress.report(copied_frames + done, total);
+    scene_video::render(material, &outputs, &mut on_frame, &task.cancel).map_err(
+        |failure| match failure {
+            Error::Typeset(error) => cannot_typeset(index, error),
+            Error::Encode(error) => cannot_encode(index, error),
+        },
+    )?;
+    for clip in &missing_clips {
+        wait_for(cache_file(&task.cache, &clip.recipe, &clip.output.out));
     }
-    let bytes = |clip: &ToMake| std::fs::metadata(&clip.wanted.out).map_or(0, |metadata| metadata.len());
+    let bytes = |clip: &ClipJob| std::fs::metadata(&clip.output.out).map_or(0, |metadata| metadata.len());
     let streams = clips.iter().map(|clip| stream(task, index, clip, objects)).filter_map(Result::transpose);
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
-    let file_of = |clip: &ToMake| RenditionFile {
+    let file_of = |clip: &ClipJob| RenditionFile {
         rendition: clip.rendition,
         file: clip.file.clone(),
         bytes: bytes(clip),
@@ -128,7 +131,7 @@ fn render(
             frames,
             duration_ms: narrated.timeline.duration_ms(),
             bytes: bytes(main),
-            reused: made.is_empty(),
+            reused: missing_clips.is_empty(),
             renditions: others.iter().map(file_of).collect(),
             streams,
         },
@@ -139,7 +142,7 @@ fn render(
 fn stream(
     task: &Task,
     index: u32,
-    clip: &ToMake,
+    clip: &ClipJob,
     objects: &Storage,
 ) -> Result<Option<SceneStream>, StageError> {
     let streamed = |rendition: &Rendition| {
@@ -153,7 +156,7 @@ fn stream(
     };
     let name = format!("{}-{index:02}.m4s", rendition.quality.level());
     let path = task.workspace.path(&format!("hls/{name}"));
-    let part = stream::write(&clip.wanted.out, position, &path).map_err(|error| {
+    let part = stream::write(&clip.output.out, position, &path).map_err(|error| {
         let message = format!("scene {} cannot be packaged for streaming: {error}", index + 1);
         StageError::failed(ErrorCode::RenderingFailed, message, error)
     })?;
@@ -172,34 +175,34 @@ fn stream(
     }))
 }
 
-/// Copies the clips that the cache has, and returns the others.
-async fn copy_cached_clips<'a>(task: &Task, clips: &'a [ToMake]) -> Vec<&'a ToMake> {
+/// Copies the clips that are cached, and returns the others.
+async fn copy_cached_clips<'a>(task: &Task, clips: &'a [ClipJob]) -> Vec<&'a ClipJob> {
     let mut missing = vec![];
     for clip in clips {
-        if !copy_cached(&task.cache, &clip.recipe, &clip.wanted.out).await {
+        if !copy_cached(&task.cache, &clip.recipe, &clip.output.out).await {
             missing.push(clip);
         }
     }
     missing
 }
 
-/// A clip of the scene, and the recipe of its content.
-struct ToMake {
+/// A clip of the scene, and its recipe.
+struct ClipJob {
     rendition: Rendition,
     file: String,
-    wanted: Wanted,
+    output: ClipOutput,
     recipe: Recipe,
 }
 
-/// The clips that the job's files are joined of, first those of the main one.
-fn clips_to_make(
+/// Lists the scene's clips of all renditions, the main rendition's first.
+fn plan_clips(
     task: &Task,
     index: u32,
     material: Material<'_>,
     hardware: Option<Hardware>,
-) -> Result<Vec<ToMake>, StageError> {
+) -> Result<Vec<ClipJob>, StageError> {
     let request = task.request()?;
-    let mut clips: Vec<ToMake> = vec![];
+    let mut clips: Vec<ClipJob> = vec![];
     for rendition in request.renditions().into_iter().map(Rendition::of_clips) {
         if clips.iter().any(|clip| clip.rendition == rendition) {
             continue;
@@ -211,30 +214,15 @@ fn clips_to_make(
             ..EncodeSettings::new(width, height, request.fps)
         };
         let file = format!("scenes/{index:02}-{}", rendition.file_name());
-        let recipe = clip_recipe(material, &settings);
-        clips.push(ToMake {
+        let recipe = Recipe::clip(material, &settings);
+        clips.push(ClipJob {
             rendition,
-            wanted: Wanted { settings, out: task.workspace.path(&file) },
+            output: ClipOutput { settings, out: task.workspace.path(&file) },
             file,
             recipe,
         });
     }
     Ok(clips)
-}
-
-/// Everything that a clip is made from; other sources of the studio make another clip.
-fn clip_recipe(material: Material<'_>, settings: &EncodeSettings) -> Recipe {
-    let Material { scene, source, timeline, narration, images } = material;
-    let mut recipe = Recipe::new("clip");
-    recipe.add(reel_studio::SOURCES);
-    images.contents().for_each(|content| {
-        recipe.add(content);
-    });
-    let motion = format!("{:?}{:?}", layout::motions(scene), scene.leave);
-    recipe.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
-    let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    recipe.add(samples);
-    recipe
 }
 
 fn cannot_typeset(index: u32, error: layout::Error) -> StageError {

@@ -1,4 +1,4 @@
-//! Trying again what failed: how long to wait, and releasing what has waited long enough.
+//! Retries: the backoff after a failure, and the release of delayed work.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::events::WorkQueue;
 use crate::telemetry::chain;
 
 const FIRST_DELAY_MS: u64 = 1000;
-const LONGEST_DELAY_MS: u64 = 60_000;
-/// How late released work may be.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const MAX_DELAY_MS: u64 = 60_000;
+/// Interval of releases, and so the longest delay of due work.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long to wait after the attempt failed: twice as long each time, and between a half and all of it,
-/// so that what failed together does not come back together.
+/// Returns the backoff after a failed attempt. It doubles each time, and jitter takes off up to a half, so that work that failed
+/// together is not retried together.
 pub fn delay_ms(attempt: u32) -> u64 {
     delay_with(attempt, Uuid::new_v4().as_u128())
 }
 
 fn delay_with(attempt: u32, random: u128) -> u64 {
     let doubled = FIRST_DELAY_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    let most = doubled.min(LONGEST_DELAY_MS);
+    let most = doubled.min(MAX_DELAY_MS);
     most / 2 + (random % u128::from(most / 2 + 1)) as u64
 }
 
@@ -35,7 +35,7 @@ pub async fn release(queue: WorkQueue, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(RELEASE_INTERVAL) => {}
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Results of earlier work. A cache that fails costs time, never a job.
+//! Reuses earlier results. A cache that fails costs time, never a job.
 
 use std::path::Path;
 
-use crate::storage::{Cache, Recipe};
+use crate::storage::Cache;
 use crate::telemetry::chain;
+use reel_studio::recipe::Recipe;
 
-/// Puts a cached result at `to`; `false` when there is none.
-pub(super) async fn copy_cached(cache: &Cache, recipe: &Recipe, to: &Path) -> bool {
-    cache.copy_to(recipe, to).await.unwrap_or_else(|error| {
+/// Copies a cached result to `file`; `false` when there is none.
+pub(super) async fn copy_cached(cache: &Cache, recipe: &Recipe, file: &Path) -> bool {
+    cache.copy_to(&recipe.digest(), file).await.unwrap_or_else(|error| {
         tracing::warn!(error = chain(&error), "a cached result cannot be read");
         false
     })
@@ -15,7 +16,7 @@ pub(super) async fn copy_cached(cache: &Cache, recipe: &Recipe, to: &Path) -> bo
 
 /// Adds a finished file to the cache.
 pub(super) async fn cache_file(cache: &Cache, recipe: &Recipe, file: &Path) {
-    if let Err(error) = cache.add(recipe, file).await {
+    if let Err(error) = cache.add(&recipe.digest(), file).await {
         tracing::warn!(error = chain(&error), "a result cannot be cached");
     }
 }

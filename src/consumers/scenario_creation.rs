@@ -1,5 +1,4 @@
-//! `scenario_creation`: every line is spoken and measured. The measured durations are the only clock
-//! of what follows.
+//! `scenario_creation`: speaks and measures every line. The measured durations are the only clock of all later stages.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +11,23 @@ use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::job::{NarratedScene, Warning};
-use crate::storage::Recipe;
 use crate::telemetry::chain;
 use reel_scene::Scene;
 use reel_studio::named_file;
+use reel_studio::recipe::Recipe;
 use reel_studio::speak::calibration;
+use reel_studio::speak::line_cache::{self, LineCache};
 use reel_studio::speak::music::Music;
-use reel_studio::speak::narration::{self, Pcm, Voice};
-use reel_studio::speak::narrator::{self, Narration, SceneNarration};
+use reel_studio::speak::narration::{self, Narration, SceneNarration};
 use reel_studio::speak::timeline;
+use reel_studio::speak::voice::{Pcm, Voice};
 
-/// Lines spoken at a time; each is a short-lived process.
-const VOICES_AT_A_TIME: usize = 2;
+/// Lines spoken concurrently; each is a short-lived process.
+const CONCURRENT_LINES: usize = 2;
 
 pub struct ScenarioCreation {
     pub voice: Voice,
-    /// Where pieces of music are.
+    /// The folder of music.
     pub music: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ impl StageHandler for ScenarioCreation {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let request = task.request()?;
-        // A job that begins again begins here, and its folder went when it ended.
+        // A reprocessed job starts here, and its folder was removed when it ended.
         let workspace = task.workspace.clone();
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
         let gain = calibration::gain(&self.voice, &task.cancel).await?;
@@ -52,7 +52,7 @@ impl StageHandler for ScenarioCreation {
             None => (None, None),
             Some(name) => {
                 let (root, name) = (self.music.clone(), name.to_owned());
-                match blocking(move || Ok(piece(root.as_deref(), &name))).await? {
+                match blocking(move || Ok(read_music(root.as_deref(), &name))).await? {
                     Ok(music) => (Some(music), None),
                     Err(message) => (None, Some(Warning { code: ErrorCode::NoMusic.to_string(), message })),
                 }
@@ -66,12 +66,12 @@ impl StageHandler for ScenarioCreation {
             duration_ms: request.duration_ms(),
             music: music.as_ref(),
             folder: &folder,
-            at_a_time: VOICES_AT_A_TIME,
+            concurrency: CONCURRENT_LINES,
         };
-        let speak = |voice, index, line| async move { speak(task, voice, (0, index), line).await };
+        let speak = |voice, index, line| speak(task, voice, (0, index), line);
         let on_line = |done, total| task.progress.report(done, total);
-        let (voice, narrated) = narrator::narrate(narration, speak, on_line).await?;
-        let scenes = (0..).zip(narrated).map(|(scene, narrated)| recorded(scene, narrated));
+        let (voice, narrated) = narration::narrate(narration, speak, on_line).await?;
+        let scenes = (0..).zip(narrated).map(|(scene, narrated)| to_recorded(scene, narrated));
         let warnings = warning.into_iter().collect();
         Ok(Outcome::Narrated { voice: voice.to_string(), scenes: scenes.collect(), warnings })
     }
@@ -87,22 +87,32 @@ impl ScenarioCreation {
             fps: task.request()?.fps,
             gain,
             folder: &task.workspace.path(FOLDER),
-            at_a_time: VOICES_AT_A_TIME,
+            concurrency: CONCURRENT_LINES,
         };
-        let speak = |voice, index, line| async move { speak(task, voice, (scene, index), line).await };
-        let narrated = narrator::narrate_scene(narration, speak).await?;
-        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated: recorded(scene, narrated) })
+        let speak = |voice, index, line| speak(task, voice, (scene, index), line);
+        let narrated = narration::narrate_scene(narration, speak).await?;
+        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated: to_recorded(scene, narrated) })
     }
 }
 
-/// The narration of a scene as events tell of it.
-fn recorded(scene: u32, narrated: narrator::NarratedScene) -> NarratedScene {
+/// Returns the narration of a scene as events hold it.
+fn to_recorded(scene: u32, narrated: narration::NarratedScene) -> NarratedScene {
     let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
     NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
 }
 
-/// The piece of a name, or why there is no music. A video without it is better than none.
-fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
+async fn speak(
+    task: &Task,
+    voice: Voice,
+    (scene, index): (u32, usize),
+    line: String,
+) -> Result<Pcm, StageError> {
+    let lines = JobLines { task, scene, index };
+    line_cache::speak(&voice, &line, &lines, &task.cancel).await.map_err(cannot_speak)
+}
+
+/// Reads music by name, or returns the warning for a video without it, which is better than no video.
+fn read_music(root: Option<&Path>, name: &str) -> Result<Music, String> {
     let file = named_file::find(root, name)
         .map_err(|_| "there is no such piece of music here, so the video has none".to_owned())?;
     Music::read(&file).map_err(|error| {
@@ -111,45 +121,52 @@ fn piece(root: Option<&Path>, name: &str) -> Result<Music, String> {
     })
 }
 
-/// Of the workspace, for sounds.
+/// The workspace's folder for sounds.
 const FOLDER: &str = "narration";
 
-/// A line as it was spoken before, or else now.
-async fn speak(
-    task: &Task,
-    voice: Voice,
-    (scene, index): (u32, usize),
-    line: String,
-) -> Result<Pcm, StageError> {
-    let mut recipe = Recipe::new("line");
-    recipe.add(reel_studio::SOURCES).add(voice.to_string()).add(&line);
-    let path = task.workspace.path(&format!("{FOLDER}/line-{scene:02}-{index:03}.wav"));
-    if copy_cached(&task.cache, &recipe, &path).await {
-        let file = path.clone();
-        if let Some(spoken) = blocking(move || Ok(timeline::read_wav(&file).ok())).await? {
-            return Ok(spoken);
-        }
-    }
-    let spoken = narration::speak(&voice, &line, &task.cancel).await.map_err(cannot_speak)?;
-    let file = path.clone();
-    let spoken = blocking(move || {
-        timeline::write_wav(&file, &spoken).map_err(cannot_write)?;
-        Ok(spoken)
-    })
-    .await?;
-    cache_file(&task.cache, &recipe, &path).await;
-    Ok(spoken)
+/// Keeps a scene's lines in the workspace, and those of all jobs in the user's cache.
+struct JobLines<'a> {
+    task: &'a Task,
+    /// 0 where all scenes are narrated together, one after the other.
+    scene: u32,
+    /// The number of the line in its scene.
+    index: usize,
 }
 
-impl From<narrator::Error> for StageError {
-    fn from(error: narrator::Error) -> Self {
+impl JobLines<'_> {
+    fn file(&self) -> PathBuf {
+        self.task.workspace.path(&format!("{FOLDER}/line-{:02}-{:03}.wav", self.scene, self.index))
+    }
+}
+
+impl LineCache for JobLines<'_> {
+    async fn get(&self, recipe: &Recipe) -> Option<Pcm> {
+        let file = self.file();
+        if !copy_cached(&self.task.cache, recipe, &file).await {
+            return None;
+        }
+        tokio::task::spawn_blocking(move || timeline::read_wav(&file).ok()).await.ok().flatten()
+    }
+
+    async fn put(&self, recipe: &Recipe, sound: Pcm) -> Result<Pcm, line_cache::Error> {
+        let file = self.file();
+        let to = file.clone();
+        let write = move || timeline::write_wav(&to, &sound).map(|()| sound);
+        let sound = tokio::task::spawn_blocking(write).await??;
+        cache_file(&self.task.cache, recipe, &file).await;
+        Ok(sound)
+    }
+}
+
+impl From<narration::Error> for StageError {
+    fn from(error: narration::Error) -> Self {
         match error {
-            narrator::Error::OutOfReach { .. } => {
+            narration::Error::DurationOutOfRange { .. } => {
                 StageError::terminal(ErrorCode::DurationOutOfReach, error.to_string())
                     .suggest("ask for another duration, or give a longer or shorter script")
             }
-            narrator::Error::Sound(error) => cannot_write(error),
-            narrator::Error::Stopped(_) => {
+            narration::Error::Sound(error) => cannot_write(error),
+            narration::Error::Stopped(_) => {
                 StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
             }
         }
@@ -159,7 +176,7 @@ impl From<narrator::Error> for StageError {
 impl From<calibration::Error> for StageError {
     fn from(error: calibration::Error) -> Self {
         match error {
-            calibration::Error::Speak(error) => cannot_speak(error),
+            calibration::Error::Speak(error) => cannot_speak(line_cache::Error::Voice(error)),
             calibration::Error::Loudness(_) => {
                 StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
             }
@@ -167,12 +184,20 @@ impl From<calibration::Error> for StageError {
     }
 }
 
-fn cannot_speak(error: narration::Error) -> StageError {
-    StageError::retryable(ErrorCode::NarrationFailed, format!("a line cannot be spoken: {error}"))
-        .suggest("install the voice on the workers, or choose another with REEL_VOICE")
-        .because(error)
-        // A voice may answer with the line that it refuses.
-        .quoting_the_user()
+fn cannot_speak(error: line_cache::Error) -> StageError {
+    match error {
+        line_cache::Error::Write(error) => cannot_write(error),
+        line_cache::Error::Stopped(_) => {
+            StageError::retryable(ErrorCode::NarrationFailed, error.to_string()).because(error)
+        }
+        line_cache::Error::Voice(error) => {
+            StageError::retryable(ErrorCode::NarrationFailed, format!("a line cannot be spoken: {error}"))
+                .suggest("install the voice on the workers, or choose another with REEL_VOICE")
+                .because(error)
+                // A voice may quote the line in its error.
+                .quoting_the_user()
+        }
+    }
 }
 
 fn cannot_write(error: timeline::Error) -> StageError {

@@ -1,4 +1,4 @@
-//! `storage`: the finished file is read back, compared with what was promised, and stored.
+//! `storage`: reads the finished files back, compares them with the plan, and stores them.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -11,9 +11,9 @@ use crate::events::job::{FileRole, SceneStream, StorageTarget, StoredFile, Video
 use crate::events::{Rendition, Stage};
 use crate::ids::JobId;
 use crate::storage::{Content, Error, Mode, Prefix, Storage as Objects};
-use reel_studio::encode::encoder::KEY_FRAME_EVERY_SECONDS;
+use reel_studio::encode::encoder::KEY_FRAME_INTERVAL_S;
 use reel_studio::inspect::gate::{self, Allowed};
-use reel_studio::inspect::probe::{self, Promise};
+use reel_studio::inspect::probe::{self, ExpectedFacts};
 use reel_studio::join::captions;
 
 pub struct Storage {
@@ -29,7 +29,7 @@ impl StageHandler for Storage {
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let checked = task.clone();
         let (video, sources) = blocking(move || {
-            let renditions = made(&checked)?;
+            let renditions = video_files(&checked)?;
             let video = read_back(&checked, &renditions)?;
             Ok((video, sources(&checked, &renditions)?))
         })
@@ -44,39 +44,40 @@ impl StageHandler for Storage {
 }
 
 /// A file of the video, in the workspace.
-struct Made {
+struct VideoFile {
     rendition: Rendition,
     file: String,
 }
 
-/// All files of the video, first the main one.
-fn made(task: &Task) -> Result<Vec<Made>, StageError> {
+/// Lists all files of the video, the main one first.
+fn video_files(task: &Task) -> Result<Vec<VideoFile>, StageError> {
     let clip = task.job.combined.as_ref().ok_or_else(|| missing("VideoCombined"))?;
-    let main = Made { rendition: task.request()?.main_rendition(), file: clip.file.clone() };
+    let main = VideoFile { rendition: task.request()?.main_rendition(), file: clip.file.clone() };
     let others = clip.renditions.iter();
-    let others = others.map(|other| Made { rendition: other.rendition, file: other.file.clone() });
+    let others = others.map(|other| VideoFile { rendition: other.rendition, file: other.file.clone() });
     Ok(std::iter::once(main).chain(others).collect())
 }
 
-/// The same for every attempt.
+/// Derives the video's id, which is the same for every attempt.
 fn video_id(job: JobId) -> Uuid {
     Uuid::new_v5(&job.0, b"video")
 }
 
-/// What is in the main file; an error when any file is not what the plan promised.
-fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError> {
+/// Returns the facts of the main file, or an error when any file differs from the plan.
+fn read_back(task: &Task, renditions: &[VideoFile]) -> Result<VideoFacts, StageError> {
     let request = task.request()?;
     let duration_ms = task.job.narrated_scenes().map(|(_, timeline)| timeline.duration_ms()).sum();
     let mut read = Vec::with_capacity(renditions.len());
-    for Made { rendition, file } in renditions {
+    for VideoFile { rendition, file } in renditions {
         let facts = probe::probe(&task.workspace.path(file)).map_err(|error| {
             StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be read back")
                 .because(error)
         })?;
         let (width, height) = request.dimensions(rendition.quality);
-        let promise = Promise { format: rendition.format, duration_ms, width, height, fps: request.fps };
-        let mut mismatches = probe::check(&facts, &promise);
-        mismatches.extend(look_and_listen(task, file)?);
+        let expected =
+            ExpectedFacts { format: rendition.format, duration_ms, width, height, fps: request.fps };
+        let mut mismatches = probe::find_mismatches(&facts, &expected);
+        mismatches.extend(inspect_quality(task, file)?);
         if !mismatches.is_empty() {
             let message =
                 format!("{} is not what was planned: {}", rendition.file_name(), mismatches.join("; "));
@@ -98,22 +99,22 @@ fn read_back(task: &Task, renditions: &[Made]) -> Result<VideoFacts, StageError>
     })
 }
 
-/// What a viewer would notice.
-fn look_and_listen(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
+/// Runs the quality gate on a file, and returns its faults.
+fn inspect_quality(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
     let timelines = || task.job.narrated_scenes().map(|(_, timeline)| timeline);
     let allowed = Allowed {
         pictures: timelines().map(|timeline| u64::from(timeline.frames)).sum(),
-        longest_hold: gate::longest_hold(task.job.narrated_scenes()),
-        key_frame_every: f64::from(KEY_FRAME_EVERY_SECONDS),
+        longest_hold_s: gate::longest_hold_s(task.job.narrated_scenes()),
+        key_frame_interval_s: f64::from(KEY_FRAME_INTERVAL_S),
     };
     let found = gate::inspect(&task.workspace.path(file)).map_err(|error| {
         StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be decoded")
             .because(error)
     })?;
-    Ok(gate::faults(&found, &allowed))
+    Ok(gate::find_faults(&found, &allowed))
 }
 
-/// A file to store: what it is, and where it is in the workspace.
+/// A file to store: its role, and its path in the workspace.
 type Source = ((FileRole, Option<Rendition>), String);
 
 /// The playlists of the video's stream. Its segments are stored already: each scene's when it was rendered.
@@ -151,7 +152,7 @@ fn stored_segments(job: &Job) -> Vec<StoredFile> {
     files.map(stored).collect()
 }
 
-/// The captions as files of their own.
+/// Writes the captions to files.
 fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
     if !task.request()?.enable_subtitles {
         return Ok(vec![]);
@@ -172,11 +173,11 @@ fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
         .collect()
 }
 
-/// Everything that is stored of the video.
-fn sources(task: &Task, renditions: &[Made]) -> Result<Vec<Source>, StageError> {
+/// Lists everything that is stored of the video.
+fn sources(task: &Task, renditions: &[VideoFile]) -> Result<Vec<Source>, StageError> {
     let mut sources: Vec<Source> = vec![];
     sources
-        .extend(renditions.iter().map(|made| ((FileRole::Video, Some(made.rendition)), made.file.clone())));
+        .extend(renditions.iter().map(|file| ((FileRole::Video, Some(file.rendition)), file.file.clone())));
     let thumbnails = task.job.thumbnails.iter();
     sources.extend(thumbnails.map(|thumbnail| ((thumbnail.size.file_role(), None), thumbnail.file.clone())));
     sources.extend(write_captions(task)?);
@@ -191,7 +192,7 @@ async fn store(task: &Task, objects: &Objects, sources: Vec<Source>) -> Result<V
     for (done, ((role, rendition), file)) in (1..).zip(sources) {
         let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
         let content = Content::File(task.workspace.path(&file));
-        // A job that is reprocessed replaces its files.
+        // A reprocessed job replaces its files.
         let stored = objects.put(&key, content, Mode::Replace).await.map_err(cannot_store)?;
         let key = key.as_str().to_owned();
         files.push(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 });
@@ -200,7 +201,7 @@ async fn store(task: &Task, objects: &Objects, sources: Vec<Source>) -> Result<V
     Ok(files)
 }
 
-/// What a file is called in its video's folder.
+/// Returns a file's name in the folder of its video.
 fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
     let level = rendition.map_or("all", |rendition| rendition.quality.level());
     match role {

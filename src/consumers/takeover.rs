@@ -1,7 +1,7 @@
-//! Work of a worker that died: found when its lease has run out, and scheduled again.
+//! Takes over the work of dead workers when its lease expires, and schedules it again.
 //!
-//! The loss is recorded like any failure. The new attempt has a token of its own, so that a worker which
-//! was only asleep finds its result refused.
+//! The loss is recorded like any failure. The new attempt has its own token, so the result of a worker that was only stalled is
+//! refused.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::events::{Error as LogError, Stage};
 use crate::execute::Error;
 use crate::telemetry::chain;
 
-/// A consumer that was silent for this long and holds nothing belongs to a process that ended.
+/// Idle time after which a consumer without pending work is removed: its process has ended.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
-/// Looks at every stage's taken work until `stop`, twice in the shortest lease.
+/// Checks every stage's taken work until `stop`, twice per shortest lease.
 pub async fn watch(worker: Worker, stop: CancellationToken) {
     let shortest = worker.streams.stages.values().map(|settings| settings.lease).min();
     let pause = shortest.unwrap_or(Duration::from_secs(30)) / 2;
@@ -66,7 +66,7 @@ async fn take_over(worker: &Worker, stage: Stage, partition: u16) -> Result<(), 
             crash::point("takeover.claimed");
         }
         for work in lost {
-            // One job that cannot be loaded must not keep the others from being taken over.
+            // A job that cannot be loaded must not block the others.
             if let Err(error) = schedule_again(worker, &work, settings.attempts).await {
                 let job_id = work.aggregate_id;
                 tracing::warn!(%stage, partition, %job_id, error = %chain(&error), "cannot take over lost work");

@@ -1,13 +1,13 @@
-//! One hash over all events of a partition, in their order: each step is BLAKE3 over the hash before it and the next
-//! event's own hash. Whoever rewrites an event, even with its whole history, gets another hash from there on.
+//! The hash chain of a partition: each link is BLAKE3 over the previous link and the next event's hash. A rewritten event,
+//! even with its whole history, changes all links after it.
 
 use super::CHAIN_START;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Sequence number of the last event in it; 0 at the beginning.
+    /// Sequence number of the last event; 0 at the beginning.
     pub seq: u64,
-    /// In hex.
+    /// The last link, in hex.
     pub hash: String,
 }
 
@@ -18,7 +18,7 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// Goes on to the next event, by its hash.
+    /// Adds the hash of the next event.
     pub fn extend(&mut self, event_hash: &str) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.hash.as_bytes()).update(event_hash.as_bytes());

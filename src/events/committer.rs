@@ -1,6 +1,5 @@
-//! Group commit: appends to one partition that wait while another call is under way travel together in
-//! the next. An append on an idle system goes out at once; a busy one pays for a round trip, a script call
-//! and a flush to disk once for many appends.
+//! Group commit: appends to one partition that arrive during a call are sent together in the next call. An idle system sends an
+//! append at once. A busy one shares the costs of a round trip, a script call and a flush to disk among many appends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,52 +14,52 @@ use super::log::{Append, Error, Mark};
 use super::work::Pointer;
 use crate::crash;
 
-/// How often a call with an unknown outcome (a lost connection, a timeout) is repeated under its
-/// command ids before the callers are told.
-const TRIES: u32 = 5;
+/// Attempts at a call with an unknown outcome (a lost connection, a timeout), under the same command ids, before the callers
+/// get the error.
+const MAX_ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bounds of one call, so that no other client of the server waits long for it.
-const MOST_APPENDS: usize = 64;
-const MOST_BYTES: usize = 512 * 1024;
-/// Appends that wait for a partition before callers are held up.
-const QUEUE: usize = 1024;
+/// Bounds of one call, so that it does not block other clients of the server for long.
+const MAX_APPENDS: usize = 64;
+const MAX_BYTES: usize = 512 * 1024;
+/// Appends that can wait for a partition; further callers wait for a free place.
+const MAX_WAITING: usize = 1024;
 
-/// How an append ended.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CommitOutcome {
     Appended,
     /// The command had been applied before.
     Duplicate,
-    /// The aggregate is at another version than was expected.
+    /// The aggregate is not at the expected version.
     Conflict,
-    /// The work that was to be acknowledged was taken over.
+    /// Another attempt has taken over the work.
     Stale,
 }
 
-impl Ending {
-    /// Reads the script's word for it.
+impl CommitOutcome {
+    /// Parses the script's word.
     fn parse(word: &str) -> Option<Self> {
         match word {
-            "appended" => Some(Ending::Appended),
-            "duplicate" => Some(Ending::Duplicate),
-            "conflict" => Some(Ending::Conflict),
-            "stale" => Some(Ending::Stale),
+            "appended" => Some(CommitOutcome::Appended),
+            "duplicate" => Some(CommitOutcome::Duplicate),
+            "conflict" => Some(CommitOutcome::Conflict),
+            "stale" => Some(CommitOutcome::Stale),
             _ => None,
         }
     }
 }
 
-/// How an append ended, in the script's words, and the aggregate's version.
+/// The script's word for the outcome of an append, and the aggregate's version.
 type Answer = (String, u64);
 
-/// An append in the form that the script takes it.
+/// An append as arguments of the script.
 pub struct Prepared {
     keys: Vec<String>,
     arguments: Packed,
 }
 
-/// Many short texts, one after the other.
+/// Many short texts in one buffer.
 #[derive(Default)]
 struct Packed {
     bytes: Vec<u8>,
@@ -88,7 +87,7 @@ impl Prepared {
         arguments.push(append.command_id.to_string());
         arguments.push(id.to_string());
         arguments.push(append.mark.map(Mark::name).unwrap_or_default());
-        // What opens a job schedules its first work, and so says whose job it is.
+        // The append that opens a job schedules its first work, which names the requester.
         let opened = append.work.first().filter(|_| append.mark == Some(Mark::Open));
         arguments.push(opened.map_or("", |work| work.requester.as_str()));
         arguments.push(if opened.is_some_and(|work| work.priority == Priority::Urgent) { "1" } else { "0" });
@@ -135,7 +134,7 @@ pub struct Committer {
 
 impl Committer {
     pub fn start(connection: Connection, keys: Arc<Keys>, partition: u16) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let script = Script::new(concat!(
             include_str!("lua/enqueue.lua"),
             include_str!("lua/open.lua"),
@@ -145,12 +144,12 @@ impl Committer {
         Self { queue }
     }
 
-    /// Appends, and comes back when the server has said how it ended.
-    pub async fn commit(&self, prepared: Prepared) -> Result<(Ending, u64), Error> {
+    /// Appends, and waits for the outcome.
+    pub async fn commit(&self, prepared: Prepared) -> Result<(CommitOutcome, u64), Error> {
         let (reply, answer) = oneshot::channel();
         self.queue.send(Waiting { prepared, reply }).await.map_err(|_| Error::Stopping)?;
         let (word, version) = answer.await.map_err(|_| Error::Stopping)?.map_err(not_appended)?;
-        match Ending::parse(&word) {
+        match CommitOutcome::parse(&word) {
             Some(ending) => Ok((ending, version)),
             None => Err(Error::Protocol { answer: word }),
         }
@@ -175,7 +174,7 @@ async fn commit_all(mut partition: Partition, mut queue: mpsc::Receiver<Waiting>
     while let Some(first) = queue.recv().await {
         let mut bytes = first.prepared.bytes();
         let mut batch = vec![first];
-        while batch.len() < MOST_APPENDS && bytes < MOST_BYTES {
+        while batch.len() < MAX_APPENDS && bytes < MAX_BYTES {
             let Ok(next) = queue.try_recv() else { break };
             bytes += next.prepared.bytes();
             batch.push(next);
@@ -188,10 +187,10 @@ async fn commit_all(mut partition: Partition, mut queue: mpsc::Receiver<Waiting>
 fn answer(batch: Vec<Waiting>, result: Result<Vec<Answer>, RedisError>) {
     match result {
         Ok(answers) => {
-            // Should the script answer for fewer than it was asked, the others get an empty word, which is an error.
+            // If the script returns too few answers, the others get an empty word, which is an error.
             let answers = answers.into_iter().chain(std::iter::repeat_with(Answer::default));
             for (waiting, answer) in batch.into_iter().zip(answers) {
-                // A caller that was dropped has no use for the answer.
+                // The caller may have been dropped.
                 let _dropped = waiting.reply.send(Ok(answer));
             }
         }
@@ -208,7 +207,7 @@ impl Partition {
         let mut tried = 1;
         loop {
             match self.call(batch).await {
-                Err(error) if tried < TRIES && is_outcome_unknown(&error) => {
+                Err(error) if tried < MAX_ATTEMPTS && is_outcome_unknown(&error) => {
                     tracing::warn!(partition = self.number, appends = batch.len(), %error, "appends have an unknown outcome, repeating them");
                     tokio::time::sleep(FIRST_PAUSE * tried).await;
                     tried += 1;
@@ -232,7 +231,7 @@ impl Partition {
         outcomes
     }
 
-    /// Written straight into the command: a call has thousands of short arguments.
+    /// Encodes a batch directly into the command, since a call has thousands of short arguments.
     fn encode(&self, batch: &[Waiting]) -> Cmd {
         let keys = &self.keys;
         let of_partition = [
@@ -265,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_word_that_the_script_does_not_have_is_no_ending() {
-        assert_eq!(Ending::parse("stale"), Some(Ending::Stale));
+        assert_eq!(CommitOutcome::parse("stale"), Some(CommitOutcome::Stale));
         for word in ["", "STALE", "refused"] {
-            assert_eq!(Ending::parse(word), None, "{word}");
+            assert_eq!(CommitOutcome::parse(word), None, "{word}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Connecting to Redis, in whatever form it runs: one server, several of which one is the primary, or a
-//! cluster. Connections come back by themselves after an outage (000-5.5).
+//! Connects to Redis: a single server, several servers with a primary, or a cluster. Connections recover after an outage
+//! (000-5.5).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,19 +15,19 @@ use tokio::sync::{Notify, watch};
 
 use super::log::Error;
 
-/// Longer than any script may take, shorter than a caller would wait.
+/// Longest time for a response: longer than any script may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-const RECONNECT_TRIES: usize = 2;
-/// How often the servers are asked which of them is the primary, while none says that it is.
+const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+const MAX_RECONNECT_ATTEMPTS: usize = 2;
+/// Interval of asking for the primary while no server is one.
 const ELECTION_PAUSE: Duration = Duration::from_millis(200);
 
 const ONE_SERVER: &str = "redis://";
 const CLUSTER: &str = "redis+cluster://";
 
-/// Where Redis is, as `REDIS_URL` says it:
+/// The address of Redis, in the form of `REDIS_URL`:
 ///
 /// - `redis://host:port` one server
 /// - `redis://host:port,host:port` servers of which one is the primary, found by asking each for its `ROLE`
@@ -42,7 +42,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Fails on an address that is none; connects to nothing.
+    /// Parses an address, without connecting.
     pub fn parse(url: &str) -> RedisResult<Self> {
         let is_cluster = url.starts_with(CLUSTER);
         let scheme = if is_cluster { CLUSTER } else { ONE_SERVER };
@@ -62,7 +62,7 @@ impl Address {
         Ok(Self { clients: clients?, is_cluster })
     }
 
-    /// Connects; every call opens connections of its own.
+    /// Connects. Every call opens new connections.
     pub async fn connect(&self) -> Result<Connection, Error> {
         let refused = |source| Error::Redis { attempted: "accept a connection", source };
         if self.is_cluster {
@@ -76,13 +76,13 @@ impl Address {
             return client.get_async_connection().await.map(Connection::Cluster).map_err(refused);
         }
         if let [client] = &self.clients[..] {
-            return managed(client).await.map(Connection::Server).map_err(refused);
+            return connect_managed(client).await.map(Connection::Server).map_err(refused);
         }
         Primary::find(&self.clients).await.map(Connection::Primary).map_err(refused)
     }
 
-    /// A connection for subscriptions. A cluster passes messages on between its nodes, and a primary to
-    /// its replicas, so whichever server answers will do.
+    /// Opens a connection for subscriptions. Nodes of a cluster forward messages to each other, and a primary to its replicas, so
+    /// any server that answers serves.
     pub async fn subscriber(&self) -> RedisResult<PubSub> {
         let mut refused = None;
         for client in &self.clients {
@@ -95,8 +95,8 @@ impl Address {
         Err(refused.unwrap_or_else(timed_out))
     }
 
-    /// What the settings of every server promise that answers and may hold events: those that are named, and all primary
-    /// nodes of a cluster, which are not all named.
+    /// Returns the durability of every server that answers and may hold events: the named ones, and all primary nodes of a
+    /// cluster.
     pub async fn durability(&self) -> Result<Vec<Durability>, Error> {
         let clients = match self.is_cluster {
             true => self.primary_nodes().await?,
@@ -104,21 +104,20 @@ impl Address {
         };
         let mut found = vec![];
         for client in &clients {
-            if let Ok(mut connection) = managed(client).await {
+            if let Ok(mut connection) = connect_managed(client).await {
                 found.push(Durability::read(&mut connection).await?);
             }
         }
         Ok(found)
     }
 
-    /// The primary nodes, as the first node that answers knows them. They are reached like that node, by their own
-    /// addresses.
+    /// Asks the first node that answers for the primary nodes, and returns their addresses.
     async fn primary_nodes(&self) -> Result<Vec<Client>, Error> {
         let attempted = "list the cluster's nodes";
         let mut refused = timed_out();
         for client in &self.clients {
             let asked = async {
-                let mut connection = managed(client).await?;
+                let mut connection = connect_managed(client).await?;
                 redis::cmd("CLUSTER").arg("NODES").query_async::<String>(&mut connection).await
             };
             match asked.await {
@@ -136,8 +135,8 @@ impl Address {
     }
 }
 
-/// The addresses of the primary nodes in the answer to `CLUSTER NODES`, in the form of the seed's: the same host where
-/// a node does not tell its own, and with TLS if the seed has it.
+/// Parses the addresses of the primary nodes in the answer to `CLUSTER NODES`. They take from the seed the host, where a node
+/// states none, and TLS.
 /// <https://redis.io/docs/latest/commands/cluster-nodes/>
 fn primaries(nodes: &str, seed: &ConnectionAddr) -> Vec<ConnectionAddr> {
     let primary = |line: &str| {
@@ -148,12 +147,12 @@ fn primaries(nodes: &str, seed: &ConnectionAddr) -> Vec<ConnectionAddr> {
         // `host:port@bus port,hostname`
         let (host, port) = address.split('@').next()?.rsplit_once(':')?;
         let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?);
-        (is_primary && !is_away).then(|| at(seed, host, port))
+        (is_primary && !is_away).then(|| node_address(seed, host, port))
     };
     nodes.lines().filter_map(primary).collect()
 }
 
-fn at(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+fn node_address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     let own = |known: &String| if host.is_empty() { known.clone() } else { host.clone() };
     match seed {
         ConnectionAddr::TcpTls { host: known, insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -168,12 +167,12 @@ fn at(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
 }
 
 impl Address {
-    /// Has every server that answers write its files anew from memory, so that nothing stays in them that was overwritten
-    /// or deleted before. Waits for each until it has. Returns how many servers did not answer.
+    /// Makes every server that answers rewrite its files from memory, so that no overwritten or deleted data stays in them, and
+    /// waits for it. Returns the number of servers that did not answer.
     pub async fn rewrite_files(&self, patience: Duration) -> Result<usize, Error> {
         let mut silent = 0;
         for client in &self.clients {
-            match managed(client).await {
+            match connect_managed(client).await {
                 Ok(mut connection) => rewrite_files(&mut connection, patience).await?,
                 Err(_) => silent += 1,
             }
@@ -182,7 +181,7 @@ impl Address {
     }
 }
 
-/// Writes the append-only file anew, and the snapshot, whichever of them the server keeps.
+/// Rewrites the append-only file and the snapshot, as far as the server has them.
 async fn rewrite_files(connection: &mut ConnectionManager, patience: Duration) -> Result<(), Error> {
     let attempted = "write its files anew";
     let failed = |source| Error::Redis { attempted, source };
@@ -209,7 +208,7 @@ async fn rewrite_files(connection: &mut ConnectionManager, patience: Duration) -
     Ok(())
 }
 
-/// Waits until the server writes no file in the background. Returns what it says about its files.
+/// Waits until the server writes no file in the background, and returns its `INFO persistence`.
 async fn wait_for_rewrites(
     connection: &mut ConnectionManager,
     began: Instant,
@@ -237,13 +236,13 @@ fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-async fn managed(client: &Client) -> RedisResult<ConnectionManager> {
+async fn connect_managed(client: &Client) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(CONNECTION_TIMEOUT))
         .set_min_delay(FIRST_RECONNECT_PAUSE)
-        .set_max_delay(LONGEST_RECONNECT_PAUSE)
-        .set_number_of_retries(RECONNECT_TRIES);
+        .set_max_delay(MAX_RECONNECT_PAUSE)
+        .set_number_of_retries(MAX_RECONNECT_ATTEMPTS);
     client.get_connection_manager_with_config(config).await
 }
 
@@ -286,8 +285,8 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// A connection to whichever of several servers is the primary. When that one is gone, or says that it has
-/// become a replica, the servers are asked again until one says that it is the primary.
+/// A connection to the primary of several servers. When it is gone, or has become a replica, all servers are asked again until
+/// one is the primary.
 #[derive(Clone)]
 pub struct Primary {
     current: watch::Receiver<ConnectionManager>,
@@ -337,7 +336,7 @@ async fn elect(clients: &[Client]) -> RedisResult<ConnectionManager> {
     let mut refused = None;
     for client in clients {
         let asked = async {
-            let mut connection = managed(client).await?;
+            let mut connection = connect_managed(client).await?;
             let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
             let name: String =
                 role.into_iter().next().map(redis::from_redis_value).transpose()?.unwrap_or_default();
@@ -352,7 +351,7 @@ async fn elect(clients: &[Client]) -> RedisResult<ConnectionManager> {
     Err(refused.unwrap_or_else(|| (ErrorKind::Client, "no server is the primary").into()))
 }
 
-/// Whether the server may have applied the command although no answer came.
+/// Returns `true` when the server may have applied the command without an answer.
 pub fn is_outcome_unknown(error: &RedisError) -> bool {
     error.is_timeout()
         || error.is_io_error()
@@ -360,12 +359,12 @@ pub fn is_outcome_unknown(error: &RedisError) -> bool {
         || error.is_connection_refusal()
 }
 
-/// Whether the server refused because it may not or cannot write at present; nothing was applied.
+/// Returns `true` when the server refused because it cannot write at present; nothing was applied.
 pub fn is_read_only(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
-/// What the server's settings promise about the events it holds.
+/// The durability settings of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durability {
     pub append_only: bool,
@@ -390,13 +389,12 @@ impl Durability {
         })
     }
 
-    /// Whether the server may throw events away when memory is short. Such a server cannot be a
-    /// source of truth.
+    /// Returns `true` when the server may evict events. Such a server cannot be a source of truth.
     pub fn evicts(&self) -> bool {
         self.maxmemory_policy != "noeviction"
     }
 
-    /// What an operator should know; `None` when every acknowledged event is on disk.
+    /// Returns a warning for the operator; `None` when every acknowledged event is on disk.
     pub fn warning(&self) -> Option<String> {
         if !self.append_only {
             return Some(

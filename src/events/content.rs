@@ -1,53 +1,53 @@
-//! Personal content inside events: what a user wrote, and what was made of their words.
+//! Personal content of events: a user's words, and everything derived from them.
 //!
-//! It is kept apart so that it can be sealed with the user's own key before the event is hashed. An event whose
-//! content is sealed still reads like an event: every personal field then holds [`SEALED`], or nothing. So whoever
-//! lacks the key, because it was destroyed or never given, folds the same history without the words.
+//! It is extracted so that it can be encrypted with the user's key before the event is hashed. An event with encrypted content
+//! still decodes: every personal field then holds [`ENCRYPTED`], or is absent. So a reader without the key, because it was
+//! destroyed or never given, folds the same history without the words.
 
 use serde_json::{Map, Value};
 
 use super::event::{StandIn, Text};
 
-/// Stands where personal text is sealed.
-pub const SEALED: &str = "[sealed]";
-/// Stands where personal text was, once its key is destroyed and the job knows.
+/// Replaces personal text that is encrypted. The word is part of recorded data, so it cannot change.
+pub const ENCRYPTED: &str = "[sealed]";
+/// Replaces personal text after its key was destroyed and the erasure recorded.
 pub const ERASED: &str = "[erased]";
 
-/// The first field of an event whose content is sealed.
+/// The first field of an event with encrypted content.
 const FIELD: &str = r#"{"sealed":""#;
 
-/// Takes the personal texts out of an event's data. `None` when none is declared, or none is there; else the data
-/// without them, and them, both as JSON.
-pub fn take(texts: &[Text], data: &str) -> Result<Option<(String, String)>, serde_json::Error> {
+/// Extracts the personal texts of an event's data. Returns the data without them, and the texts, both as JSON; `None` when the
+/// data has none.
+pub fn extract(texts: &[Text], data: &str) -> Result<Option<(String, String)>, serde_json::Error> {
     let mut personal = texts.iter().filter_map(|text| match text {
         Text::Personal(pointer, stand_in) => Some((*pointer, *stand_in)),
         Text::Public(_) => None,
     });
     let Some(first) = personal.next() else { return Ok(None) };
     let mut data: Value = serde_json::from_str(data)?;
-    let mut taken = Map::new();
+    let mut extracted = Map::new();
     for (pointer, stand_in) in std::iter::once(first).chain(personal) {
         let Some((parent, key)) = parent_of(&mut data, pointer) else { continue };
         let old = match stand_in {
-            StandIn::Text => parent.insert(key.to_owned(), Value::from(SEALED)),
+            StandIn::Text => parent.insert(key.to_owned(), Value::from(ENCRYPTED)),
             StandIn::EmptyList => parent.insert(key.to_owned(), Value::Array(vec![])),
             StandIn::Nothing => parent.remove(key),
         };
         if let Some(old) = old.filter(|old| !old.is_null()) {
-            taken.insert(pointer.to_owned(), old);
+            extracted.insert(pointer.to_owned(), old);
         }
     }
-    if taken.is_empty() {
+    if extracted.is_empty() {
         return Ok(None);
     }
-    Ok(Some((data.to_string(), Value::Object(taken).to_string())))
+    Ok(Some((data.to_string(), Value::Object(extracted).to_string())))
 }
 
-/// The opposite of [`take`].
-pub fn put_back(data: &str, taken: &str) -> Result<String, serde_json::Error> {
+/// Puts extracted texts back into the data; the inverse of [`extract`].
+pub fn restore(data: &str, extracted: &str) -> Result<String, serde_json::Error> {
     let mut data: Value = serde_json::from_str(data)?;
-    let taken: Map<String, Value> = serde_json::from_str(taken)?;
-    for (pointer, value) in taken {
+    let extracted: Map<String, Value> = serde_json::from_str(extracted)?;
+    for (pointer, value) in extracted {
         if let Some((parent, key)) = parent_of(&mut data, &pointer) {
             parent.insert(key.to_owned(), value);
         }
@@ -58,22 +58,22 @@ pub fn put_back(data: &str, taken: &str) -> Result<String, serde_json::Error> {
     Ok(data.to_string())
 }
 
-/// The object that holds a field, and the field's name.
+/// Returns the object that holds a field, and the field's name.
 fn parent_of<'a>(data: &'a mut Value, pointer: &'a str) -> Option<(&'a mut Map<String, Value>, &'a str)> {
     let (parent, key) = pointer.rsplit_once('/')?;
     Some((data.pointer_mut(parent)?.as_object_mut()?, key))
 }
 
-/// Data with its sealed content in front.
-pub fn with_sealed(data: &str, sealed: &str) -> String {
+/// Adds ciphertext to an event's data, as its first field.
+pub fn with_ciphertext(data: &str, ciphertext: &str) -> String {
     let rest = data.strip_prefix('{').expect("data is an object");
     let comma = if rest == "}" { "" } else { "," };
-    format!(r#"{FIELD}{sealed}"{comma}{rest}"#)
+    format!(r#"{FIELD}{ciphertext}"{comma}{rest}"#)
 }
 
-/// The sealed content of an event's data, where there is some.
-pub fn sealed(data: &str) -> Option<&str> {
-    data.strip_prefix(FIELD)?.split_once('"').map(|(sealed, _)| sealed)
+/// Returns the ciphertext of an event's data, if there is any.
+pub fn ciphertext(data: &str) -> Option<&str> {
+    data.strip_prefix(FIELD)?.split_once('"').map(|(ciphertext, _)| ciphertext)
 }
 
 #[cfg(test)]
@@ -98,31 +98,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_comes_back_and_nothing_personal_stays() {
+    fn extracted_texts_come_back_and_nothing_personal_stays() {
         let whole = data_of(&request());
-        let (data, taken) = take(request().texts(), &whole).unwrap().unwrap();
+        let (data, extracted) = extract(request().texts(), &whole).unwrap().unwrap();
         assert!(!data.contains("secret"), "{data}");
-        assert!(taken.contains("secret script") && taken.contains("secret tag"), "{taken}");
-        let back: JobEvent = decode("JobRequested", 1, &put_back(&data, &taken).unwrap()).unwrap();
+        assert!(extracted.contains("secret script") && extracted.contains("secret tag"), "{extracted}");
+        let back: JobEvent = decode("JobRequested", 1, &restore(&data, &extracted).unwrap()).unwrap();
         assert_eq!(back, request());
     }
 
     #[test]
-    fn an_event_with_sealed_content_reads_as_one_without_words() {
-        let (data, _) = take(request().texts(), &data_of(&request())).unwrap().unwrap();
-        let stored = with_sealed(&data, "1:key:text");
-        assert_eq!(sealed(&stored), Some("1:key:text"));
+    fn an_event_with_encrypted_content_reads_as_one_without_words() {
+        let (data, _) = extract(request().texts(), &data_of(&request())).unwrap().unwrap();
+        let stored = with_ciphertext(&data, "1:key:text");
+        assert_eq!(ciphertext(&stored), Some("1:key:text"));
         let JobEvent::JobRequested(read) = decode("JobRequested", 1, &stored).unwrap() else { panic!() };
-        assert_eq!((read.request.topic.as_str(), read.request.script), (SEALED, None));
+        assert_eq!((read.request.topic.as_str(), read.request.script), (ENCRYPTED, None));
         assert_eq!(read.user_id, "user_1");
     }
 
     #[test]
     fn events_without_words_are_left_alone() {
-        assert_eq!(take(&[Text::Public("/priority")], r#"{"priority":"high"}"#).unwrap(), None);
+        assert_eq!(extract(&[Text::Public("/priority")], r#"{"priority":"high"}"#).unwrap(), None);
         let nothing_said = JobEvent::CancelRequested { reason: None };
-        assert_eq!(take(nothing_said.texts(), r#"{"reason":null}"#).unwrap(), None);
-        assert_eq!(sealed(r#"{"priority":"high"}"#), None);
-        assert_eq!(with_sealed("{}", "x"), r#"{"sealed":"x"}"#);
+        assert_eq!(extract(nothing_said.texts(), r#"{"reason":null}"#).unwrap(), None);
+        assert_eq!(ciphertext(r#"{"priority":"high"}"#), None);
+        assert_eq!(with_ciphertext("{}", "x"), r#"{"sealed":"x"}"#);
     }
 }

@@ -1,8 +1,8 @@
-//! Wakes readers when something was appended, and tells workers where work waits.
+//! Wakes readers after appends, and tells workers where work waits.
 //!
-//! Every append rings a Redis channel. The bell only saves waiting: it may be missed (pub/sub keeps
-//! nothing), so whoever listens also looks by itself every [`LOOK_ANYWAY`]. Blocking reads would do
-//! the same with a connection for each reader, and would take entries beyond a worker's free slots.
+//! Every append publishes to a Redis channel. The doorbell only saves time: a message can be lost, so every listener also polls
+//! every [`POLL_INTERVAL`]. Blocking reads would need a connection for each reader, and would take entries beyond a worker's
+//! free slots.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,10 +16,10 @@ use super::connection::Address;
 use super::keys::Keys;
 use super::{Priority, Stage};
 
-/// The longest that a missed ring can delay anyone.
-pub const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// Interval of polling, and so the longest delay after a missed ring.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long to wait before subscribing again after the connection was lost.
+/// Pause before subscribing again after a lost connection.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(200);
 
 /// Cheap to clone.
@@ -29,10 +29,10 @@ pub struct Doorbell {
     stages: Vec<StageBell>,
 }
 
-/// Says in which partitions, and of which priorities, work of one stage may wait. For one reader.
+/// The partitions and priorities in which work of one stage may wait. For one reader.
 #[derive(Clone)]
 pub struct StageBell {
-    /// A bit for each priority, for each partition.
+    /// Bits of priorities, for each partition.
     waiting: Arc<[AtomicU8]>,
     rung: watch::Receiver<()>,
 }
@@ -43,7 +43,7 @@ struct Bells {
 }
 
 impl StageBell {
-    /// A partition where work of the priority may wait; the first one from `first` on, round in a circle.
+    /// Returns the next partition where work of the priority may wait, from `first` on, with wraparound.
     pub fn waiting(&self, priority: Priority, first: u16) -> Option<u16> {
         let count = self.waiting.len() as u16;
         (0..count).map(|offset| (first + offset) % count).find(|partition| {
@@ -51,8 +51,7 @@ impl StageBell {
         })
     }
 
-    /// Notes whether work waits. Before asking the server it is noted that none does: a ring that comes
-    /// while the answer is on its way then counts.
+    /// Sets whether work waits. A reader must clear it before it asks the server, so that a ring during the call counts.
     pub fn note(&self, partition: u16, priority: Priority, waits: bool) {
         let mask = &self.waiting[usize::from(partition)];
         match waits {
@@ -61,12 +60,12 @@ impl StageBell {
         };
     }
 
-    /// Forgets that it has rung; to be called before looking.
+    /// Resets the bell. Must be called before polling.
     pub fn reset(&mut self) {
         self.rung.borrow_and_update();
     }
 
-    /// Waits for a ring. `false` when it is time to look anyway.
+    /// Waits for a ring. `false` when it is time to poll.
     pub async fn rung(&mut self) -> bool {
         rung(&mut self.rung).await
     }
@@ -77,7 +76,7 @@ fn bit(priority: Priority) -> u8 {
 }
 
 impl Doorbell {
-    /// Subscribes, and stays subscribed until `stop`.
+    /// Subscribes, and resubscribes until `stop`.
     pub fn listen(address: Address, keys: &Keys, stop: CancellationToken) -> Self {
         let (partition_bells, partitions) = keys.partitions().map(|_| watch::channel(())).unzip();
         let nothing = || keys.partitions().map(|_| AtomicU8::new(0)).collect::<Arc<[AtomicU8]>>();
@@ -106,24 +105,24 @@ impl Doorbell {
         Self { partitions, stages }
     }
 
-    /// Rings when events were appended to the partition.
+    /// Returns a receiver that rings when events are appended to the partition.
     pub fn partition(&self, partition: u16) -> watch::Receiver<()> {
         self.partitions[usize::from(partition)].clone()
     }
 
-    /// Rings when work of the stage was queued.
+    /// Returns a bell that rings when work of the stage is queued.
     pub fn stage(&self, stage: Stage) -> StageBell {
         self.stages[stage as usize].clone()
     }
 }
 
-/// Waits for a ring, or for as long as a missed ring may take; `false` in that case.
+/// Waits for a ring. `false` when it is time to poll.
 pub async fn rung(bell: &mut watch::Receiver<()>) -> bool {
-    match tokio::time::timeout(LOOK_ANYWAY, bell.changed()).await {
+    match tokio::time::timeout(POLL_INTERVAL, bell.changed()).await {
         Ok(Ok(())) => true,
-        // The process is stopping; this paces the last looks.
+        // The process is stopping: this paces the last polls.
         Ok(Err(_closed)) => {
-            tokio::time::sleep(LOOK_ANYWAY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             false
         }
         Err(_late) => false,
@@ -133,7 +132,7 @@ pub async fn rung(bell: &mut watch::Receiver<()>) -> bool {
 async fn forward(address: &Address, channel: &str, bells: &Bells) -> redis::RedisResult<()> {
     let mut subscription = address.subscriber().await?;
     subscription.subscribe(channel).await?;
-    // Whatever was appended while nobody listened.
+    // Covers everything appended while the connection was down.
     bells.ring_all();
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
@@ -144,7 +143,7 @@ async fn forward(address: &Address, channel: &str, bells: &Bells) -> redis::Redi
 }
 
 impl Bells {
-    /// `<partition> <stage>:<priority>,…`, where there may be no stages.
+    /// Handles a message `<partition> <stage>:<priority>,…`, in which stages may be absent.
     fn ring(&self, message: &str) {
         let (partition, work) = message.split_once(' ').unwrap_or((message, ""));
         let Some(partition) = partition.parse().ok().filter(|index: &usize| *index < self.partitions.len())

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::event::TypedId;
 use crate::ids::{AggregateId, CommandId, EventId};
 
-/// The kind of an aggregate, as it stands in the `aggregate` field.
+/// The kind of an aggregate, as in the `aggregate` field.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, EnumString, VariantArray,
 )]
@@ -16,13 +16,13 @@ use crate::ids::{AggregateId, CommandId, EventId};
 #[strum(serialize_all = "snake_case")]
 pub enum AggregateKind {
     Job,
-    /// A read model: what an operator decided about it.
+    /// A read model; its events are decisions of operators.
     Projection,
-    /// A user: that their content was erased.
+    /// A user; its events record erasures.
     User,
 }
 
-/// Who caused an event.
+/// The author of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum Actor {
@@ -32,27 +32,27 @@ pub enum Actor {
     System,
 }
 
-/// An event as it is recorded. `data` keeps the recorded text byte for byte, because the hash covers it.
+/// A recorded event. `data` is the recorded text byte for byte, because the hash covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     pub event_id: EventId,
     pub aggregate: AggregateKind,
     pub aggregate_id: AggregateId,
-    /// 1-based and gapless within the aggregate.
+    /// Version of the aggregate, from 1 and without gaps.
     pub version: u64,
     pub event_type: String,
-    /// Number of the shape of `data`; 1 is the first.
+    /// Schema number of `data`, from 1.
     pub schema: u32,
     pub recorded_at: DateTime<Utc>,
     pub command_id: CommandId,
     /// The event that led to this one.
     pub causation_id: Option<EventId>,
-    /// The same for everything that one request caused.
+    /// Equal for all events that one request caused.
     pub correlation_id: String,
     pub actor: Actor,
     /// W3C trace context.
     pub traceparent: String,
-    /// Hash of the aggregate's event before this one; 64 zeros before the first.
+    /// Hash of the aggregate's previous event; 64 zeros for the first one.
     pub prev_hash: String,
     /// BLAKE3 over `prev_hash` and all other fields, in hex.
     pub hash: String,
@@ -79,7 +79,7 @@ impl std::fmt::Display for AggregateKind {
     }
 }
 
-/// Where an aggregate's history ends: what its next event has to follow.
+/// The end of an aggregate's history, which its next event must follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
     /// 0 before the first event.
@@ -102,7 +102,7 @@ impl Default for Tip {
     }
 }
 
-/// What the events of one command have in common.
+/// The common fields of the events of one command.
 #[derive(Debug, Clone)]
 pub struct Cause {
     pub command_id: CommandId,
@@ -113,7 +113,7 @@ pub struct Cause {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// What an event says, in the form that is recorded.
+/// An event's payload in its recorded form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     pub event_type: &'static str,
@@ -141,7 +141,7 @@ impl Actor {
     }
 }
 
-/// The one text form of a time in the log: UTC, microseconds, `Z`.
+/// Formats a time as in the log: UTC, microseconds, `Z`.
 pub fn time_field(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -166,13 +166,13 @@ impl Envelope {
         "data",
     ];
 
-    /// Names of the fields of a stream entry. What a reader needs in order to choose is a field of its own; the
-    /// rest is [`Self::META`], because every field more costs the server as much as the event itself.
-    /// The order never changes: Redis then stores the names once for a whole stream node.
+    /// Names of the fields of a stream entry. Fields that readers filter by are separate; the rest is in [`Self::META`], because
+    /// each further field costs the server as much as the event itself. The order never changes, so that Redis stores the
+    /// names once for a whole stream node.
     pub const STORED: [&'static str; 7] =
         ["event_id", "aggregate_id", "version", "type", "schema", "meta", "data"];
 
-    /// What the field `meta` holds: a JSON array of texts, in this order.
+    /// Names of the values in the field `meta`, a JSON array of texts in this order.
     pub const META: [&'static str; 9] = [
         "aggregate",
         "recorded_at",
@@ -185,7 +185,7 @@ impl Envelope {
         "hash",
     ];
 
-    /// Hands out the values of [`Self::STORED`], in their order.
+    /// Passes the values of [`Self::STORED`] to a function, in their order.
     pub fn each_stored(&self, mut take: impl FnMut(&[u8])) {
         let mut meta = Vec::with_capacity(480);
         self.each_value(|name, value| {
@@ -204,8 +204,8 @@ impl Envelope {
         });
     }
 
-    /// Hands out the values of [`Self::FIELDS`], in their order. They are made on the stack: this runs for
-    /// every event that is appended, and twice.
+    /// Passes the values of [`Self::FIELDS`] to a function, in their order. They are built on the stack: this runs twice for every
+    /// appended event.
     pub fn each_value(&self, mut take: impl FnMut(&'static str, &[u8])) {
         let mut buffer = Uuid::encode_buffer();
         let mut id = |id: Uuid| -> [u8; 36] {
@@ -232,7 +232,7 @@ impl Envelope {
         take("data", self.data.as_bytes());
     }
 
-    /// The event that follows `tip`, chained to it. The only way in which an event gets an envelope.
+    /// Builds the envelope of the event that follows `tip`, chained to it. No other function builds one for a new event.
     pub fn next<I: TypedId>(tip: &Tip, id: I, payload: Payload, cause: &Cause) -> Self {
         let mut envelope = Self {
             event_id: EventId::new(),
@@ -255,7 +255,7 @@ impl Envelope {
         envelope
     }
 
-    /// What the next event of the aggregate has to follow.
+    /// Returns the tip that the aggregate's next event must follow.
     pub fn tip(&self) -> Tip {
         Tip {
             version: self.version,
@@ -266,13 +266,12 @@ impl Envelope {
         }
     }
 
-    /// The aggregate's id, if it is of that kind.
+    /// Returns the aggregate's id, if it is of that kind.
     pub fn id<I: TypedId>(&self) -> Option<I> {
         (self.aggregate == I::KIND).then(|| I::of(self.aggregate_id))
     }
 
-    /// What `hash` must be. Every field goes in with its length before it, so that no two different
-    /// envelopes give the same input.
+    /// Computes the value of `hash`. Each field is preceded by its length, so that no two envelopes have the same input.
     pub fn compute_hash(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         self.each_value(|name, value| {
@@ -285,7 +284,7 @@ impl Envelope {
     }
 }
 
-/// The envelope as JSON, for the API and the command line: `data` as an object, not as text.
+/// Formats the envelope as JSON, for the API and the command line, with `data` as an object.
 impl Serialize for Envelope {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::{Error, SerializeStruct};

@@ -1,7 +1,7 @@
-//! What the events of every kind of aggregate have in common.
+//! The common interface of the events of all kinds of aggregates.
 //!
 //! An event type is an enum of facts. It names its shapes ([`Event::STEPS`] brings old ones up to date), and declares of
-//! every text in them whether it is public or personal ([`Event::texts`]): personal texts are sealed with the user's
+//! every text in them whether it is public or personal ([`Event::texts`]): personal texts are encrypted with the user's
 //! key before an event is recorded.
 
 use std::fmt::{Debug, Display};
@@ -15,13 +15,13 @@ use serde_json::Value;
 use super::AggregateKind;
 use crate::ids::{AggregateId, JobId, ProjectionId, UserId};
 
-/// An id that says of which kind its aggregate is.
+/// An id that implies the kind of its aggregate.
 pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
     const KIND: AggregateKind;
 
     fn aggregate(self) -> AggregateId;
 
-    /// Takes the kind on trust; [`super::Envelope::id`] checks it.
+    /// Converts an id without checking the kind; [`super::Envelope::id`] checks it.
     fn of(id: AggregateId) -> Self;
 }
 
@@ -99,20 +99,20 @@ pub struct Step {
 /// A text in the data of an event, or all texts of a part of it, by its JSON pointer (RFC 6901).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
-    /// Neither a user wrote it nor was it made of their words. Everybody who reads the log reads it, for ever. `*` stands
-    /// for any index.
+    /// A text that no user wrote, and that does not derive from a user's words. Every reader of the log can read it, for ever.
+    /// `*` stands for any index.
     Public(&'static str),
-    /// Sealed with the key of the aggregate's user.
+    /// A text that is encrypted with the key of the aggregate's user.
     Personal(&'static str, StandIn),
 }
 
-/// What an event has in the place of a personal part that is sealed.
+/// Replaces an encrypted personal part in the event's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandIn {
-    /// The text [`super::content::SEALED`].
+    /// The text [`super::content::ENCRYPTED`].
     Text,
     EmptyList,
-    /// No such field.
+    /// Removes the field.
     Nothing,
 }
 

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 use strum::VariantArray;
 
-use super::content::{self, SEALED};
+use super::content::{self, ENCRYPTED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
 use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent};
 
-/// What is asked of the events of one kind, whatever their type.
+/// The checks of one kind of events, for any type.
 struct Kind {
     types: &'static [&'static str],
     current_schema: fn(&str) -> u32,
@@ -187,18 +187,18 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::user_events());
 }
 
-/// What is sealed must not be missed by the decoder, with or without a key.
+/// Events must decode without their encrypted texts, and be whole with them.
 #[test]
 fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     fn check<E: Event>(event: &E) {
         let (name, schema) = (event.type_name(), E::current_schema(event.type_name()));
         let data = encode(event).unwrap().data;
-        let Some((rest, taken)) = content::take(event.texts(), &data).unwrap() else { return };
+        let Some((rest, taken)) = content::extract(event.texts(), &data).unwrap() else { return };
         assert!(!rest.contains(samples::WORDS), "{name}: {rest}");
-        let stored = content::with_sealed(&rest, "1:key:text");
+        let stored = content::with_ciphertext(&rest, "1:key:text");
         let without: E = decode(name, schema, &stored).unwrap();
         assert!(!format!("{without:?}").contains(samples::WORDS), "{name}: {without:?}");
-        let with: E = decode(name, schema, &content::put_back(&stored, &taken).unwrap()).unwrap();
+        let with: E = decode(name, schema, &content::restore(&stored, &taken).unwrap()).unwrap();
         assert_eq!(&with, event);
     }
     samples::job_events().iter().for_each(check);
@@ -207,8 +207,8 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);
-        if let Some((rest, _)) = content::take(texts, &data).unwrap() {
-            let (_, written, _) = (kind.read)(&event_type, schema, &content::with_sealed(&rest, "x"));
+        if let Some((rest, _)) = content::extract(texts, &data).unwrap() {
+            let (_, written, _) = (kind.read)(&event_type, schema, &content::with_ciphertext(&rest, "x"));
             assert!(!written.to_string().contains("\"sealed\""), "{event_type}");
         }
     }
@@ -220,9 +220,9 @@ fn an_event_that_was_sealed_before_a_text_was_declared_still_reads() {
     let stored = r#"{"sealed":"1:key:text","request":{"enable_subtitles":true,"enable_thumbnails":true,"fps":30,
         "model":"rules","output_format":"mp4","priority":"normal","quality":"low","topic":"[sealed]"},"user_id":"u"}"#;
     let JobEvent::JobRequested(read) = decode("JobRequested", 1, stored).unwrap() else { panic!() };
-    assert_eq!((read.request.topic.as_str(), read.request.model.as_deref()), (SEALED, Some("rules")));
+    assert_eq!((read.request.topic.as_str(), read.request.model.as_deref()), (ENCRYPTED, Some("rules")));
     let taken = r#"{"/request/topic":"Ions","/request/script":"Ions move."}"#;
-    let whole = content::put_back(stored, taken).unwrap();
+    let whole = content::restore(stored, taken).unwrap();
     let JobEvent::JobRequested(read) = decode("JobRequested", 1, &whole).unwrap() else { panic!() };
     assert_eq!((read.request.topic.as_str(), read.request.script.as_deref()), ("Ions", Some("Ions move.")));
 }

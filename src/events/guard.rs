@@ -1,4 +1,4 @@
-//! Watches that the server still is what a source of truth must be, and says so as soon as it is not.
+//! Checks periodically that the server still meets the requirements of a source of truth.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Address;
 use super::log::{Error, EventLog};
 
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why a process must not go on.
+/// The reason why a process must stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error("redis may evict events: maxmemory-policy is {policy}, but must be noeviction")]
@@ -21,24 +21,24 @@ pub enum Untrusted {
     Lost { partition: u16, seen: u64, head: u64 },
 }
 
-/// Returns when the server cannot be trusted any more; `None` when `stop` comes first.
+/// Returns as soon as the server cannot be trusted; `None` when `stop` comes first.
 pub async fn watch(log: EventLog, address: Address, stop: CancellationToken) -> Option<Untrusted> {
     let mut seen = BTreeMap::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return None,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
-        match look(&log, &address, &mut seen).await {
+        match check(&log, &address, &mut seen).await {
             Ok(None) => {}
             Ok(Some(untrusted)) => return Some(untrusted),
-            // It is away; others say so.
+            // The server is down, which health reports.
             Err(error) => tracing::debug!(%error, "the server's settings cannot be read"),
         }
     }
 }
 
-async fn look(
+async fn check(
     log: &EventLog,
     address: &Address,
     seen: &mut BTreeMap<u16, u64>,

@@ -1,4 +1,4 @@
-//! Every Redis key of the system is named here, and nowhere else.
+//! All Redis keys of the system. No other module builds one.
 //!
 //! All keys of one partition share the hash tag `{pN}`, so that one script may touch them on Redis
 //! Cluster too. The prefix separates installations, and tests, that share one server.
@@ -26,8 +26,8 @@ impl Keys {
         0..self.partitions
     }
 
-    /// The partition an aggregate lives in, for ever: the low bits of its id, which are random in
-    /// UUIDv7 and a digest in UUIDv5.
+    /// Returns an aggregate's partition, which never changes: the low bits of its id, which are random in UUIDv7 and a digest in
+    /// UUIDv5.
     pub fn partition_of(&self, id: AggregateId) -> u16 {
         (id.0.as_u128() % u128::from(self.partitions)) as u16
     }
@@ -88,12 +88,12 @@ impl Keys {
         format!("{}:{{p{partition}}}:dead-letters", self.prefix)
     }
 
-    /// There while a partition's queues are known to hold all open work.
+    /// Exists while a partition's queues are known to hold all open work.
     pub fn queues_complete(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:queues-complete", self.prefix)
     }
 
-    /// How many partitions the log was begun with.
+    /// Number of partitions of the log.
     pub fn partition_count(&self) -> String {
         format!("{}:partitions", self.prefix)
     }
@@ -113,32 +113,32 @@ impl Keys {
         format!("{}:{{p{partition}}}:checkpoint:status:{edition}", self.prefix)
     }
 
-    /// Which edition of the status views is served; 1 when there is no such key.
+    /// Served edition of the status views; 1 without the key.
     pub fn status_served(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:view:status:served", self.prefix)
     }
 
-    /// Which edition of the status views a rebuild fills.
+    /// Edition of the status views that a rebuild fills.
     pub fn status_next(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:view:status:next", self.prefix)
     }
 
-    /// Who writes an edition of the status views; goes when its owner says nothing.
+    /// Owner of an edition of the status views; expires unless renewed.
     pub fn status_owner(&self, partition: u16, edition: u64) -> String {
         format!("{}:{{p{partition}}}:owner:status:{edition}", self.prefix)
     }
 
-    /// How far a process manager has read a partition.
+    /// Checkpoint of a process manager in a partition.
     pub fn process_checkpoint(&self, partition: u16, name: &str) -> String {
         format!("{}:{{p{partition}}}:checkpoint:process:{name}", self.prefix)
     }
 
-    /// Which process moves that checkpoint; goes when it says nothing.
+    /// Owner of that checkpoint; expires unless renewed.
     pub fn process_owner(&self, partition: u16, name: &str) -> String {
         format!("{}:{{p{partition}}}:owner:process:{name}", self.prefix)
     }
 
-    /// Who seals a partition into the archive; goes when its owner says nothing.
+    /// Lease on the archive of a partition; expires unless renewed.
     pub fn archive_owner(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:owner:archive", self.prefix)
     }
@@ -158,12 +158,12 @@ impl Keys {
         format!("{}:{{p{partition}}}:quarantined:status:{edition}", self.prefix)
     }
 
-    /// Who builds a partition's queues from its log; goes when they say nothing.
+    /// Builder of a partition's queues; expires unless renewed.
     pub fn queues_builder(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:queues-builder", self.prefix)
     }
 
-    /// What an `Idempotency-Key` of a user stands for, for 24 hours.
+    /// Job of a user's `Idempotency-Key`, for 24 hours.
     pub fn idempotency(&self, digest: &str) -> String {
         format!("{}:idempotency:{digest}", self.prefix)
     }

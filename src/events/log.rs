@@ -8,17 +8,17 @@ use redis::{Cmd, FromRedisValue, Script, Value};
 use uuid::Uuid;
 
 use super::archive::{Archive, Error as ArchiveError};
-use super::committer::{Committer, Ending, Prepared};
+use super::committer::{CommitOutcome, Committer, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
 use super::keys::Keys;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
 
-/// Events asked for at a time. A page has one byte of data or 2 MB for each of them, so pages are small.
+/// Events of a page. Events vary from a byte to 2 MB, so pages are small.
 const PAGE: usize = 250;
-/// Data of events that one read gives, to a page more: whoever follows a partition holds this much of it, several times
-/// over while it is decoded.
+/// Data that one read returns, exceeded by a page at most. Every follower of a partition holds this much, several times over
+/// while it decodes it.
 const MAX_READ_BYTES: usize = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum Error {
     Gap { stream: String, expected: u64, found: String },
 }
 
-/// One atomic append. `events` may be empty, which only acknowledges.
+/// An atomic append. Without events, it only acknowledges work.
 #[derive(Debug)]
 pub struct Append<'a> {
     pub aggregate_id: AggregateId,
@@ -57,29 +57,29 @@ pub struct Append<'a> {
     pub command_id: CommandId,
     pub events: &'a [Envelope],
     pub work: &'a [ScheduledWork],
-    /// What the events make of the aggregate; `None` when they change nothing about that.
+    /// The aggregate's new mark; `None` when the events do not change it.
     pub mark: Option<Mark>,
-    /// The work that led to this append; acknowledged if its attempt is still the current one.
+    /// The work whose result this is. It is acknowledged if its attempt is still the current one.
     pub done: Option<&'a Receipt>,
 }
 
-/// Where an aggregate is on its way through life, as queues and operators need to know it.
+/// The state of an aggregate as queues and operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// There is, or will be, work to do for it.
+    /// It has work now, or will have some.
     Open,
-    /// It has ended: no attempt at its work is current any more.
+    /// It has ended, and no attempt at its work is current.
     Closed,
-    /// It has ended in a failure that waits for an operator.
+    /// It has failed, and waits for an operator.
     Dead,
 }
 
 impl Error {
-    /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` when a retry may work: a server was away or refused temporarily, and nothing is damaged.
+    pub fn is_retryable(&self) -> bool {
         match self {
             Error::Redis { .. } => true,
-            // A folder that cannot be read now may be there again later; what is damaged stays so.
+            // An unreadable folder may come back; damage does not heal.
             Error::Archive(error) => {
                 matches!(error.as_ref(), ArchiveError::Storage(error) if error.is_retryable())
             }
@@ -110,14 +110,14 @@ pub enum Appended {
     Now {
         version: u64,
     },
-    /// The command had been applied before; nothing was written.
+    /// The command was applied before; nothing was written.
     Earlier {
         version: u64,
     },
 }
 
 impl Appended {
-    /// The aggregate's version after the command.
+    /// Returns the aggregate's version after the command.
     pub fn version(self) -> u64 {
         match self {
             Appended::Now { version } | Appended::Earlier { version } => version,
@@ -125,7 +125,7 @@ impl Appended {
     }
 }
 
-/// A cheap handle; clones share one multiplexed connection, and one committer for each partition.
+/// The event log. Cheap to clone; clones share one multiplexed connection, and one committer for each partition.
 #[derive(Clone)]
 pub struct EventLog {
     connection: Connection,
@@ -136,8 +136,8 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// The log under these keys, if it was begun with as many partitions: where an aggregate is follows from their
-    /// number. A log without events may be begun again with another.
+    /// Opens the log under these keys, if it has the same number of partitions, on which the partition of an aggregate depends. A
+    /// log without events may change the number.
     pub async fn open(mut connection: Connection, keys: Keys) -> Result<Self, Error> {
         let configured = keys.partitions().count() as u16;
         let begun_with = begin(&mut connection, &keys, configured).await?;
@@ -152,7 +152,7 @@ impl EventLog {
         Ok(Self::new(connection, keys))
     }
 
-    /// Must be called inside a Tokio runtime: appends of each partition are committed by a task of their own.
+    /// Must be called within a Tokio runtime: a task commits the appends of each partition.
     pub fn new(connection: Connection, keys: Keys) -> Self {
         let keys = Arc::new(keys);
         let committers =
@@ -161,7 +161,7 @@ impl EventLog {
         Self { committers: committers.collect(), connection, history, keys, archive: None }
     }
 
-    /// Reads what is not in Redis any more from an archive.
+    /// Reads events that were trimmed from Redis from an archive.
     pub fn with_archive(self, archive: Archive) -> Self {
         Self { archive: Some(archive), ..self }
     }
@@ -174,33 +174,35 @@ impl EventLog {
         &self.keys
     }
 
-    /// The shared connection, for the views and queues that live beside the log.
+    /// Returns the shared connection, for views and queues.
     pub fn connection(&self) -> Connection {
         self.connection.clone()
     }
 
-    /// Appends all events or none. An unknown outcome is settled by repeating under the same command
-    /// id; a second call with an applied command id writes nothing and says so.
+    /// Appends all events or none. A call with an unknown outcome is repeated under the same command id. A second call with an
+    /// applied command id writes nothing, and reports so.
     ///
-    /// Appends to one partition that come at the same time travel together, in one round trip.
+    /// Concurrent appends to one partition share a round trip.
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, Error> {
         let partition = self.keys.partition_of(append.aggregate_id);
         let prepared = Prepared::new(&self.keys, partition, append);
         let (ending, version) = self.committers[usize::from(partition)].commit(prepared).await?;
         match ending {
-            Ending::Appended => Ok(Appended::Now { version }),
-            Ending::Duplicate => Ok(Appended::Earlier { version }),
-            Ending::Conflict => Err(Error::Conflict { expected: append.expected_version, current: version }),
-            Ending::Stale => Err(Error::StaleAttempt),
+            CommitOutcome::Appended => Ok(Appended::Now { version }),
+            CommitOutcome::Duplicate => Ok(Appended::Earlier { version }),
+            CommitOutcome::Conflict => {
+                Err(Error::Conflict { expected: append.expected_version, current: version })
+            }
+            CommitOutcome::Stale => Err(Error::StaleAttempt),
         }
     }
 
-    /// An aggregate's events after `after_version`, in order; empty for an unknown aggregate.
+    /// Returns an aggregate's events after `after_version`, in order; none for an unknown aggregate.
     pub async fn history(&self, id: AggregateId, after_version: u64) -> Result<Vec<Envelope>, Error> {
         self.history_until(id, after_version, -1).await
     }
 
-    /// At most `limit` of an aggregate's events after `after_version`, in order.
+    /// Returns at most `limit` of an aggregate's events after `after_version`, in order.
     pub async fn history_page(
         &self,
         id: AggregateId,
@@ -213,7 +215,7 @@ impl EventLog {
         self.history_until(id, after_version, (after_version + limit - 1) as i64).await
     }
 
-    /// `last_index` is where the list of sequence numbers is read to; -1 for its end.
+    /// Reads the list of sequence numbers up to `last_index`; -1 stands for its end.
     async fn history_until(
         &self,
         id: AggregateId,
@@ -234,8 +236,8 @@ impl EventLog {
         let mut events = Vec::with_capacity(entries.len());
         for (expected, entry) in (after_version + 1..).zip(entries) {
             let (entry_id, envelope) = match entry {
-                // It is not in Redis any more.
-                Value::Int(seq) => (format!("{seq}-0"), self.archived(partition, seq as u64).await?),
+                // It was trimmed from Redis.
+                Value::Int(seq) => (format!("{seq}-0"), self.read_archived(partition, seq as u64).await?),
                 entry => parse_entry(&stream, entry)?,
             };
             if envelope.aggregate_id != id || envelope.version != expected {
@@ -247,7 +249,7 @@ impl EventLog {
         Ok(events)
     }
 
-    async fn archived(&self, partition: u16, seq: u64) -> Result<Envelope, Error> {
+    async fn read_archived(&self, partition: u16, seq: u64) -> Result<Envelope, Error> {
         let events = self.read_archive(partition, seq - 1, 1).await?;
         let found = events.into_iter().next().map(|(_, envelope)| envelope);
         found.ok_or_else(|| Error::Undecodable {
@@ -271,7 +273,7 @@ impl EventLog {
         }
     }
 
-    /// An aggregate's version; 0 when unknown.
+    /// Returns an aggregate's version; 0 when it is unknown.
     pub async fn version(&self, id: AggregateId) -> Result<u64, Error> {
         redis::cmd("LLEN")
             .arg(self.keys.history(id))
@@ -288,7 +290,7 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "answer a ping", source })
     }
 
-    /// Whether the aggregate has already applied the command.
+    /// Returns `true` when the aggregate has already applied the command.
     pub async fn was_applied(&self, id: AggregateId, command_id: CommandId) -> Result<bool, Error> {
         redis::cmd("HEXISTS")
             .arg(self.keys.commands(id))
@@ -298,9 +300,8 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "look up a command", source })
     }
 
-    /// Up to `count` events of a partition after sequence number `after`, in order and without a gap. Fewer when they
-    /// are large, in front of a gap, and in front of an entry that cannot be read; an error when there is nothing before
-    /// it.
+    /// Reads at most `count` events of a partition after sequence number `after`, in order and without a gap. Returns fewer when
+    /// they are large, and those before a gap or an unreadable entry; an error when there are none before it.
     pub async fn read(
         &self,
         partition: u16,
@@ -312,7 +313,7 @@ impl EventLog {
             Ok(events)
                 if events.is_empty() && self.archive.is_some() && self.head(partition).await? > after =>
             {
-                // Something was appended just now, or all of it was taken out of Redis.
+                // An append was concurrent, or all events were trimmed from Redis.
                 match self.read_redis(partition, after, count).await {
                     Err(gap @ Error::Gap { .. }) => gap,
                     Ok(events) if events.is_empty() => {
@@ -378,8 +379,8 @@ impl EventLog {
         Ok(events)
     }
 
-    /// The raw entries of a partition as Redis has them, from sequence number `from` on, for whoever expects them to be
-    /// damaged: the id, and the event or why it cannot be read.
+    /// Reads the entries of a partition in Redis from sequence number `from` on, even damaged ones: the id, and the event or the
+    /// reason why it cannot be read.
     pub async fn scan(
         &self,
         partition: u16,
@@ -394,7 +395,7 @@ impl EventLog {
         Ok(entries.into_iter().map(read).collect())
     }
 
-    /// Up to `count` entries of a partition as the server gives them, from sequence number `from` on.
+    /// Reads at most `count` raw entries of a partition, from sequence number `from` on.
     async fn range(&self, partition: u16, from: u64, count: usize) -> Result<Vec<Value>, Error> {
         redis::cmd("XRANGE")
             .arg(self.keys.log(partition))
@@ -407,7 +408,7 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a partition", source })
     }
 
-    /// The sequence numbers that an aggregate's history lists, in the order of its versions.
+    /// Returns the sequence numbers of an aggregate's history, in the order of its versions.
     pub async fn listed(&self, id: AggregateId) -> Result<Vec<u64>, Error> {
         redis::cmd("LRANGE")
             .arg(self.keys.history(id))
@@ -418,7 +419,7 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a history", source })
     }
 
-    /// The last sequence number of a partition; 0 when it is empty.
+    /// Returns the last sequence number of a partition; 0 when it is empty.
     pub async fn head(&self, partition: u16) -> Result<u64, Error> {
         let head: Option<u64> = redis::cmd("GET")
             .arg(self.keys.head(partition))
@@ -437,7 +438,7 @@ async fn ask<T: FromRedisValue>(
     command.query_async(connection).await.map_err(|source| Error::Redis { attempted, source })
 }
 
-/// Notes the number of partitions for a log that has none yet. Gives the number that it has.
+/// Records the number of partitions of a new log, and returns the recorded number.
 async fn begin(connection: &mut Connection, keys: &Keys, partitions: u16) -> Result<u16, Error> {
     let mut first = redis::cmd("SET");
     first.arg(keys.partition_count()).arg(partitions).arg("NX");
@@ -457,7 +458,7 @@ async fn has_events(connection: &mut Connection, keys: &Keys) -> Result<bool, Er
     Ok(false)
 }
 
-/// What XRANGE gives of one entry: its id, and names and values by turns.
+/// Parses an entry of XRANGE: its id, and alternating names and values.
 fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> {
     let undecodable = |id: &str, reason: &str| Error::Undecodable {
         stream: stream.to_owned(),
@@ -470,7 +471,7 @@ fn parse_entry(stream: &str, entry: Value) -> Result<(String, Envelope), Error> 
     Ok((id, envelope))
 }
 
-/// Takes the texts out of a reply as they are: a log has millions of them.
+/// Moves the texts out of a reply without copying: a log has millions of them.
 fn take_entry(entry: Value) -> Option<(String, Vec<String>)> {
     let text = |value| match value {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
@@ -482,8 +483,8 @@ fn take_entry(entry: Value) -> Option<(String, Vec<String>)> {
     Some((text(id)?, fields.into_iter().map(text).collect::<Option<_>>()?))
 }
 
-/// Reads `name, value, name, value…`; unknown names are skipped, so that a newer writer may add some. In the
-/// first logs, what `meta` holds now were fields of their own.
+/// Parses alternating names and values. Unknown names are skipped, so that newer writers may add some. In the first logs, the
+/// content of `meta` was in separate fields.
 fn parse_envelope(fields: Vec<String>) -> Result<Envelope, String> {
     let names = fields.iter().step_by(2);
     if names.eq(Envelope::STORED.iter()) {
@@ -505,7 +506,7 @@ fn parse_envelope(fields: Vec<String>) -> Result<Envelope, String> {
     parse_texts([event_id?, aggregate_id?, version?, event_type?, schema?, data?], &meta)
 }
 
-/// Reads the values of [`Envelope::STORED`], in their order.
+/// Parses the values of [`Envelope::STORED`], in their order.
 pub(super) fn parse_values(values: Vec<String>) -> Result<Envelope, String> {
     let count = values.len();
     let values = <[String; Envelope::STORED.len()]>::try_from(values);

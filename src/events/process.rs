@@ -1,4 +1,4 @@
-//! How far processes have read: the checkpoint of each process manager in each partition, and who moves it.
+//! The checkpoint of each process manager in each partition, and its owner.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use uuid::Uuid;
 
 use super::log::{Error, EventLog};
 
-/// How long an owner may say nothing before another takes its place.
+/// Expiry of an ownership that is not renewed.
 const OWNED_FOR: Duration = Duration::from_secs(10);
 
-/// KEYS  1 owner  2 checkpoint      ARGV  1 token  2 how long it holds, in ms
-/// Returns the checkpoint, or nothing when somebody else is the owner.
+/// KEYS  1 owner  2 checkpoint      ARGV  1 token  2 expiry in ms
+/// Returns the checkpoint, or nothing when another process is the owner.
 const OWN: &str = "
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return false end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return tonumber(redis.call('GET', KEYS[2]) or '0')";
 
-/// KEYS and ARGV as above, then ARGV  3 checkpoint.      Returns whether it was moved.
+/// KEYS and ARGV as above, then ARGV  3 checkpoint.      Returns 1 if it was advanced.
 const ADVANCE: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -28,7 +28,7 @@ return 1";
 /// KEYS and ARGV as above.
 const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
 
-/// The checkpoints of one process manager, and this process's claim to move them.
+/// The checkpoints of one process manager, and this process's ownership of them.
 pub struct Checkpoints {
     log: EventLog,
     name: &'static str,
@@ -44,18 +44,17 @@ impl Checkpoints {
         Self { log, name, token: Uuid::new_v4().to_string(), own, advance, release }
     }
 
-    /// Becomes the owner of a partition for a while, or goes on being it, and gives the last sequence number that was
-    /// dealt with. `None` while another process is the owner.
+    /// Takes or renews the ownership of a partition, and returns its checkpoint. `None` while another process is the owner.
     pub async fn own(&self, partition: u16) -> Result<Option<u64>, Error> {
         self.call("tell a checkpoint", &mut self.own.prepare_invoke(), partition, None).await
     }
 
-    /// Moves the checkpoint. `false` when another process is the owner now; nothing is moved then.
+    /// Advances the checkpoint. `false`, without effect, when another process is the owner now.
     pub async fn advance(&self, partition: u16, seq: u64) -> Result<bool, Error> {
         self.call("move a checkpoint", &mut self.advance.prepare_invoke(), partition, Some(seq)).await
     }
 
-    /// Makes room for the next owner at once.
+    /// Releases the ownership.
     pub async fn release(&self, partition: u16) -> Result<(), Error> {
         self.call("release a checkpoint", &mut self.release.prepare_invoke(), partition, None).await
     }

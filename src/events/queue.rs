@@ -1,8 +1,8 @@
-//! The queues of work beside the log: what waits, what is delayed, what has been taken and by whom.
+//! The queues of work: waiting, delayed, and taken work.
 //!
-//! A piece of work waits in a sorted set for each partition, stage and priority, in which requesters take
-//! turns. Taking it moves it to the stage's stream, where the consumer group's pending list is its lease.
-//! Everything here follows from the log, and can be built again from it.
+//! Work waits in a sorted set for each partition, stage and priority, in which requesters take turns. Taking it moves it to the
+//! stage's stream, where the consumer group's pending list is its lease. Everything here derives from the log and can be
+//! rebuilt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use super::{Priority, Stage};
 use crate::crash;
 use crate::ids::AggregateId;
 
-/// Pieces that one call hands out, at most.
-const TAKEN_AT_A_TIME: usize = 256;
-/// Entries of one stream that one call takes over.
-const CLAIMED_AT_A_TIME: usize = 16;
-/// Pieces of delayed work that one call releases.
-const RELEASED_AT_A_TIME: usize = 100;
+/// Most pieces of work that one call takes.
+const MAX_TAKEN: usize = 256;
+/// Most entries of a stream that one call takes over.
+const MAX_CLAIMED: usize = 16;
+/// Most pieces of delayed work that one call releases.
+const MAX_RELEASED: usize = 100;
 
-/// A cheap handle, on the connection of a log.
+/// The queues of a log, on its connection. Cheap to clone.
 #[derive(Clone)]
 pub struct WorkQueue {
     connection: Connection,
@@ -50,32 +50,32 @@ struct Scripts {
 pub struct Consumer {
     pub stage: Stage,
     pub group: String,
-    /// Unique to this start of the process.
+    /// Name, unique to this start of the process.
     pub name: String,
 }
 
-/// What [`WorkQueue::take`] found.
+/// The result of [`WorkQueue::take`].
 #[derive(Debug)]
 pub struct Taken {
     pub work: Vec<TakenWork>,
-    /// Pieces that still wait.
+    /// Pieces of work that still wait.
     pub left: usize,
 }
 
-/// The queue of one stage, over all partitions.
+/// The size of a stage's queue, over all partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
     pub waiting: u64,
-    /// Taken, and not ended yet.
+    /// Pieces that are taken and not finished.
     pub taken: u64,
 }
 
-/// What is open: of one user, or of all.
+/// Open jobs of one user, or of all users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenLoad {
     pub jobs: u64,
     pub urgent_jobs: u64,
-    /// Bytes of the requests, as the log holds them.
+    /// Bytes of their recorded requests.
     pub request_bytes: u64,
 }
 
@@ -133,8 +133,8 @@ impl WorkQueue {
         reply.map_err(|source| Error::Redis { attempted, source })
     }
 
-    /// Takes up to `count` pieces of work in the order of their turns. They stay with the consumer until
-    /// an append acknowledges them.
+    /// Takes at most `count` pieces of work in the order of their turns. The consumer keeps them until an append acknowledges
+    /// them.
     pub async fn take(
         &self,
         partition: u16,
@@ -145,7 +145,7 @@ impl WorkQueue {
         let stream = self.keys.work(partition, consumer.stage);
         let mut call = self.scripts.take.key(self.keys.waiting(partition, consumer.stage, priority));
         call.key(self.keys.turns(partition, consumer.stage, priority)).key(&stream);
-        call.arg(&consumer.group).arg(&consumer.name).arg(count.min(TAKEN_AT_A_TIME));
+        call.arg(&consumer.group).arg(&consumer.name).arg(count.min(MAX_TAKEN));
         crash::point("take.before");
         let (left, entries): (usize, Vec<Value>) = self.call("hand out work", &call).await?;
         if !entries.is_empty() {
@@ -154,8 +154,8 @@ impl WorkQueue {
         Ok(Taken { work: self.read_entries(&stream, &consumer.group, entries), left })
     }
 
-    /// Takes over work whose worker has not renewed its lease, a bounded number at a time. Gives the place
-    /// to go on from with it; `0-0` when the end was reached.
+    /// Takes over a bounded number of pieces whose lease has expired. Returns them with the position from which to continue;
+    /// `0-0` at the end.
     pub async fn claim_idle(
         &self,
         partition: u16,
@@ -166,18 +166,18 @@ impl WorkQueue {
         let stream = self.keys.work(partition, consumer.stage);
         let mut command = redis::cmd("XAUTOCLAIM");
         command.arg(&stream).arg(&consumer.group).arg(&consumer.name).arg(lease.as_millis() as u64);
-        command.arg(from).arg("COUNT").arg(CLAIMED_AT_A_TIME);
+        command.arg(from).arg("COUNT").arg(MAX_CLAIMED);
         let reply: RedisResult<(String, Vec<Value>, Value)> =
             command.query_async(&mut self.connection.clone()).await;
         match reply {
             Ok((next, entries, _deleted)) => Ok((next, self.read_entries(&stream, &consumer.group, entries))),
-            // Nothing was ever taken here.
+            // No work was ever taken from this queue.
             Err(error) if error.code() == Some("NOGROUP") => Ok(("0-0".to_owned(), vec![])),
             Err(source) => Err(Error::Redis { attempted: "hand over lost work", source }),
         }
     }
 
-    /// What this consumer has taken and not ended.
+    /// Returns the work that a consumer has taken and not finished.
     pub async fn pending_of(&self, partition: u16, consumer: &Consumer) -> Result<Vec<TakenWork>, Error> {
         let stream = self.keys.work(partition, consumer.stage);
         let mut command = redis::cmd("XREADGROUP");
@@ -194,7 +194,7 @@ impl WorkQueue {
         }
     }
 
-    /// Whether any work of the stage waits in the partition.
+    /// Returns `true` when any work of the stage waits in the partition.
     pub async fn anything_waits(&self, partition: u16, stage: Stage) -> Result<bool, Error> {
         let mut command = redis::cmd("EXISTS");
         for priority in Priority::ALL {
@@ -203,10 +203,10 @@ impl WorkQueue {
         Ok(self.ask::<u64>("look for work", &command).await? > 0)
     }
 
-    /// What cannot be read stays where it is, for an operator to look at.
+    /// Parses taken entries. An entry that cannot be parsed stays where it is, for an operator.
     fn read_entries(&self, stream: &str, group: &str, entries: Vec<Value>) -> Vec<TakenWork> {
         let read = |entry: Value| {
-            let work = taken(stream, group, &entry);
+            let work = parse_taken(stream, group, &entry);
             if work.is_none() {
                 tracing::error!(stream, ?entry, "not a pointer to work");
             }
@@ -215,8 +215,7 @@ impl WorkQueue {
         entries.into_iter().filter_map(read).collect()
     }
 
-    /// Says that the work is still being done. `false` when it is not this consumer's any more: it was
-    /// cancelled, or taken over.
+    /// Renews the lease on a piece of work. `false` when it is not this consumer's any more: it was cancelled, or taken over.
     pub async fn renew(&self, receipt: &Receipt, id: AggregateId, consumer: &str) -> Result<bool, Error> {
         let mut call = self.scripts.renew.key(&receipt.stream);
         call.key(self.keys.open(self.keys.partition_of(id))).arg(&receipt.group).arg(consumer);
@@ -224,7 +223,7 @@ impl WorkQueue {
         self.call("renew a lease", &call).await
     }
 
-    /// Puts taken work in front of all that waits, for somebody else, if it is still this attempt's.
+    /// Puts taken work back, ahead of all waiting work, if it is still this attempt's.
     pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
         let (partition, priority) = (self.keys.partition_of(work.aggregate_id), work.priority);
         let mut call = self.scripts.hand_back.key(&work.receipt.stream);
@@ -235,11 +234,11 @@ impl WorkQueue {
         self.call("take work back", &call).await
     }
 
-    /// Queues delayed work that is due, a bounded number of pieces at a time; gives how many.
+    /// Queues a bounded number of pieces of delayed work that is due, and returns their number.
     pub async fn release_due(&self, partition: u16) -> Result<u64, Error> {
         let delayed = self.keys.delayed(partition);
         let mut due = self.scripts.due.key(&delayed);
-        let due: Vec<String> = self.call("tell what is due", due.arg(RELEASED_AT_A_TIME)).await?;
+        let due: Vec<String> = self.call("tell what is due", due.arg(MAX_RELEASED)).await?;
         if due.is_empty() {
             return Ok(0);
         }
@@ -259,7 +258,7 @@ impl WorkQueue {
         self.call("release delayed work", &call).await
     }
 
-    /// How long the queue of a stage is.
+    /// Returns the size of a stage's queue.
     pub async fn depth(&self, stage: Stage) -> Result<Depth, Error> {
         let (keys, partitions) = (&self.keys, || self.keys.partitions());
         let waiting = partitions()
@@ -271,19 +270,19 @@ impl WorkQueue {
         })
     }
 
-    /// Pieces of work that wait for their time, over all partitions.
+    /// Returns the number of delayed pieces of work, over all partitions.
     pub async fn delayed(&self) -> Result<u64, Error> {
         let delayed = self.keys.partitions().map(|partition| self.keys.delayed(partition));
         self.sum("count delayed work", "ZCARD", delayed).await
     }
 
-    /// Aggregates that have not ended.
+    /// Returns the number of open aggregates.
     pub async fn open(&self) -> Result<u64, Error> {
         let open = self.keys.partitions().map(|partition| self.keys.open(partition));
         self.sum("count open jobs", "SCARD", open).await
     }
 
-    /// What is open of all users, and of one; see [`requester`](super::work::requester).
+    /// Returns the open load of all users, and of one; see [`requester`](super::work::requester).
     pub async fn open_load(&self, requester: &str) -> Result<(OpenLoad, OpenLoad), Error> {
         let counts =
             self.keys.partitions().map(|partition| {
@@ -301,7 +300,7 @@ impl WorkQueue {
         Ok((all, of_user))
     }
 
-    /// The sizes of all keys together, asked for at once.
+    /// Returns the sum of the sizes of keys, in one round trip.
     async fn sum(
         &self,
         attempted: &'static str,
@@ -316,7 +315,7 @@ impl WorkQueue {
         Ok(futures_util::future::try_join_all(counts).await?.into_iter().sum())
     }
 
-    /// Aggregates that failed and wait for an operator, with when (ms since 1970), the oldest first.
+    /// Returns the dead letters with the time of their failure (ms since 1970), the oldest first.
     pub async fn dead_letters(&self) -> Result<Vec<(AggregateId, u64)>, Error> {
         let mut letters = vec![];
         for partition in self.keys.partitions() {
@@ -329,7 +328,7 @@ impl WorkQueue {
         Ok(letters.into_iter().filter_map(id).collect())
     }
 
-    /// Forgets consumers of processes that ended long ago and left nothing behind.
+    /// Removes consumers of processes that ended long ago and have no pending work.
     pub async fn forget_consumers(
         &self,
         partition: u16,
@@ -344,7 +343,7 @@ impl WorkQueue {
             Ok(redis::streams::StreamInfoConsumersReply::from_redis_value(reply)?.consumers)
         }
         .await;
-        // No stream or no group: nobody to forget.
+        // Without a stream or a group there are no consumers.
         for other in listed.unwrap_or_default() {
             if other.pending == 0 && other.idle > silent_for.as_millis() as usize {
                 let mut command = redis::cmd("XGROUP");
@@ -355,39 +354,39 @@ impl WorkQueue {
         Ok(())
     }
 
-    /// Whether the partition's queues are known to hold all open work.
+    /// Returns `true` when the partition's queues are known to hold all open work.
     pub async fn is_complete(&self, partition: u16) -> Result<bool, Error> {
         let mut command = redis::cmd("EXISTS");
         self.ask("look at its queues", command.arg(self.keys.queues_complete(partition))).await
     }
 
-    /// Says that the queues of an empty partition hold all open work.
+    /// Marks the queues of an empty partition as complete.
     pub async fn set_complete(&self, partition: u16) -> Result<(), Error> {
         let mut command = redis::cmd("SET");
         command.arg(self.keys.queues_complete(partition)).arg(1);
         self.ask("note that its queues are complete", &command).await
     }
 
-    /// Whether an aggregate is listed among the open ones.
+    /// Returns `true` when an aggregate is listed among the open ones.
     pub async fn is_open(&self, id: AggregateId) -> Result<bool, Error> {
         let mut command = redis::cmd("SISMEMBER");
         command.arg(self.keys.open(self.keys.partition_of(id))).arg(id.to_string());
         self.ask("look for an open job", &command).await
     }
 
-    /// Becomes the only one who builds a partition's queues from its log, and throws the old ones away. Work that is under
-    /// way is refused when it ends, and done again. `None` while somebody else builds them.
+    /// Takes the lease to rebuild a partition's queues from its log, and drops the old ones. Work in progress is refused when it
+    /// finishes, and done again. `None` while another process rebuilds them.
     pub async fn begin_building(&self, partition: u16) -> Result<Option<QueueBuilder>, Error> {
         let token = Uuid::new_v4().to_string();
         let builder = self.keys.queues_builder(partition);
         let mut claim = redis::cmd("SET");
-        claim.arg(&builder).arg(&token).arg("NX").arg("PX").arg(BUILDER_HOLDS.as_millis() as u64);
+        claim.arg(&builder).arg(&token).arg("NX").arg("PX").arg(BUILDER_LEASE.as_millis() as u64);
         let claimed: Option<String> = self.ask("hand out the building of queues", &claim).await?;
         if claimed.is_none() {
             return Ok(None);
         }
         let mut call = self.scripts.drop_queues.key(&builder);
-        call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_HOLDS.as_millis() as u64);
+        call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_LEASE.as_millis() as u64);
         call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
         call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
         call.key(self.keys.open_by_user(partition));
@@ -403,30 +402,30 @@ impl WorkQueue {
     }
 }
 
-/// How long a builder may say nothing before another takes its place.
-const BUILDER_HOLDS: Duration = Duration::from_secs(30);
+/// Expiry of a builder's lease.
+const BUILDER_LEASE: Duration = Duration::from_secs(30);
 
-/// The only one who builds a partition's queues from its log.
+/// Rebuilds a partition's queues from its log, under a lease.
 pub struct QueueBuilder {
     queue: WorkQueue,
     partition: u16,
     token: String,
-    /// The partition's last sequence number when the old queues were dropped. What came after it queued its own work.
+    /// Last sequence number of the partition when the old queues were dropped. Later events have queued their own work.
     pub dropped_at: u64,
 }
 
-/// What is queued again of one aggregate.
+/// The outcome of [`QueueBuilder::queue_again`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueuedAgain {
     Done,
     /// The aggregate has changed since it was folded.
     Changed,
-    /// Somebody else builds the queues now.
+    /// Another process rebuilds the queues now.
     Lost,
 }
 
 impl QueueBuilder {
-    /// Counts an aggregate that is listed among the open ones as its requester's.
+    /// Counts an open aggregate for its requester.
     pub async fn count_again(
         &self,
         id: AggregateId,
@@ -441,8 +440,8 @@ impl QueueBuilder {
         queue.call("count a job again", &call).await
     }
 
-    /// Lists an aggregate among the open ones, or among the dead letters since `dead_since_ms`, and queues its work with
-    /// the order of each piece. Only if it is still at `version`.
+    /// Lists an aggregate as open, or as a dead letter since `dead_since_ms`, and queues its work with the order of each piece, if
+    /// it is still at `version`.
     pub async fn queue_again(
         &self,
         id: AggregateId,
@@ -454,7 +453,7 @@ impl QueueBuilder {
         let mut call = self.queue.scripts.queue_again.key(keys.queues_builder(self.partition));
         call.key(keys.history(id)).key(keys.open(self.partition)).key(keys.dead_letters(self.partition));
         call.key(keys.delayed(self.partition));
-        call.arg(&self.token).arg(BUILDER_HOLDS.as_millis() as u64).arg(version).arg(id.to_string());
+        call.arg(&self.token).arg(BUILDER_LEASE.as_millis() as u64).arg(version).arg(id.to_string());
         call.arg(if dead_since_ms.is_some() { "dead" } else { "open" }).arg(dead_since_ms.unwrap_or(0));
         for (order, work) in work {
             let (stage, priority) = (work.item.stage, work.priority);
@@ -470,7 +469,7 @@ impl QueueBuilder {
         }
     }
 
-    /// Says that it goes on, which it must every few seconds; `false` when somebody else builds the queues now.
+    /// Renews the lease; `false` when another process rebuilds the queues now.
     pub async fn renew(&self) -> Result<bool, Error> {
         let mut command = redis::cmd("GET");
         let builder = self.queue.keys.queues_builder(self.partition);
@@ -480,11 +479,11 @@ impl QueueBuilder {
             return Ok(false);
         }
         let mut command = redis::cmd("PEXPIRE");
-        command.arg(&builder).arg(BUILDER_HOLDS.as_millis() as u64);
+        command.arg(&builder).arg(BUILDER_LEASE.as_millis() as u64);
         self.queue.ask("hand out the building of queues", &command).await
     }
 
-    /// Says that the queues hold all open work; `false` when somebody else builds them now.
+    /// Marks the queues as complete; `false` when another process rebuilds them now.
     pub async fn finish(self) -> Result<bool, Error> {
         let keys = &self.queue.keys;
         let mut call = self.queue.scripts.set_complete.key(keys.queues_builder(self.partition));
@@ -493,14 +492,14 @@ impl QueueBuilder {
     }
 }
 
-/// Reads `<jobs> <urgent jobs> <bytes>`.
+/// Parses `<jobs> <urgent jobs> <bytes>`.
 fn parse_load(text: &str) -> OpenLoad {
     let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or_default());
     let mut next = || numbers.next().unwrap_or_default();
     OpenLoad { jobs: next(), urgent_jobs: next(), request_bytes: next() }
 }
 
-fn taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
+fn parse_taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
     let (entry_id, fields): (String, Vec<String>) = redis::from_redis_value_ref(entry).ok()?;
     let Pointer { aggregate_id, work } = Pointer::parse(fields.get(1)?)?;
     let receipt = Receipt { stream: stream.to_owned(), group: group.to_owned(), entry_id, token: work.token };

@@ -1,4 +1,4 @@
-//! What a user asks for. Parsed and bounded at the API; recorded in `JobRequested` as it was accepted.
+//! A user's request. The API parses and bounds it; `JobRequested` records it as accepted.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,8 +9,8 @@ use reel_scene::Scene;
 pub use reel_scene::format::{OutputFormat, Quality, Rendition};
 use reel_scene::look::{Aspect, Colour, Look, Theme};
 
-/// The most bytes of JSON that one request may have as it is recorded, before its content is sealed. The longest script
-/// (200,000 characters of up to 4 bytes) takes 800,000 of them. Sealing makes an event at most 4/3 as long.
+/// Largest recorded request, in bytes of JSON before encryption. The longest script (200,000 characters of up to 4 bytes) takes
+/// 800,000 of them. Encryption makes an event at most 4/3 as long.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct VideoRequest {
     pub priority: Priority,
     pub output_format: OutputFormat,
     pub fps: u32,
-    /// How long the video should last.
+    /// Requested duration of the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<u32>,
     pub enable_subtitles: bool,
@@ -43,15 +43,15 @@ pub struct VideoRequest {
     pub template_id: Option<Template>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style_preferences: Option<StylePreferences>,
-    /// Recorded by their names as renditions, such as `720p`.
+    /// Recorded by level, such as `720p`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "levels")]
     pub quality_levels: Vec<Quality>,
-    /// From clients that plan themselves; takes precedence over the script.
+    /// Scenes of clients that plan themselves; they take precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
 }
 
-/// Names a theme.
+/// The name of a theme.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Template {
@@ -60,24 +60,24 @@ pub enum Template {
     Unknown(String),
 }
 
-/// What the look of a video is made of, and preferences that are recorded and have no effect.
+/// Preferences about the look of a video, including recorded ones without effect.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "Map<String, Value>", into = "Map<String, Value>")]
 pub struct StylePreferences {
     pub aspect_ratio: Option<Aspect>,
     pub accent_color: Option<Colour>,
     pub background_color: Option<Colour>,
-    /// A font's family name.
+    /// A font family.
     pub font: Option<String>,
     /// The name of the piece that plays under the voice.
     pub music: Option<String>,
     /// The name of the picture in the corner.
     pub logo: Option<String>,
-    /// Everything else as it was given. A known key with a value that cannot be read is here, too.
+    /// All other keys as given, including known keys with an invalid value.
     pub others: Map<String, Value>,
 }
 
-/// In serving order: `urgent` work is taken before `high`, and so on.
+/// The priority of a job: `urgent` work is taken before `high`, and so on.
 #[derive(
     Debug,
     Clone,
@@ -104,7 +104,7 @@ pub enum Priority {
 }
 
 impl VideoRequest {
-    /// A request for a script, with the defaults of everything else.
+    /// Builds a request for a script, with defaults for everything else.
     pub fn of_script(topic: impl Into<String>, script: impl Into<String>) -> Self {
         Self {
             topic: topic.into(),
@@ -131,7 +131,7 @@ impl VideoRequest {
 }
 
 impl VideoRequest {
-    /// The request without what its user wrote.
+    /// Removes the user's words.
     pub fn erase_content(&mut self) {
         self.topic = ERASED.to_owned();
         self.context = None;
@@ -144,7 +144,7 @@ impl VideoRequest {
         self.scenes = None;
     }
 
-    /// How the video looks: the theme that `template_id` names, with the style preferences.
+    /// Returns the look: the theme that `template_id` names, with the style preferences.
     pub fn look(&self) -> Look {
         let theme = match self.template_id {
             Some(Template::Theme(theme)) => theme,
@@ -166,7 +166,7 @@ impl VideoRequest {
         self.style_preferences.as_ref()?.music.as_deref()
     }
 
-    /// Width and height in pixels of the video in a quality.
+    /// Returns width and height of a quality, in pixels.
     pub fn dimensions(&self, quality: Quality) -> (u32, u32) {
         let aspect = self.style_preferences.as_ref().and_then(|style| style.aspect_ratio);
         aspect.unwrap_or_default().dimensions(quality.dimensions())
@@ -176,13 +176,13 @@ impl VideoRequest {
         self.duration_seconds.map(|seconds| u64::from(seconds) * 1000)
     }
 
-    /// The MP4 in the quality that was asked for.
+    /// Returns the MP4 in the requested quality.
     pub fn main_rendition(&self) -> Rendition {
         Rendition::main(self.quality)
     }
 
-    /// All files to make, first the MP4 in the quality that was asked for. Every quality is an MP4, which is what can be
-    /// streamed, and a file of the format that was asked for.
+    /// Returns all renditions, the MP4 in the requested quality first. Every quality has an MP4, which can be streamed, and a file
+    /// in the requested format.
     pub fn renditions(&self) -> Vec<Rendition> {
         let mut qualities = vec![self.quality];
         for quality in &self.quality_levels {
@@ -213,7 +213,7 @@ impl From<Map<String, Value>> for StylePreferences {
     }
 }
 
-/// Removes a key whose value is a text that can be read; leaves any other value where it is.
+/// Removes a key with a valid text as its value; leaves any other value in place.
 fn take_readable<T>(map: &mut Map<String, Value>, key: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let value = read(map.get(key)?.as_str()?)?;
     map.remove(key);
@@ -236,7 +236,7 @@ impl From<StylePreferences> for Map<String, Value> {
     }
 }
 
-/// Qualities by their names as renditions. A name that no quality has counts as absent.
+/// Serialises qualities by their levels. Unknown levels are ignored.
 mod levels {
     use serde::{Deserialize, Deserializer, Serializer};
 

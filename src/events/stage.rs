@@ -77,12 +77,12 @@ impl Stage {
         start + (end - start) * fraction.clamp(0.0, 1.0)
     }
 
-    /// Whether the stage's work is split into one piece per scene.
+    /// Returns `true` when the stage's work is split into one piece per scene.
     pub fn is_per_scene(self) -> bool {
         matches!(self, Stage::CodeGeneration | Stage::Rendering)
     }
 
-    /// What a person is told while the stage runs.
+    /// Returns the message for users while the stage runs.
     pub fn description(self) -> &'static str {
         match self {
             Stage::Initializing => "Checking the request and preparing the workspace",

@@ -1,4 +1,4 @@
-//! Brings old event shapes up to the current one when they are read. What is recorded never changes.
+//! Upcasts old event shapes when they are read. Recorded events never change.
 //!
 //! An upcaster is one pure step, from a schema number to the next. Every shape that ever shipped has
 //! a file in `tests/fixtures/events/`, named `<Type>.<schema>.json`; a test decodes them all, and
@@ -20,7 +20,7 @@ pub enum Error {
     Data { event_type: String, schema: u32, source: serde_json::Error },
 }
 
-/// Reads an event of any schema that ever shipped.
+/// Decodes an event of any schema that ever shipped.
 pub fn decode<E: Event>(event_type: &str, schema: u32, data: &str) -> Result<E, Error> {
     let current = E::current_schema(event_type);
     if schema == 0 || schema > current {
@@ -42,7 +42,7 @@ fn read<E: Event>(tagged: &str, event_type: &str, schema: u32) -> Result<E, Erro
     })
 }
 
-/// One step for each schema in `from`, in their order.
+/// The steps of each schema in `from`, in their order.
 fn upcast(steps: &[Step], event_type: &str, from: Range<u32>, data: &str) -> Result<String, Error> {
     let schema = from.start;
     let mut value: Value = serde_json::from_str(data).map_err(|source| Error::Data {
@@ -60,18 +60,18 @@ fn upcast(steps: &[Step], event_type: &str, from: Range<u32>, data: &str) -> Res
     Ok(value.to_string())
 }
 
-/// An event in the text form that is recorded, together with what a reader will make of it.
+/// An event in its recorded form, with the event that it decodes to.
 #[derive(Debug)]
 pub struct Encoded<E> {
     /// The payload, always in the current schema.
     pub data: String,
-    /// The event as it reads back. It is what must be folded, so that a state in memory is the state of the log.
+    /// The decoded event. It must be folded instead of the original, so that states in memory equal those of the log.
     pub event: E,
-    /// What the event takes in memory, at most about.
+    /// Approximate size of the event in memory, at most.
     pub weight_bytes: usize,
 }
 
-/// Why an event would not be the same, or not be there at all, when it is read back.
+/// The reason why an event cannot be recorded: it would not decode to itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error("it cannot be written as JSON")]
@@ -86,17 +86,16 @@ pub enum Unreadable {
     Altered,
 }
 
-/// Deepest nesting of an event's data. JSON readers commonly stop at 128, this crate's own among them, and some of
-/// them read the data inside of a larger document.
+/// Deepest nesting of an event's data. JSON parsers commonly stop at 128, and some read the data inside a larger document.
 pub const MAX_DEPTH: usize = 64;
 /// Most bytes of an event's data. A request may have 2 MiB.
 pub const MAX_BYTES: usize = 8 << 20;
-/// What a value of JSON takes in memory beside its text.
+/// Size of a JSON value in memory beside its text.
 const VALUE_BYTES: usize = 64;
 
-/// Encodes an event, and reads it back: what is recorded can never be changed, so that it can be read has to be known
-/// before. In every build, because the reading costs little: 0.3 µs for a small event, 2 µs for a script of 2 KB, where an
-/// append takes the server alone some 15 µs.
+/// Encodes an event and decodes it again: a recorded event can never be changed, so it must decode. Every build does this,
+/// because it costs little: 0.3 µs for a small event and 2 µs for a script of 2 KB, where an append takes the server about
+/// 15 µs.
 pub fn encode<E: Event>(event: &E) -> Result<Encoded<E>, Unreadable> {
     let event_type = event.type_name();
     let tagged = serde_json::to_string(event).map_err(Unreadable::Unwritable)?;
@@ -119,20 +118,20 @@ pub fn encode<E: Event>(event: &E) -> Result<Encoded<E>, Unreadable> {
     Ok(Encoded { data, event: read, weight_bytes })
 }
 
-/// What is between `{"type":"…","data":` and `}`.
+/// Returns the text between `{"type":"…","data":` and `}`.
 fn data_in<'a>(tagged: &'a str, event_type: &str) -> Option<&'a str> {
     let rest = tagged.strip_prefix(r#"{"type":""#)?.strip_prefix(event_type)?;
     rest.strip_prefix(r#"","data":"#)?.strip_suffix('}')
 }
 
-/// About what the event that data encodes takes in memory.
+/// Estimates the size in memory of the event that data encodes.
 pub fn weight_bytes(data: &str) -> usize {
     outline(data).weight_bytes(data)
 }
 
 struct Outline {
     depth: usize,
-    /// Values in lists and objects, give or take.
+    /// Approximate number of values in lists and objects.
     values: usize,
 }
 
@@ -142,7 +141,7 @@ impl Outline {
     }
 }
 
-/// Looks at the structure of JSON without reading it.
+/// Scans the structure of JSON without parsing it.
 fn outline(json: &str) -> Outline {
     let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
     let mut bytes = json.bytes();
@@ -171,7 +170,7 @@ fn outline(json: &str) -> Outline {
     Outline { depth: deepest, values }
 }
 
-/// Numbers of 17 digits may be read one unit in the last place beside what was written. Nothing else may differ.
+/// Compares JSON values. Numbers of 17 digits may differ by one unit in the last place, and nothing else may differ.
 fn is_same_but_for_rounding<E: Event>(read: &E, event: &E) -> bool {
     match (serde_json::to_value(read), serde_json::to_value(event)) {
         (Ok(read), Ok(event)) => is_close(&read, &event),

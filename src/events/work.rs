@@ -1,5 +1,5 @@
-//! Pointers to work. A pointer says where the work is described (an aggregate and a version), for whom it
-//! is, and the token of its current attempt; the log alone says what is to be done.
+//! Pointers to work. A pointer names the event that describes the work (an aggregate and a version), its requester, and the token
+//! of its current attempt. The work itself is described only in the log.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use super::job::WorkItem;
 use super::{Priority, Stage};
 use crate::ids::{AggregateId, AttemptToken, JobId};
 
-/// Work to be queued by the append that records its scheduling event.
+/// Work that an append queues together with its scheduling event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledWork {
     pub item: WorkItem,
@@ -16,9 +16,9 @@ pub struct ScheduledWork {
     pub token: AttemptToken,
     /// Version of the scheduling event.
     pub version: u64,
-    /// 0 for work that may begin at once.
+    /// 0 for work that may start at once.
     pub delay_ms: u64,
-    /// Whose work it is, for taking turns; see [`requester`].
+    /// The requester whose turn it takes; see [`requester`].
     pub requester: String,
 }
 
@@ -28,20 +28,20 @@ pub struct TakenWork {
     pub aggregate_id: AggregateId,
     pub item: WorkItem,
     pub priority: Priority,
-    /// Version of the scheduling event: whoever does the work must know the aggregate up to here.
+    /// Version of the scheduling event: the worker must have loaded the aggregate up to here.
     pub version: u64,
     pub receipt: Receipt,
 }
 
 impl TakenWork {
-    /// Work is done for jobs only.
+    /// Returns the job; other aggregates have no work.
     pub fn job_id(&self) -> JobId {
         JobId::of(self.aggregate_id)
     }
 }
 
-/// What acknowledges a piece of work, inside the append of its result. It does so once: when the work was taken
-/// over meanwhile, its entry is gone, and the result is refused.
+/// Acknowledges a piece of work within the append of its result, once. If another attempt has taken the work over, its entry is
+/// gone, and the append is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub stream: String,
@@ -50,12 +50,12 @@ pub struct Receipt {
     pub token: AttemptToken,
 }
 
-/// A short name for a user, of which queues hold one for each piece of work.
+/// Returns a short name for a user. Queues store one for each piece of work.
 pub fn requester(user_id: &str) -> String {
     blake3::hash(user_id.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The text of a pointer: `stage priority aggregate version scene attempt token requester`, where the
+/// Formats a pointer: `stage priority aggregate version scene attempt token requester`, where the
 /// scene of a whole stage is `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
@@ -71,7 +71,7 @@ impl Pointer {
         format!("{stage} {} {id} {version} {scene} {attempt} {token} {requester}", priority.name())
     }
 
-    /// `None` for a text that is no pointer.
+    /// Parses a pointer; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');
         let stage = Stage::parse(parts.next()?)?;

@@ -1,6 +1,6 @@
-//! States that a process has folded lately, so that the next command for them need not load their history.
+//! Caches recently folded states, so that the next command need not load the history.
 //!
-//! A cached state may be out of date, which costs a load, never a wrong event: an append checks the version.
+//! A cached state may be stale. That costs a load, never a wrong event: an append checks the version.
 
 use std::any::Any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::ids::AggregateId;
 
 type States = ByteLru<AggregateId, Box<dyn Any + Send>>;
 
-/// Bounded by what its states weigh, because a state may hold a request of some MB, or hardly anything.
+/// A cache bounded by the size of its states, which may hold a request of some MB, or hardly anything.
 pub(super) struct StateCache(Mutex<States>);
 
 impl StateCache {
@@ -18,7 +18,7 @@ impl StateCache {
         Self(Mutex::new(ByteLru::new(max_bytes)))
     }
 
-    /// Takes a state out: while it is being changed there is one copy of it.
+    /// Removes a state and returns it, so that a command changes the only copy.
     pub fn take<T: Any>(&self, id: AggregateId) -> Option<T> {
         let state = self.states().take(&id)?;
         state.downcast().ok().map(|state| *state)

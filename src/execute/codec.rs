@@ -1,4 +1,4 @@
-//! Events as they are recorded: encoded, with the personal texts in them sealed with the key of their user.
+//! Encodes events for the log, with their personal texts encrypted with their user's key, and decodes them.
 
 use crate::events::upcast::{self, Encoded, Unreadable};
 use crate::events::{Envelope, Event, Payload, Recorded, TypedId, content};
@@ -9,15 +9,15 @@ use crate::vault::{self, Vault};
 pub enum DecodeError {
     #[error(transparent)]
     Shape(#[from] upcast::Error),
-    #[error("its content cannot be opened")]
+    #[error("its content cannot be decrypted")]
     Vault(#[from] vault::Error),
-    #[error("its content does not fit into it")]
+    #[error("its decrypted content does not fit its data")]
     Content(#[from] serde_json::Error),
 }
 
 impl DecodeError {
-    pub fn is_passing(&self) -> bool {
-        matches!(self, DecodeError::Vault(error) if error.is_passing())
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, DecodeError::Vault(error) if error.is_retryable())
     }
 }
 
@@ -25,22 +25,22 @@ impl DecodeError {
 pub enum EncodeError {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    #[error("its personal texts cannot be taken out")]
+    #[error("its personal texts cannot be extracted")]
     Content(#[from] serde_json::Error),
-    #[error("it has personal texts, but no user with whose key they could be sealed")]
+    #[error("it has personal texts, but no user whose key could encrypt them")]
     NoUser,
-    #[error("its content cannot be sealed")]
+    #[error("its content cannot be encrypted")]
     Vault(#[from] vault::Error),
 }
 
-/// Writes and reads events. Cheap to clone.
+/// Encodes and decodes events. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct ContentCodec {
     vault: Option<Vault>,
 }
 
 impl ContentCodec {
-    /// `None` reads events without their sealed content, and writes new ones unsealed.
+    /// Without a vault, events decode without their encrypted content, and new events are not encrypted.
     pub fn new(vault: Option<Vault>) -> Self {
         Self { vault }
     }
@@ -49,8 +49,7 @@ impl ContentCodec {
         self.vault.as_ref()
     }
 
-    /// Encodes the event that will have `version`, with its personal texts sealed for `user`. Fails when it could not be
-    /// read back.
+    /// Encodes the event that will have `version`, with its personal texts encrypted for `user`. Fails when it would not decode.
     pub async fn encode<E: Event>(
         &self,
         id: E::Id,
@@ -59,16 +58,16 @@ impl ContentCodec {
         event: &E,
     ) -> Result<(Payload, Encoded<E>), EncodeError> {
         let mut encoded = upcast::encode(event)?;
-        let data = match self.seal(id, version, user, event, &encoded.data).await? {
-            Some(sealed) => sealed,
+        let data = match self.encrypt_texts(id, version, user, event, &encoded.data).await? {
+            Some(encrypted) => encrypted,
             None => std::mem::take(&mut encoded.data),
         };
         let event_type = event.type_name();
         Ok((Payload { event_type, schema: E::current_schema(event_type), data }, encoded))
     }
 
-    /// `None` where there is nothing personal, or no vault.
-    async fn seal<E: Event>(
+    /// Encrypts the personal texts of an event's data; `None` when there are none, or no vault.
+    async fn encrypt_texts<E: Event>(
         &self,
         id: E::Id,
         version: u64,
@@ -77,10 +76,10 @@ impl ContentCodec {
         data: &str,
     ) -> Result<Option<String>, EncodeError> {
         let Some(vault) = &self.vault else { return Ok(None) };
-        let Some((data, taken)) = content::take(event.texts(), data)? else { return Ok(None) };
+        let Some((data, extracted)) = content::extract(event.texts(), data)? else { return Ok(None) };
         let key = vault.key_of(user.ok_or(EncodeError::NoUser)?).await?;
-        let sealed = key.seal(&taken, &associated_data(id.aggregate(), version))?;
-        Ok(Some(content::with_sealed(&data, &sealed)))
+        let ciphertext = key.encrypt(&extracted, &associated_data(id.aggregate(), version))?;
+        Ok(Some(content::with_ciphertext(&data, &ciphertext)))
     }
 
     /// Decodes an envelope of any schema.
@@ -91,26 +90,26 @@ impl ContentCodec {
         Ok(Recorded { version: envelope.version, recorded_at: envelope.recorded_at, event })
     }
 
-    /// The data of an event with its content in place; `None` where nothing is sealed, or there is no key to it.
+    /// Returns an event's data with its content decrypted; `None` when nothing is encrypted, or its key is not available.
     pub async fn open(&self, envelope: &Envelope) -> Result<Option<String>, DecodeError> {
-        let (Some(vault), Some(sealed)) = (&self.vault, content::sealed(&envelope.data)) else {
+        let (Some(vault), Some(ciphertext)) = (&self.vault, content::ciphertext(&envelope.data)) else {
             return Ok(None);
         };
         let associated_data = associated_data(envelope.aggregate_id, envelope.version);
-        match vault.open(sealed, &associated_data).await? {
-            Some(taken) => Ok(Some(content::put_back(&envelope.data, &taken)?)),
+        match vault.decrypt(ciphertext, &associated_data).await? {
+            Some(extracted) => Ok(Some(content::restore(&envelope.data, &extracted)?)),
             None => Ok(None),
         }
     }
 }
 
-/// Decodes an envelope of any schema, without what is sealed in it.
+/// Decodes an envelope of any schema, without its encrypted content.
 pub fn decode<E: Event>(envelope: &Envelope) -> Result<Recorded<E>, upcast::Error> {
     let event = upcast::decode(&envelope.event_type, envelope.schema, &envelope.data)?;
     Ok(Recorded { version: envelope.version, recorded_at: envelope.recorded_at, event })
 }
 
-/// Ties sealed content to its event: it opens nowhere else.
+/// Returns the associated data that binds encrypted content to its event.
 fn associated_data(id: AggregateId, version: u64) -> String {
     format!("{id}:{version}")
 }

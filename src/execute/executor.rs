@@ -1,4 +1,4 @@
-//! Takes a command to its events.
+//! Executes commands.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::events::{
 use crate::ids::{AggregateId, AttemptToken, CommandId, EventId};
 use crate::vault::{self, Vault};
 
-/// How often a decision is made again because somebody else appended first. Each round one writer
-/// gets through, so this bounds the writers that may meet at one aggregate.
+/// Most decisions on one command. Another one follows each conflict, in which one writer succeeds, so this bounds the concurrent
+/// writers of an aggregate.
 const CONFLICT_TRIES: u32 = 32;
 
-/// What the states that a process keeps folded may weigh: some thousand jobs of a usual size.
+/// Size of the cache of states: some thousand usual jobs.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Why a command led to nothing. `R` says why a decider refuses; jobs are what is asked for most.
+/// The reason why a command had no effect. `R` is the rejection of the decider, by default that of jobs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<R: std::error::Error + 'static = job::Rejection> {
     #[error(transparent)]
@@ -32,49 +32,49 @@ pub enum Error<R: std::error::Error + 'static = job::Rejection> {
     Log(#[from] LogError),
     #[error("event {version} of {kind} {id} cannot be decoded")]
     Decode { kind: AggregateKind, id: AggregateId, version: u64, source: DecodeError },
-    #[error("the content of an event cannot be sealed")]
-    Seal(#[source] vault::Error),
-    #[error("a new {event_type} of {kind} {id} could not be read back, so nothing was recorded")]
+    #[error("the content of an event cannot be encrypted")]
+    Encrypt(#[source] vault::Error),
+    #[error("a new {event_type} of {kind} {id} would not decode, so nothing was recorded")]
     Unreadable { kind: AggregateKind, id: AggregateId, event_type: &'static str, source: Unreadable },
-    #[error("the personal texts of a new {event_type} of {kind} {id} cannot be sealed")]
-    Unsealable { kind: AggregateKind, id: AggregateId, event_type: &'static str, source: EncodeError },
+    #[error("the personal texts of a new {event_type} of {kind} {id} cannot be encrypted")]
+    Unencryptable { kind: AggregateKind, id: AggregateId, event_type: &'static str, source: EncodeError },
     #[error("{kind} {id} changed {tries} times while a command was being decided")]
     Contended { kind: AggregateKind, id: AggregateId, tries: u32 },
 }
 
 impl<R: std::error::Error> Error<R> {
-    /// Whether a server was away or refused for now: nothing is damaged, and trying again may work.
-    pub fn is_passing(&self) -> bool {
+    /// Returns `true` when a retry may work: a server was away or refused temporarily, and nothing is damaged.
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Log(error) => error.is_passing(),
-            Error::Seal(error) => error.is_passing(),
-            Error::Decode { source, .. } => source.is_passing(),
+            Error::Log(error) => error.is_retryable(),
+            Error::Encrypt(error) => error.is_retryable(),
+            Error::Decode { source, .. } => source.is_retryable(),
             Error::Rejected(_)
             | Error::Unreadable { .. }
-            | Error::Unsealable { .. }
+            | Error::Unencryptable { .. }
             | Error::Contended { .. } => false,
         }
     }
 }
 
-/// Where a command comes from.
+/// The origin of a command.
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub command_id: CommandId,
     pub actor: Actor,
-    /// `None` goes on with what the aggregate's last event says.
+    /// `None` continues the trace of the aggregate's last event.
     pub trace: Option<Trace>,
     /// `None` means the aggregate's last event.
     pub causation_id: Option<EventId>,
 }
 
 impl Origin {
-    /// A new command, correlated with what happened to the aggregate last.
+    /// Builds the origin of a new command, correlated with the aggregate's last event.
     pub fn new(actor: Actor) -> Self {
         Self { command_id: CommandId::new(), actor, trace: None, causation_id: None }
     }
 
-    /// A new command that has nothing to do with what happened before: its own id correlates what follows from it.
+    /// Builds the origin of an independent command: its own id correlates everything that follows from it.
     pub fn standalone(actor: Actor) -> Self {
         let origin = Self::new(actor);
         let correlation_id = origin.command_id.to_string();
@@ -82,7 +82,7 @@ impl Origin {
     }
 }
 
-/// What ties events to the request that led to them.
+/// Connects events to the request that caused them.
 #[derive(Debug, Clone)]
 pub struct Trace {
     pub correlation_id: String,
@@ -90,12 +90,12 @@ pub struct Trace {
     pub traceparent: String,
 }
 
-/// An aggregate's state with what an append needs to know of its history.
+/// An aggregate's state, and the end of its history, which an append needs.
 #[derive(Debug, Clone)]
 pub struct Loaded<A> {
     pub state: Arc<A>,
     pub tip: Tip,
-    /// What its events take in memory, which bounds what the state takes.
+    /// Size of its events in memory, which bounds that of the state.
     weight_bytes: usize,
 }
 
@@ -124,11 +124,11 @@ impl<A: Aggregate> Loaded<A> {
 #[derive(Debug)]
 pub struct Executed<A> {
     pub loaded: Loaded<A>,
-    /// Whether the command had been applied before.
+    /// Set when the command had been applied before.
     pub replayed: bool,
 }
 
-/// Cheap to clone; clones share the states that they keep.
+/// Executes commands of all kinds of aggregates. Cheap to clone; clones share the cache of states.
 #[derive(Clone)]
 pub struct Executor {
     log: EventLog,
@@ -143,16 +143,12 @@ impl Executor {
         Self { log, clock, codec: ContentCodec::default(), cache }
     }
 
-    /// Seals and opens the content of events with the keys of their users.
+    /// Encrypts and decrypts the content of events with the keys of their users.
     pub fn with_vault(self, vault: Vault) -> Self {
         Self { codec: ContentCodec::new(Some(vault)), ..self }
     }
 
     pub fn codec(&self) -> &ContentCodec {
-        &self.codec
-    }
-
-    pub fn decoder(&self) -> &ContentCodec {
         &self.codec
     }
 
@@ -164,12 +160,12 @@ impl Executor {
         &self.clock
     }
 
-    /// The aggregate as the log has it now.
+    /// Loads an aggregate's current state.
     pub async fn load<I: Id>(&self, id: I) -> Result<Loaded<State<I>>, Error<RejectionOf<I>>> {
         self.load_until(id, u64::MAX).await
     }
 
-    /// The aggregate as it was at `version`.
+    /// Loads an aggregate's state at `version`.
     pub async fn load_until<I: Id>(
         &self,
         id: I,
@@ -199,8 +195,8 @@ impl Executor {
         })
     }
 
-    /// Decides and appends, again and again when another writer was faster. `done` is acknowledged
-    /// with the append. A command id that was applied before changes nothing and is reported as such.
+    /// Decides and appends, and retries on conflicts. The append also acknowledges `done`. A command id that was applied before
+    /// has no effect, and is reported as replayed.
     pub async fn execute<I: Id>(
         &self,
         id: I,
@@ -211,7 +207,7 @@ impl Executor {
         self.execute_since(id, 0, command, origin, done).await
     }
 
-    /// Like [`Self::execute`], on an aggregate that is known to have reached `version`: an older copy will not do.
+    /// Executes a command like [`Self::execute`], on a state at `version` or later.
     pub async fn execute_since<I: Id>(
         &self,
         id: I,
@@ -222,7 +218,7 @@ impl Executor {
     ) -> Result<Executed<State<I>>, Error<RejectionOf<I>>> {
         let cached =
             self.cache.take(id.aggregate()).filter(|cached: &Loaded<_>| cached.tip.version >= version);
-        // The first command is for an aggregate that nobody knows, or the append says so.
+        // A first command needs no load: if the aggregate exists, the append conflicts.
         let guess = cached.or_else(|| State::<I>::is_beginning(&command).then(Loaded::default));
         let mut is_current = guess.is_none();
         let mut loaded = match guess {
@@ -237,13 +233,13 @@ impl Executor {
                     is_current = true;
                     continue;
                 }
-                // An applied command is rejected when it is decided again, but it was not refused.
+                // A command that was applied before may be rejected now, but it succeeded then.
                 Err(rejection) => match self.earlier_result(id, origin, done, &loaded).await? {
                     Some(executed) => return Ok(executed),
                     None => return Err(Error::Rejected(rejection)),
                 },
             };
-            // Another process may have changed what seems to be so already.
+            // The guess may be stale: the command may have an effect on the current state.
             if decided.is_empty() && !is_current {
                 loaded = self.load(id).await?;
                 is_current = true;
@@ -268,7 +264,7 @@ impl Executor {
         Err(Error::Contended { kind: I::KIND, id: id.aggregate(), tries: CONFLICT_TRIES })
     }
 
-    /// Acknowledges work that has nothing to do any more.
+    /// Acknowledges work that is obsolete.
     pub async fn dismiss<I: Id>(&self, id: I, done: &Receipt) -> Result<(), Error<RejectionOf<I>>> {
         let append = Append {
             aggregate_id: id.aggregate(),
@@ -280,7 +276,7 @@ impl Executor {
             done: Some(done),
         };
         match self.log.append(&append).await {
-            // The work was taken over: what is left of it is somebody else's.
+            // Another attempt has taken the work over.
             Ok(_) | Err(LogError::StaleAttempt) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -308,7 +304,7 @@ impl Executor {
         Ok(Some(Executed { loaded: loaded.clone(), replayed: true }))
     }
 
-    /// Records the events, all or none. What is folded is what reads back.
+    /// Appends all events or none. Folds the events as they decode.
     async fn append<I: Id>(
         &self,
         id: I,
@@ -366,14 +362,14 @@ fn not_encoded<I: Id>(id: I, event: &EventOf<I>, error: EncodeError) -> Error<Re
     let (kind, id, event_type) = (I::KIND, id.aggregate(), event.type_name());
     match error {
         EncodeError::Unreadable(source) => Error::Unreadable { kind, id, event_type, source },
-        EncodeError::Vault(source) => Error::Seal(source),
+        EncodeError::Vault(source) => Error::Encrypt(source),
         source @ (EncodeError::Content(_) | EncodeError::NoUser) => {
-            Error::Unsealable { kind, id, event_type, source }
+            Error::Unencryptable { kind, id, event_type, source }
         }
     }
 }
 
-/// The work that an event schedules; `state` is the one after it.
+/// Returns the work that an event schedules; `state` is the one after it.
 pub fn scheduled_work<A: Aggregate>(
     envelope: &Envelope,
     state: &A,

@@ -1,12 +1,12 @@
-//! Load, fold, decide, append: the one way in which a command changes an aggregate, of whatever kind.
+//! Loads, folds, decides and appends: the only way in which commands change aggregates, of any kind.
 //!
-//! - [`executor`](Executor) takes a command to its events, and starts over when another writer was faster.
-//! - [`codec`](ContentCodec) turns events into what is recorded and back, with personal texts sealed.
-//! - `cache` keeps states that were folded lately, within a bound in bytes.
+//! - [`executor`](Executor) turns a command into events, and retries when another writer was faster.
+//! - [`codec`](ContentCodec) encodes events with encrypted personal texts, and decodes them.
+//! - `cache` keeps recently folded states, bounded in bytes.
 
 mod cache;
 mod codec;
 mod executor;
 
-pub use codec::{ContentCodec, ContentCodec as Decoder, DecodeError, EncodeError, decode};
+pub use codec::{ContentCodec, DecodeError, EncodeError, decode};
 pub use executor::{Error, Executed, Executor, Loaded, LoadedJob, Origin, Trace, scheduled_work};

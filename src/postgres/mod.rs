@@ -1,4 +1,4 @@
-//! PostgreSQL: the one module that connects to it and migrates all of it.
+//! Connects to PostgreSQL and migrates it. No other module does.
 //!
 //! Each table belongs to one module, which alone writes and queries it: the schemas `catalog` and `trail` to the read
 //! models of those names, `user_keys` to the vault, `audit_seals` to the audit. The schema `analytics` holds views over
@@ -11,14 +11,14 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 /// Connections of one process: the API's queries and one writer for each partition.
 const MAX_CONNECTIONS: u32 = 16;
-/// How long a query waits for a free connection.
+/// Longest wait of a query for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ANALYTICS_VIEWS: &str = include_str!("analytics.sql");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("DATABASE_URL is not an address of a database; postgres://user:password@host/database is one")]
+    #[error("DATABASE_URL is not the address of a database, such as postgres://user:password@host/database")]
     Address(#[source] sqlx::Error),
     #[error("postgres at DATABASE_URL does not answer")]
     Connect(#[source] sqlx::Error),
@@ -65,8 +65,8 @@ async fn define_analytics(pool: &PgPool) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-/// The script that defines the views of analysts over the served tables of the catalog. A comment on their schema
-/// tells which version of the script defined them.
+/// The script that defines the analysts' views of the catalog's served tables. A comment on their schema records the version of
+/// the script.
 pub fn analytics_script() -> String {
     let about =
         "For people who write SQL: documented views that hold no words of users. See docs/ANALYTICS.md.";

@@ -4,21 +4,25 @@ use super::decisions::DecisionsCache;
 use super::{Error, decode};
 use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
-use crate::execute::Decoder;
+use crate::execute::ContentCodec;
 use crate::ids::JobId;
 
 /// Reads histories for one projection. Cheap to clone.
 #[derive(Clone)]
 pub struct Histories {
     log: EventLog,
-    decoder: Decoder,
+    codec: ContentCodec,
     decisions: DecisionsCache,
 }
 
 impl Histories {
-    pub fn new(log: EventLog, decoder: Decoder, projection: &'static str) -> Self {
+    pub fn new(log: EventLog, codec: ContentCodec, projection: &'static str) -> Self {
         let decisions = DecisionsCache::new(log.clone(), projection);
-        Self { log, decoder, decisions }
+        Self { log, codec, decisions }
+    }
+
+    pub fn codec(&self) -> &ContentCodec {
+        &self.codec
     }
 
     pub fn decisions(&self) -> &DecisionsCache {
@@ -27,13 +31,13 @@ impl Histories {
 
     /// The events of a job up to and including `version`.
     pub async fn read(&self, job_id: JobId, version: u64) -> Result<Vec<RecordedJobEvent>, Error> {
-        self.read_with(&self.decoder, job_id, version).await
+        self.read_with(&self.codec, job_id, version).await
     }
 
-    /// The same, decoded by another decoder.
+    /// The same, decoded with another codec.
     pub async fn read_with(
         &self,
-        decoder: &Decoder,
+        codec: &ContentCodec,
         job_id: JobId,
         version: u64,
     ) -> Result<Vec<RecordedJobEvent>, Error> {
@@ -50,7 +54,7 @@ impl Histories {
         let mut recorded = vec![];
         for envelope in envelopes {
             if envelope.version <= version && !is_skipped(envelope.version) {
-                recorded.push(decode(decoder, &envelope).await?);
+                recorded.push(decode(codec, &envelope).await?);
             }
         }
         Ok(recorded)

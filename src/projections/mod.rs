@@ -37,7 +37,7 @@ use sqlx::PgPool;
 
 use crate::events::job::RecordedJobEvent;
 use crate::events::{self, Envelope, EventLog, TypedId, upcast};
-use crate::execute::{self, DecodeError, Decoder};
+use crate::execute::{self, ContentCodec, DecodeError};
 use crate::ids::{AggregateId, JobId};
 use catalog::Catalog;
 use quarantine::{Quarantined, QuarantinedAggregates};
@@ -49,7 +49,7 @@ use trail::Trail;
 #[derive(Clone)]
 pub struct Sources {
     pub log: EventLog,
-    pub decoder: Decoder,
+    pub codec: ContentCodec,
     pub pool: PgPool,
     /// How long the status of a job that has ended stays in Redis.
     pub status_kept_after_end: Duration,
@@ -57,10 +57,10 @@ pub struct Sources {
 
 /// All read models, in the order in which they are listed.
 pub fn all(sources: &Sources) -> Vec<Arc<dyn Rebuildable>> {
-    let Sources { log, decoder, pool, status_kept_after_end } = sources.clone();
+    let Sources { log, codec, pool, status_kept_after_end } = sources.clone();
     vec![
-        Arc::new(StatusViews::new(log.clone(), decoder.clone(), status_kept_after_end)),
-        Arc::new(Catalog::new(pool.clone(), log, decoder)),
+        Arc::new(StatusViews::new(log.clone(), codec.clone(), status_kept_after_end)),
+        Arc::new(Catalog::new(pool.clone(), log, codec)),
         Arc::new(Trail::new(pool)),
     ]
 }
@@ -95,12 +95,12 @@ pub enum Error {
 
 impl Error {
     /// Whether reading the same events again may work: a server was away, nothing is damaged.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Error::Redis(_) | Error::Fenced { .. } => true,
-            Error::Log(error) | Error::History { source: error, .. } => error.is_passing(),
-            Error::Decode { source, .. } => source.is_passing(),
-            Error::Record(error) => error.is_passing(),
+            Error::Log(error) | Error::History { source: error, .. } => error.is_retryable(),
+            Error::Decode { source, .. } => source.is_retryable(),
+            Error::Record(error) => error.is_retryable(),
             Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
             Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } => false,
         }
@@ -109,7 +109,7 @@ impl Error {
     /// Whether the events of one aggregate are at fault, and not the log or the database.
     pub fn is_about_one_aggregate(&self) -> bool {
         match self {
-            Error::Decode { .. } | Error::History { .. } => !self.is_passing(),
+            Error::Decode { .. } | Error::History { .. } => !self.is_retryable(),
             Error::Postgres(error) => is_about_the_data(error),
             Error::View(_) => true,
             Error::Log(_)
@@ -173,11 +173,11 @@ pub struct Batch {
 
 impl Batch {
     /// The events of jobs, decoded.
-    pub async fn of_jobs(&self, decoder: &Decoder) -> Result<Vec<(JobId, RecordedJobEvent)>, Error> {
+    pub async fn of_jobs(&self, codec: &ContentCodec) -> Result<Vec<(JobId, RecordedJobEvent)>, Error> {
         let mut decoded = Vec::with_capacity(self.events.len());
         for (_, envelope) in &self.events {
             if let Some(job_id) = envelope.id() {
-                decoded.push((job_id, decode(decoder, envelope).await?));
+                decoded.push((job_id, decode(codec, envelope).await?));
             }
         }
         Ok(decoded)
@@ -185,9 +185,9 @@ impl Batch {
 }
 
 /// Decodes an event of a job; the error names both.
-async fn decode(decoder: &Decoder, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
+async fn decode(codec: &ContentCodec, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
     let (job, version) = (JobId::of(envelope.aggregate_id), envelope.version);
-    decoder.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
+    codec.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
 }
 
 /// A read model that follows the log.

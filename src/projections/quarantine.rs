@@ -141,7 +141,7 @@ impl Quarantine {
             match take_up(self.log(), owner, self.partition, &self.decisions, id).await {
                 Ok(()) if is_declared => self.record_release(id).await?,
                 Ok(()) => tracing::info!(projection = self.projection, %id, "an aggregate is taken up again"),
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.is_retryable() => return Err(error),
                 Err(error) if is_declared => {
                     tracing::debug!(projection = self.projection, %id, error = %chain(&error), "an aggregate stays quarantined");
                 }

@@ -145,7 +145,7 @@ impl Reader {
                 }
                 Err(stuck) => stuck,
             };
-            if stuck.error.is_passing() || matches!(stuck.error, Error::AheadOfLog { .. }) {
+            if stuck.error.is_retryable() || matches!(stuck.error, Error::AheadOfLog { .. }) {
                 return Err(stuck.error);
             }
             let seq = owner.checkpoint() + 1;

@@ -22,7 +22,7 @@ use super::{Batch, Error, OWNED_FOR, Owner, Projection};
 use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
-use crate::execute::Decoder;
+use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, JobId};
 
 pub const NAME: &str = "status";
@@ -274,7 +274,6 @@ const VIEWS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 #[derive(Clone)]
 pub struct StatusViews {
     log: EventLog,
-    decoder: Decoder,
     histories: Histories,
     scripts: Arc<Scripts>,
     kept_after_end: Duration,
@@ -293,7 +292,7 @@ struct Scripts {
 
 impl StatusViews {
     /// Views of jobs that have ended go after `kept_after_end`.
-    pub fn new(log: EventLog, decoder: Decoder, kept_after_end: Duration) -> Self {
+    pub fn new(log: EventLog, codec: ContentCodec, kept_after_end: Duration) -> Self {
         let scripts = Scripts {
             read: Script::new(include_str!("lua/read_view.lua")),
             own: Script::new(include_str!("lua/own.lua")),
@@ -302,8 +301,8 @@ impl StatusViews {
             switch: Script::new(include_str!("lua/switch_views.lua")),
             give_up: Script::new(include_str!("lua/give_up_next.lua")),
         };
-        let histories = Histories::new(log.clone(), decoder.clone(), NAME);
-        Self { log, decoder, histories, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
+        let histories = Histories::new(log.clone(), codec, NAME);
+        Self { log, histories, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
     }
 
     /// The same read model, filling the edition that will be served next.
@@ -569,7 +568,7 @@ impl StatusOwner {
             let view = self.views.folded(JobId(id.0), last).await?;
             return Ok(view.map(|view| (view.job_id, view)).into_iter().collect());
         }
-        let events = batch.of_jobs(&self.views.decoder).await?;
+        let events = batch.of_jobs(self.views.histories.codec()).await?;
         let erased = batch.erased.iter().map(|id| JobId(id.0));
         let jobs: std::collections::BTreeSet<JobId> =
             events.iter().map(|(job, _)| *job).chain(erased).collect();

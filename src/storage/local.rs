@@ -1,7 +1,7 @@
-//! Objects as files of a folder.
+//! Stores objects as files in a folder.
 //!
-//! A durable object is written beside its place, flushed, renamed, and the folder flushed, so that a power cut leaves the
-//! old object or the new one. A file that was left unfinished ends in `.part`, and is no object.
+//! A durable object is written to a temporary file, flushed, renamed, and its folder flushed, so that a power cut leaves either
+//! the old object or the new one. The names of temporary files end in `.part`; they are no objects.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,10 +16,10 @@ use tokio_util::io::ReaderStream;
 
 use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, Prefix, Store, Stored};
 
-/// Bytes that a stream holds at a time.
+/// Buffer of a stream.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Files may be added to a folder while it is being removed.
-const REMOVE_TRIES: usize = 5;
+const MAX_REMOVE_ATTEMPTS: usize = 5;
 
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -160,7 +160,7 @@ fn write(root: &Path, path: &Path, content: &Content, mode: Mode) -> io::Result<
     Ok(Stored { bytes, blake3 })
 }
 
-/// Creates a folder and those above it, each flushed into the one that holds it.
+/// Creates a folder and its missing parents, and flushes each parent.
 fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -178,7 +178,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Gives a file a second name, or copies it where the file system has none, and replaces what is at `to`.
+/// Links a file to `to`, or copies it if the file system has no links. Replaces what is there.
 fn share(from: &Path, to: &Path) -> io::Result<()> {
     let unique = uuid::Uuid::new_v4().simple().to_string();
     let part = to.with_extension(format!("{unique}.part"));
@@ -189,10 +189,10 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
         fs::copy(from, &part)?;
     }
     let renamed = fs::rename(&part, to);
-    // A rename to another name of the same file leaves both.
+    // A rename between two names of the same file keeps both.
     let _gone_already = fs::remove_file(&part);
     renamed?;
-    // It was of use just now.
+    // Counts as a use.
     let _stays_older = File::open(from).and_then(|file| file.set_modified(SystemTime::now()));
     Ok(())
 }
@@ -203,7 +203,7 @@ fn hash(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Adds the objects of a folder and of those in it.
+/// Adds the objects of a folder and its subfolders.
 fn list(root: &Path, prefix: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
     let folder = match fs::read_dir(root.join(prefix)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -227,7 +227,7 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     let mut tries = 1;
     loop {
         match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES => {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MAX_REMOVE_ATTEMPTS => {
                 tries += 1
             }
             outcome => return outcome,

@@ -1,12 +1,12 @@
-//! Where files live.
+//! Stores files.
 //!
 //! Everything that is stored goes through one interface, [`Store`]: finished videos with their thumbnails, captions and
-//! streams, archived segments of the log, and the cache of spoken lines and clips. [`Local`] keeps objects in a folder:
+//! streams, archived segments of the log, and the cache of spoken lines and clips. [`Local`] stores objects in a folder:
 //!
 //! ```text
 //! MEDIA_ROOT/
 //!   videos/<job id>/video.mp4   finished videos, their thumbnails, captions and streams
-//!   cache/<user>/…              spoken lines and clips, by what they were made from
+//!   cache/<user>/…              spoken lines and clips, by the digest of their recipe
 //!   work/<job id>/…             one job's files while it runs; removed when the job ends
 //! ARCHIVE_ROOT/
 //!   pNNN/…                      segments of the log, and their manifests
@@ -14,7 +14,7 @@
 //!
 //! Invariants:
 //! - An object appears under its key whole or not at all.
-//! - What is stored durably is on disk before the call returns.
+//! - A durable object is on disk before the call returns.
 //! - A key cannot lead out of the root.
 //!
 //! Deliberately absent: the folder `work/`. FFmpeg and the voices read and write its files by path, so a [`Workspace`] is
@@ -26,7 +26,7 @@ mod local;
 mod store;
 mod workspace;
 
-pub use cache::{Cache, Recipe};
+pub use cache::Cache;
 pub use key::{Key, Prefix};
 pub use local::Local;
 pub use store::{ByteStream, Content, Entry, Error, Head, Mode, Storage, Store, Stored};

@@ -1,4 +1,4 @@
-//! The interface of everything that is stored.
+//! The interface of object stores.
 
 use std::fmt;
 use std::io;
@@ -39,13 +39,13 @@ impl Error {
         }
     }
 
-    /// Whether a later try may work: the disk was full or away, nothing is wrong with the request.
+    /// Returns `true` when a retry may work: the disk was full or away, and the request is valid.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::DiskFull { .. } | Error::Io { .. })
     }
 }
 
-/// An object's bytes, a piece at a time.
+/// An object's bytes in pieces.
 pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 
 /// The bytes of a new object.
@@ -55,7 +55,7 @@ pub enum Content {
     File(std::path::PathBuf),
 }
 
-/// How an object is written.
+/// Durability and overwriting of a new object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Durable. [`Error::Exists`] when there is an object under the key.
@@ -67,7 +67,7 @@ pub enum Mode {
     Disposable,
 }
 
-/// An object that was just written.
+/// Facts of a written object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     pub bytes: u64,
@@ -78,7 +78,7 @@ pub struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub bytes: u64,
-    /// When it was written, or last used if it is disposable.
+    /// Time of writing, or of the last use if it is disposable.
     pub modified: SystemTime,
 }
 
@@ -89,41 +89,41 @@ pub struct Entry {
     pub head: Head,
 }
 
-/// Objects by key. Calls may come from any task at any time.
+/// Stores objects by key. Methods may be called concurrently.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Writes an object, all or nothing.
     async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error>;
 
-    /// `None` when there is no such object.
+    /// Returns size and time of an object; `None` when there is none.
     async fn head(&self, key: &Key) -> Result<Option<Head>, Error>;
 
-    /// BLAKE3 of an object's bytes, in hex, from reading all of them; `None` when there is no such object.
+    /// Reads an object, and returns the BLAKE3 of its bytes in hex; `None` when there is none.
     async fn content_hash(&self, key: &Key) -> Result<Option<String>, Error>;
 
-    /// The bytes in `range`, fewer where the object ends before, in bounded memory. `None` when there is no such object.
+    /// Reads the bytes in `range`, or fewer at the end of the object, in bounded memory. `None` when there is no such object.
     async fn read(&self, key: &Key, range: Range<u64>) -> Result<Option<ByteStream>, Error>;
 
     /// Makes an object available as a file, which must only be replaced, never changed. Replaces what is there; counts
     /// as a use. `false` when there is no such object.
     async fn copy_to(&self, key: &Key, file: &Path) -> Result<bool, Error>;
 
-    /// All objects under a prefix, in the order of their keys.
+    /// Lists all objects under a prefix, in the order of their keys.
     async fn list(&self, prefix: &Prefix) -> Result<Vec<Entry>, Error>;
 
-    /// Removes an object; none there is fine.
+    /// Removes an object, if there is one.
     async fn delete(&self, key: &Key) -> Result<(), Error>;
 
-    /// Removes all objects under a prefix; none there is fine.
+    /// Removes all objects under a prefix.
     async fn delete_prefix(&self, prefix: &Prefix) -> Result<(), Error>;
 }
 
-/// A shared [`Store`], with what follows from it. Cheap to clone.
+/// A shared [`Store`] with derived operations. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Storage(Arc<dyn Store>);
 
 impl Storage {
-    /// In a folder.
+    /// Opens a store in a folder.
     pub fn local(root: &Path) -> Self {
         Self::new(Local::new(root))
     }
@@ -132,7 +132,7 @@ impl Storage {
         Self(Arc::new(store))
     }
 
-    /// A whole object in memory; `None` when there is none.
+    /// Reads a whole object into memory; `None` when there is none.
     pub async fn get(&self, key: &Key, max_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let Some(bytes) = self.get_range(key, 0..max_bytes.saturating_add(1)).await? else { return Ok(None) };
         if bytes.len() as u64 > max_bytes {
@@ -141,7 +141,7 @@ impl Storage {
         Ok(Some(bytes))
     }
 
-    /// Some bytes of an object in memory, fewer where it ends before; `None` when there is none.
+    /// Reads bytes of an object into memory, or fewer at its end; `None` when there is none.
     pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Vec<u8>>, Error> {
         let Some(mut stream) = self.read(key, range).await? else { return Ok(None) };
         let mut bytes = vec![];

@@ -1,4 +1,4 @@
-//! The folder of one job while it runs.
+//! The folder of a running job.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::{Cache, Storage};
 use crate::ids::JobId;
 
-/// How long work that is being stopped may go on adding files.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for which stopping work may still add files.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct Workspaces {
@@ -27,7 +27,7 @@ impl Workspaces {
         Self { media_root: media_root.to_owned(), storage: Storage::local(media_root) }
     }
 
-    /// The results of earlier work for the user.
+    /// Returns the cache of a user.
     pub fn cache_of(&self, user: &str) -> Cache {
         Cache::new(self.storage.clone(), user)
     }
@@ -50,15 +50,15 @@ impl Workspace {
         self.root.join(name)
     }
 
-    /// Removes the folder and all in it; one that is not there is fine. Work that is being stopped may still add files:
-    /// then tries again, for a few seconds.
+    /// Removes the folder and everything in it, if it exists. Stopping work may still add files, so it retries for a few seconds.
     pub async fn remove(&self) -> io::Result<()> {
         let began = Instant::now();
         loop {
             match tokio::fs::remove_dir_all(&self.root).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error)
-                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && began.elapsed() < PATIENCE =>
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                        && began.elapsed() < REMOVE_TIMEOUT =>
                 {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

@@ -18,7 +18,7 @@ use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
 use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
-use reelstream::execute::Decoder;
+use reelstream::execute::ContentCodec;
 use reelstream::projections::catalog::Catalog;
 use reelstream::projections::rebuild::{self, Rebuildable};
 use reelstream::projections::status::StatusViews;
@@ -164,7 +164,7 @@ impl System {
     pub async fn read_models(&self) -> ReadModels {
         let pool = PgPool::connect(&self.config.postgres.url).await.unwrap();
         let vault = Vault::new(pool.clone(), self.config.keys.master.clone());
-        ReadModels::new(self.log().await, pool, Decoder::new(Some(vault)))
+        ReadModels::new(self.log().await, pool, ContentCodec::new(Some(vault)))
     }
 
     pub fn token(&self, user: &str, role: &str) -> String {
@@ -259,11 +259,11 @@ pub struct ReadModels {
 }
 
 impl ReadModels {
-    pub fn new(log: EventLog, pool: PgPool, decoder: Decoder) -> Self {
+    pub fn new(log: EventLog, pool: PgPool, codec: ContentCodec) -> Self {
         let kept = Duration::from_secs(3600);
         Self {
-            statuses: StatusViews::new(log.clone(), decoder.clone(), kept),
-            catalog: Catalog::new(pool.clone(), log.clone(), decoder),
+            statuses: StatusViews::new(log.clone(), codec.clone(), kept),
+            catalog: Catalog::new(pool.clone(), log.clone(), codec),
             trail: Trail::new(pool.clone()),
             log,
             pool,

@@ -16,14 +16,14 @@
 //! # Ok::<(), reel_planner::PlanError>(())
 //! ```
 //!
-//! The walk, in [`plan`]: [`read`] reads the script into sections of elements. [`arrange`] divides each section into
+//! In [`plan`], [`read`] reads the script into sections of elements. [`arrange`] divides each section into
 //! passages, the pieces that stay together on a page, makes them fit the video, and divides them over pages. [`show`]
 //! makes the two cards, finds headings where the script has none, and turns each page into a scene of few words and
-//! pictures. [`language`] knows words and sentences for all of them.
+//! pictures. [`language`] has the rules about words and sentences for all of them.
 //!
-//! Invariants: what [`validate`] checks; what is spoken is the script's own text, in its order, and what is shown
-//! is part of it; the same request always gives the same plan. Deliberately absent: any understanding of what
-//! the text means, any summary in words of our own, and any markup but Markdown's and Mermaid's flowcharts.
+//! Invariants: plans pass [`validate`]; the narration is the script's own text in its order, and what is shown is part of it;
+//! the same request always gives the same plan. Deliberately absent: any understanding of the text's meaning, any summary in
+//! other words, and any markup but Markdown and Mermaid's flowcharts.
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod arrange;
@@ -50,24 +50,24 @@ use show::{cards, headings, page};
 
 pub use validate::validate;
 
-/// Lines of narration in one video at most, the cards' included: about 15 minutes of speech.
+/// Most lines of narration in a video, including those of the cards: about 15 minutes of speech.
 pub const MAX_NARRATION_LINES: usize = 160;
 
 /// Lines that the two cards may take, out of [`MAX_NARRATION_LINES`].
 const CARD_LINES: usize = 12;
 
-/// What a video is to be about.
+/// The input of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Names the video when nothing else does.
+    /// Title of a video without another title.
     pub topic: &'a str,
-    /// Stands in for a missing script.
+    /// Replaces a missing script.
     pub context: Option<&'a str>,
     /// Markdown or plain text.
     pub script: Option<&'a str>,
     /// Takes precedence over a title in the script, which then becomes the subtitle.
     pub title: Option<&'a str>,
-    /// How long the video should last: of a script that takes longer, a part is said.
+    /// Requested duration: a longer script is shortened.
     pub duration_ms: Option<u64>,
 }
 
@@ -75,14 +75,14 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub title: String,
-    /// As many as [`SCENE_COUNT`] allows, in order, with a title card first and a closing card last.
+    /// The scenes in order, as many as [`SCENE_COUNT`] allows; the first is a title card, the last a closing card.
     pub scenes: Vec<Scene>,
     /// Sentences left out because the script is longer than a video may be; an item, a row of a table
     /// and a screen of code count as one each.
     pub omitted_sentences: usize,
 }
 
-/// Why there is no plan. None of these goes away by trying again.
+/// The reason why there is no plan. A retry does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error("neither script nor context has anything to say, expected at least 1 letter or digit")]
@@ -91,8 +91,8 @@ pub enum PlanError {
 
 /// Plans a video from a request's script, or from its context when the script is missing or blank.
 ///
-/// Pure and deterministic. Takes time in proportion to the script's length, whatever is in it. Fails with [`PlanError::NothingToSay`] when the
-/// text has no letter or digit.
+/// Pure and deterministic, in time proportional to the script's length. Fails with [`PlanError::NothingToSay`] when the text has
+/// no letter or digit.
 pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let speakable = |text: &&str| is_speakable(text);
     let script = request.script.filter(speakable).or(request.context.filter(speakable));
@@ -103,7 +103,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let opening = make_opening(&document, &title, subtitle, &mut chapters);
 
     let max_pages = SCENE_COUNT.end() - 2;
-    let cards_ms = pace::of_scene(&opening) + pace::of_scene(&closing);
+    let cards_ms = pace::scene_ms(&opening) + pace::scene_ms(&closing);
     let room = budget::Room {
         pages: max_pages,
         lines: MAX_NARRATION_LINES - CARD_LINES,
@@ -202,7 +202,7 @@ fn content(heading: &str, passages: &[Passage]) -> Scene {
     scene
 }
 
-/// Lets a new chapter's first scene push the one before it away.
+/// Lets the first scene of a new chapter push the previous scene away.
 fn push_away(scenes: &mut [Scene], first: usize) {
     let (before, after) = scenes.split_at_mut(first);
     let steps = after.first_mut().and_then(|scene| scene.steps.first_mut());

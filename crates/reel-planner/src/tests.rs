@@ -1,4 +1,4 @@
-//! Whole scripts, hostile ones included.
+//! Plans whole scripts, including hostile ones.
 
 use std::time::Instant;
 
@@ -341,7 +341,7 @@ fn a_requested_duration_chooses_what_to_say() {
             Request { topic: "Ions", context: None, script: Some(REFERENCE), title: None, duration_ms };
         plan(&request).unwrap()
     };
-    let length = |plan: &Plan| plan.scenes.iter().map(super::arrange::pace::of_scene).sum::<u64>();
+    let length = |plan: &Plan| plan.scenes.iter().map(super::arrange::pace::scene_ms).sum::<u64>();
     let whole = planned(None);
     assert_eq!(planned(Some(600_000)), whole, "there is no more to say");
     for wanted in [30_000, 60_000, 120_000] {

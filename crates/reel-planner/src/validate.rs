@@ -1,10 +1,10 @@
-//! The promises that every plan keeps, besides those of any scene description ([`check`]).
+//! The rules of plans, besides those of all scene descriptions ([`check`]).
 
 use reel_scene::check::{self, Fault};
 use reel_scene::{Layout, SCENE_COUNT, Scene};
 
-/// Checks a whole video: the number of scenes, the opening and closing cards, every scene, and that everything in
-/// it is revealed. Empty when nothing is wrong.
+/// Returns the faults of a plan. Checks the number of scenes, the opening and closing cards, every scene, and that each block is
+/// revealed.
 pub fn validate(scenes: &[Scene]) -> Vec<Fault> {
     let fault =
         |scene: usize, message: String| Fault { path: vec!["scenes".into(), scene.to_string()], message };
@@ -46,7 +46,7 @@ mod tests {
         vec![scene(Layout::Title), scene(Layout::Content), scene(Layout::Closing)]
     }
 
-    fn told(change: fn(&mut Vec<Scene>)) -> Vec<String> {
+    fn faults_after(change: fn(&mut Vec<Scene>)) -> Vec<String> {
         let mut scenes = video();
         change(&mut scenes);
         validate(&scenes).iter().map(Fault::to_string).collect()
@@ -54,20 +54,23 @@ mod tests {
 
     #[test]
     fn a_sound_video_has_no_fault() {
-        assert_eq!(told(|_| ()), Vec::<String>::new());
+        assert_eq!(faults_after(|_| ()), Vec::<String>::new());
     }
 
     #[test]
     fn each_broken_promise_is_named() {
         assert_eq!(
-            told(|s| s[1].layout = Layout::Title),
+            faults_after(|s| s[1].layout = Layout::Title),
             ["scenes.1: is a Title scene, but must be Content"]
         );
-        assert_eq!(told(|s| s[0].steps[0].reveals.clear()), ["scenes.0: reveals 0 parts, but has 1"]);
-        assert_eq!(told(|s| s[1].title = " ".into()), ["scenes.1.title: is blank, but must say something"]);
-        assert!(told(|s| drop(s.pop())).contains(&"scenes.0: are 2, but must be 3..=20".to_owned()));
+        assert_eq!(faults_after(|s| s[0].steps[0].reveals.clear()), ["scenes.0: reveals 0 parts, but has 1"]);
         assert_eq!(
-            told(|s| s[0].steps[0].narration = "...".into()),
+            faults_after(|s| s[1].title = " ".into()),
+            ["scenes.1.title: is blank, but must say something"]
+        );
+        assert!(faults_after(|s| drop(s.pop())).contains(&"scenes.0: are 2, but must be 3..=20".to_owned()));
+        assert_eq!(
+            faults_after(|s| s[0].steps[0].narration = "...".into()),
             ["scenes.0.steps.0.narration: is \"...\", but must have at least 1 letter or digit"]
         );
     }

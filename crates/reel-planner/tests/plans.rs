@@ -62,7 +62,7 @@ fn scene_rendition(number: usize, scene: &Scene) -> String {
     text
 }
 
-/// What appears with a step, and how.
+/// Formats the reveals of a step and their entrance.
 fn effects(step: &Step) -> String {
     let reveal = |reveal: &Reveal| match reveal.part {
         Some(part) => format!("{}.{part}", reveal.block),

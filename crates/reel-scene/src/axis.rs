@@ -10,7 +10,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// The shortest axis of round numbers that holds `least` and `greatest`, with about `marks` marks.
+    /// Returns the shortest axis of round numbers that holds `least` and `greatest`, with about `marks` marks.
     pub fn around(least: f64, greatest: f64, marks: u32) -> Self {
         let span = if greatest > least { greatest - least } else { greatest.abs().max(1.0) };
         let rough = span / f64::from(marks.max(1));
@@ -27,18 +27,19 @@ impl Axis {
         Self { low, high, step, decimals: decimals as usize }
     }
 
-    /// Like [`Self::around`], with zero on it.
+    /// Returns the axis of values and zero; see [`Self::around`].
     pub fn from_zero(values: impl Iterator<Item = f64> + Clone, marks: u32) -> Self {
         let least = values.clone().fold(0.0, f64::min);
         let greatest = values.fold(0.0, f64::max);
         Self::around(least, greatest, marks)
     }
 
-    /// Where a value is, from 0 to 1.
-    pub fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value, from 0 to 1.
+    pub fn fraction_of(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
+    /// Iterates over the values of the marks.
     pub fn marks(&self) -> impl Iterator<Item = f64> {
         let count = ((self.high - self.low) / self.step).round() as u32;
         let (low, step) = (self.low, self.step);

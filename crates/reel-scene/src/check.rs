@@ -1,5 +1,4 @@
-//! What a scene description must keep to, whoever wrote it: every fault with its place, what was found, and what
-//! is allowed.
+//! Checks scene descriptions. Each fault has its path, what was found, and what is allowed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,9 +7,9 @@ use std::ops::RangeInclusive;
 use crate::plot;
 use crate::{Block, ChartKind, ComparisonSide, Number, Reveal, RichText, Scene, Series, Shape, Step};
 
-/// Of one video.
+/// Scenes of a video.
 pub const SCENES: RangeInclusive<usize> = 1..=60;
-/// Of one scene.
+/// Steps of a scene.
 pub const STEPS: RangeInclusive<usize> = 1..=40;
 const BLOCKS: RangeInclusive<usize> = 0..=40;
 const TITLE_CHARACTERS: RangeInclusive<usize> = 1..=300;
@@ -27,7 +26,7 @@ const ITEMS: RangeInclusive<usize> = 1..=12;
 const POINTS: RangeInclusive<usize> = 1..=12;
 const CATEGORIES: RangeInclusive<usize> = 1..=16;
 const SERIES: RangeInclusive<usize> = 1..=4;
-const SCATTERED: RangeInclusive<usize> = 1..=500;
+const SCATTER_POINTS: RangeInclusive<usize> = 1..=500;
 const NODES: RangeInclusive<usize> = 1..=16;
 const EDGES: RangeInclusive<usize> = 0..=40;
 const FUNCTIONS: RangeInclusive<usize> = 1..=4;
@@ -36,19 +35,19 @@ const SPANS: RangeInclusive<usize> = 0..=400;
 const CELL_CHARACTERS: RangeInclusive<usize> = 0..=2000;
 const LANGUAGE_CHARACTERS: RangeInclusive<usize> = 0..=60;
 const GROUPS: RangeInclusive<usize> = 0..=100;
-/// Of one step. More than all parts of all blocks of a usual scene.
+/// Reveals of a step: more than a usual scene has parts.
 const REVEALS: RangeInclusive<usize> = 0..=500;
-/// Faults that are listed; the last one then says that there are more.
+/// Most faults that are listed. One more then says how many are left out.
 pub const MAX_FAULTS: usize = 100;
-/// Numbers are drawn with digits, not with powers of ten.
-const GREATEST: f64 = 1e12;
+/// Largest absolute value: numbers are drawn with digits, not with powers of ten.
+const MAX_ABSOLUTE: f64 = 1e12;
 
-/// One thing that is wrong.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Names and indices from the description's root, such as `scenes`, `2`, `blocks`, `0`.
     pub path: Vec<String>,
-    /// What was found and what is allowed.
+    /// The value found and the values allowed.
     pub message: String,
 }
 
@@ -58,25 +57,26 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with the scenes, up to [`MAX_FAULTS`]; empty when nothing is.
+/// Returns the faults of all scenes, at most [`MAX_FAULTS`].
 pub fn faults(scenes: &[Scene]) -> Vec<Fault> {
     let mut checker = Checker::new();
     if checker.count("scenes", scenes.len(), SCENES) {
         for (index, scene) in scenes.iter().enumerate() {
-            checker.at(&index.to_string(), |checker| checker.scene(scene));
+            checker.check_field(&index.to_string(), |checker| checker.scene(scene));
         }
     }
     checker.finish()
 }
 
-/// Everything that is wrong with one scene, up to [`MAX_FAULTS`]. `index` is its number among all scenes, from 0.
+/// Returns the faults of one scene, at most [`MAX_FAULTS`]. `index` is its number among all scenes, from 0.
 pub fn scene_faults(index: usize, scene: &Scene) -> Vec<Fault> {
     let mut checker = Checker::new();
-    checker.at(&index.to_string(), |checker| checker.scene(scene));
+    checker.check_field(&index.to_string(), |checker| checker.scene(scene));
     checker.finish()
 }
 
-/// The first control character of a text, with its number, from 0. Tabs and line ends are text.
+/// Finds the first control character of a text, and returns it with its index in characters. Tabs and line ends are
+/// allowed.
 pub fn control_character(text: &str) -> Option<(usize, char)> {
     text.chars().enumerate().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
@@ -84,7 +84,7 @@ pub fn control_character(text: &str) -> Option<(usize, char)> {
 struct Checker {
     path: Vec<String>,
     faults: Vec<Fault>,
-    /// Faults that are not listed.
+    /// Number of faults that are not listed.
     omitted: usize,
 }
 
@@ -101,8 +101,8 @@ impl Checker {
         self.faults
     }
 
-    /// Checks something under a name.
-    fn at(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
+    /// Runs a check with `name` appended to the path.
+    fn check_field(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
         self.path.push(name.to_owned());
         check(self);
         self.path.pop();
@@ -116,7 +116,7 @@ impl Checker {
         }
     }
 
-    /// Whether there are neither too few nor too many. The items of a list that has too many are not looked at.
+    /// Checks a number of items, and returns `true` when it is allowed.
     fn count(&mut self, what: &str, found: usize, allowed: RangeInclusive<usize>) -> bool {
         let is_allowed = allowed.contains(&found);
         if !is_allowed {
@@ -125,7 +125,7 @@ impl Checker {
         is_allowed
     }
 
-    /// Checks the number of items, and each item unless there are too many.
+    /// Checks the number of items and, if it is allowed, each item.
     fn each<T>(
         &mut self,
         what: &str,
@@ -135,21 +135,21 @@ impl Checker {
     ) {
         if self.count(what, items.len(), allowed) {
             for (index, item) in items.iter().enumerate() {
-                self.at(&index.to_string(), |checker| check(checker, item));
+                self.check_field(&index.to_string(), |checker| check(checker, item));
             }
         }
     }
 
     fn text(&mut self, name: &str, text: &str, allowed: RangeInclusive<usize>) {
-        self.at(name, |checker| {
-            checker.text_here(text, allowed);
+        self.check_field(name, |checker| {
+            checker.check_text(text, allowed);
         });
     }
 
-    /// Whether the text is neither too long nor blank where it must say something.
-    fn text_here(&mut self, text: &str, allowed: RangeInclusive<usize>) -> bool {
-        let needed = *allowed.start() > 0;
-        if needed && text.trim().is_empty() {
+    /// Checks the length and the characters of a text, and returns `true` when it is allowed.
+    fn check_text(&mut self, text: &str, allowed: RangeInclusive<usize>) -> bool {
+        let is_required = *allowed.start() > 0;
+        if is_required && text.trim().is_empty() {
             self.fail("is blank, but must say something");
             return false;
         }
@@ -167,12 +167,12 @@ impl Checker {
     }
 
     fn rich(&mut self, name: &str, text: &RichText, allowed: RangeInclusive<usize>) {
-        self.at(name, |checker| checker.rich_here(text, allowed));
+        self.check_field(name, |checker| checker.check_rich(text, allowed));
     }
 
-    fn rich_here(&mut self, text: &RichText, allowed: RangeInclusive<usize>) {
+    fn check_rich(&mut self, text: &RichText, allowed: RangeInclusive<usize>) {
         if self.count("spans", text.0.len(), SPANS) {
-            self.text_here(&text.to_plain(), allowed);
+            self.check_text(&text.to_plain(), allowed);
         }
     }
 
@@ -183,22 +183,22 @@ impl Checker {
         count: RangeInclusive<usize>,
         characters: RangeInclusive<usize>,
     ) {
-        self.at(name, |checker| {
+        self.check_field(name, |checker| {
             checker.each("entries", texts, count, |checker, text| {
-                checker.text_here(text, characters.clone());
+                checker.check_text(text, characters.clone());
             });
         });
     }
 
     fn number(&mut self, name: &str, number: Number) {
-        if number.get().abs() > GREATEST {
+        if number.get().abs() > MAX_ABSOLUTE {
             let message = format!("is {}, but must be from -1e12 to 1e12", number.get());
-            self.at(name, |checker| checker.fail(message));
+            self.check_field(name, |checker| checker.fail(message));
         }
     }
 
     fn point(&mut self, name: &str, point: &[Number; 2]) {
-        self.at(name, |checker| {
+        self.check_field(name, |checker| {
             checker.number("0", point[0]);
             checker.number("1", point[1]);
         });
@@ -206,26 +206,26 @@ impl Checker {
 
     fn scene(&mut self, scene: &Scene) {
         self.text("title", &scene.title, TITLE_CHARACTERS);
-        self.at("steps", |checker| checker.each("steps", &scene.steps, STEPS, Self::step));
-        self.at("blocks", |checker| checker.each("blocks", &scene.blocks, BLOCKS, Self::block));
+        self.check_field("steps", |checker| checker.each("steps", &scene.steps, STEPS, Self::step));
+        self.check_field("blocks", |checker| checker.each("blocks", &scene.blocks, BLOCKS, Self::block));
         if STEPS.contains(&scene.steps.len()) && BLOCKS.contains(&scene.blocks.len()) {
             self.reveals(scene);
         }
     }
 
     fn step(&mut self, step: &Step) {
-        self.at("narration", |checker| {
-            let is_text = checker.text_here(&step.narration, NARRATION_CHARACTERS);
+        self.check_field("narration", |checker| {
+            let is_text = checker.check_text(&step.narration, NARRATION_CHARACTERS);
             if is_text && !step.narration.chars().any(char::is_alphanumeric) {
                 checker.fail(format!("is {:?}, but must have at least 1 letter or digit", step.narration));
             }
         });
-        self.at("reveals", |checker| {
+        self.check_field("reveals", |checker| {
             checker.count("reveals", step.reveals.len(), REVEALS);
         });
     }
 
-    /// Nothing is revealed twice, and nothing that is not there. What no step reveals is there from the first.
+    /// Checks that each reveal exists and occurs once. Blocks without a reveal appear with the first step.
     fn reveals(&mut self, scene: &Scene) {
         let mut seen = Revealed::default();
         for (step, line) in scene.steps.iter().enumerate() {
@@ -233,7 +233,7 @@ impl Checker {
                 continue;
             }
             for (index, reveal) in line.reveals.iter().enumerate() {
-                let Err(message) = reveal_once(&mut seen, &scene.blocks, reveal) else { continue };
+                let Err(message) = record_reveal(&mut seen, &scene.blocks, reveal) else { continue };
                 let path = ["steps", &step.to_string(), "reveals", &index.to_string()].map(str::to_owned);
                 let depth = self.path.len();
                 self.path.extend(path);
@@ -256,7 +256,7 @@ impl Checker {
                 self.text("text", text, CODE_CHARACTERS);
                 let (lines, grouped) =
                     (text.lines().count(), groups.iter().map(|lines| *lines as usize).sum::<usize>());
-                self.at("groups", |checker| {
+                self.check_field("groups", |checker| {
                     if checker.count("groups", groups.len(), GROUPS) && grouped > lines {
                         checker.fail(format!("has {grouped} lines, but the code has {lines}"));
                     }
@@ -268,22 +268,22 @@ impl Checker {
                 self.text("term", term, LABEL_CHARACTERS);
                 self.rich("text", text, TEXT_CHARACTERS);
             }
-            Block::Timeline { items } => self.at("items", |checker| {
+            Block::Timeline { items } => self.check_field("items", |checker| {
                 checker.each("items", items, ITEMS, |checker, item| {
                     checker.text("title", &item.title, LABEL_CHARACTERS);
                     checker.text("text", &item.text, 0..=300);
                 });
             }),
             Block::Comparison { left, right } => {
-                self.at("left", |checker| checker.side(left));
-                self.at("right", |checker| checker.side(right));
+                self.check_field("left", |checker| checker.side(left));
+                self.check_field("right", |checker| checker.side(right));
             }
             Block::Derivation { formulas } => self.texts("formulas", formulas, FORMULAS, FORMULA_CHARACTERS),
             Block::Counter { value, decimals, prefix, unit, label } => {
                 self.number("value", *value);
                 if *decimals > 6 {
                     let message = format!("is {decimals}, but must be from 0 to 6");
-                    self.at("decimals", |checker| checker.fail(message));
+                    self.check_field("decimals", |checker| checker.fail(message));
                 }
                 self.text("prefix", prefix, SHORT_CHARACTERS);
                 self.text("unit", unit, SHORT_CHARACTERS);
@@ -297,11 +297,11 @@ impl Checker {
             Block::Scatter { x_label, y_label, points } => {
                 self.text("x_label", x_label, SHORT_CHARACTERS);
                 self.text("y_label", y_label, SHORT_CHARACTERS);
-                self.points("points", points, SCATTERED);
+                self.points("points", points, SCATTER_POINTS);
             }
             Block::Flow { nodes, edges } => {
                 self.texts("nodes", nodes, NODES, LABEL_CHARACTERS);
-                self.at("edges", |checker| {
+                self.check_field("edges", |checker| {
                     checker.each("edges", edges, EDGES, |checker, edge| {
                         checker.text("label", &edge.label, 0..=200);
                         let missing = [edge.from, edge.to].into_iter().find(|node| *node >= nodes.len());
@@ -313,10 +313,10 @@ impl Checker {
                 });
             }
             Block::Plot { functions, range } => {
-                self.at("functions", |checker| {
+                self.check_field("functions", |checker| {
                     checker.each("functions", functions, FUNCTIONS, |checker, function| {
                         // The parser takes time quadratic in the length: a text that is too long never reaches it.
-                        if checker.text_here(function, LABEL_CHARACTERS)
+                        if checker.check_text(function, LABEL_CHARACTERS)
                             && let Err(error) = plot::parse(function)
                         {
                             checker.fail(error.to_string());
@@ -330,11 +330,11 @@ impl Checker {
                         range[0].get(),
                         range[1].get()
                     );
-                    self.at("range", |checker| checker.fail(message));
+                    self.check_field("range", |checker| checker.fail(message));
                 }
             }
             Block::Figure { shapes } => {
-                self.at("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
+                self.check_field("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
             }
             Block::Image { file, caption } => {
                 self.text("file", file, LABEL_CHARACTERS);
@@ -344,9 +344,9 @@ impl Checker {
     }
 
     fn table(&mut self, header: &[RichText], rows: &[Vec<RichText>]) {
-        let cell = |checker: &mut Self, cell: &RichText| checker.rich_here(cell, CELL_CHARACTERS);
-        self.at("header", |checker| checker.each("columns", header, COLUMNS, cell));
-        self.at("rows", |checker| {
+        let cell = |checker: &mut Self, cell: &RichText| checker.check_rich(cell, CELL_CHARACTERS);
+        self.check_field("header", |checker| checker.each("columns", header, COLUMNS, cell));
+        self.check_field("rows", |checker| {
             checker.each("rows", rows, ROWS, |checker, row| {
                 if row.len() == header.len() {
                     checker.each("cells", row, COLUMNS, cell);
@@ -359,19 +359,19 @@ impl Checker {
 
     fn side(&mut self, side: &ComparisonSide) {
         self.text("title", &side.title, LABEL_CHARACTERS);
-        self.at("points", |checker| {
+        self.check_field("points", |checker| {
             checker.each("points", &side.points, POINTS, |checker, point| {
-                checker.rich_here(point, TEXT_CHARACTERS);
+                checker.check_rich(point, TEXT_CHARACTERS);
             });
         });
     }
 
     fn series(&mut self, chart: ChartKind, labels: usize, series: &[Series]) {
         let allowed = if chart == ChartKind::Pie { 1..=1 } else { SERIES };
-        self.at("series", |checker| {
+        self.check_field("series", |checker| {
             checker.each("series", series, allowed, |checker, one| {
                 checker.text("name", &one.name, SHORT_CHARACTERS);
-                checker.at("values", |checker| checker.values(chart, labels, &one.values));
+                checker.check_field("values", |checker| checker.values(chart, labels, &one.values));
             });
         });
     }
@@ -394,7 +394,7 @@ impl Checker {
     }
 
     fn points(&mut self, name: &str, points: &[[Number; 2]], count: RangeInclusive<usize>) {
-        self.at(name, |checker| {
+        self.check_field(name, |checker| {
             checker.each("points", points, count, |checker, point| {
                 checker.number("0", point[0]);
                 checker.number("1", point[1]);
@@ -425,7 +425,7 @@ impl Checker {
     }
 }
 
-/// What steps have revealed so far.
+/// Blocks and parts that steps have revealed so far.
 #[derive(Default)]
 struct Revealed {
     whole_blocks: HashSet<usize>,
@@ -434,8 +434,8 @@ struct Revealed {
     parts: HashSet<(usize, usize)>,
 }
 
-/// Notes a reveal, or says what is wrong with it.
-fn reveal_once(seen: &mut Revealed, blocks: &[Block], reveal: &Reveal) -> Result<(), String> {
+/// Records a reveal, or returns its fault.
+fn record_reveal(seen: &mut Revealed, blocks: &[Block], reveal: &Reveal) -> Result<(), String> {
     let Reveal { block, part } = *reveal;
     let Some(shown) = blocks.get(block) else {
         return Err(format!(
@@ -462,7 +462,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn told(block: Value) -> Vec<String> {
+    fn messages(block: Value) -> Vec<String> {
         let scene = json!({ "title": "T", "blocks": [block], "steps": [{ "narration": "Say it." }] });
         let scene: Scene = serde_json::from_value(scene).unwrap();
         faults(&[scene]).iter().map(Fault::to_string).collect()
@@ -476,7 +476,7 @@ mod tests {
             json!({ "kind": "plot", "functions": ["sin(x)"], "range": [-3, 3] }),
             json!({ "kind": "flow", "nodes": ["a", "b"], "edges": [{ "from": 0, "to": 1 }] }),
         ] {
-            assert_eq!(told(block), Vec::<String>::new());
+            assert_eq!(messages(block), Vec::<String>::new());
         }
     }
 
@@ -511,7 +511,7 @@ mod tests {
             (json!({ "kind": "timeline", "items": [] }), "items: has 0 items, but must have 1 to 12"),
         ];
         for (block, expected) in cases {
-            assert_eq!(told(block), [format!("scenes.0.blocks.0.{expected}")]);
+            assert_eq!(messages(block), [format!("scenes.0.blocks.0.{expected}")]);
         }
     }
 
@@ -522,9 +522,9 @@ mod tests {
             { "narration": "Two.", "reveals": [{ "block": 0 }, { "block": 0, "part": 1 }] },
         ]});
         let scene: Scene = serde_json::from_value(scene).unwrap();
-        let told: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
+        let messages: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "scenes.0.steps.0.reveals.1: reveals block 1, but the scene has 1 blocks, counted from 0",
                 "scenes.0.steps.1.reveals.0: reveals block 0 a second time",
@@ -561,15 +561,18 @@ mod tests {
             json!({ "kind": "image", "file": nul }),
         ];
         for block in texts {
-            let told = told(block.clone());
-            let [fault] = &told[..] else { panic!("{block}: {told:?}") };
+            let messages = messages(block.clone());
+            let [fault] = &messages[..] else { panic!("{block}: {messages:?}") };
             assert!(fault.contains("holds the control character U+0000 at character"), "{fault}");
         }
         let scene = scene(json!({ "title": "a\u{1b}", "steps": [{ "narration": "hello\0" }] }));
-        let told: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
-        assert!(told[0].starts_with("scenes.0.title: holds the control character U+001B"), "{told:?}");
-        assert!(told[1].starts_with("scenes.0.steps.0.narration: holds the control"), "{told:?}");
-        assert_eq!(self::told(json!({ "kind": "code", "text": "a\r\n\tb" })), Vec::<String>::new());
+        let messages: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
+        assert!(
+            messages[0].starts_with("scenes.0.title: holds the control character U+001B"),
+            "{messages:?}"
+        );
+        assert!(messages[1].starts_with("scenes.0.steps.0.narration: holds the control"), "{messages:?}");
+        assert_eq!(self::messages(json!({ "kind": "code", "text": "a\r\n\tb" })), Vec::<String>::new());
     }
 
     // H3
@@ -579,11 +582,11 @@ mod tests {
         let began = std::time::Instant::now();
         let plot = |functions: Vec<&str>| json!({ "kind": "plot", "functions": functions, "range": [0, 1] });
         assert_eq!(
-            told(plot(vec![&long])),
+            messages(plot(vec![&long])),
             ["scenes.0.blocks.0.functions.0: has 1999999 characters, but must have 1 to 200"]
         );
         assert_eq!(
-            told(plot(vec!["x"; 100_000])),
+            messages(plot(vec!["x"; 100_000])),
             ["scenes.0.blocks.0.functions: has 100000 functions, but must have 1 to 4"]
         );
         assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
@@ -595,9 +598,9 @@ mod tests {
         let many = |block: usize| vec![json!({ "block": block }); 80_000];
         let scene = scene(json!({ "title": "T", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [
             { "narration": "One.", "reveals": many(99) }, { "narration": "Two.", "reveals": many(0) } ]}));
-        let told: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
+        let messages: Vec<String> = faults(&[scene]).iter().map(Fault::to_string).collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "scenes.0.steps.0.reveals: has 80000 reveals, but must have 0 to 500",
                 "scenes.0.steps.1.reveals: has 80000 reveals, but must have 0 to 500",

@@ -1,4 +1,4 @@
-//! A whole video as one JSON document: what `reel render` takes, and `reel schema` describes.
+//! Reads descriptions: whole videos as JSON documents, as `reel render` takes them and `reel schema` describes them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::check::{self, Fault};
 use crate::look::Look;
 use crate::{Block, Scene};
 
-/// The form of descriptions that this version writes and reads.
+/// The version of the format that this release reads and writes.
 pub const VERSION: u32 = 1;
 
 /// What a video shows and says, and how it looks.
@@ -22,12 +22,12 @@ pub struct Description {
     pub scenes: Vec<Scene>,
 }
 
-/// Reads a description. Every fault has its place, what was found and what is allowed; a text that is no
-/// description at all has one fault. What no step reveals appears with the scene's first step.
+/// Reads a description, or returns its faults; a text that cannot be parsed has a single fault. Blocks that no step reveals
+/// appear with the scene's first step.
 pub fn read(json: &str) -> Result<Description, Vec<Fault>> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let mut description: Description =
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| vec![fault_of(&error)])?;
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| vec![parse_fault(&error)])?;
     let mut faults = check::faults(&description.scenes);
     if description.version != VERSION {
         let message = format!("is {}, but this version of reel reads {VERSION}", description.version);
@@ -40,8 +40,8 @@ pub fn read(json: &str) -> Result<Description, Vec<Fault>> {
     Ok(description)
 }
 
-/// Reads scenes alone, as the API takes them: each the JSON of one scene. The faults of all scenes are listed; their
-/// places begin with `scenes`.
+/// Reads scenes in the API's form, each the JSON of one scene, or returns the faults of all scenes. Their paths begin with
+/// `scenes`.
 pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
     if !check::SCENES.contains(&scenes.len()) {
         let (least, most) = check::SCENES.into_inner();
@@ -64,18 +64,18 @@ pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
 }
 
 fn read_scene(index: usize, json: &str) -> Result<Scene, Vec<Fault>> {
-    let place = || ["scenes".to_owned(), index.to_string()];
+    let path = || ["scenes".to_owned(), index.to_string()];
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let scene: Scene = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let fault = fault_of(&error);
-        // A line and a column of one scene's JSON would mislead whoever sent many.
+        let fault = parse_fault(&error);
+        // A line and a column within one scene would mislead the author of many.
         let message = fault.message.split(" at line ").next().unwrap_or_default().to_owned();
-        vec![Fault { path: place().into_iter().chain(fault.path).collect(), message }]
+        vec![Fault { path: path().into_iter().chain(fault.path).collect(), message }]
     })?;
     let mut faults = check::scene_faults(index, &scene);
     let images = scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
     for (block, _) in images.take(check::MAX_FAULTS) {
-        let path = place().into_iter().chain(["blocks".to_owned(), block.to_string()]).collect();
+        let path = path().into_iter().chain(["blocks".to_owned(), block.to_string()]).collect();
         let message =
             "is a picture, which needs a file beside the description; requests cannot have files yet";
         faults.push(Fault { path, message: message.to_owned() });
@@ -83,7 +83,7 @@ fn read_scene(index: usize, json: &str) -> Result<Scene, Vec<Fault>> {
     if faults.is_empty() { Ok(scene) } else { Err(faults) }
 }
 
-fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+fn parse_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     use serde_path_to_error::Segment;
     let segments = error.path().iter().filter_map(|segment| match segment {
         Segment::Seq { index } => Some(index.to_string()),
@@ -93,7 +93,7 @@ fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     Fault { path: segments.collect(), message: error.inner().to_string() }
 }
 
-/// The JSON Schema (draft 2020-12) of one scene, and the definitions that it refers to at `definitions_path`.
+/// Returns the JSON Schema (draft 2020-12) of one scene, and the definitions that it refers to at `definitions_path`.
 pub fn scene_schema(
     definitions_path: &str,
 ) -> (serde_json::Value, serde_json::Map<String, serde_json::Value>) {
@@ -104,7 +104,7 @@ pub fn scene_schema(
     (scene, generator.take_definitions(true))
 }
 
-/// The JSON Schema (draft 2020-12) of [`Description`].
+/// Returns the JSON Schema (draft 2020-12) of [`Description`].
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Description).to_value()
 }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn told(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    fn messages(change: impl FnOnce(&mut Value)) -> Vec<String> {
         let mut value = json!({ "version": 1, "title": "T", "scenes": [
             { "title": "One", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [{ "narration": "Say." }] }
         ]});
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_minimal_description_is_read_and_everything_appears() {
-        assert_eq!(told(|_| ()), Vec::<String>::new());
+        assert_eq!(messages(|_| ()), Vec::<String>::new());
         let json = json!({ "version": 1, "title": "T", "scenes": [
             { "title": "One", "blocks": [{ "kind": "bullet", "text": "b" }], "steps": [{ "narration": "Say." }] }
         ]});
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn faults_of_form_name_their_place_and_what_is_allowed() {
-        let one = |change: fn(&mut Value)| told(change).join("\n");
+        let one = |change: fn(&mut Value)| messages(change).join("\n");
         let unknown = one(|value| value["scenes"][0]["blocks"][0]["kind"] = "banner".into());
         assert!(
             unknown.starts_with("scenes.0.blocks.0")

@@ -1,4 +1,4 @@
-//! What a video is delivered as: sizes, containers, codecs.
+//! Formats of finished videos: sizes, containers, codecs.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub enum VideoCodec {
     Vp9,
 }
 
-/// One of the files that show the same video.
+/// A quality and a format in which a video is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rendition {
     pub quality: Quality,
@@ -38,7 +38,7 @@ pub struct Rendition {
 
 impl Quality {
     pub const ALL: [Quality; 4] = [Quality::Low, Quality::Medium, Quality::High, Quality::Ultra];
-    /// What else is made of a video that is at least as large, unless its user says otherwise.
+    /// Qualities that every larger video also gets, unless its user chooses others.
     const USUAL: [Quality; 2] = [Quality::High, Quality::Medium];
 
     pub fn name(self) -> &'static str {
@@ -50,7 +50,7 @@ impl Quality {
         }
     }
 
-    /// Its name as a rendition: how many rows a wide picture has.
+    /// Returns the name of its renditions: the height of a 16:9 picture.
     pub fn level(self) -> &'static str {
         match self {
             Quality::Low => "480p",
@@ -60,12 +60,12 @@ impl Quality {
         }
     }
 
-    /// By its name, or by its name as a rendition.
+    /// Finds a quality by its name or its level.
     pub fn named(name: &str) -> Option<Quality> {
         Quality::ALL.into_iter().find(|quality| quality.name() == name || quality.level() == name)
     }
 
-    /// Width and height in pixels, of a wide picture.
+    /// Returns width and height of a 16:9 picture, in pixels.
     pub fn dimensions(self) -> (u32, u32) {
         match self {
             Quality::Low => (854, 480),
@@ -75,7 +75,7 @@ impl Quality {
         }
     }
 
-    /// This quality, and those of 1080p and 720p that are below it.
+    /// Returns this quality, and those of 1080p and 720p that are below it.
     pub fn usual_levels(self) -> Vec<Quality> {
         let below = Quality::USUAL.into_iter().filter(|quality| *quality < self);
         std::iter::once(self).chain(below).collect()
@@ -83,7 +83,7 @@ impl Quality {
 }
 
 impl VideoCodec {
-    /// What the clips of scenes are kept as.
+    /// Returns the container of clips with this codec.
     pub fn of_clips(self) -> OutputFormat {
         match self {
             VideoCodec::H264 => OutputFormat::Mp4,
@@ -96,7 +96,7 @@ impl OutputFormat {
     pub const ALL: [OutputFormat; 4] =
         [OutputFormat::Mp4, OutputFormat::Mov, OutputFormat::Webm, OutputFormat::Avi];
 
-    /// Also the file's extension.
+    /// Returns the name, which is also the file extension.
     pub fn name(self) -> &'static str {
         match self {
             OutputFormat::Mp4 => "mp4",
@@ -124,17 +124,17 @@ impl OutputFormat {
 }
 
 impl Rendition {
-    /// What every video of a quality has: its MP4.
+    /// Returns the MP4 of a quality, which every video has.
     pub fn main(quality: Quality) -> Rendition {
         Rendition { quality, format: OutputFormat::Mp4 }
     }
 
-    /// Of which the clips are joined to make this.
+    /// Returns the rendition of the clips that are joined into this one.
     pub fn of_clips(self) -> Rendition {
         Rendition { format: self.format.video_codec().of_clips(), ..self }
     }
 
-    /// Such as `1080p.mp4`.
+    /// Returns the file name, such as `1080p.mp4`.
     pub fn file_name(self) -> String {
         format!("{}.{}", self.quality.level(), self.format.name())
     }

@@ -3,7 +3,7 @@
 
 use crate::description;
 
-/// A scene description: what is accepted is written and read again without a change.
+/// A scene description: an accepted one is unchanged after it is written and read again.
 pub fn description(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(accepted) = description::read(text) {

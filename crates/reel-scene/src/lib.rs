@@ -1,8 +1,8 @@
-//! The scene description: what a planner produces and everything after it consumes.
+//! The scene description: the output of the planner, and the input of all later stages.
 //!
-//! `scene` has the types, `check` the rules that every description keeps to, `description` a whole video as one JSON
-//! document. `look` has themes and colours, `format` the sizes, containers and codecs of finished files, `timing` the
-//! silence around lines. Nothing here does any I/O.
+//! `scene` has the types, `check` the rules of every description, and `description` whole videos as JSON documents. `look` has
+//! themes and colours, `format` the sizes, containers and codecs of finished files, `timing` the silence around lines.
+//! Nothing here does any I/O.
 
 pub mod axis;
 pub mod check;

@@ -1,25 +1,26 @@
-//! How a video looks: a theme, the shape of the picture, and what a brand changes.
+//! The look of a video: its theme, aspect ratio, and brand.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The least contrast of text: WCAG 2.1, success criterion 1.4.3, level AA.
-pub const LEAST_CONTRAST: f64 = 4.5;
+/// Lowest contrast of text: WCAG 2.1, success criterion 1.4.3, level AA.
+pub const MIN_CONTRAST: f64 = 4.5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Look {
     pub theme: Theme,
     pub aspect: Aspect,
-    /// In place of the theme's. Made darker or lighter until text in it can be read.
+    /// Overrides the theme's accent colour. Darkened or lightened until text in it is readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accent: Option<Colour>,
+    /// Overrides the theme's background colour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Colour>,
-    /// A font's family name; where it is not installed, the theme's own is used.
+    /// A font family; the theme's own is used where it is not installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub font: Option<String>,
-    /// A picture in the corner of every page, on cards larger: a PNG or JPEG beside the description.
+    /// A PNG or JPEG beside the description, shown in the corner of every page, and larger on cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logo: Option<String>,
 }
@@ -44,7 +45,7 @@ pub enum Theme {
     Plum,
 }
 
-/// Width to height.
+/// The aspect ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Aspect {
     #[default]
@@ -56,7 +57,7 @@ pub enum Aspect {
     Square,
 }
 
-/// `#rrggbb`.
+/// A colour as `#rrggbb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("pattern" = "^#[0-9a-fA-F]{6}$"))]
@@ -64,15 +65,15 @@ pub struct Colour(pub [u8; 3]);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no colour, expected `#` and six hexadecimal digits, such as `#1f5fd0`")]
-pub struct NoColour(String);
+pub struct InvalidColour(String);
 
 impl TryFrom<String> for Colour {
-    type Error = NoColour;
+    type Error = InvalidColour;
 
-    fn try_from(text: String) -> Result<Self, NoColour> {
+    fn try_from(text: String) -> Result<Self, InvalidColour> {
         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6 && digits.is_ascii());
         let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let [_, r, g, b] = value.ok_or(NoColour(text))?.to_be_bytes();
+        let [_, r, g, b] = value.ok_or(InvalidColour(text))?.to_be_bytes();
         Ok(Self([r, g, b]))
     }
 }
@@ -88,7 +89,7 @@ impl Colour {
     const BLACK: Self = Self([0; 3]);
     const WHITE: Self = Self([255; 3]);
 
-    /// WCAG 2.1, relative luminance.
+    /// Returns the relative luminance (WCAG 2.1).
     fn luminance(self) -> f64 {
         let [r, g, b] = self.0.map(|channel| {
             let value = f64::from(channel) / 255.0;
@@ -97,14 +98,14 @@ impl Colour {
         0.2126 * r + 0.7152 * g + 0.0722 * b
     }
 
-    /// WCAG 2.1, contrast ratio: from 1 to 21.
+    /// Returns the contrast ratio (WCAG 2.1), from 1 to 21.
     pub fn contrast(self, other: Self) -> f64 {
         let (a, b) = (self.luminance(), other.luminance());
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
-    /// All of `self` at 0, all of `other` at 1.
-    fn mixed(self, other: Self, share: f64) -> Self {
+    /// Mixes two colours: `self` at 0, `other` at 1.
+    fn mix(self, other: Self, share: f64) -> Self {
         let mut mixed = self.0;
         for (channel, to) in mixed.iter_mut().zip(other.0) {
             *channel = (f64::from(*channel) * (1.0 - share) + f64::from(to) * share).round() as u8;
@@ -112,21 +113,20 @@ impl Colour {
         Self(mixed)
     }
 
-    /// Black or white, whichever is easier to read on it.
+    /// Returns black or white, whichever contrasts more.
     fn text_on(self) -> Self {
         if self.contrast(Self::WHITE) >= self.contrast(Self::BLACK) { Self::WHITE } else { Self::BLACK }
     }
 
-    /// As little darker or lighter as makes it readable on all of `grounds`.
+    /// Darkens or lightens the colour just enough to make it readable on all of `grounds`.
     fn readable_on(self, grounds: &[Self]) -> Self {
         let to = grounds.first().map_or(Self::BLACK, |ground| ground.text_on());
-        let readable =
-            |colour: &Self| grounds.iter().all(|ground| colour.contrast(*ground) >= LEAST_CONTRAST);
-        (0..=20).map(|step| self.mixed(to, f64::from(step) / 20.0)).find(readable).unwrap_or(to)
+        let readable = |colour: &Self| grounds.iter().all(|ground| colour.contrast(*ground) >= MIN_CONTRAST);
+        (0..=20).map(|step| self.mix(to, f64::from(step) / 20.0)).find(readable).unwrap_or(to)
     }
 }
 
-/// The colours and fonts of a look, none of them missing.
+/// The complete colours and fonts of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Style {
     pub background: Colour,
@@ -137,20 +137,21 @@ pub struct Style {
     pub second: Colour,
     pub on_second: Colour,
     pub third: Colour,
-    /// Grounds of code and of what is marked.
+    /// Background of code.
     pub panel: Colour,
+    /// Background of marked text.
     pub soft: Colour,
-    /// Of the motif.
+    /// Colour of the motif.
     pub ground: Colour,
-    /// Thin lines.
+    /// Colour of thin lines.
     pub rule: Colour,
     pub heading_font: String,
     pub body_font: String,
-    /// What stands quietly behind everything: `disc`, `discs`, `hill`, `line` or `none`.
+    /// Decoration in the background: `disc`, `discs`, `hill`, `line` or `none`.
     pub motif: &'static str,
-    /// How a title card is framed: `edge`, `foot` or `frame`.
+    /// Frame of a title card: `edge`, `foot` or `frame`.
     pub card: &'static str,
-    /// Whether corners are round.
+    /// Set when corners are round.
     pub round: bool,
 }
 
@@ -279,12 +280,12 @@ impl Theme {
 }
 
 impl Look {
-    /// Every colour, with text that can be read wherever it stands.
+    /// Returns the colours and fonts. Text is readable on every background.
     pub fn style(&self) -> Style {
         let palette = self.theme.palette();
         let background = self.background.unwrap_or(Colour(palette.background));
         let ink = Colour(palette.ink).readable_on(&[background]);
-        let panel = background.mixed(ink, 0.06);
+        let panel = background.mix(ink, 0.06);
         let grounds = [background, panel];
         let accent = self.accent.unwrap_or(Colour(palette.accent)).readable_on(&grounds);
         let second = Colour(palette.second).readable_on(&grounds);
@@ -292,16 +293,16 @@ impl Look {
         Style {
             background,
             ink,
-            muted: ink.mixed(background, 0.35).readable_on(&grounds),
+            muted: ink.mix(background, 0.35).readable_on(&grounds),
             accent,
             on_accent: accent.text_on(),
             second,
             on_second: second.text_on(),
             third: Colour(palette.third).readable_on(&grounds),
             panel,
-            soft: background.mixed(accent, 0.16),
-            ground: background.mixed(accent, 0.05),
-            rule: background.mixed(ink, 0.17),
+            soft: background.mix(accent, 0.16),
+            ground: background.mix(accent, 0.05),
+            rule: background.mix(ink, 0.17),
             heading_font: font(palette.heading_font),
             body_font: font(palette.body_font),
             motif: palette.motif,
@@ -326,7 +327,7 @@ impl Aspect {
         }
     }
 
-    /// The picture's size in pixels, for a quality that is `width` by `height` when it is wide.
+    /// Returns the picture's size in pixels, for a quality of `width` by `height` at 16:9.
     pub fn dimensions(self, (width, height): (u32, u32)) -> (u32, u32) {
         match self {
             Self::Wide => (width, height),
@@ -375,7 +376,7 @@ mod tests {
             for (name, text, ground) in pairs {
                 let contrast = text.contrast(ground);
                 // A middle grey allows no text of two shades of ground; what stands on a panel is large.
-                let least = if look.background.is_some() { 3.0 } else { LEAST_CONTRAST };
+                let least = if look.background.is_some() { 3.0 } else { MIN_CONTRAST };
                 assert!(contrast >= least, "{name} in {look:?}: {contrast}");
             }
         }

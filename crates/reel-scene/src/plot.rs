@@ -1,26 +1,26 @@
-//! The graphs of functions.
+//! Samples the graphs of functions.
 
 use exmex::{Express, FlatEx};
 
 use crate::Number;
 use crate::axis::Axis;
 
-/// Places at which a function is computed.
+/// Intervals between the points at which a function is computed.
 const SAMPLES: u32 = 240;
-/// Values beyond this many times the middle ones' spread are left out of the axis: a pole would flatten the rest.
-const OUTLYING: f64 = 4.0;
+/// Values beyond this many times the spread of the middle 80 % are left out of the axis: a pole would flatten the rest.
+const MAX_OUTLIER_DISTANCE: f64 = 4.0;
 
-/// Why a text is no function of x.
+/// A text that is no function of x.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{function}` is no function of x: {reason}")]
-pub struct NoFunction {
+pub struct InvalidFunction {
     function: String,
     reason: String,
 }
 
-/// Reads a function of x, such as `sin(x) / x` or `x^2 - 1`.
-pub fn parse(function: &str) -> Result<FlatEx<f64>, NoFunction> {
-    let wrong = |reason: String| NoFunction { function: function.to_owned(), reason };
+/// Parses a function of x, such as `sin(x) / x` or `x^2 - 1`.
+pub fn parse(function: &str) -> Result<FlatEx<f64>, InvalidFunction> {
+    let wrong = |reason: String| InvalidFunction { function: function.to_owned(), reason };
     let parsed = exmex::parse::<f64>(function).map_err(|error| wrong(error.to_string()))?;
     match parsed.var_names() {
         [] => Ok(parsed),
@@ -29,7 +29,7 @@ pub fn parse(function: &str) -> Result<FlatEx<f64>, NoFunction> {
     }
 }
 
-/// Points of a function's graph, in pieces that hang together; none where it has no value.
+/// Samples a function's graph. Returns its connected pieces, with gaps where the function has no value.
 pub fn sample(function: &str, range: [Number; 2]) -> Vec<Vec<(f64, f64)>> {
     let Ok(parsed) = parse(function) else { return vec![] };
     let (from, to) = (range[0].get(), range[1].get());
@@ -50,13 +50,13 @@ pub fn sample(function: &str, range: [Number; 2]) -> Vec<Vec<(f64, f64)>> {
     pieces
 }
 
-/// An axis for the heights, without the outlying ones.
+/// Returns an axis for values, without the outliers.
 pub fn axis(heights: &[f64]) -> Axis {
     let mut sorted = heights.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
-    let (low, high) = (at(0.1), at(0.9));
-    let spread = (high - low).max(f64::MIN_POSITIVE) * OUTLYING;
+    let quantile = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+    let (low, high) = (quantile(0.1), quantile(0.9));
+    let spread = (high - low).max(f64::MIN_POSITIVE) * MAX_OUTLIER_DISTANCE;
     let least = sorted[0].max(low - spread);
     let greatest = sorted[sorted.len() - 1].min(high + spread);
     Axis::around(least, greatest, 5)
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_function_of_x_is_told() {
+    fn a_text_that_is_no_function_of_x_is_refused_with_the_reason() {
         for (text, reason) in
             [("x +", "is no function of x"), ("y * x", "expected only x"), ("", "is no function")]
         {

@@ -1,14 +1,14 @@
-//! The scene description: what a planner produces and everything after it consumes.
+//! The types of the scene description.
 //!
-//! A scene is a heading, some blocks laid out from top to bottom, and steps. A step is one line of
-//! narration together with what appears while it is spoken. Layout order and order of appearance are
-//! separate: a listing may stand below the sentences that are spoken while it is already visible.
+//! A scene has a heading, blocks laid out from top to bottom, and steps. A step is one line of narration with the blocks that
+//! appear when it begins. Layout order and order of appearance are separate: a listing may stand below the sentences that
+//! are spoken while it is already visible.
 
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Fewest and most scenes of one video.
+/// Number of scenes that the planner makes of a script.
 pub const SCENE_COUNT: std::ops::RangeInclusive<usize> = 3..=20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -18,13 +18,13 @@ pub struct Scene {
     pub layout: Layout,
     /// The heading; on a `Title` or `Closing` card, the large text in the middle.
     pub title: String,
-    /// From top to bottom.
+    /// The blocks from top to bottom.
     #[serde(default)]
     pub blocks: Vec<Block>,
-    /// In the order they are spoken; never empty.
+    /// The steps in the order in which they are spoken; never empty.
     pub steps: Vec<Step>,
-    /// How it goes at its end.
-    #[serde(default, skip_serializing_if = "Leave::is_usual")]
+    /// The exit at the end of the scene.
+    #[serde(default, skip_serializing_if = "Leave::is_default")]
     pub leave: Leave,
 }
 
@@ -36,9 +36,9 @@ pub enum Layout {
     /// A heading at the top and blocks below it.
     #[default]
     Content,
-    /// A card between parts of a video: its title large, on the accent's colour.
+    /// A card between parts of a video: a large title on the accent colour.
     Section,
-    /// The last card: like `Title`, in a quieter form.
+    /// The last card: a quieter form of `Title`.
     Closing,
 }
 
@@ -58,12 +58,12 @@ pub enum Block {
     Quote {
         text: RichText,
     },
-    /// Parts are groups of lines, where `groups` has any.
+    /// A code listing. Its parts are the groups of lines, if `groups` has any.
     Code {
         #[serde(default)]
         language: Option<String>,
         text: String,
-        /// Lines of each group, one after the other; the last group holds all that are left.
+        /// Number of lines in each consecutive group; the last group has all remaining lines.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<u32>,
     },
@@ -71,7 +71,7 @@ pub enum Block {
     Formula {
         latex: String,
     },
-    /// Parts are the rows, from 0; the header is visible as soon as any row is.
+    /// A table. Its parts are the rows, from 0; the header appears with the first visible row.
     Table {
         header: Vec<RichText>,
         rows: Vec<Vec<RichText>>,
@@ -81,16 +81,16 @@ pub enum Block {
         term: String,
         text: RichText,
     },
-    /// What comes one after the other. Parts are the items.
+    /// A sequence of items. Its parts are the items.
     Timeline {
         items: Vec<TimelineItem>,
     },
-    /// Two things beside each other. Parts are the left and the right one.
+    /// Two things side by side. Its parts are the left and the right side.
     Comparison {
         left: ComparisonSide,
         right: ComparisonSide,
     },
-    /// Formulas that follow from each other, in LaTeX. Parts are the formulas.
+    /// LaTeX formulas that follow from each other. Its parts are the formulas.
     Derivation {
         formulas: Vec<String>,
     },
@@ -100,17 +100,17 @@ pub enum Block {
         /// Digits after the decimal point.
         #[serde(default)]
         decimals: u8,
-        /// Before the number, such as a currency.
+        /// Text before the number, such as a currency.
         #[serde(default)]
         prefix: String,
-        /// After the number.
+        /// Text after the number.
         #[serde(default)]
         unit: String,
-        /// What is counted.
+        /// The counted thing.
         #[serde(default)]
         label: String,
     },
-    /// Numbers by category; the chart grows.
+    /// Numbers by category. The chart grows when it appears.
     Chart {
         chart: ChartKind,
         #[serde(default)]
@@ -127,18 +127,18 @@ pub enum Block {
         y_label: String,
         points: Vec<[Number; 2]>,
     },
-    /// Boxes and arrows. Parts are the nodes; an arrow is visible as soon as both its ends are.
+    /// Boxes and arrows. Its parts are the nodes; an arrow is visible when both its ends are.
     Flow {
         nodes: Vec<String>,
         edges: Vec<FlowEdge>,
     },
-    /// The graphs of functions of x, such as `sin(x) / x`.
+    /// Graphs of functions of x, such as `sin(x) / x`.
     Plot {
         functions: Vec<String>,
-        /// Least and greatest x.
+        /// Smallest and largest x.
         range: [Number; 2],
     },
-    /// Shapes in coordinates of their own; y grows upwards.
+    /// Shapes in their own coordinates; y grows upwards.
     Figure {
         shapes: Vec<Shape>,
     },
@@ -208,7 +208,7 @@ pub enum Shape {
         center: [Number; 2],
         radius: Number,
     },
-    /// A right angle's mark at a corner, between the directions to two points.
+    /// The mark of a right angle at a vertex, between the directions to two points.
     RightAngle {
         at: [Number; 2],
         between: [[Number; 2]; 2],
@@ -224,7 +224,7 @@ pub enum Shape {
 #[serde(transparent)]
 pub struct Number(f64);
 
-/// No number is NaN.
+/// Sound because a `Number` is never NaN.
 impl Eq for Number {}
 
 impl Number {
@@ -244,7 +244,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// Inline text as styled runs; never empty in a valid scene. Plain text may stand as a string.
+/// Inline text as styled spans; never empty in a valid scene. Plain text may be a string.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "TextOrSpans")]
 pub struct RichText(pub Vec<Span>);
@@ -286,12 +286,12 @@ pub enum SpanStyle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// What is spoken; never blank.
+    /// The spoken line; never blank.
     pub narration: String,
-    /// What becomes visible when the line starts, and stays visible to the end of the scene.
+    /// Blocks and parts that appear when the line begins, and stay until the end of the scene.
     #[serde(default)]
     pub reveals: Vec<Reveal>,
-    /// How it enters; each kind of block has its own way.
+    /// The entrance; by default, the one of the block's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enter: Option<Entrance>,
 }
@@ -307,7 +307,7 @@ pub struct Reveal {
 }
 
 impl Block {
-    /// How many parts can be revealed one by one; `None` where the block is one whole.
+    /// Returns the number of parts that can be revealed one by one; `None` for a block without parts.
     pub fn parts(&self) -> Option<usize> {
         match self {
             Self::Table { rows, .. } => Some(rows.len()),
@@ -320,12 +320,12 @@ impl Block {
         }
     }
 
-    /// Whether it grows when it appears, rather than coming in whole.
+    /// Returns `true` for a block that grows when it appears.
     pub fn grows(&self) -> bool {
         matches!(self, Self::Counter { .. } | Self::Chart { .. } | Self::Scatter { .. } | Self::Plot { .. })
     }
 
-    /// How it enters when nobody says so.
+    /// Returns the default entrance.
     pub fn entrance(&self) -> Entrance {
         match self {
             Self::Code { .. } | Self::Table { .. } => Entrance::Wipe,
@@ -337,44 +337,44 @@ impl Block {
     }
 }
 
-/// How something comes into the picture.
+/// The transition with which a block appears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Entrance {
-    /// Out of the background.
+    /// Fades in.
     #[default]
     Fade,
-    /// From a little below, fading in.
+    /// Rises from a little below, and fades in.
     Rise,
-    /// From left to right.
+    /// Wipes in from left to right.
     Wipe,
-    /// From a little to the right, fading in.
+    /// Slides in from a little to the right, and fades in.
     Slide,
-    /// A formula out of the one before: terms that both have move to their places. Whatever else fades in.
+    /// Morphs the previous formula into this one: common terms move, new terms fade in. Any other block fades in.
     Morph,
 }
 
-/// How a scene goes, to make room for the next.
+/// The transition at the end of a scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Leave {
-    /// Into the background.
+    /// Fades out.
     #[default]
     Fade,
-    /// A little to the left, fading out.
+    /// Slides a little to the left, and fades out.
     Slide,
-    /// From right to left, as if the next scene, coming by `slide`, pushed it away.
+    /// Wipes out from right to left, as if a next scene that enters by `slide` pushed it away.
     Wipe,
 }
 
 impl Leave {
-    fn is_usual(&self) -> bool {
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Scene {
-    /// What no step reveals appears with the first.
+    /// Lets the first step reveal all blocks that no step reveals.
     pub fn reveal_all(&mut self) {
         let mut revealed = vec![false; self.blocks.len()];
         for reveal in self.steps.iter().flat_map(|step| &step.reveals) {
@@ -387,7 +387,7 @@ impl Scene {
         first.reveals.extend(hidden.map(|(block, _)| Reveal { block, part: None }));
     }
 
-    /// The scene without its words.
+    /// Removes all texts of the scene.
     pub fn erase_content(&mut self) {
         self.title.clear();
         self.blocks.clear();
@@ -406,7 +406,7 @@ impl RichText {
         Self(vec![Span { text: text.into(), style: SpanStyle::Plain }])
     }
 
-    /// The text without its styles.
+    /// Returns the text without its styles.
     pub fn to_plain(&self) -> String {
         self.0.iter().map(|span| span.text.as_str()).collect()
     }
@@ -418,15 +418,14 @@ impl SpanStyle {
     }
 }
 
-/// When each step of a scene begins and how long it lasts, counted in frames so that picture and
-/// sound cannot drift apart.
+/// Start and length of each step of a scene. They are counted in frames, so that picture and sound cannot drift apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SceneTimeline {
     /// Frames per second.
     pub fps: u32,
-    /// Length of the scene; the steps add up to it.
+    /// Length of the scene, which is the sum of its steps.
     pub frames: u32,
-    /// One for each step of the scene, in order.
+    /// The timing of each step, in order.
     pub steps: Vec<StepTiming>,
 }
 
@@ -434,7 +433,7 @@ pub struct SceneTimeline {
 pub struct StepTiming {
     pub start_frame: u32,
     pub frames: u32,
-    /// How long the voice speaks; the rest of the step is a pause.
+    /// Duration of the speech; the rest of the step is a pause.
     pub speech_ms: u32,
 }
 

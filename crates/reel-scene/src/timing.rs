@@ -1,14 +1,14 @@
-//! Silence around spoken lines. The planner estimates with these numbers, and the studio lays lines out by them.
+//! Silence around spoken lines. The planner estimates durations with it, and the studio times steps by it.
 
-/// Before the first line: the scene fades in.
+/// Silence before the first line of a scene, while it fades in.
 pub const LEAD_IN_MS: u64 = 400;
 
-/// How long it is still after lines.
+/// Silence after lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pauses {
-    /// After each line but a scene's last.
+    /// Pause after each line of a scene but its last.
     pub between_ms: u64,
-    /// After the last line, before the next scene.
+    /// Pause after the last line of a scene.
     pub last_ms: u64,
 }
 
@@ -19,8 +19,9 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    pub fn scaled(self, by: f64) -> Self {
-        let scaled = |ms: u64| (ms as f64 * by) as u64;
+    /// Multiplies both pauses by a factor.
+    pub fn scaled(self, factor: f64) -> Self {
+        let scaled = |ms: u64| (ms as f64 * factor) as u64;
         Self { between_ms: scaled(self.between_ms), last_ms: scaled(self.last_ms) }
     }
 }

@@ -1,4 +1,4 @@
-//! The one place that sets FFmpeg up, and what every file written through it shares.
+//! Sets FFmpeg up, and holds what all files written through it share.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,22 +13,22 @@ use ffmpeg_next::{Dictionary, Packet, Rational};
 use crate::memory;
 use reel_scene::format::OutputFormat;
 
-/// Starts the library once and keeps its log lines from the terminal: errors reach us as values.
+/// Initialises FFmpeg once, and silences its log: errors are returned as values.
 pub fn start() {
     static START: Once = Once::new();
     START.call_once(|| {
         // `init` only registers network protocols and devices, and fails in no known case.
         let _registered = ffmpeg::init();
         ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-        memory::return_what_is_freed();
+        memory::return_freed_memory();
     });
 }
 
-/// Whether an error, or one of its causes, is that a disk has no room.
+/// Returns `true` when an error, or one of its sources, means that the disk is full.
 pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        // Neither hound nor image names the I/O error as its source.
+        // hound and image do not return the I/O error as their source.
         let file = match (error.downcast_ref(), error.downcast_ref()) {
             (Some(hound::Error::IoError(error)), _) | (_, Some(image::ImageError::IoError(error))) => {
                 Some(error)
@@ -50,40 +50,40 @@ pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Opens a file for writing, whatever the path's extension.
+/// Opens a file of a format for writing, regardless of the path's extension.
 pub fn create(path: &Path, format: OutputFormat) -> Result<Output, ffmpeg::Error> {
     start();
     ffmpeg::format::output_as(path, format.name())
 }
 
-/// Writes the header of a file that tells where everything is before it comes, so that it plays while it loads.
+/// Writes the header. Formats with an index get it before the data, so that the file plays while it loads.
 pub fn write_header(output: &mut Output, format: OutputFormat) -> Result<(), ffmpeg::Error> {
     let mut options = Dictionary::new();
     match format {
         OutputFormat::Mp4 | OutputFormat::Mov => options.set("movflags", "+faststart"),
         OutputFormat::Webm => {
             options.set("cues_to_front", "1");
-            // Otherwise its tracks get random numbers.
+            // Otherwise tracks get random ids.
             options.set("fflags", "+bitexact");
         }
         OutputFormat::Avi => {}
     }
     if matches!(format, OutputFormat::Webm | OutputFormat::Avi) {
-        // Without captions no stream has long gaps: pictures and sound wait for each other, however long it takes.
+        // Without captions no stream has long gaps, so the muxer may buffer without a limit to interleave them.
         options.set("max_interleave_delta", "0");
     }
     output.write_header_with(options).map(|_unused| ())
 }
 
-/// A copy of what FFmpeg keeps as a stream's headers.
+/// Copies a stream's headers (FFmpeg's extradata).
 ///
 /// # Safety
-/// `data` is null, or points to `size` bytes that nobody changes meanwhile.
+/// `data` must be null, or point to `size` bytes that do not change during the call.
 pub unsafe fn extradata(data: *const u8, size: i32) -> Vec<u8> {
     if data.is_null() {
         return vec![];
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller upholds it.
     unsafe { std::slice::from_raw_parts(data, usize::try_from(size).unwrap_or(0)).to_vec() }
 }
 
@@ -121,7 +121,7 @@ pub fn read_packet(input: &mut Input) -> Result<Option<Packet>, ffmpeg::Error> {
     }
 }
 
-/// Writes a packet, whose times count `time_base`, to a stream.
+/// Writes a packet with timestamps in `time_base` to a stream.
 pub fn write_packet(
     output: &mut Output,
     packet: &mut Packet,
@@ -135,7 +135,7 @@ pub fn write_packet(
     packet.write_interleaved(output)
 }
 
-/// All packets that `receive` has ready.
+/// Collects all packets that `receive` has ready.
 pub fn drain(
     mut receive: impl FnMut(&mut Packet) -> Result<(), ffmpeg::Error>,
 ) -> Result<Vec<Packet>, ffmpeg::Error> {
@@ -152,11 +152,11 @@ pub fn drain(
     }
 }
 
-/// A path in the folder of `out` that is removed unless it is persisted.
+/// Creates a temporary file beside `out`, which is removed unless it is persisted.
 pub fn part_file(out: &Path) -> std::io::Result<tempfile::TempPath> {
     let folder = out.parent().unwrap_or(Path::new("."));
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // As other programs make files: who may read them is the user's choice (umask).
+    // The usual mode of new files: the umask decides who may read them.
     Ok(tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o666))
         .prefix(&format!("{name}."))

@@ -7,12 +7,12 @@ use reel_scene::{Block, Layout, Reveal, Scene, Step};
 use crate::encode::h264::{Sequence, byte_stream};
 use crate::layout::images::Images;
 use crate::layout::{self, Pages};
-use crate::speak::{narration, spoken};
+use crate::speak::{voice, voice_output};
 
-/// A formula is at most as long as `reel_scene::check` lets it be.
+/// Longest formula, as in `reel_scene::check`.
 const MAX_FORMULA_BYTES: usize = 4000;
 
-/// A LaTeX formula: what counts as a formula can be laid out in a scene, and so can what does not, as its source.
+/// A LaTeX formula: every text lays out in a scene, as a formula or as its source.
 pub fn latex(data: &[u8]) {
     let Ok(latex) = std::str::from_utf8(data) else { return };
     if latex.len() > MAX_FORMULA_BYTES {
@@ -25,22 +25,22 @@ pub fn latex(data: &[u8]) {
         steps: vec![Step::new("A formula.", vec![Reveal { block: 0, part: None }])],
         ..Scene::default()
     };
-    let pages = Pages::of(&layout::source(&scene, &Look::default()), &Images::default());
+    let pages = Pages::compile(&layout::source(&scene, &Look::default()), &Images::default());
     assert!(pages.is_ok(), "{:?}", pages.err());
 }
 
-/// What a voice answers with: sound, resampled and trimmed, never longer than a minute for each character.
+/// The output of a voice: the prepared sound is never longer than a minute for each character.
 pub fn wav(data: &[u8]) {
-    if let Ok((rate, samples)) = spoken::read(data) {
+    if let Ok((rate, samples)) = voice_output::read(data) {
         let line = "A line of narration";
-        if let Ok(sound) = narration::prepare(line, rate, &samples) {
+        if let Ok(sound) = voice::prepare(line, rate, &samples) {
             assert!(!sound.samples.is_empty());
-            assert!(sound.samples.len() <= line.len() * 60 * narration::SAMPLE_RATE_HZ as usize);
+            assert!(sound.samples.len() <= line.len() * 60 * voice::SAMPLE_RATE_HZ as usize);
         }
     }
 }
 
-/// The headers of an H.264 stream, and pictures behind them. The first two bytes say where pictures begin.
+/// The headers of an H.264 stream, followed by pictures. The first two bytes are the length of the headers.
 pub fn h264(data: &[u8]) {
     let Some(([high, low], rest)) = data.split_first_chunk() else { return };
     let (headers, pictures) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([*high, *low]))));

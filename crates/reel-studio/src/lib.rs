@@ -1,8 +1,9 @@
-//! Makes the video: from scenes to narration, pictures, and one file.
+//! Makes a video of scenes: narration, pictures, and one file.
 //!
-//! The folders are the steps, in their order: `speak` gives narration its sound and its length, `layout` typesets scenes,
-//! `draw` moves from picture to picture, `encode` makes a clip of a scene, `join` makes one file of all clips, `inspect`
-//! reads the file back and compares it with the plan. `studio` does all of it in one process.
+//! The folders are the steps, in order: `speak` turns narration into sound and measures it, `layout` typesets scenes, `draw`
+//! animates the transitions between pictures, `encode` makes a clip of each scene, `join` makes one file of all clips, and
+//! `inspect` reads the file back and compares it with the plan. `studio` does all of it in one process; `recipe` names the
+//! results that can be cached.
 //!
 //! Nothing here knows of events, Redis or HTTP: functions take values and paths and return values. CPU-bound functions
 //! block; each takes a `CancellationToken` and checks it once per frame. A file appears under its name only when it is
@@ -20,6 +21,7 @@ mod memory;
 pub mod named_file;
 #[cfg(test)]
 mod pipeline_tests;
+pub mod recipe;
 #[cfg(test)]
 #[path = "../build.rs"]
 mod sources;
@@ -27,6 +29,6 @@ pub mod speak;
 pub mod studio;
 
 pub use ffmpeg::is_disk_full;
-/// A digest of the sources that decide how a scene looks and sounds, and of the versions of their dependencies. It belongs
-/// into the key of whatever is cached: clips of another build are not served again.
+/// A digest of the sources that determine how a scene looks and sounds, and of the versions of their dependencies. It is
+/// part of every [`recipe::Recipe`], so that a cache never serves the clips of another build.
 pub const SOURCES: &str = env!("REEL_STUDIO_SOURCES");

@@ -1,4 +1,4 @@
-//! From scenes to one file, with real speech and real encoders, checked by ffprobe.
+//! Makes files of scenes with real speech and real encoders, and checks them with ffprobe.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,13 @@ use crate::encode::encoder::{EncodeSettings, Error, SceneParts, encode_scene};
 use crate::encode::sound::SoundTrack;
 use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
-use crate::join::combine::{self, Combined, Labels, Parts};
+use crate::join::combine::{self, Combined, Parts};
+use crate::join::labels::Labels;
 use crate::join::thumbnails;
 use crate::layout;
 use crate::layout::images::Images;
-use crate::speak::narration::{Pcm, Voice, speak};
 use crate::speak::timeline;
+use crate::speak::voice::{Pcm, Voice, speak};
 use crate::studio::Studio;
 use reel_scene::description;
 use reel_scene::format::OutputFormat;
@@ -39,7 +40,7 @@ fn scene(title: &str, lines: &[&str]) -> Scene {
     }
 }
 
-async fn spoken(scene: &Scene) -> Vec<Pcm> {
+async fn speak_lines(scene: &Scene) -> Vec<Pcm> {
     let mut lines = vec![];
     for step in &scene.steps {
         lines.push(speak(&Voice::default(), &step.narration, &CancellationToken::new()).await.unwrap());
@@ -55,11 +56,11 @@ struct Rendered {
 }
 
 async fn render(scene: &Scene, folder: &Path, name: &str) -> Rendered {
-    let lines = spoken(scene).await;
-    let laid_out = timeline::lay_out(&lines, FPS, reel_scene::timing::Pauses::default());
-    let narration = timeline::mix(&laid_out, &lines);
+    let lines = speak_lines(scene).await;
+    let timeline = timeline::time_steps(&lines, FPS, reel_scene::timing::Pauses::default());
+    let narration = timeline::mix(&timeline, &lines);
     let [clip, sound] = ["mp4", "wav"].map(|extension| folder.join(format!("{name}.{extension}")));
-    let rendered = Rendered { clip, sound, timeline: laid_out, narration };
+    let rendered = Rendered { clip, sound, timeline, narration };
     encode(scene, &rendered, &EncodeSettings::new(SIZE.0, SIZE.1, FPS));
     timeline::write_wav(&rendered.sound, &rendered.narration).unwrap();
     rendered
@@ -104,13 +105,13 @@ async fn two_scenes(folder: &Path) -> [Rendered; 2] {
 }
 
 fn combined(scenes: &[Rendered], out: &Path) -> Combined {
-    let labels = Labels { title: "A title", ..Labels::default() };
-    join(scenes, labels, out, &CancellationToken::new()).unwrap()
+    let labels = Labels { title: "A title".to_owned(), ..Labels::default() };
+    join(scenes, &labels, out, &CancellationToken::new()).unwrap()
 }
 
 fn join(
     scenes: &[Rendered],
-    labels: Labels<'_>,
+    labels: &Labels,
     out: &Path,
     cancel: &CancellationToken,
 ) -> Result<Combined, combine::Error> {
@@ -186,14 +187,14 @@ async fn a_file_is_read_back_as_it_was_promised() {
     let result = combined(&scenes, &out);
     let facts = probe::probe(&out).unwrap();
     assert_eq!((facts.frames, facts.file_size), (result.frames, result.bytes));
-    let promise = probe::Promise {
+    let expected = probe::ExpectedFacts {
         format: OutputFormat::Mp4,
         duration_ms: result.duration_ms,
         width: SIZE.0,
         height: SIZE.1,
         fps: FPS,
     };
-    assert_eq!(probe::check(&facts, &promise), Vec::<String>::new());
+    assert_eq!(probe::find_mismatches(&facts, &expected), Vec::<String>::new());
     let by_ffmpeg = probe::read_streams(&out, facts.file_size).unwrap();
     assert!(by_ffmpeg.duration_ms.abs_diff(facts.duration_ms) < 50);
     let same = |facts: &probe::VideoFacts| {
@@ -241,7 +242,7 @@ async fn cancelled_work_leaves_no_file() {
         }
     };
     let encoded = encode_scene::<Error>(
-        |_| Ok(Picture::of([255; 3], 64, 64)),
+        |_| Ok(Picture::filled([255; 3], 64, 64)),
         SceneParts {
             motions: &[StepMotion::default()],
             leave: Leave::Fade,
@@ -254,7 +255,7 @@ async fn cancelled_work_leaves_no_file() {
         &cancel,
     );
     assert_eq!(encoded.unwrap_err().to_string(), "cancelled");
-    let joined = join(&scenes, Labels::default(), &empty.path().join("video.mp4"), &cancel);
+    let joined = join(&scenes, &Labels::default(), &empty.path().join("video.mp4"), &cancel);
     assert_eq!(joined.unwrap_err().to_string(), "cancelled");
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
@@ -269,7 +270,7 @@ async fn scenes_of_different_settings_are_not_joined() {
         &EncodeSettings::new(640, 360, FPS),
     );
     let out = folder.path().join("v.mp4");
-    let joined = join(&[first, second], Labels::default(), &out, &CancellationToken::new());
+    let joined = join(&[first, second], &Labels::default(), &out, &CancellationToken::new());
     assert_eq!(joined.unwrap_err().to_string(), "scene 2 was encoded with other settings than the first");
 }
 
@@ -277,10 +278,10 @@ fn findings(scenes: &[Rendered], out: &Path) -> Vec<String> {
     let frames = || scenes.iter().flat_map(|scene| &scene.timeline.steps).map(|step| step.frames);
     let allowed = Allowed {
         pictures: frames().map(u64::from).sum(),
-        longest_hold: f64::from(frames().max().unwrap()) / f64::from(FPS),
-        key_frame_every: 2.0,
+        longest_hold_s: f64::from(frames().max().unwrap()) / f64::from(FPS),
+        key_frame_interval_s: 2.0,
     };
-    gate::faults(&gate::inspect(out).unwrap(), &allowed)
+    gate::find_faults(&gate::inspect(out).unwrap(), &allowed)
 }
 
 #[tokio::test]
@@ -316,7 +317,7 @@ async fn a_sound_video_passes_the_gate_and_others_say_why_not() {
     assert!(gate::inspect(&out).is_err(), "half a file is no video");
 }
 
-/// Where the slices of the smallest and the largest picture that is no key frame begin in the file, behind their length
+/// Finds the slices of the smallest and the largest picture that is no key frame, and returns their offsets after the length
 /// and kind.
 fn slices_between_key_frames(video: &Path) -> (usize, usize) {
     let facts = ffprobe(video, "packet=pos,size,flags,codec_type");
@@ -345,7 +346,7 @@ fn described(titles: &[&str]) -> description::Description {
     description::read(&json).unwrap()
 }
 
-async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Path) -> Combined {
+async fn make_video(titles: &[&str], format: OutputFormat, concurrency: usize, out: &Path) -> Combined {
     let studio = Studio {
         voice: Voice::default(),
         settings: EncodeSettings::new(640, 360, FPS),
@@ -353,12 +354,12 @@ async fn made(titles: &[&str], format: OutputFormat, at_a_time: usize, out: &Pat
         images: Images::default(),
         duration_ms: None,
         music: None,
-        at_a_time,
+        concurrency,
     };
     studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()
 }
 
-/// When the first word is heard, in samples of 48 kHz.
+/// Returns the time of the first word, in samples of 48 kHz.
 fn onset(video: &Path) -> usize {
     let path = video.to_str().unwrap();
     let arguments = ["-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
@@ -378,7 +379,7 @@ async fn every_format_has_its_codecs_and_plays_in_step() {
         (OutputFormat::Avi, "avi", ["h264", "mp3"]),
     ] {
         let out = folder.path().join(format!("video.{}", format.name()));
-        let result = made(&["One", "Two", "Three"], format, 2, &out).await;
+        let result = make_video(&["One", "Two", "Three"], format, 2, &out).await;
         let facts = ffprobe(&out, "stream=codec_name,width,height,avg_frame_rate:format=format_name");
         let (video, audio) = (&facts["streams"][0], &facts["streams"][1]);
         assert_eq!(facts["format"]["format_name"], container, "{format:?}");
@@ -386,11 +387,20 @@ async fn every_format_has_its_codecs_and_plays_in_step() {
         assert_eq!((&video["width"], &video["avg_frame_rate"]), (&640.into(), &"30/1".into()), "{format:?}");
         let complaints = run("ffmpeg", &["-v", "error", "-i", out.to_str().unwrap(), "-f", "null", "-"]);
         assert_eq!(complaints, "", "{format:?} decodes without a complaint");
-        let allowed = Allowed { pictures: result.frames, longest_hold: 4.0, key_frame_every: 2.0 };
-        assert_eq!(gate::faults(&gate::inspect(&out).unwrap(), &allowed), Vec::<String>::new(), "{format:?}");
-        let promise =
-            probe::Promise { format, duration_ms: result.duration_ms, width: 640, height: 360, fps: FPS };
-        assert_eq!(probe::check(&probe::probe(&out).unwrap(), &promise), Vec::<String>::new());
+        let allowed = Allowed { pictures: result.frames, longest_hold_s: 4.0, key_frame_interval_s: 2.0 };
+        assert_eq!(
+            gate::find_faults(&gate::inspect(&out).unwrap(), &allowed),
+            Vec::<String>::new(),
+            "{format:?}"
+        );
+        let expected = probe::ExpectedFacts {
+            format,
+            duration_ms: result.duration_ms,
+            width: 640,
+            height: 360,
+            fps: FPS,
+        };
+        assert_eq!(probe::find_mismatches(&probe::probe(&out).unwrap(), &expected), Vec::<String>::new());
         onsets.push(onset(&out));
     }
     let most_apart = onsets.iter().max().unwrap() - onsets.iter().min().unwrap();
@@ -402,9 +412,9 @@ async fn one_thread_and_many_make_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
     for format in [OutputFormat::Mp4, OutputFormat::Webm] {
         let mut files = vec![];
-        for at_a_time in [1, 4] {
-            let out = folder.path().join(format!("{at_a_time}.{}", format.name()));
-            made(&["One", "Two", "Three", "Four"], format, at_a_time, &out).await;
+        for concurrency in [1, 4] {
+            let out = folder.path().join(format!("{concurrency}.{}", format.name()));
+            make_video(&["One", "Two", "Three", "Four"], format, concurrency, &out).await;
             files.push(std::fs::read(out).unwrap());
         }
         assert!(files[0] == files[1], "{format:?}: {} and {} bytes", files[0].len(), files[1].len());

@@ -1,4 +1,4 @@
-//! A whole video in one process, from a description to a file: for `reel render`, where no servers are wanted.
+//! Makes a whole video in one process, from a description to a file. `reel render` uses it, which needs no servers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::encoder::EncodeSettings;
-use crate::encode::scene_video::{self, Material, Wanted};
-use crate::join::captions;
-use crate::join::combine::{self, Combined, Labels, Parts};
+use crate::encode::scene_video::{self, ClipOutput, Material};
+use crate::join::combine::{self, Combined, Parts};
+use crate::join::labels::Labels;
 use crate::layout;
 use crate::layout::images::Images;
+use crate::recipe::Recipe;
 use crate::speak::calibration;
+use crate::speak::line_cache::{self, LineCache};
 use crate::speak::music::Music;
-use crate::speak::narration::{self, Pcm, Voice};
-use crate::speak::narrator::{self, NarratedScene, Narration};
+use crate::speak::narration::{self, NarratedScene, Narration};
 use crate::speak::timeline;
+use crate::speak::voice::{Pcm, Voice};
 use reel_scene::Scene;
 use reel_scene::description::Description;
 use reel_scene::format::OutputFormat;
@@ -24,17 +26,17 @@ use reel_scene::look::Look;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("a line cannot be spoken")]
-    Voice(#[source] narration::Error),
     #[error(transparent)]
-    Narration(#[from] narrator::Error),
+    Line(#[from] line_cache::Error),
     #[error(transparent)]
     Calibration(#[from] calibration::Error),
+    #[error(transparent)]
+    Narration(#[from] narration::Error),
     #[error("scene {}: it cannot be rendered", scene + 1)]
     Scene { scene: usize, source: SceneError },
     #[error(transparent)]
     Combine(#[from] combine::Error),
-    #[error("the folder for the scenes cannot be made")]
+    #[error("the folder for the scenes cannot be created")]
     Folder(#[source] std::io::Error),
 }
 
@@ -46,7 +48,7 @@ pub enum SceneError {
     Sound(#[from] timeline::Error),
 }
 
-/// How far a video is.
+/// Progress of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Narrating { done: u64, total: u64 },
@@ -54,24 +56,24 @@ pub enum Progress {
     Combining,
 }
 
-/// How a video is made.
+/// Settings of a video.
 #[derive(Debug, Clone)]
 pub struct Studio {
     pub voice: Voice,
-    /// The format says with which codec.
+    /// Settings of the encoder; the format determines the codec.
     pub settings: EncodeSettings,
     pub format: OutputFormat,
     pub images: Images,
-    /// How long the video should last, if somebody cares.
+    /// Requested duration of the video.
     pub duration_ms: Option<u64>,
-    /// What plays under the voice.
+    /// Music under the voice.
     pub music: Option<Music>,
-    /// Scenes rendered at a time.
-    pub at_a_time: usize,
+    /// Lines spoken and scenes rendered concurrently.
+    pub concurrency: usize,
 }
 
 impl Studio {
-    /// Makes the video, and writes it to `out`, which appears when it is whole.
+    /// Makes the video and writes it to `out`, which appears when it is whole.
     pub async fn make(
         &self,
         description: &Description,
@@ -81,19 +83,18 @@ impl Studio {
     ) -> Result<Combined, Error> {
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(Error::Folder)?;
-        // While the first lines are spoken.
+        // Loads the fonts while the first lines are spoken.
         let _loading = tokio::task::spawn_blocking(layout::load_fonts);
         let narrated = self.narrate(&description.scenes, folder.path(), &on_progress, cancel).await?;
         let clips = tokio::task::block_in_place(|| {
             self.render(description, &narrated, folder.path(), &on_progress, cancel)
         })?;
         on_progress(Progress::Combining);
-        let told = || description.scenes.iter().zip(narrated.iter().map(|narrated| &narrated.timeline));
-        let (chapters, captions) = (captions::chapters(told()), captions::captions(told()));
-        let labels = Labels { title: &description.title, chapters: &chapters, captions: &captions };
+        let timelines = narrated.iter().map(|narrated| &narrated.timeline);
+        let labels = Labels::new(&description.title, description.scenes.iter().zip(timelines));
         let sounds: Vec<PathBuf> = narrated.iter().map(|narrated| narrated.sound.clone()).collect();
         let parts = Parts { clips: &clips, sounds: &sounds, format: self.format };
-        Ok(combine::combine(parts, labels, out, &mut |_, _| {}, cancel)?)
+        Ok(combine::combine(parts, &labels, out, &mut |_, _| {}, cancel)?)
     }
 
     async fn narrate(
@@ -103,10 +104,10 @@ impl Studio {
         on_progress: &(impl Fn(Progress) + Sync),
         cancel: &CancellationToken,
     ) -> Result<Vec<NarratedScene>, Error> {
+        // To meet a duration, every line is needed more than once.
+        let cache = &FolderCache(self.duration_ms.map(|_| folder));
         let speak = |voice: Voice, _, line: String| async move {
-            // To meet a duration, every line is needed more than once.
-            let kept = self.duration_ms.map(|_| folder.join(name_of(&voice, &line)));
-            spoken(&voice, &line, kept.as_deref(), cancel).await
+            line_cache::speak(&voice, &line, cache, cancel).await.map_err(Error::from)
         };
         let narration = Narration {
             scenes,
@@ -116,13 +117,13 @@ impl Studio {
             duration_ms: self.duration_ms,
             music: self.music.as_ref(),
             folder,
-            at_a_time: self.at_a_time,
+            concurrency: self.concurrency,
         };
         let on_line = |done, total| on_progress(Progress::Narrating { done, total });
-        Ok(narrator::narrate(narration, speak, on_line).await?.1)
+        Ok(narration::narrate(narration, speak, on_line).await?.1)
     }
 
-    /// The scenes' clips. Each thread takes the next scene; the first failure ends all.
+    /// Renders the clips of all scenes. Each thread takes the next scene; the first failure stops all of them.
     fn render(
         &self,
         description: &Description,
@@ -137,16 +138,16 @@ impl Studio {
         let (next, frames) = (AtomicUsize::new(0), AtomicU64::new(0));
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let cancel = cancel.child_token();
-        let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < clips.len());
+        let next_index = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < clips.len());
         let on_frame = || {
             let frames = frames.fetch_add(1, Ordering::Relaxed) + 1;
             on_progress(Progress::Rendering { frames, total });
         };
         let work = || {
-            while let Some(index) = take() {
+            while let Some(index) = next_index() {
                 let (scene, narrated) = (&description.scenes[index], &narrated[index]);
                 let rendered =
-                    self.clip(scene, &description.look, narrated, &clips[index], &on_frame, &cancel);
+                    self.render_clip(scene, &description.look, narrated, &clips[index], &on_frame, &cancel);
                 if let Err(source) = rendered {
                     cancel.cancel();
                     if let Ok(mut failed) = failed.lock() {
@@ -156,7 +157,7 @@ impl Studio {
             }
         };
         std::thread::scope(|threads| {
-            for _ in 0..self.at_a_time.clamp(1, clips.len().max(1)) {
+            for _ in 0..self.concurrency.clamp(1, clips.len().max(1)) {
                 threads.spawn(work);
             }
         });
@@ -166,7 +167,7 @@ impl Studio {
         }
     }
 
-    fn clip(
+    fn render_clip(
         &self,
         scene: &Scene,
         look: &Look,
@@ -180,29 +181,30 @@ impl Studio {
         let timeline = &narrated.timeline;
         let material = Material { scene, source: &source, timeline, narration: &sound, images: &self.images };
         let settings = EncodeSettings { codec: self.format.video_codec(), ..self.settings.clone() };
-        let wanted = Wanted { settings, out: out.to_owned() };
-        scene_video::render(material, &[wanted], &mut |_, _| on_frame(), cancel)?;
+        let output = ClipOutput { settings, out: out.to_owned() };
+        scene_video::render(material, &[output], &mut |_, _| on_frame(), cancel)?;
         Ok(())
     }
 }
 
-fn name_of(voice: &Voice, line: &str) -> String {
-    format!("{}.line", blake3::hash(format!("{voice}\n{line}").as_bytes()))
+/// Keeps spoken lines in a folder, or not at all.
+struct FolderCache<'a>(Option<&'a Path>);
+
+impl FolderCache<'_> {
+    fn file(&self, recipe: &Recipe) -> Option<PathBuf> {
+        self.0.map(|folder| folder.join(format!("{}.line", recipe.digest())))
+    }
 }
 
-/// The line as it was spoken before, or else now.
-async fn spoken(
-    voice: &Voice,
-    line: &str,
-    kept: Option<&Path>,
-    cancel: &CancellationToken,
-) -> Result<Pcm, Error> {
-    if let Some(before) = kept.and_then(|file| timeline::read_wav(file).ok()) {
-        return Ok(before);
+impl LineCache for FolderCache<'_> {
+    async fn get(&self, recipe: &Recipe) -> Option<Pcm> {
+        timeline::read_wav(&self.file(recipe)?).ok()
     }
-    let sound = narration::speak(voice, line, cancel).await.map_err(Error::Voice)?;
-    if let Some(file) = kept {
-        timeline::write_wav(file, &sound).map_err(narrator::Error::from)?;
+
+    async fn put(&self, recipe: &Recipe, sound: Pcm) -> Result<Pcm, line_cache::Error> {
+        if let Some(file) = self.file(recipe) {
+            timeline::write_wav(&file, &sound)?;
+        }
+        Ok(sound)
     }
-    Ok(sound)
 }

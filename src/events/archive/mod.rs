@@ -1,14 +1,14 @@
 //! The archive: whole segments of the log that need not stay in Redis.
 //!
 //! Invariants:
-//! - A segment is sealed once, and never changed: both of its objects are created, never replaced, and the manifest names
-//!   its data by its content. Segments of a partition follow each other without a gap.
-//! - What is read was signed: each manifest's signature is checked once, and each block against its manifest.
-//! - An event is taken out of Redis only when its segment was read back and found whole (see `seal`).
-//! - Reading the log reads on here: whoever asks for events does not see where they are.
+//! - A segment is written once and never changed: both of its objects are created, never replaced, and the manifest names its
+//!   data by its content. Segments of a partition follow each other without a gap.
+//! - Everything read is signed: each manifest's signature is checked once, and each block against its manifest.
+//! - An event is trimmed from Redis only after its segment was read back whole (see `write`).
+//! - Readers of the log continue here transparently.
 
-mod seal;
 pub(crate) mod segment;
+mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -18,17 +18,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-pub use seal::{Restored, Sealed, Trimmed, restore, seal, trim, trimmed_up_to, verify};
 pub use segment::Manifest;
+pub use write::{Restored, Trimmed, Written, restore, trim, trimmed_up_to, verify, write_segments};
 
 use super::Envelope;
 use crate::signing::is_signed;
 use crate::storage::{self, Key, Storage};
 
-/// The size of a manifest: it names a block for every 256 events.
+/// Largest manifest, which has an entry for every 256 events.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
-/// Blocks that a process keeps unpacked.
-const BLOCKS_KEPT: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
+/// Decompressed blocks that a process caches.
+const CACHED_BLOCKS: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,9 +40,9 @@ pub enum Error {
     Json(#[from] serde_json::Error),
     #[error("archived {object} is damaged: {reason}")]
     Damaged { object: String, reason: String },
-    #[error("event {seq} of partition {partition} is not sealed: {reason}")]
-    Unsealable { partition: u16, seq: u64, reason: &'static str },
-    #[error("another process seals partition {partition} right now: try again in a minute")]
+    #[error("event {seq} of partition {partition} cannot be archived: {reason}")]
+    Unarchivable { partition: u16, seq: u64, reason: &'static str },
+    #[error("another process is archiving partition {partition}: try again in a minute")]
     Busy { partition: u16 },
     #[error("redis holds something that the archive does not: {0}")]
     Occupied(String),
@@ -52,14 +52,14 @@ pub enum Error {
     Log(#[source] Box<super::Error>),
 }
 
-/// Events of a block, shared.
+/// The shared events of a block.
 type Block = Arc<Vec<(u64, Envelope)>>;
 
-/// Cheap to clone; clones share what they have read.
+/// Reads and writes segments. Cheap to clone; clones share their caches.
 #[derive(Clone)]
 pub struct Archive {
     storage: Storage,
-    /// Those whose signatures count, in hex.
+    /// Trusted public keys, in hex.
     public_keys: Option<Arc<[String]>>,
     known: Arc<Mutex<Known>>,
 }
@@ -67,25 +67,28 @@ pub struct Archive {
 struct Known {
     manifests: HashMap<u16, Arc<Vec<Manifest>>>,
     blocks: LruCache<(u16, u64), Block>,
-    /// Segments of the first format whose data was compared with the manifest, by partition and first event.
+    /// Verified segments of the first format, by partition and first event.
     checked: HashSet<(u16, u64)>,
 }
 
 impl Archive {
-    /// In a folder. `public_keys` are those that may have signed it, in hex.
+    /// Opens an archive in a folder. `public_keys` are trusted to have signed it, in hex.
     pub fn new(root: &Path, public_keys: Vec<String>) -> Self {
         Self { public_keys: Some(public_keys.into()), ..Self::unverified(root) }
     }
 
-    /// Reads without looking at signatures; for commands that are given no keys.
+    /// Skips the check of signatures, for commands without keys.
     pub fn unverified(root: &Path) -> Self {
-        let known =
-            Known { manifests: HashMap::new(), blocks: LruCache::new(BLOCKS_KEPT), checked: HashSet::new() };
+        let known = Known {
+            manifests: HashMap::new(),
+            blocks: LruCache::new(CACHED_BLOCKS),
+            checked: HashSet::new(),
+        };
         Self { storage: Storage::local(root), public_keys: None, known: Arc::new(Mutex::new(known)) }
     }
 
-    /// Events of a partition after sequence number `after`, at least one and at most `count`; none when the archive
-    /// does not have the next one.
+    /// Reads at least one and at most `count` events of a partition after sequence number `after`; none when the archive lacks
+    /// the next one.
     pub async fn read(
         &self,
         partition: u16,
@@ -97,12 +100,12 @@ impl Archive {
         Ok(events.iter().filter(|(seq, _)| *seq > after).take(count).cloned().collect())
     }
 
-    /// The last sequence number that is sealed; 0 when nothing is.
-    pub async fn sealed(&self, partition: u16) -> Result<u64, Error> {
+    /// Returns the last archived sequence number, or 0.
+    pub async fn last_archived(&self, partition: u16) -> Result<u64, Error> {
         Ok(self.manifests(partition).await?.last().map_or(0, |manifest| manifest.last))
     }
 
-    /// The manifests of a partition, read anew.
+    /// Reads the current manifests of a partition.
     pub async fn manifests(&self, partition: u16) -> Result<Arc<Vec<Manifest>>, Error> {
         let known = self.known().manifests.get(&partition).cloned().unwrap_or_default();
         let entries = self.storage.list(&segment::folder(partition)?).await?;
@@ -120,7 +123,7 @@ impl Archive {
         Ok(manifests)
     }
 
-    /// A manifest, if it is signed and in its place.
+    /// Reads a manifest, and checks its signature and position.
     async fn manifest(&self, partition: u16, key: &Key) -> Result<Manifest, Error> {
         let damaged = |reason: String| Error::Damaged { object: key.to_string(), reason };
         let bytes = self.storage.get(key, MAX_MANIFEST_BYTES).await?;
@@ -168,7 +171,7 @@ impl Archive {
         Ok(events)
     }
 
-    /// A frame of a segment whose manifest has a digest of the whole data alone: all of it is compared once.
+    /// Reads a frame of a segment in the first format, whose manifest only has a digest of all data. The data is verified once.
     async fn frame_of_first_format(
         &self,
         manifest: &Manifest,
@@ -184,7 +187,7 @@ impl Archive {
         Ok(self.storage.get_range(&manifest.data_key()?, range).await?.unwrap_or_default())
     }
 
-    /// The segment's data, as its manifest says it is.
+    /// Reads a segment's data, and verifies it against its manifest.
     async fn data(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
         let name = manifest.data_key()?;
         let damaged = |reason: &str| Error::Damaged { object: name.to_string(), reason: reason.to_owned() };

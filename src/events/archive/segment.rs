@@ -1,9 +1,9 @@
-//! A segment: consecutive events of one partition, and the manifest that says what is in it.
+//! A segment: consecutive events of one partition, and their manifest.
 //!
-//! The data is a row of zstd frames (RFC 8878), each with up to [`BLOCK`] events, one JSON array of the stored fields
-//! a line, so that one event is found without unpacking the rest. The manifest names each frame's place, its size and
-//! BLAKE3 when unpacked, the BLAKE3 of the data, and the hash chain before and after it; it is chained to the manifest
-//! before by that one's digest. The first format had no digests of frames, and named its data by the first event alone.
+//! The data is a sequence of zstd frames (RFC 8878), each with up to [`BLOCK`] events, one JSON array of the stored fields per
+//! line. So one event can be read without decompressing the rest. The manifest has each frame's offset, decompressed size and
+//! BLAKE3, the BLAKE3 of the data, and the hash chain before and after it; it is chained to the previous manifest by that
+//! one's digest. The first format had no digests of frames, and named its data by the first event alone.
 
 use std::io::Read;
 
@@ -18,7 +18,7 @@ use crate::storage::{self, Key, Prefix};
 /// Events in one frame.
 pub const BLOCK: usize = 256;
 const LEVEL: i32 = 6;
-/// The size of an unpacked frame of the first format, which does not promise one.
+/// Largest decompressed frame of the first format, which does not state a size.
 const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 /// Digits of the data's digest in its name.
 const DIGEST_DIGITS: usize = 16;
@@ -38,7 +38,7 @@ pub struct Manifest {
     /// The partition's chain before the first and after the last event.
     pub chain_before: String,
     pub chain_after: String,
-    /// When the last event was recorded.
+    /// Time of the last event.
     pub last_recorded_at: chrono::DateTime<chrono::Utc>,
     pub blocks: Vec<Block>,
     /// Digest of the manifest before; empty for the first.
@@ -68,7 +68,7 @@ pub struct Unpacked {
 }
 
 impl Manifest {
-    /// What is signed: everything but the signature.
+    /// Returns the signed text: everything but the signature.
     pub fn statement(&self) -> Result<String, serde_json::Error> {
         let unsigned = Self { signature: String::new(), ..self.clone() };
         Ok(format!("reelstream segment {}", serde_json::to_string(&unsigned)?))
@@ -79,8 +79,8 @@ impl Manifest {
         Ok(blake3::hash(serde_json::to_string(self)?.as_bytes()).to_hex().to_string())
     }
 
-    /// Since two processes may seal the same events at once, the data is named by its content: the manifest, of which
-    /// there is one, decides whose counts.
+    /// Returns the name of the data, which depends on its content: two processes may write the same events at once, and the
+    /// single manifest decides whose data counts.
     pub fn data_key(&self) -> Result<Key, storage::Error> {
         let name = match self.format {
             1 => format!("{:020}.zst", self.first),
@@ -96,7 +96,7 @@ impl Manifest {
         folder(self.partition)?.key(&format!("{:020}.json", self.first))
     }
 
-    /// The block that holds an event.
+    /// Returns the block that holds an event.
     pub fn block_of(&self, seq: u64) -> Option<Block> {
         let after = self.blocks.partition_point(|block| block.first <= seq);
         self.blocks.get(after.checked_sub(1)?).cloned()
@@ -119,7 +119,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `chain` is as it is before the first event.
+    /// `chain` is the partition's chain before the first event.
     pub fn new(chain: Chain) -> Self {
         Self {
             chain_before: chain.hash.clone(),
@@ -132,12 +132,12 @@ impl Writer {
         }
     }
 
-    /// How many events it has.
+    /// Returns the number of events.
     pub fn count(&self) -> u64 {
         self.chain.seq + 1 - self.first
     }
 
-    /// The next event of the partition.
+    /// Adds the next event of the partition.
     pub fn push(&mut self, envelope: &Envelope) -> Result<(), Error> {
         let mut values = Vec::with_capacity(Envelope::STORED.len());
         envelope.each_stored(|value| values.push(String::from_utf8_lossy(value).into_owned()));
@@ -172,7 +172,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The data, and its manifest without key and signature.
+    /// Returns the data, and its manifest without key and signature.
     pub fn finish(mut self, partition: u16, previous: String) -> Result<(Vec<u8>, Manifest), Error> {
         self.end_block()?;
         let manifest = Manifest {
@@ -194,8 +194,7 @@ impl Writer {
     }
 }
 
-/// The events of one frame. Fails on anything that a writer has not made: other bytes than the block promises, or an
-/// event whose hash is not that of its content.
+/// Reads the events of one frame. Fails unless its bytes match the block, and each event's hash its content.
 pub fn read_block(frame: &[u8], block: &Block, name: &Key) -> Result<Vec<(u64, Envelope)>, Error> {
     let damaged = |reason: String| Error::Damaged { object: name.to_string(), reason };
     let lines = unpack(frame, block).map_err(damaged)?;
@@ -213,7 +212,7 @@ pub fn read_block(frame: &[u8], block: &Block, name: &Key) -> Result<Vec<(u64, E
     Ok(events)
 }
 
-/// Unpacks no more than the block promises, whatever the frame says.
+/// Decompresses at most the size that the block states, whatever the frame states.
 fn unpack(frame: &[u8], block: &Block) -> Result<Vec<u8>, String> {
     let promised = block.content.as_ref();
     let max_bytes = promised.map_or(MAX_UNPACKED_BYTES, |content| content.bytes);
@@ -221,10 +220,10 @@ fn unpack(frame: &[u8], block: &Block) -> Result<Vec<u8>, String> {
     let mut lines = vec![];
     decoder.take(max_bytes.saturating_add(1)).read_to_end(&mut lines).map_err(|error| error.to_string())?;
     if lines.len() as u64 > max_bytes {
-        return Err(format!("a frame holds more than the {max_bytes} bytes that were sealed"));
+        return Err(format!("a frame holds more than the {max_bytes} bytes that were archived"));
     }
     if promised.is_some_and(|content| blake3::hash(&lines).to_hex().as_str() != content.blake3) {
-        return Err("a frame's events are not those that were sealed".to_owned());
+        return Err("a frame's events are not those that were archived".to_owned());
     }
     Ok(lines)
 }

@@ -25,7 +25,7 @@ use super::{Batch, Error, Owner, Projection};
 use crate::byte_lru::ByteLru;
 use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
-use crate::execute::Decoder;
+use crate::execute::ContentCodec;
 use crate::ids::JobId;
 use facts::Facts;
 
@@ -39,33 +39,31 @@ const CACHE_BYTES: usize = 8 << 20;
 #[derive(Clone)]
 pub struct Catalog {
     tables: Tables,
-    decoder: Decoder,
     histories: Histories,
 }
 
 impl Catalog {
-    pub fn new(pool: PgPool, log: EventLog, decoder: Decoder) -> Self {
-        let histories = Histories::new(log, decoder.clone(), NAME);
-        Self { tables: Tables::new(pool, NAME), decoder, histories }
+    pub fn new(pool: PgPool, log: EventLog, codec: ContentCodec) -> Self {
+        Self { tables: Tables::new(pool, NAME), histories: Histories::new(log, codec, NAME) }
     }
 
     /// The rows of a job, folded from its history up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        self.fold_with(&self.decoder, job_id, version).await
+        self.fold_with(self.histories.codec(), job_id, version).await
     }
 
     /// The same, with `[sealed]` in the place of what users wrote.
     pub async fn folded_sealed(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
-        self.fold_with(&Decoder::default(), job_id, version).await
+        self.fold_with(&ContentCodec::default(), job_id, version).await
     }
 
     async fn fold_with(
         &self,
-        decoder: &Decoder,
+        codec: &ContentCodec,
         job_id: JobId,
         version: u64,
     ) -> Result<Option<CatalogJob>, Error> {
-        let recorded = self.histories.read_with(decoder, job_id, version).await?;
+        let recorded = self.histories.read_with(codec, job_id, version).await?;
         Ok(recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded)))
     }
 }
@@ -162,7 +160,7 @@ impl Owner for CatalogOwner {
     }
 
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
-        let events = batch.of_jobs(&self.catalog.decoder).await?;
+        let events = batch.of_jobs(self.catalog.histories.codec()).await?;
         let (jobs, facts) = self.fold(&events).await?;
         let mut transaction = self.session.begin(batch).await?;
         write::write(&mut transaction, batch.partition, &jobs, &facts).await?;

@@ -366,10 +366,12 @@ fn is_recorded(request: &VideoRequest) -> Result<(), TestCaseError> {
         let read = upcast::decode::<JobEvent>(name, JobEvent::current_schema(name), &data);
         let read = read.map_err(|error| TestCaseError::fail(format!("{error:?}: {data}")))?;
         prop_assert_eq!(&read, &event);
-        if let Some((rest, taken)) = content::take(event.texts(), &data).unwrap() {
-            let whole = content::put_back(&rest, &taken).unwrap();
+        if let Some((rest, taken)) = content::extract(event.texts(), &data).unwrap() {
+            let whole = content::restore(&rest, &taken).unwrap();
             prop_assert_eq!(&upcast::decode::<JobEvent>(name, 1, &whole).unwrap(), &event);
-            prop_assert!(upcast::decode::<JobEvent>(name, 1, &content::with_sealed(&rest, "1:k:x")).is_ok());
+            prop_assert!(
+                upcast::decode::<JobEvent>(name, 1, &content::with_ciphertext(&rest, "1:k:x")).is_ok()
+            );
         }
         let recorded = RecordedJobEvent { version, recorded_at: Clock::system().now(), event: read };
         view = StatusView::evolve(view, job_id, &recorded);
@@ -406,7 +408,7 @@ fn is_typeset(request: &VideoRequest, scenes: &[Scene]) -> Result<(), TestCaseEr
     // The longest compile: a page with much on it. One scene says enough.
     for scene in scenes.iter().take(MAX_COMPILED_SCENES) {
         let source = layout::source(scene, &request.look());
-        let pages = Pages::of(&source, &Images::default());
+        let pages = Pages::compile(&source, &Images::default());
         let pages = pages.map_err(|error| TestCaseError::fail(format!("{error}: {scene:?}")))?;
         prop_assert!(pages.count() >= scene.steps.len(), "{} pages", pages.count());
         let has_image = scene.blocks.iter().any(|block| matches!(block, Block::Image { .. }));
@@ -522,7 +524,7 @@ impl Servers {
         prop_assert_eq!(self.models.statuses.stored(job_id).await.unwrap(), folded);
         let partition = self.models.log.keys().partition_of(job_id.aggregate());
         let (key, store) = (self.system.config.keys.signing.clone(), self.system.archive());
-        archive::seal(&self.models.log, &store, partition, 1000, true, &key).await.unwrap();
+        archive::write_segments(&self.models.log, &store, partition, 1000, true, &key).await.unwrap();
         let mut packed = vec![];
         loop {
             let after = packed.last().map_or(0, |(seq, _)| *seq);

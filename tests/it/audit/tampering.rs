@@ -235,7 +235,9 @@ async fn changes_to_what_is_archived_are_found_on_both_sides() {
     let scene = Scene::new().await;
     let (entries, events) = (scene.entries().await, scene.events().await);
     let archive = scene.system.archive();
-    reelstream::events::archive::seal(scene.log(), &archive, 0, 5, true, &Scene::key()).await.unwrap();
+    reelstream::events::archive::write_segments(scene.log(), &archive, 0, 5, true, &Scene::key())
+        .await
+        .unwrap();
     assert!(scene.verify().await.is_clean());
     let mut deleted = entries.clone();
     deleted.remove(6);
@@ -472,7 +474,7 @@ async fn l1_sealing_at_the_same_time_leaves_one_whole_archive() {
         let key = Scene::key();
         let seal = async |events: u64| {
             let archive = scene.system.archive();
-            reelstream::events::archive::seal(scene.log(), &archive, 0, events, true, &key).await
+            reelstream::events::archive::write_segments(scene.log(), &archive, 0, events, true, &key).await
         };
         let outcomes = tokio::join!(seal(3), seal(5), seal(7), seal(1000));
         for outcome in [outcomes.0, outcomes.1, outcomes.2, outcomes.3] {
@@ -496,7 +498,7 @@ async fn l2_an_archive_that_somebody_else_wrote_is_not_read() {
         &scene.system.config.archive.root,
         vec![other.public_key()],
     );
-    reelstream::events::archive::seal(scene.log(), &theirs, 0, 12, true, &other).await.unwrap();
+    reelstream::events::archive::write_segments(scene.log(), &theirs, 0, 12, true, &other).await.unwrap();
     assert_eq!(theirs.read(0, 0, 100).await.unwrap().len(), 12);
     let error = archive.read(0, 0, 100).await.unwrap_err().to_string();
     assert!(error.contains("it is not signed with a known key"), "{error}");

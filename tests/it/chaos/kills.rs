@@ -18,7 +18,7 @@ use reelstream::domain::job::{Job, Status};
 use reelstream::events::archive::Archive;
 use reelstream::events::connection::Address;
 use reelstream::events::{CHAIN_START, Envelope, EventLog, JobEvent, Keys, Stage, WorkQueue};
-use reelstream::execute::{self, Decoder};
+use reelstream::execute::{self, ContentCodec};
 use reelstream::ids::JobId;
 use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
@@ -342,7 +342,7 @@ impl Theatre {
     async fn check_projections(&self, log: &EventLog) {
         let pool = sqlx::PgPool::connect(&self.postgres.url("postgres")).await.unwrap();
         let vault = Vault::new(pool.clone(), MasterKey::parse(MASTER_KEY).unwrap());
-        let models = ReadModels::new(log.clone(), pool, Decoder::new(Some(vault)));
+        let models = ReadModels::new(log.clone(), pool, ContentCodec::new(Some(vault)));
         models.caught_up().await;
         models.verify().await;
         self.check_seals(log, &models).await;
@@ -366,7 +366,7 @@ impl Theatre {
         eventually("a partition is archived", async || {
             let mut archived = 0;
             for partition in log.keys().partitions() {
-                archived += log.archive().unwrap().sealed(partition).await.unwrap();
+                archived += log.archive().unwrap().last_archived(partition).await.unwrap();
             }
             archived > 0
         })
@@ -376,7 +376,7 @@ impl Theatre {
             let report = verifier.verify_partition(partition, chrono::Utc::now()).await.unwrap();
             assert!(report.is_clean(), "{:#?}", report.findings);
             seals += report.seals;
-            archived += log.archive().unwrap().sealed(partition).await.unwrap();
+            archived += log.archive().unwrap().last_archived(partition).await.unwrap();
         }
         println!("{seals} seals hold, {archived} events are archived");
         assert!(seals > 0 && archived > 0);

@@ -119,7 +119,7 @@ async fn one_owner_at_a_time_and_an_old_one_is_refused() {
         })
         .await;
         let refused = old.apply(&batch).await.unwrap_err();
-        assert!(refused.is_passing(), "{name}: {refused}");
+        assert!(refused.is_retryable(), "{name}: {refused}");
         assert_eq!(projection.checkpoint(partition).await.unwrap(), 0, "{name}: nothing was written");
         let mut new = new.unwrap();
         new.apply(&batch).await.unwrap();

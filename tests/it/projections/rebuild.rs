@@ -8,7 +8,7 @@ use reelstream::clock::ManualClock;
 use reelstream::dev::PrivateRedis;
 use reelstream::events::EventLog;
 use reelstream::events::archive;
-use reelstream::execute::{Decoder, Executor};
+use reelstream::execute::{ContentCodec, Executor};
 use reelstream::projections::rebuild::{self, Error};
 use reelstream::projections::{Projection, feed};
 use reelstream::signing::SigningKey;
@@ -47,7 +47,7 @@ impl World {
         let began: DateTime<Utc> = "2026-11-21T10:00:00Z".parse().unwrap();
         let (clock, manual) = reelstream::clock::Clock::manual(began);
         let executor = Executor::new(log.clone(), clock).with_vault(vault.clone());
-        let models = ReadModels::new(log, pool, Decoder::new(Some(vault)));
+        let models = ReadModels::new(log, pool, ContentCodec::new(Some(vault)));
         Self { servers, executor, models, clock: manual, random: Random::new(seed) }
     }
 
@@ -248,7 +248,7 @@ async fn an_empty_redis_is_restored_from_the_archive() {
     let key = SigningKey::parse(MASTER_KEY).unwrap();
     let archive = world.log().archive().unwrap().clone();
     for partition in world.log().keys().partitions() {
-        archive::seal(world.log(), &archive, partition, 10, true, &key).await.unwrap();
+        archive::write_segments(world.log(), &archive, partition, 10, true, &key).await.unwrap();
         archive::verify(&archive, partition, &[key.public_key()]).await.unwrap();
     }
     let histories_before = all_histories(world.log(), &histories.jobs).await;
@@ -270,7 +270,7 @@ async fn an_empty_redis_is_restored_from_the_archive() {
     }
     let alone = EventLog::new(connect(&redis.url()).await, world.servers.keys(PARTITIONS));
     assert!(all_histories(&alone, &histories.jobs).await == histories_before, "without the archive, too");
-    let models = ReadModels::new(log, world.models.pool.clone(), executor.decoder().clone());
+    let models = ReadModels::new(log, world.models.pool.clone(), executor.codec().clone());
     models.verify().await;
     assert!(models.rows().await == rows, "the rows are the same");
 }

@@ -1,9 +1,9 @@
 //! Keeps a video within its bounds: merges small chapters, and chooses what to say when a script is longer than a
 //! video may be.
 //!
-//! Nothing is left out as long as merging suffices. Where pages are too few, some sentences are spoken while what
-//! stands before them stays on the screen. Where that is not enough either, every chapter keeps its share, of what says
-//! most ([`ranking`]).
+//! Merging comes first and loses nothing. If pages are still too few, some sentences become asides: they are spoken while the
+//! previous content stays on the screen. If that is not enough either, every chapter keeps a share of its passages, the
+//! highest-ranked ones ([`ranking`]).
 
 use reel_scene::{Block, RichText, Span, SpanStyle};
 
@@ -13,51 +13,51 @@ use crate::arrange::passages::{Kind, Passage};
 use crate::arrange::ranking;
 use crate::language::speech::speak_plain;
 
-/// Sentences in a row that are only spoken, at most: what stays on the screen for longer looks stuck.
+/// Most consecutive asides: a picture that stays for longer looks frozen.
 const MAX_ASIDES: usize = 2;
 
-/// A heading and what is said under it.
+/// A heading and its passages.
 #[derive(Debug, Clone)]
 pub(crate) struct Chapter {
     pub heading: String,
-    /// Whether the heading stands in the script, rather than being derived from the text.
+    /// Set when the heading is in the script, rather than derived from the text.
     pub written: bool,
     pub passages: Vec<Passage>,
 }
 
-/// What a video has room for.
+/// Limits of a video.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     pub pages: usize,
     /// Lines of narration.
     pub lines: usize,
-    /// Of speech and pauses, where a duration was asked for.
+    /// Milliseconds of speech and pauses, if a duration was requested.
     pub ms: Option<u64>,
 }
 
-/// Returns chapters that fit, and how many lines were left out.
+/// Returns chapters that fit, and the number of lines left out.
 pub(crate) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
     let total = lines(&chapters);
     let preferences = ranking::by_preference(&chapters);
     let passages = preferences.iter().map(Vec::len).sum::<usize>();
-    // Nearest to the duration, which the voice can make up for; the least of all is better than nothing.
+    // The shortest selection that is too long: the voice can make up for a small difference.
     let mut too_long: Option<(u64, Vec<Chapter>, usize)> = None;
     for quota in (1..=passages.min(room.lines)).rev() {
-        let kept = select(&chapters, &preferences, quota);
-        let said = lines(&kept);
-        if said > room.lines {
+        let selected = select(&chapters, &preferences, quota);
+        let line_count = lines(&selected);
+        if line_count > room.lines {
             continue;
         }
-        let Some(fitting) = arrange(kept, room.pages) else { continue };
+        let Some(fitting) = arrange(selected, room.pages) else { continue };
         let over = room.ms.map_or(0, |ms| duration_ms(&fitting).saturating_sub(ms));
         if over > 0 {
-            too_long = Some((over, fitting, total - said));
+            too_long = Some((over, fitting, total - line_count));
             continue;
         }
         let under = room.ms.map_or(0, |ms| ms - duration_ms(&fitting));
         return match too_long {
             Some((over, longer, omitted)) if over < under => (longer, omitted),
-            _ => (fitting, total - said),
+            _ => (fitting, total - line_count),
         };
     }
     too_long.map_or((Vec::new(), total), |(_, shortest, omitted)| (shortest, omitted))
@@ -65,8 +65,8 @@ pub(crate) fn fit(chapters: Vec<Chapter>, room: Room) -> (Vec<Chapter>, usize) {
 
 /// Estimates how long the chapters' pages take.
 fn duration_ms(chapters: &[Chapter]) -> u64 {
-    let said: u64 = chapters.iter().map(|chapter| pace::of_passages(&chapter.passages)).sum();
-    said + page_count(chapters) as u64 * pace::at_ends()
+    let speech_ms: u64 = chapters.iter().map(|chapter| pace::passages_ms(&chapter.passages)).sum();
+    speech_ms + page_count(chapters) as u64 * pace::scene_overhead_ms()
 }
 
 fn lines(chapters: &[Chapter]) -> usize {
@@ -77,8 +77,8 @@ fn page_count(chapters: &[Chapter]) -> usize {
     chapters.iter().map(|chapter| paginate(&chapter.passages).len()).sum()
 }
 
-/// Returns the chapters with as little merging as fits the pages, and failing that with as few sentences as possible that are
-/// only spoken; `None` when nothing makes them fit.
+/// Returns the chapters with as little merging as fits the pages or, failing that, with as few asides as possible; `None` when
+/// nothing makes them fit.
 fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
     let fits = |chapters: &Vec<Chapter>| page_count(chapters) <= max_pages;
     if fits(&chapters) {
@@ -95,21 +95,26 @@ fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
     (MAX_LINES + 1..=MAX_SPOKEN).map(|lines| merge(&with_asides(lines), MAX_SPOKEN)).find(fits)
 }
 
-/// Returns the chapter with sentences that are only spoken, those that say least: of as many lines as given, a page shows
-/// [`MAX_LINES`]. Never the first, and never more than [`MAX_ASIDES`] one after the other.
+/// Turns the lowest-ranked sentences of a chapter into asides, so that a page with `lines` lines shows [`MAX_LINES`] of them.
+/// The first passage never becomes an aside, and at most [`MAX_ASIDES`] follow each other.
 fn with_asides(chapter: &Chapter, order: &[usize], lines: usize) -> Chapter {
     let mut chapter = chapter.clone();
     let passages = &mut chapter.passages;
     let shown = (passages.len() * MAX_LINES).div_ceil(lines);
-    let mut wanted = passages.len() - shown;
+    let mut missing_asides = passages.len() - shown;
     for index in order.iter().rev().copied() {
         let run = passages[..index].iter().rev().take_while(|passage| passage.is_aside()).count()
             + passages[index + 1..].iter().take_while(|passage| passage.is_aside()).count();
         let is_divided =
             passages[index].continues || passages.get(index + 1).is_some_and(|next| next.continues);
-        if wanted > 0 && index > 0 && run < MAX_ASIDES && !is_divided && passages[index].can_be_aside() {
+        if missing_asides > 0
+            && index > 0
+            && run < MAX_ASIDES
+            && !is_divided
+            && passages[index].can_be_aside()
+        {
             passages[index].set_aside();
-            wanted -= 1;
+            missing_asides -= 1;
         }
     }
     chapter
@@ -154,14 +159,19 @@ fn run_in(chapter: &Chapter, host: &str) -> Vec<Passage> {
 fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec<Chapter> {
     let sizes: Vec<usize> = preferences.iter().map(Vec::len).collect();
     let shares = shares(&sizes, quota);
-    let kept = chapters.iter().zip(preferences).zip(shares).filter(|(_, share)| *share > 0);
-    kept.map(|((chapter, order), share)| {
-        let mut chosen = order[..share].to_vec();
-        chosen.sort_unstable();
-        let passages = chosen.into_iter().map(|index| chapter.passages[index].clone());
-        Chapter { heading: chapter.heading.clone(), written: chapter.written, passages: passages.collect() }
-    })
-    .collect()
+    let selected = chapters.iter().zip(preferences).zip(shares).filter(|(_, share)| *share > 0);
+    selected
+        .map(|((chapter, order), share)| {
+            let mut chosen = order[..share].to_vec();
+            chosen.sort_unstable();
+            let passages = chosen.into_iter().map(|index| chapter.passages[index].clone());
+            Chapter {
+                heading: chapter.heading.clone(),
+                written: chapter.written,
+                passages: passages.collect(),
+            }
+        })
+        .collect()
 }
 
 /// Divides `quota` in proportion to the sizes; each gets at least 1 when there is enough for all.
@@ -217,9 +227,9 @@ mod tests {
         let script =
             "## A\n\nRain feeds rivers. So it is. Indeed.\n\nSun dries rivers. So it is.\n\n- rivers flow";
         let (fitting, omitted) = fit(chapters(script), Room { pages: 5, lines: 3, ms: None });
-        let said: Vec<&str> =
+        let lines: Vec<&str> =
             fitting[0].passages.iter().map(|passage| passage.steps[0].narration.as_str()).collect();
-        assert_eq!(said, ["Rain feeds rivers.", "Sun dries rivers.", "rivers flow."]);
+        assert_eq!(lines, ["Rain feeds rivers.", "Sun dries rivers.", "rivers flow."]);
         assert_eq!(omitted, 3);
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn divide(text: &str, max_rows: usize) -> Vec<String> {
     joined.filter(|part| !part.trim().is_empty()).collect()
 }
 
-/// How many rows the next part should have, and how many the parts after it can take.
+/// Target rows of the next part, and the rows that the parts after it can take.
 struct Room {
     target: usize,
     after: usize,

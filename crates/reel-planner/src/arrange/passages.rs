@@ -47,7 +47,7 @@ pub(crate) struct Passage {
     pub listing: Option<Block>,
     /// Place within its paragraph, list, quotation, table or listing, from 0.
     pub position: usize,
-    /// Whether this is the later part of a divided sentence.
+    /// Set for the later part of a divided sentence.
     pub continues: bool,
 }
 
@@ -79,18 +79,18 @@ impl Passage {
         }
     }
 
-    /// Whether this is a sentence that is only spoken.
+    /// Returns `true` for a sentence that is only spoken.
     pub fn is_aside(&self) -> bool {
         self.kind == Kind::Sentence && self.blocks.is_empty() && self.listing.is_none()
     }
 
-    /// Whether the screen can do without this: a sentence that shows nothing else, and leads to nothing.
+    /// Returns `true` for a sentence that can become an aside: it shows nothing else, and introduces nothing.
     pub fn can_be_aside(&self) -> bool {
         let leads_in = |text: &RichText| text.to_plain().ends_with([':', '：']);
         self.kind == Kind::Sentence && self.lone_text().is_some_and(|text| !leads_in(text))
     }
 
-    /// Shows nothing for it, so that it is only spoken.
+    /// Turns the passage into an aside.
     pub fn set_aside(&mut self) {
         self.blocks.clear();
         self.text_height_px = 0;

@@ -1,8 +1,8 @@
-//! Finds the passages of a chapter that say most of what it is about, where not all can be said or shown.
+//! Ranks the passages of a chapter, for videos without room for all of them.
 //!
-//! A passage counts by how often its words are used in the script, on average, and less the more of them those chosen
-//! before it have said (after A. Nenkova and L. Vanderwende, "The impact of frequency on summarization", 2005).
-//! Beginnings of paragraphs, items, and what brings a picture or a number count more; what only points back counts less.
+//! The score of a passage is the average frequency of its words in the script. Words that higher-ranked passages contain count
+//! less (after A. Nenkova and L. Vanderwende, "The impact of frequency on summarization", 2005). Beginnings of paragraphs,
+//! items, and passages with a picture or a number count more; sentences that only point back count less.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,18 @@ use crate::language::quantities::{Quantity, quantities};
 use crate::language::vocabulary::is_anaphor;
 use crate::language::words::{content_stems, first_word};
 
-/// A word of the heading counts this many times.
+/// Factor of a word that is in the heading.
 const HEADING_FACTOR: f64 = 2.0;
-/// Fewer content words than this do not make a sentence count more on average: a sentence of one frequent word would
-/// always win.
+/// Smallest divisor of the average: otherwise a sentence of a single frequent word would always win.
 const MIN_AVERAGED_WORDS: usize = 5;
-/// Of text without a single word that counts, so that its factor still orders it.
+/// Score of a passage without content words, so that its factor still ranks it.
 const MIN_SCORE: f64 = 1e-6;
-/// Passages among which the choice looks out for repetitions, which takes the square of their number; those behind them
-/// follow by their score alone. More than twice as many as a video may have lines.
+/// Passages that are compared for repetition, in quadratic time. The others are ranked by their score alone. More than twice
+/// the lines of any video.
 const MAX_COMPARED: usize = 400;
 
-/// What a passage counts for what it is. Set by hand: what has a picture stays nearly always, and a beginning stays
-/// rather than its continuation.
+/// Factors for kinds of passages. Tuned by hand: pictures nearly always stay, and beginnings stay rather than their
+/// continuations.
 mod factor {
     pub const PICTURE: f64 = 4.0;
     pub const FIRST_OF_PARAGRAPH: f64 = 2.0;
@@ -34,34 +33,34 @@ mod factor {
     pub const CONTINUATION: f64 = 0.5;
 }
 
-/// Returns for each chapter the indices of its passages, the ones to keep first in front.
+/// Returns the indices of each chapter's passages, the highest-ranked first.
 pub(crate) fn by_preference(chapters: &[Chapter]) -> Vec<Vec<usize>> {
     let mut script = WordCounts::default();
-    let said: Vec<Vec<Vec<usize>>> = chapters
+    let words_by_passage: Vec<Vec<Vec<usize>>> = chapters
         .iter()
         .map(|chapter| chapter.passages.iter().map(|passage| script.count_all(&narration(passage))).collect())
         .collect();
     let shares = script.shares();
-    let orders = chapters.iter().zip(said).map(|(chapter, mut said)| {
+    let orders = chapters.iter().zip(words_by_passage).map(|(chapter, mut words_by_passage)| {
         // Numbers the chapter's words from 0, so that the cost of a chapter depends on its own words only.
         let mut own = WordNumbers::default();
-        said.iter_mut().flatten().for_each(|word| *word = own.number(*word));
+        words_by_passage.iter_mut().flatten().for_each(|word| *word = own.number(*word));
         let mut weights: Vec<f64> = own.words.iter().map(|word| shares[*word]).collect();
         let heading = content_stems(&chapter.heading);
         let in_heading = heading.iter().filter_map(|word| own.numbers.get(&script.find(word)?));
         in_heading.for_each(|word| weights[*word] *= HEADING_FACTOR);
-        order(&chapter.passages, &said, &weights)
+        order(&chapter.passages, &words_by_passage, &weights)
     });
     orders.collect()
 }
 
-/// Returns the indices of passages, the ones to keep first in front. `said` has the words of each by number, and
-/// `weights` what each word counts.
-fn order(passages: &[Passage], said: &[Vec<usize>], weights: &[f64]) -> Vec<usize> {
+/// Returns the indices of passages, the highest-ranked first. `words_by_passage` has the numbers of each passage's words, and `weights` the
+/// weight of each word.
+fn order(passages: &[Passage], words_by_passage: &[Vec<usize>], weights: &[f64]) -> Vec<usize> {
     let factors: Vec<f64> = passages.iter().map(rate).collect();
     let mut heard = vec![false; weights.len()];
     let score = |index: usize, heard: &[bool]| {
-        let words = &said[index];
+        let words = &words_by_passage[index];
         let sum: f64 = words.iter().map(|word| weights[*word]).sum();
         let repeated = words.iter().filter(|word| heard[**word]).count() as f64;
         let share = repeated / words.len().max(1) as f64;
@@ -75,17 +74,17 @@ fn order(passages: &[Passage], said: &[Vec<usize>], weights: &[f64]) -> Vec<usiz
     let mut order = Vec::with_capacity(passages.len());
     while !left.is_empty() {
         let rated = left.iter().enumerate().map(|(position, index)| (position, score(*index, &heard)));
-        // Of equals the first.
+        // The first of equals.
         let best = rated.reduce(|best, other| if other.1 > best.1 { other } else { best });
         let index = left.remove(best.map_or(0, |(position, _)| position));
-        said[index].iter().for_each(|word| heard[*word] = true);
+        words_by_passage[index].iter().for_each(|word| heard[*word] = true);
         order.push(index);
     }
     order.extend(rest);
     order
 }
 
-/// Returns how much more a passage counts for what it is.
+/// Returns the factor of a passage's kind.
 fn rate(passage: &Passage) -> f64 {
     let position = match (passage.kind, passage.position) {
         (Kind::Item | Kind::Bridge | Kind::Table, _) | (_, 0) => factor::FIRST_OF_PARAGRAPH,
@@ -166,17 +165,17 @@ mod tests {
     use crate::read::markdown;
 
     /// The sentences of a chapter called "Heading", the ones to keep first in front.
-    fn ranked(script: &str) -> Vec<String> {
+    fn rank(script: &str) -> Vec<String> {
         let document = markdown::read(script);
         let passages = passages::divide(document.sections[0].elements(), "Heading");
-        let said: Vec<String> = passages.iter().map(narration).collect();
+        let narrations: Vec<String> = passages.iter().map(narration).collect();
         let chapters = [Chapter { heading: "Heading".into(), written: true, passages }];
-        by_preference(&chapters)[0].iter().map(|index| said[*index].clone()).collect()
+        by_preference(&chapters)[0].iter().map(|index| narrations[*index].clone()).collect()
     }
 
     #[test]
     fn what_the_text_is_about_goes_before_what_it_mentions() {
-        let order = ranked(
+        let order = rank(
             "Batteries store energy in their electrodes. The weather was fine that morning. Somebody had brought cake \
              for everyone. Heat wears out the electrodes of batteries. Nobody knew.",
         );
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_twice_before_all_is_said_once() {
-        let order = ranked(
+        let order = rank(
             "# T\n\n## H\n\nCopper wires carry electric current.\n\nCopper wires carry electric currents.\n\nRubber keeps the current \
              inside.\n\nOld copper turns green.",
         );
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn numbers_count_more_and_what_points_back_less() {
-        let order = ranked(
+        let order = rank(
             "Ships cross the sea. Big ships cross oceans. They cross it. Ships carry 240,000 tonnes of cargo.",
         );
         assert_eq!(order[0], "Ships carry 240,000 tonnes of cargo.");

@@ -1,4 +1,4 @@
-//! The clauses of a sentence, and which of them tells most in few words.
+//! Finds the clause of a sentence that tells most in few words.
 //!
 //! These are rules of thumb for English, made from the words of [`vocabulary`](super::vocabulary); there is no parser
 //! behind them. A clause is found by the marks and conjunctions around it and rated by its words with content.
@@ -11,26 +11,26 @@ use super::vocabulary::{
 };
 use super::words::Word;
 
-/// How much more than the main clause another must tell to be shown instead. More than what one more word with
-/// content adds (2), so that the main clause stays unless two things speak against it.
+/// Score by which another clause must exceed the main clause to replace it. It is more than a single content word adds (2), so
+/// that the main clause stays unless two things speak against it.
 const MAIN_CLAUSE_BONUS: i32 = 3;
-/// Score of each better ending: half of a content word's.
+/// Score of each better ending: half that of a content word.
 const ENDING_BONUS: i32 = 1;
 /// Fewer words hold no subject, verb and object.
 const MIN_WORDS: usize = 3;
 
-/// How a phrase ends, the worst first.
+/// The quality of a phrase's ending, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
-    /// Where there was no more room.
+    /// At the limit of the length.
     Anywhere,
     /// Before the noun that would be cut off.
     BeforeNoun,
-    /// Where something is said of a noun.
+    /// After a noun that a phrase with "of" follows.
     AfterNoun,
-    /// Where another phrase begins.
+    /// Before the next phrase.
     BeforePhrase,
-    /// Where the clause does.
+    /// At the end of the clause.
     Whole,
 }
 

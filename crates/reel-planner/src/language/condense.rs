@@ -1,7 +1,7 @@
-//! A sentence in at most eight of its own words, for the screen: the whole of it is spoken meanwhile.
+//! Condenses a sentence to at most eight of its own words, for the screen; the whole sentence is spoken.
 //!
-//! What is left is one unbroken part of the sentence, so that it keeps its styles and says nothing that the
-//! sentence does not: what leads in and what follows the statement is left out, then its last phrases.
+//! The result is one unbroken part of the sentence, so it keeps its styles and adds no meaning. Introductory words and later
+//! clauses are left out first, then the last phrases.
 
 use std::ops::Range;
 

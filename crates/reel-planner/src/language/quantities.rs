@@ -11,9 +11,9 @@ pub(crate) struct Quantity {
     pub decimals: u8,
     /// A currency sign in front of it.
     pub prefix: String,
-    /// What is counted, such as `events a month`, `percent` or `%`; may be empty.
+    /// The counted thing, such as `events a month`, `percent` or `%`; may be empty.
     pub unit: String,
-    /// In the text, with its prefix and unit.
+    /// Byte range in the text, with prefix and unit.
     pub range: Range<usize>,
 }
 
@@ -112,7 +112,7 @@ fn unit(after: &str) -> Unit {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Vec<(f64, u8, String)> {
+    fn found(text: &str) -> Vec<(f64, u8, String)> {
         quantities(text)
             .into_iter()
             .map(|found| (found.value, found.decimals, found.prefix + &found.unit))
@@ -122,16 +122,16 @@ mod tests {
     #[test]
     fn numbers_are_found_with_what_they_count() {
         assert_eq!(
-            told("That is 240,000 events a month, or about 70 megabytes."),
+            found("That is 240,000 events a month, or about 70 megabytes."),
             [(240_000.0, 0, "events a month".into()), (70.0, 0, "megabytes".into())]
         );
         assert_eq!(
-            told("A cell gives 3.7 volts and moves 3 ampere-hours."),
+            found("A cell gives 3.7 volts and moves 3 ampere-hours."),
             [(3.7, 1, "volts".into()), (3.0, 0, "ampere-hours".into())]
         );
-        assert_eq!(told("It costs $5.50 or 12% more."), [(5.5, 2, "$".into()), (12.0, 0, "%".into())]);
-        assert_eq!(told("In 1969, v2 of A4 had x1."), [(1969.0, 0, String::new())]);
-        assert_eq!(told("1,2,3 and 1.2.3"), []);
+        assert_eq!(found("It costs $5.50 or 12% more."), [(5.5, 2, "$".into()), (12.0, 0, "%".into())]);
+        assert_eq!(found("In 1969, v2 of A4 had x1."), [(1969.0, 0, String::new())]);
+        assert_eq!(found("1,2,3 and 1.2.3"), []);
     }
 
     #[test]

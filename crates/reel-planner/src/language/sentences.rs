@@ -1,4 +1,4 @@
-//! Where sentences end.
+//! Splits text into sentences.
 //!
 //! The rules of UAX #29 find candidates; what they cannot know (abbreviations, initials, a quotation that
 //! goes on) is repaired by joining. A sentence too long for one line of narration is divided at the
@@ -19,7 +19,7 @@ pub(crate) const MAX_COLUMNS: usize = 240;
 /// A sentence, or a part of one that is too long.
 pub(crate) struct Piece {
     pub text: RichText,
-    /// Whether the sentence began in the piece before.
+    /// Set when the sentence began in the piece before.
     pub continues: bool,
 }
 
@@ -27,8 +27,8 @@ pub(crate) struct Piece {
 /// longer grapheme is no writing.
 const MAX_GRAPHEME_CHARS: usize = 32;
 
-/// What each place is worth at which a long sentence can be divided. A place between words always wins over one inside a
-/// word; among those between words, the worth of a mark is what the distance from the middle, in columns, may cost.
+/// Worth of the positions at which a long sentence can be divided. A position between words always wins over one inside a
+/// word. Between words, the worth of a mark is the distance from the target, in columns, that it makes up for.
 mod worth {
     pub const WORD_END: usize = 1000;
     pub const SEMICOLON: usize = 140;
@@ -77,7 +77,7 @@ fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
     ranges.into_iter().map(|range| trim_spaces(plain, range)).filter(|range| !range.is_empty()).collect()
 }
 
-/// Whether `next` belongs to the same sentence as `before`, which ends with a stop.
+/// Returns `true` when `next` belongs to the same sentence as `before`, which ends with a stop.
 fn goes_on(before: &str, next: &str) -> bool {
     if next.starts_with(char::is_lowercase) {
         return true;

@@ -1,4 +1,4 @@
-//! A sentence that tells what comes after what: "First measure, then cut, and finally sand the edges."
+//! Finds sentences that describe a sequence: "First measure, then cut, and finally sand the edges."
 
 use super::condense::condense_plain;
 use super::vocabulary::{Class, STEP_JOINTS, class};
@@ -29,13 +29,13 @@ fn is_one_of(word: &str, words: &[&str]) -> bool {
     words.contains(&bare(word).to_lowercase().as_str())
 }
 
-/// Returns where the next joint is, and its length.
+/// Finds the next joint, and returns its offset and length.
 fn next_joint(lower: &str, from: usize) -> Option<(usize, usize)> {
     let found = STEP_JOINTS.iter().filter_map(|joint| Some((from + lower[from..].find(joint)?, joint.len())));
     found.min_by_key(|(at, length)| (*at, usize::MAX - length))
 }
 
-/// Returns where something goes, or else what is done.
+/// Returns the label of a step: the destination of a movement, or else the action.
 fn label(part: &str) -> String {
     let words: Vec<&str> = part.split_whitespace().collect();
     let says_first = words.iter().position(|word| is_one_of(word, &["first"]));
@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn a_sequence_is_told_by_its_words() {
-        let told = |sentence: &str| read(sentence).unwrap_or_default().join(" | ");
+        let steps = |sentence: &str| read(sentence).unwrap_or_default().join(" | ");
         assert_eq!(
-            told("First measure the length, then cut the board, and finally sand the edges."),
+            steps("First measure the length, then cut the board, and finally sand the edges."),
             "Measure the length | Cut the board | Sand the edges"
         );
         assert_eq!(
-            told("Light first passes through the lens, then through the shutter, and then to the sensor."),
+            steps("Light first passes through the lens, then through the shutter, and then to the sensor."),
             "Lens | Shutter | Sensor"
         );
     }

@@ -1,4 +1,4 @@
-//! What a voice says for a piece of text.
+//! Converts text to what a voice speaks.
 //!
 //! Spoken text has no markup and no backticks, reads identifiers as words, and always ends with a stop,
 //! so that the voice falls and pauses. Text without a letter or digit cannot be said.
@@ -29,7 +29,7 @@ pub(crate) fn speak_plain(text: &str) -> Option<String> {
     sentence(text)
 }
 
-/// Whether a voice could say any of this.
+/// Returns `true` when a voice can speak any of the text.
 pub(crate) fn is_speakable(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
@@ -43,7 +43,7 @@ pub(crate) fn speak_row(header: &[RichText], row: &[RichText]) -> Option<String>
         let value = phrase(cell)?;
         let label = header.get(column).filter(|_| column > 0).and_then(phrase);
         Some(match label {
-            Some(label) => labelled(&label, &value),
+            Some(label) => label_value(&label, &value),
             None => value,
         })
     });
@@ -58,7 +58,7 @@ fn phrase(cell: &RichText) -> Option<String> {
 }
 
 /// Returns a value behind its column's label.
-fn labelled(label: &str, value: &str) -> String {
+fn label_value(label: &str, value: &str) -> String {
     let unit = label.strip_suffix(')').and_then(|label| label.split_once(" ("));
     match unit {
         Some((name, unit)) if value.ends_with(|c: char| c.is_numeric()) => format!("{name}: {value} {unit}"),

@@ -1,7 +1,7 @@
-//! Where long text turns to something else: between sentences whose surroundings have few words in common.
+//! Finds changes of topic in long text: between sentences whose surroundings have few words in common.
 //!
-//! Each gap between two sentences is rated by how alike the words before and behind it are, and how much more alike they
-//! are to both sides of it (M. A. Hearst, "TextTiling", 1997). Text in which nothing stands out is divided evenly.
+//! The depth of a gap between two sentences is the difference between the similarity of the words around it and the similarity
+//! around the gaps on both sides (M. A. Hearst, "TextTiling", 1997). Text without a deep gap is divided evenly.
 
 use std::collections::HashMap;
 
@@ -40,14 +40,14 @@ pub(crate) fn divide(paragraph: RichText) -> Vec<RichText> {
     let ends = shifts.iter().copied().chain([sentences.len()]);
     let mut from = 0;
     ends.map(|end| {
-        let topic = joined(&sentences[from..end]);
+        let topic = join_sentences(&sentences[from..end]);
         from = end;
         topic
     })
     .collect()
 }
 
-fn joined(sentences: &[Vec<RichText>]) -> RichText {
+fn join_sentences(sentences: &[Vec<RichText>]) -> RichText {
     let blank = || Span { text: " ".to_owned(), style: SpanStyle::Plain };
     let mut spans: Vec<Span> = vec![];
     for piece in sentences.iter().flatten() {
@@ -61,7 +61,7 @@ fn joined(sentences: &[Vec<RichText>]) -> RichText {
 
 /// Returns the sentences with which a new topic begins, by number.
 fn shifts(sentences: &[String]) -> Vec<usize> {
-    let words: Vec<HashMap<String, u64>> = sentences.iter().map(|sentence| counted(sentence)).collect();
+    let words: Vec<HashMap<String, u64>> = sentences.iter().map(|sentence| count_words(sentence)).collect();
     let alike: Vec<f64> = (1..words.len())
         .map(|gap| {
             let before = together(&words[gap.saturating_sub(WINDOW)..gap]);
@@ -84,7 +84,7 @@ fn shifts(sentences: &[String]) -> Vec<usize> {
 
 struct Division<'a> {
     sentences: &'a [String],
-    /// Of the gap behind each sentence but the last.
+    /// Depth of the gap after each sentence but the last.
     depths: Vec<f64>,
     /// The depth from which on a gap stands out.
     deep: f64,
@@ -127,12 +127,12 @@ fn depth(alike: &[f64], gap: usize) -> f64 {
     uphill(&mut (0..gap).rev()) + uphill(&mut (gap + 1..alike.len())) - 2.0 * alike[gap]
 }
 
-/// Whether a sentence can open a topic: it does not point back with its first word.
+/// Returns `true` for a sentence that can open a topic: its first word does not point back.
 fn begins_anew(sentence: &str) -> bool {
     !leans_back(&first_word(sentence))
 }
 
-fn counted(sentence: &str) -> HashMap<String, u64> {
+fn count_words(sentence: &str) -> HashMap<String, u64> {
     let mut counts = HashMap::new();
     for word in content_stems(sentence) {
         *counts.entry(word).or_insert(0) += 1;
@@ -159,7 +159,7 @@ fn cosine(one: &HashMap<String, u64>, other: &HashMap<String, u64>) -> f64 {
 mod tests {
     use super::*;
 
-    fn divided(text: &str) -> Vec<String> {
+    fn divide_text(text: &str) -> Vec<String> {
         divide(RichText::plain(text)).iter().map(RichText::to_plain).collect()
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_paragraph_is_divided_where_its_words_change() {
-        let topics = divided(THREE_TOPICS);
+        let topics = divide_text(THREE_TOPICS);
         let beginnings: Vec<&str> = topics.iter().map(|topic| topic.split('.').next().unwrap()).collect();
         assert_eq!(beginnings, ["Bees live in colonies", "Copper is a metal", "Bread needs flour and water"]);
         assert_eq!(topics.join(" "), THREE_TOPICS.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn short_text_is_one_topic_and_long_text_is_never() {
-        assert_eq!(divided("One thing. Another thing. A third thing.").len(), 1);
+        assert_eq!(divide_text("One thing. Another thing. A third thing.").len(), 1);
         let monotonous = "The same words stand here. ".repeat(40);
-        let topics = divided(monotonous.trim());
+        let topics = divide_text(monotonous.trim());
         assert!((4..=13).contains(&topics.len()), "{} topics", topics.len());
         assert!(
             topics.iter().all(|topic| TOPIC_SENTENCES.contains(&topic.matches('.').count())),
@@ -191,6 +191,6 @@ mod tests {
     #[test]
     fn a_topic_does_not_begin_by_pointing_back() {
         let pointing = THREE_TOPICS.replace("Copper is a metal", "It is a metal");
-        assert!(divided(&pointing).iter().all(|topic| !topic.starts_with("It ")));
+        assert!(divide_text(&pointing).iter().all(|topic| !topic.starts_with("It ")));
     }
 }

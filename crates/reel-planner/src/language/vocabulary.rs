@@ -1,4 +1,4 @@
-//! The words that the planner knows: classes of English words, and lists of those that play a part.
+//! The vocabulary of the planner: classes of English words, and lists of words with a special role.
 //!
 //! Closed classes are listed in full; open ones only by their commonest members and endings. All words here are in
 //! lower case, and [`Word::lower`](super::words::Word) is what to look up. Words of other languages are found in no
@@ -63,7 +63,7 @@ const VERBS: &str = "\
     take takes taken tell tells think took turn turns use used uses using walk want wants went work \
     works write writes";
 
-/// Nouns and adjectives that tell no paragraph from another.
+/// Nouns and adjectives that do not distinguish paragraphs.
 const VAGUE: &str = "\
     same other others own new good whole way ways thing things kind kinds sort lot lots part parts time \
     end year years day days hundred hundreds thousand thousands million millions billions second minute hour \
@@ -138,7 +138,7 @@ pub(crate) const STEP_WORDS: &[&str] = &[
     "lastly",
 ];
 
-/// Where the next step begins in a sentence that tells several, the longest first.
+/// Words before the next step in a sentence of several steps, the longest first.
 pub(crate) const STEP_JOINTS: &[&str] = &[
     ", and then ",
     "; and then ",
@@ -208,79 +208,79 @@ pub(crate) fn is_predicate(word: &str) -> bool {
     class(word) == Class::Copula || is_verb(word) || is_in(AUXILIARIES, word)
 }
 
-/// Whether a word only ties its sentence to the one before.
+/// Returns `true` for a word that only connects its sentence to the previous one.
 pub(crate) fn is_lead(word: &str) -> bool {
     is_in(LEADS, word)
 }
 
-/// Whether a word begins a clause that stands before the statement.
+/// Returns `true` for a word that begins a clause before the statement.
 pub(crate) fn is_opening(word: &str) -> bool {
     is_in(OPENINGS, word)
 }
 
-/// Whether what stands before a word is a whole statement.
+/// Returns `true` for a word before which a statement ends.
 pub(crate) fn is_following(word: &str) -> bool {
     is_in(FOLLOWING, word)
 }
 
-/// Whether a long sentence may be divided before a word.
+/// Returns `true` for a word before which a long sentence may be divided.
 pub(crate) fn is_conjunction(word: &str) -> bool {
     is_in(CONJUNCTIONS, word)
 }
 
-/// Whether a sentence that begins with a word points back to what was said before it.
+/// Returns `true` for a first word with which a sentence points back.
 pub(crate) fn is_anaphor(word: &str) -> bool {
     is_in(ANAPHORS, word)
 }
 
-/// Whether a sentence that begins with a word cannot open a topic, because it points back or goes on.
+/// Returns `true` for a first word with which a sentence cannot open a topic.
 pub(crate) fn leans_back(word: &str) -> bool {
     is_anaphor(word) || is_in(JOINERS, word) || class(word) == Class::Pointer
 }
 
-/// Whether a word is a pronoun that stands for a thing or a person named elsewhere.
+/// Returns `true` for a pronoun that stands for a thing or a person named elsewhere.
 pub(crate) fn is_third_person(word: &str) -> bool {
     matches!(word, "it" | "they" | "he" | "she" | "them" | "him")
 }
 
-/// Whether a word is a pronoun behind which a verb stands.
+/// Returns `true` for a pronoun that a verb follows.
 pub(crate) fn is_subject(word: &str) -> bool {
     is_in(SUBJECTS, word)
 }
 
-/// Whether a word is a pronoun in front of which a verb stands.
+/// Returns `true` for a pronoun that follows a verb.
 pub(crate) fn is_object(word: &str) -> bool {
     matches!(word, "it" | "us" | "them")
 }
 
-/// Whether a phrase cannot end with a word.
+/// Returns `true` for a word that cannot end a phrase.
 pub(crate) fn hangs(word: &str) -> bool {
     let begins_phrase =
         matches!(class(word), Class::Determiner | Class::Pointer | Class::Preposition | Class::Copula);
     begins_phrase && !is_in(FINAL, word) || is_in(HANGING, word)
 }
 
-/// Whether a word joins the parts of an enumeration or of a sentence, so that none ends with it.
+/// Returns `true` for a word that joins parts of an enumeration or a sentence, and so ends none.
 pub(crate) fn is_joint(word: &str) -> bool {
     matches!(word, "and" | "or" | "but" | "nor" | "so")
 }
 
-/// Whether a word follows a verb rather than a noun.
+/// Returns `true` for a word that follows a verb rather than a noun.
 pub(crate) fn follows_verb(word: &str) -> bool {
     class(word) == Class::Preposition && !is_in(NOUN_JOINERS, word) || is_in(BEHIND_VERBS, word)
 }
 
-/// Whether a determiner goes with one thing only, so that a plural-looking word after its noun is a verb.
+/// Returns `true` for a singular determiner: a plural-looking word after its noun is a verb.
 pub(crate) fn is_singular(determiner: &str) -> bool {
     matches!(determiner, "a" | "an" | "every" | "each")
 }
 
-/// Whether a word ends like a plural or a verb in the third person, but not like "class".
+/// Returns `true` for a word that ends like a plural or a verb in the third person, but not like "class".
 pub(crate) fn ends_in_s(word: &str) -> bool {
     word.ends_with('s') && !word.ends_with("ss")
 }
 
-/// Whether a number in front of a word counts it.
+/// Returns `true` for a word that a number before it counts.
 pub(crate) fn is_measure(word: &str) -> bool {
     is_in(MEASURES, word)
 }

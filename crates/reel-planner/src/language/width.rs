@@ -1,4 +1,4 @@
-//! How wide a text is, in columns of a monospaced font.
+//! Measures the width of text, in columns of a monospaced font.
 
 /// Returns the width of a text in columns: East Asian characters and emoji are as wide as two letters.
 pub(crate) fn columns(text: &str) -> usize {
@@ -10,7 +10,7 @@ pub(crate) fn column_width(c: char) -> usize {
     if is_wide(c) { 2 } else { 1 }
 }
 
-/// Whether a character is set in a full East Asian square (Unicode TR 11, widths W and F, by block).
+/// Returns `true` for a character set in a full East Asian square (Unicode TR 11, widths W and F, by block).
 pub(crate) fn is_wide(c: char) -> bool {
     matches!(u32::from(c),
         0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F

@@ -6,23 +6,23 @@ use super::vocabulary::{Class, class};
 
 /// A word with the marks around it.
 pub(crate) struct Word<'a> {
-    /// As it stands in the sentence: with its marks, and with signs that stand alone behind it.
+    /// The word as written, with its marks and with lone signs after it.
     pub text: &'a str,
-    /// Where `text` stands, in bytes.
+    /// Byte range of `text`.
     pub range: Range<usize>,
-    /// Where the word itself stands, in bytes.
+    /// Byte range of the word itself.
     pub bare_range: Range<usize>,
     /// The word itself in lower case, with straight apostrophes.
     pub lower: String,
     pub class: Class,
-    /// Whether a mark stands right before it: an opening bracket or quotation mark.
+    /// Set when a mark is right before it: an opening bracket or quotation mark.
     pub is_opened: bool,
-    /// Whether a mark stands right behind it.
+    /// Set when a mark is right after it.
     pub is_marked: bool,
 }
 
 impl Word<'_> {
-    /// Whether it ends with a mark that divides clauses.
+    /// Returns `true` when it ends with a mark that separates clauses.
     pub fn ends_clause(&self) -> bool {
         self.text.ends_with([',', ';', ':', '—', '–'])
     }
@@ -122,8 +122,8 @@ mod tests {
     fn words_know_where_they_stand_and_which_marks_they_have() {
         let sentence = "It’s (so)  — \"far\", no?";
         let words = words(sentence);
-        let told: Vec<(&str, &str)> = words.iter().map(|word| (word.text, word.lower.as_str())).collect();
-        assert_eq!(told, [("It’s", "it's"), ("(so)  —", "so"), ("\"far\",", "far"), ("no?", "no")]);
+        let texts: Vec<(&str, &str)> = words.iter().map(|word| (word.text, word.lower.as_str())).collect();
+        assert_eq!(texts, [("It’s", "it's"), ("(so)  —", "so"), ("\"far\",", "far"), ("no?", "no")]);
         let so = &words[1];
         assert_eq!((&sentence[so.bare_range.clone()], so.is_opened, so.is_marked), ("so", true, true));
         assert!(words[2].ends_clause() && !words[3].ends_clause());

@@ -17,9 +17,9 @@ pub(crate) struct Document {
     /// The first level 1 heading, when nothing stands before it.
     pub title: Option<String>,
     pub sections: Vec<Section>,
-    /// Whether any section has a heading.
+    /// Set when any section has a heading.
     pub headed: bool,
-    /// Whether any listing has fences, which indented text lacks.
+    /// Set when any listing is fenced; indented text is not.
     pub fenced: bool,
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct Section {
     pub heading: Option<String>,
     pub level: Option<HeadingLevel>,
     elements: Vec<Element>,
-    /// Whether any of its own text can be said.
+    /// Set when any of its own text can be spoken.
     has_text: bool,
-    /// Whether anything in it can be said, or shown with a line of ours.
+    /// Set when anything in it can be spoken, or shown with a bridge line.
     is_speakable: bool,
 }
 
@@ -72,7 +72,7 @@ impl Section {
 }
 
 impl Element {
-    /// Whether it is shown with a line of ours, since it has no words of its own.
+    /// Returns `true` for an element without words of its own, which needs a bridge line.
     fn is_picture(&self) -> bool {
         matches!(self, Self::Code { .. } | Self::Formula(_))
     }

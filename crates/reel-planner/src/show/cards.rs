@@ -1,6 +1,6 @@
 //! The opening and the closing card.
 //!
-//! Both take their words out of the script: what a card says is not said again on another scene.
+//! Both take their words out of the script: no other scene repeats them.
 
 use reel_scene::{Block, Layout, Reveal, RichText, Scene, Step};
 

@@ -24,7 +24,7 @@ const WORDS: std::ops::RangeInclusive<usize> = 2..=6;
 const NOUNS: std::ops::RangeInclusive<usize> = 1..=4;
 /// A phrase below this says too little about its paragraph: two words that no other paragraph has score as much.
 const MIN_SCORE: i32 = 6;
-/// Of a first sentence that is short enough to be the heading: as much as a subject of three such words.
+/// Score of a first sentence that is short enough to be the heading: that of a subject of three such words.
 const STATEMENT_SCORE: i32 = 9;
 /// Sentences of a paragraph that are searched for a heading.
 const SEARCHED_SENTENCES: usize = 10;
@@ -85,10 +85,10 @@ struct Phrase {
     score: i32,
 }
 
-/// How characteristic a word is of the paragraph that it stands in.
+/// Rates how characteristic a word is of its paragraph.
 struct Rarity {
     title: HashSet<String>,
-    /// In how many paragraphs a stem occurs.
+    /// Number of paragraphs in which each stem occurs.
     paragraphs: HashMap<String, usize>,
     paragraph_count: usize,
 }
@@ -124,7 +124,7 @@ fn opening_sentences(paragraph: &str) -> Vec<String> {
     pieces.iter().take(SEARCHED_SENTENCES).map(|piece| piece.text.to_plain()).collect()
 }
 
-/// Whether function words are as frequent as they are in English: at least a quarter of all.
+/// Returns `true` when function words are as frequent as in English: at least a quarter of all words.
 fn is_english(sentences: &[Sentence<'_>]) -> bool {
     let words = || sentences.iter().flat_map(|sentence| &sentence.words);
     let function = words().filter(|word| !matches!(word.class, Class::Content | Class::Vague)).count();
@@ -253,7 +253,7 @@ fn noun_phrase_end(words: &[Word<'_>], start: usize) -> Option<usize> {
     (NOUNS.contains(&nouns.len()) && is_certain && has_content).then_some(end)
 }
 
-/// Whether the last noun is a verb: "a customer changes an address", "the planner reads every file".
+/// Returns `true` when the last noun is a verb: "a customer changes an address", "the planner reads every file".
 fn ends_with_verb(words: &[Word<'_>], run: &NounRun, next: Option<&Word<'_>>) -> bool {
     let has_object = next.is_some_and(|next| {
         matches!(next.class, Class::Determiner | Class::Pointer) || is_object(&next.lower)
@@ -263,7 +263,7 @@ fn ends_with_verb(words: &[Word<'_>], run: &NounRun, next: Option<&Word<'_>>) ->
     has_object || agrees_with_verb && !last.ends_with("'s")
 }
 
-/// Whether the last noun could be a verb or a plural: "the vapor condenses into".
+/// Returns `true` when the last noun could be a verb or a plural: "the vapor condenses into".
 fn may_end_with_verb(words: &[Word<'_>], run: &NounRun, next: Option<&Word<'_>>) -> bool {
     let last = &words[run.end - 1].lower;
     run.end - run.nouns > 1
@@ -271,7 +271,7 @@ fn may_end_with_verb(words: &[Word<'_>], run: &NounRun, next: Option<&Word<'_>>)
         && next.is_some_and(|next| follows_verb(&next.lower))
 }
 
-/// Whether nouns without a determiner are a phrase: two of them at least, before "is", "of" or a mark, and not behind a
+/// Returns `true` when nouns without a determiner are a phrase: at least two, before "is", "of" or a mark, and not behind a
 /// pronoun, where a verb begins: "it reflects green light".
 fn is_certain_without_determiner(
     words: &[Word<'_>],
@@ -300,7 +300,7 @@ fn extended_end(words: &[Word<'_>], end: usize) -> Option<usize> {
     (!goes_on).then_some(long)
 }
 
-/// Whether an object follows the words before `end`, so that the last of them is a verb.
+/// Returns `true` when an object follows the words before `end`, so that the last of them is a verb.
 fn has_object(words: &[Word<'_>], end: usize) -> bool {
     let next = words.get(end).filter(|_| !words[end - 1].is_marked);
     next.is_some_and(|next| matches!(next.class, Class::Determiner | Class::Pointer))

@@ -49,12 +49,11 @@ pub(crate) fn compose(scene: Scene) -> Scene {
     page.finish()
 }
 
-/// A page whose blocks are turned into what is shown for them, one after the other. Each attempt at a picture says
-/// whether it was made.
+/// A page whose blocks are replaced one after the other. Each attempt at a picture returns `true` when it succeeds.
 struct Page {
     scene: Scene,
     shown: Vec<Block>,
-    /// What shows each of the scene's blocks: a block of `shown`, and its part. `None`: it is only spoken.
+    /// For each of the scene's blocks, the block in `shown` that replaces it, and its part; `None` if it is only spoken.
     targets: Vec<Option<(usize, Option<usize>)>>,
 }
 
@@ -96,7 +95,7 @@ impl Page {
         true
     }
 
-    /// Whether a block can be shown in place of some: it fits the page, and a scene may have it.
+    /// Returns `true` when a block can replace `count` blocks: it is valid, and it fits the page.
     fn accepts(&self, block: &Block, from: usize, count: usize) -> bool {
         let others = self.shown.iter().chain(&self.scene.blocks[from + count..]);
         let height = others.chain([block]).map(block_height_px).fold(0, u32::saturating_add);
@@ -268,7 +267,7 @@ fn condense_heading(title: &str) -> String {
     if word_count(title) <= MAX_WORDS { title.to_owned() } else { condense_plain(title) }
 }
 
-/// Whether a scene may have a block: its texts are not too long, and its numbers not too large.
+/// Returns `true` for a block that the rules of scenes allow.
 fn is_valid(block: &Block) -> bool {
     let scene = Scene {
         title: "-".to_owned(),

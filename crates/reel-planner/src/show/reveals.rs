@@ -10,10 +10,10 @@ pub(crate) fn reveal_code_in_groups(scene: &mut Scene) {
     let whole: Vec<usize> = scene.steps.first().map_or(vec![], |step| {
         step.reveals.iter().filter(|reveal| reveal.part.is_none()).map(|reveal| reveal.block).collect()
     });
-    let groups_wanted = scene.steps.len().min(MAX_GROUPS);
+    let max_groups = scene.steps.len().min(MAX_GROUPS);
     for index in whole {
         let Some(Block::Code { text, groups, .. }) = scene.blocks.get_mut(index) else { continue };
-        let lengths = group_lengths(text, groups_wanted);
+        let lengths = group_lengths(text, max_groups);
         if lengths.len() < 2 {
             continue;
         }
@@ -45,14 +45,14 @@ pub(crate) fn reveal_flows(scene: &mut Scene) {
 }
 
 /// Returns the lines of each group: of similar size, ending where the next line goes back to the left or a line is blank.
-fn group_lengths(text: &str, wanted: usize) -> Vec<u32> {
+fn group_lengths(text: &str, count: usize) -> Vec<u32> {
     let lines: Vec<&str> = text.lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let wanted = wanted.min(lines.len() / 2).max(1);
+    let count = count.min(lines.len() / 2).max(1);
     let mut lengths = vec![];
     let mut from = 0;
-    for group in 0..wanted.saturating_sub(1) {
-        let ideal = lines.len() * (group + 1) / wanted;
+    for group in 0..count.saturating_sub(1) {
+        let ideal = lines.len() * (group + 1) / count;
         let near = (from + 1).max(ideal.saturating_sub(2))..(ideal + 3).min(lines.len());
         // The best place is before a line that stands as far left as possible, and never before an empty one.
         let cut = near.filter(|at| !lines[*at].trim().is_empty()).min_by_key(|at| {

@@ -1,4 +1,4 @@
-//! Draws frames: a picture of each page, and what moves from one to the next.
+//! Draws frames: the picture of each page, and the transitions between pages.
 
 pub mod highlight;
 pub mod morph;

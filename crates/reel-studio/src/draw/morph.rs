@@ -1,35 +1,34 @@
-//! A formula that becomes the next: terms that both have move to their new places, and what is new fades in.
+//! Morphs a formula into the next: common terms move to their new positions, and new terms fade in.
 
-use crate::draw::motion::{blend, eased, eased_at_both_ends};
+use crate::draw::motion::{blend, ease_in_out, ease_out};
 use crate::draw::picture::{Picture, Rect};
 
-/// When, of the whole time, what is new begins to fade in: terms are on their way by then.
-const NEW_FROM: f64 = 0.4;
+/// Fraction of the time after which new terms begin to fade in: common terms are moving by then.
+const FADE_IN_START: f64 = 0.4;
 
 /// A run of glyphs on a page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Term {
-    /// What it looks like: its font, size and glyphs.
+    /// Appearance: font, size and glyphs.
     pub look: String,
-    /// Where it is, with a little room around it.
-    pub place: Rect,
+    /// Bounds with a small margin.
+    pub bounds: Rect,
 }
 
-/// A term on its way.
+/// The movement of one term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// Where it ends.
+    /// Bounds at the end.
     pub to: Rect,
-    /// Where it begins, from there; even numbers.
+    /// Offset of the beginning from the end, in even pixels.
     pub right: isize,
     pub down: isize,
 }
 
-/// The terms of `old` that are also in `new`, in the same order: as many as there can be (a longest common
-/// subsequence).
-pub fn moves(old: &[Term], new: &[Term]) -> Vec<Move> {
+/// Matches terms of `old` with equal terms of `new` in the same order, by their longest common subsequence.
+pub fn match_terms(old: &[Term], new: &[Term]) -> Vec<Move> {
     let is_same = |from: usize, to: usize| old[from].look == new[to].look;
-    // The most that can be matched of what stands behind each pair.
+    // most[from][to]: matches among the terms from `from` and `to` on.
     let mut most = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for from in (0..old.len()).rev() {
         for to in (0..new.len()).rev() {
@@ -42,7 +41,7 @@ pub fn moves(old: &[Term], new: &[Term]) -> Vec<Move> {
     let (mut from, mut to, mut moves) = (0, 0, vec![]);
     while from < old.len() && to < new.len() {
         if is_same(from, to) {
-            moves.push(Move::between(old[from].place, new[to].place));
+            moves.push(Move::between(old[from].bounds, new[to].bounds));
             (from, to) = (from + 1, to + 1);
         } else if most[from + 1][to] >= most[from][to + 1] {
             from += 1;
@@ -59,35 +58,35 @@ impl Move {
         Self { to, right: apart(from.left, to.left), down: apart(from.top, to.top) }
     }
 
-    /// How far it still has to go when it has gone a share of its way.
-    fn left_of_way(&self, share: f64) -> (isize, isize) {
-        let rest = |way: isize| ((way as f64 * (1.0 - share)) as isize) & !1;
+    /// Returns the offset that remains at a fraction of the way.
+    fn remaining_offset(&self, fraction: f64) -> (isize, isize) {
+        let rest = |way: isize| ((way as f64 * (1.0 - fraction)) as isize) & !1;
         (rest(self.right), rest(self.down))
     }
 }
 
-/// From one picture to the next, with terms that move.
+/// A transition between two pictures in which terms move.
 pub struct Morph<'a> {
     from: &'a Picture,
     to: &'a Picture,
-    /// The new picture without what moves.
+    /// The new picture without the moving terms.
     new: Picture,
     moves: &'a [Move],
     frames: u32,
-    /// All that may change on the way.
+    /// Everything that may change during the transition.
     reach: Rect,
     bands: Vec<Rect>,
 }
 
 impl<'a> Morph<'a> {
-    /// Between two pictures of one size. After `frames` frames `to` is reached; the last of them equals it.
+    /// Takes two pictures of the same size. Frame number `frames` equals `to`.
     pub fn new(from: &'a Picture, to: &'a Picture, moves: &'a [Move], frames: u32) -> Self {
         let mut new = to.clone();
         moves.iter().for_each(|term| new.copy(from, term.to));
         let bands = from.changes(&new, 2);
-        let on_their_way = moves.iter().map(|term| term.to.union(term.begin(to)));
-        let places = from.changes(to, 2).into_iter().chain(on_their_way);
-        let reach = places.reduce(Rect::union).unwrap_or(Rect { left: 0, top: 0, right: 0, bottom: 0 });
+        let moving_bounds = moves.iter().map(|term| term.to.union(term.start_bounds(to)));
+        let all_bounds = from.changes(to, 2).into_iter().chain(moving_bounds);
+        let reach = all_bounds.reduce(Rect::union).unwrap_or(Rect { left: 0, top: 0, right: 0, bottom: 0 });
         Self { from, to, new, moves, frames, reach, bands }
     }
 
@@ -98,28 +97,28 @@ impl<'a> Morph<'a> {
         }
         let time = f64::from(number) / f64::from(self.frames);
         canvas.copy(self.from, self.reach);
-        let share = eased(((time - NEW_FROM) / (1.0 - NEW_FROM)).max(0.0));
+        let share = ease_out(((time - FADE_IN_START) / (1.0 - FADE_IN_START)).max(0.0));
         for band in &self.bands {
             blend(canvas, (self.from, &self.new), *band, |_| share);
         }
-        let gone = eased_at_both_ends(time);
+        let gone = ease_in_out(time);
         for term in self.moves {
-            self.draw_term(canvas, term.to, term.left_of_way(gone));
+            self.draw_term(canvas, term.to, term.remaining_offset(gone));
         }
     }
 
-    /// Copies a term, which is what differs from the page without it, to where it is on its way.
-    fn draw_term(&self, canvas: &mut Picture, place: Rect, (right, down): (isize, isize)) {
+    /// Draws a term at an offset. A term's pixels are those that differ from the page without it.
+    fn draw_term(&self, canvas: &mut Picture, bounds: Rect, (right, down): (isize, isize)) {
         let (wide, high) = (self.to.width as isize, self.to.height as isize);
         let sources = self.from.planes().into_iter().zip(self.to.planes());
         for ((out, width, scale), ((from, ..), (to, ..))) in canvas.planes_mut().into_iter().zip(sources) {
             let step = scale as isize;
-            for y in place.top / scale..place.bottom / scale {
+            for y in bounds.top / scale..bounds.bottom / scale {
                 let target = y as isize + down / step;
                 if !(0..high / step).contains(&target) {
                     continue;
                 }
-                for x in place.left / scale..place.right / scale {
+                for x in bounds.left / scale..bounds.right / scale {
                     let column = x as isize + right / step;
                     let at = y * width + x;
                     if from[at] != to[at] && (0..wide / step).contains(&column) {
@@ -132,8 +131,8 @@ impl<'a> Morph<'a> {
 }
 
 impl Move {
-    /// Where it begins, as far as that is on the picture.
-    fn begin(&self, picture: &Picture) -> Rect {
+    /// Returns the bounds at the beginning, clipped to the picture.
+    fn start_bounds(&self, picture: &Picture) -> Rect {
         let moved = |at: usize, by: isize, most: usize| at.saturating_add_signed(by).min(most);
         Rect {
             left: moved(self.to.left, self.right, picture.width),
@@ -149,7 +148,7 @@ mod tests {
     use super::*;
 
     fn term(look: &str, left: usize, top: usize) -> Term {
-        Term { look: look.into(), place: Rect { left, top, right: left + 10, bottom: top + 10 } }
+        Term { look: look.into(), bounds: Rect { left, top, right: left + 10, bottom: top + 10 } }
     }
 
     #[test]
@@ -159,23 +158,23 @@ mod tests {
         let new =
             ["a", "=", "c", "-", "b"].iter().zip((40..).step_by(20)).map(|(look, at)| term(look, at, 80));
         let (old, new): (Vec<_>, Vec<_>) = (old.collect(), new.collect());
-        let moves = moves(&old, &new);
+        let moves = match_terms(&old, &new);
         let ends: Vec<usize> = moves.iter().map(|term| term.to.left).collect();
         assert_eq!(ends, [40, 60, 80], "a, = and c; b is before = in one and behind it in the other");
         assert_eq!((moves[0].right, moves[0].down), (-20, -60));
-        assert_eq!(super::moves(&old, &[]), []);
+        assert_eq!(super::match_terms(&old, &[]), []);
     }
 
     #[test]
     fn a_term_begins_at_its_old_place_and_ends_at_its_new_one() {
-        let blank = Picture::of([250; 3], 128, 128);
-        let ink = Picture::of([20, 20, 90], 128, 128);
+        let blank = Picture::filled([250; 3], 128, 128);
+        let ink = Picture::filled([20, 20, 90], 128, 128);
         let (mut from, mut to) = (blank.clone(), blank.clone());
         let (old, new) = (term("x", 20, 20), term("x", 80, 90));
-        from.copy(&ink, old.place);
-        to.copy(&ink, old.place);
-        to.copy(&ink, new.place);
-        let moves = moves(std::slice::from_ref(&old), std::slice::from_ref(&new));
+        from.copy(&ink, old.bounds);
+        to.copy(&ink, old.bounds);
+        to.copy(&ink, new.bounds);
+        let moves = match_terms(std::slice::from_ref(&old), std::slice::from_ref(&new));
         let morph = Morph::new(&from, &to, &moves, 20);
         let mut canvas = from.clone();
         let dark = |canvas: &Picture, x: usize, y: usize| canvas.luma[y * 128 + x] < 60;

@@ -1,90 +1,90 @@
-//! How something new comes into the picture.
+//! Transitions between pictures.
 //!
-//! A transition knows two pictures and touches only what differs between them, so its cost follows what
-//! moves. Each frame is computed from the two pictures and the frame's number alone: the same input gives
-//! the same frames, whoever computes them.
+//! A transition draws only where its two pictures differ, so its cost is proportional to what moves. A frame depends on
+//! the two pictures and its own number only, so the same input always gives the same frames.
 
 use crate::draw::picture::{Picture, Rect};
 use reel_scene::{Entrance, Leave};
 
-/// Rows of one picture that are further apart than this move one after the other, as shares of the height.
+/// Smallest gap between bands that move one after the other, as a share of the height.
 const BAND_GAP: f64 = 0.02;
-/// How far something rises, as a share of the height.
+/// Distance of a rise, as a share of the height.
 const RISE: f64 = 0.03;
-/// How far something slides, as a share of the width.
+/// Distance of a slide, as a share of the width.
 const SLIDE: f64 = 0.04;
-/// The soft edge of a wipe, as a share of what is wiped in.
+/// Soft edge of a wipe, as a share of the band's width.
 const SOFT_EDGE: f64 = 0.18;
-/// How much later each band begins than the one above, as a share of one band's time; all of them together are
-/// at most as late as [`LATEST`].
+/// Delay of each band after the one above, as a share of one band's time. All delays together are at most
+/// [`MAX_STAGGER`].
 const STAGGER: f64 = 0.25;
-const LATEST: f64 = 0.6;
-/// All of a share: the new picture alone.
-const WHOLE: u16 = 256;
+const MAX_STAGGER: f64 = 0.6;
+/// The fixed-point share at which only the new picture shows.
+const FULL_SHARE: u16 = 256;
 
-/// From one picture to the next, in a number of frames.
+/// A transition from one picture to another in a number of frames.
 pub struct Transition<'a> {
     from: &'a Picture,
     to: &'a Picture,
     bands: Vec<Rect>,
-    way: Way,
+    effect: Effect,
     frames: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Effect {
     Blend,
     /// From left to right.
     WipeIn,
     /// From right to left.
     WipeOut,
-    /// The new picture's content comes from a little below.
+    /// The new content comes from a little below.
     Rise,
-    /// The new picture's content comes from the right.
+    /// The new content comes from the right.
     SlideIn,
-    /// The old picture's content goes to the left.
+    /// The old content goes to the left.
     SlideOut,
 }
 
 impl<'a> Transition<'a> {
-    /// Between two pictures of one size. After `frames` frames `to` is reached; the last of them equals it.
+    /// Takes two pictures of the same size. Frame number `frames` equals `to`.
     pub fn new(from: &'a Picture, to: &'a Picture, entrance: Entrance, frames: u32) -> Self {
         let gap = (to.height as f64 * BAND_GAP) as usize;
-        let way = match entrance {
-            Entrance::Fade | Entrance::Morph => Way::Blend,
-            Entrance::Wipe => Way::WipeIn,
-            Entrance::Rise => Way::Rise,
-            Entrance::Slide => Way::SlideIn,
+        let effect = match entrance {
+            Entrance::Fade | Entrance::Morph => Effect::Blend,
+            Entrance::Wipe => Effect::WipeIn,
+            Entrance::Rise => Effect::Rise,
+            Entrance::Slide => Effect::SlideIn,
         };
-        // A page that is pushed in comes as one.
-        let gap = if way == Way::SlideIn { to.height } else { gap };
-        Self { from, to, bands: from.changes(to, gap), way, frames }
+        // A page that slides in moves as a whole.
+        let gap = if effect == Effect::SlideIn { to.height } else { gap };
+        Self { from, to, bands: from.changes(to, gap), effect, frames }
     }
 
-    /// From a scene to the empty page, all of it at once.
-    pub fn leaving(from: &'a Picture, to: &'a Picture, leave: Leave, frames: u32) -> Self {
-        let way = match leave {
-            Leave::Fade => Way::Blend,
-            Leave::Wipe => Way::WipeOut,
-            Leave::Slide => Way::SlideOut,
+    /// Builds the transition from the end of a scene to the empty page, which moves as a whole.
+    pub fn exit(from: &'a Picture, to: &'a Picture, leave: Leave, frames: u32) -> Self {
+        let effect = match leave {
+            Leave::Fade => Effect::Blend,
+            Leave::Wipe => Effect::WipeOut,
+            Leave::Slide => Effect::SlideOut,
         };
-        Self { from, to, bands: from.changes(to, to.height), way, frames }
+        Self { from, to, bands: from.changes(to, to.height), effect, frames }
     }
 
-    /// Whether both pictures are the same.
-    pub fn is_still(&self) -> bool {
+    /// Returns `true` when both pictures are equal.
+    pub fn is_static(&self) -> bool {
         self.bands.is_empty()
     }
 
     /// Draws frame `number`, from 1 to the number of frames, on a canvas that holds the frame before, or `from`.
     pub fn draw(&self, canvas: &mut Picture, number: u32) {
-        let late = (STAGGER * (self.bands.len() as f64 - 1.0)).min(LATEST);
+        let late = (STAGGER * (self.bands.len() as f64 - 1.0)).min(MAX_STAGGER);
         let each = late / (self.bands.len() as f64 - 1.0).max(1.0);
         let time = f64::from(number) / f64::from(self.frames.max(1));
         for (index, band) in self.bands.iter().enumerate() {
-            let begun = (time * (1.0 + late) - each * index as f64).clamp(0.0, 1.0);
-            // What goes away gains speed.
-            let share = if self.way == Way::SlideOut { begun * begun } else { eased(begun) };
+            let progress = (time * (1.0 + late) - each * index as f64).clamp(0.0, 1.0);
+            // Leaving content accelerates.
+            let share =
+                if self.effect == Effect::SlideOut { progress * progress } else { ease_out(progress) };
             self.draw_band(canvas, *band, if number >= self.frames { 1.0 } else { share });
         }
     }
@@ -95,34 +95,34 @@ impl<'a> Transition<'a> {
         }
         let (arriving, leaving) = ((self.from, self.to), (self.to, self.from));
         let (ahead, below) = self.distances();
-        match self.way {
-            Way::Blend => blend(canvas, arriving, band, |_| share),
-            Way::WipeIn => blend(canvas, arriving, band, |x| wiped(x - band.left, band, share)),
-            Way::WipeOut => blend(canvas, arriving, band, |x| wiped(band.right - 1 - x, band, share)),
-            Way::Rise => self.shift(canvas, arriving, band, (0.0, below * (1.0 - share)), share),
-            Way::SlideIn => self.shift(canvas, arriving, band, (ahead * (1.0 - share), 0.0), share),
-            Way::SlideOut => self.shift(canvas, leaving, band, (-ahead * share, 0.0), 1.0 - share),
+        match self.effect {
+            Effect::Blend => blend(canvas, arriving, band, |_| share),
+            Effect::WipeIn => blend(canvas, arriving, band, |x| wipe_share(x - band.left, band, share)),
+            Effect::WipeOut => blend(canvas, arriving, band, |x| wipe_share(band.right - 1 - x, band, share)),
+            Effect::Rise => self.shift(canvas, arriving, band, (0.0, below * (1.0 - share)), share),
+            Effect::SlideIn => self.shift(canvas, arriving, band, (ahead * (1.0 - share), 0.0), share),
+            Effect::SlideOut => self.shift(canvas, leaving, band, (-ahead * share, 0.0), 1.0 - share),
         }
     }
 
-    /// How far something comes from or goes to, in pixels: to the side, and down.
+    /// Returns the distances of slides and rises, in pixels.
     fn distances(&self) -> (f64, f64) {
         (self.to.width as f64 * SLIDE, self.to.height as f64 * RISE)
     }
 
-    /// What a band may touch on its way.
+    /// Returns everything that a band may touch during the transition.
     fn reach(&self, band: Rect) -> Rect {
         let (ahead, below) = self.distances();
         let even = |pixels: f64| (pixels as usize).next_multiple_of(2);
-        match self.way {
-            Way::Blend | Way::WipeIn | Way::WipeOut => band,
-            Way::Rise => Rect { bottom: (band.bottom + even(below)).min(self.to.height), ..band },
-            Way::SlideIn => Rect { right: (band.right + even(ahead)).min(self.to.width), ..band },
-            Way::SlideOut => Rect { left: band.left.saturating_sub(even(ahead)), ..band },
+        match self.effect {
+            Effect::Blend | Effect::WipeIn | Effect::WipeOut => band,
+            Effect::Rise => Rect { bottom: (band.bottom + even(below)).min(self.to.height), ..band },
+            Effect::SlideIn => Rect { right: (band.right + even(ahead)).min(self.to.width), ..band },
+            Effect::SlideOut => Rect { left: band.left.saturating_sub(even(ahead)), ..band },
         }
     }
 
-    /// Draws the second picture's content, which is what differs from the first, away from its place, with a weight.
+    /// Draws the content of `over`, the pixels in which it differs from `under`, at an offset and with a weight.
     fn shift(
         &self,
         canvas: &mut Picture,
@@ -132,16 +132,16 @@ impl<'a> Transition<'a> {
         weight: f64,
     ) {
         let (right, down) = (right as isize & !1, down as isize & !1);
-        let weight = (weight * f64::from(WHOLE)) as u16;
+        let weight = (weight * f64::from(FULL_SHARE)) as u16;
         let reach = self.reach(band);
         canvas.copy(under, reach);
         let sources = under.planes().into_iter().zip(over.planes());
         for ((out, width, scale), ((under, ..), (over, ..))) in canvas.planes_mut().into_iter().zip(sources) {
             let (right, down) = (right / scale as isize, down / scale as isize);
-            // The columns that are still on the picture, where they are and where they go.
+            // The columns that stay on the picture, and the column that the first of them moves to.
             let columns = (band.left / scale).max((-right).max(0) as usize)
                 ..(band.right / scale).min((reach.right / scale).saturating_add_signed(-right));
-            let goes = columns.start.saturating_add_signed(right);
+            let target_column = columns.start.saturating_add_signed(right);
             for y in band.top / scale..band.bottom / scale {
                 let target = y.saturating_add_signed(down);
                 if target >= reach.bottom / scale || columns.is_empty() {
@@ -149,7 +149,7 @@ impl<'a> Transition<'a> {
                 }
                 let row = y * width + columns.start..y * width + columns.end;
                 let source = under[row.clone()].iter().zip(&over[row]);
-                let to = &mut out[target * width + goes..][..columns.len()];
+                let to = &mut out[target * width + target_column..][..columns.len()];
                 for (out, (under, over)) in to.iter_mut().zip(source) {
                     if under != over {
                         *out = mix(*out, *over, weight);
@@ -160,20 +160,20 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// How much of a column is wiped, when a share of the band is: by its distance from where the wipe begins.
-fn wiped(distance: usize, band: Rect, share: f64) -> f64 {
+/// Returns the share of the new picture in a column, from its distance to the start of the wipe.
+fn wipe_share(distance: usize, band: Rect, share: f64) -> f64 {
     let width = (band.right - band.left) as f64;
     ((1.0 + SOFT_EDGE) * share * width - distance as f64) / (SOFT_EDGE * width)
 }
 
-/// Mixes both pictures, with the share of the second by column, from 0 to 1.
+/// Blends two pictures; `share` is the weight of the second one in a column, from 0 to 1.
 pub(crate) fn blend(
     canvas: &mut Picture,
     (from, to): (&Picture, &Picture),
     band: Rect,
     share: impl Fn(usize) -> f64,
 ) {
-    let share = |x: usize| (share(x).clamp(0.0, 1.0) * f64::from(WHOLE)) as u16;
+    let share = |x: usize| (share(x).clamp(0.0, 1.0) * f64::from(FULL_SHARE)) as u16;
     let shares: Vec<u16> = (band.left..band.right).map(share).collect();
     let halved: Vec<u16> = shares.iter().step_by(2).copied().collect();
     let sources = from.planes().into_iter().zip(to.planes());
@@ -186,13 +186,13 @@ pub(crate) fn blend(
     }
 }
 
-/// Starts at once and ends gently: 1 - (1 - t)^3.
-pub(crate) fn eased(time: f64) -> f64 {
+/// Eases out: 1 - (1 - t)^3.
+pub(crate) fn ease_out(time: f64) -> f64 {
     1.0 - (1.0 - time).powi(3)
 }
 
-/// Slowly at both ends: 3t^2 - 2t^3.
-pub(crate) fn eased_at_both_ends(time: f64) -> f64 {
+/// Eases in and out: 3t^2 - 2t^3.
+pub(crate) fn ease_in_out(time: f64) -> f64 {
     time * time * (3.0 - 2.0 * time)
 }
 
@@ -202,9 +202,9 @@ fn mix_row(out: &mut [u8], from: &[u8], to: &[u8], shares: &[u16]) {
     }
 }
 
-/// 256 times 255 and a half fit 16 bits, so that the compiler can do many at a time.
+/// Mixes two samples. 256 * 255 + 127 fits 16 bits, so the compiler can vectorise the loop.
 fn mix(from: u8, to: u8, share: u16) -> u8 {
-    ((u16::from(from) * (WHOLE - share) + u16::from(to) * share + 127) >> 8) as u8
+    ((u16::from(from) * (FULL_SHARE - share) + u16::from(to) * share + 127) >> 8) as u8
 }
 
 #[cfg(test)]
@@ -215,8 +215,8 @@ mod tests {
 
     /// Two lines of a dark colour on a light page.
     fn pictures() -> (Picture, Picture) {
-        let from = Picture::of([250; 3], 128, 128);
-        let dark = Picture::of([20, 20, 90], 128, 128);
+        let from = Picture::filled([250; 3], 128, 128);
+        let dark = Picture::filled([20, 20, 90], 128, 128);
         let mut to = from.clone();
         to.copy(&dark, Rect { left: 10, top: 20, right: 90, bottom: 30 });
         to.copy(&dark, Rect { left: 10, top: 80, right: 60, bottom: 90 });
@@ -258,7 +258,7 @@ mod tests {
     fn a_scene_leaves_to_the_left_and_ends_empty() {
         let (empty, full) = pictures();
         for leave in [Leave::Fade, Leave::Slide, Leave::Wipe] {
-            let transition = Transition::leaving(&full, &empty, leave, 8);
+            let transition = Transition::exit(&full, &empty, leave, 8);
             let mut canvas = full.clone();
             transition.draw(&mut canvas, 4);
             let leftmost = |picture: &Picture| {
@@ -285,6 +285,6 @@ mod tests {
     #[test]
     fn nothing_new_is_still() {
         let (from, _) = pictures();
-        assert!(Transition::new(&from, &from, Entrance::Fade, 5).is_still());
+        assert!(Transition::new(&from, &from, Entrance::Fade, 5).is_static());
     }
 }

@@ -1,21 +1,20 @@
-//! Pictures as the encoder takes them: YUV 4:2:0, planar, BT.709, limited range.
+//! Pictures in the encoder's format: planar YUV 4:2:0, BT.709, limited range.
 
 use crate::layout::RgbaPage;
 
-/// Width and height are even; chroma planes are half as wide and half as high.
+/// A picture with even width and height; chroma planes have half of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub width: usize,
     pub height: usize,
-    /// 16 (black) to 235 (white).
+    /// From 16 (black) to 235 (white).
     pub luma: Vec<u8>,
-    /// 16 to 240 around 128.
+    /// From 16 to 240, centred on 128, like `red`.
     pub blue: Vec<u8>,
     pub red: Vec<u8>,
 }
 
-/// BT.709 weights (ITU-R BT.709-6, section 3) scaled by 2^16, with the limited range's 219 and 224
-/// steps worked in.
+/// BT.709 weights (ITU-R BT.709-6, section 3) for the limited range's 219 and 224 steps, scaled by 2^16.
 const SHIFT: i32 = 16;
 const HALF: i32 = 1 << (SHIFT - 1);
 const LUMA: [i32; 3] = weights(0.2126, 0.7152, 0.0722, 219.0);
@@ -36,8 +35,8 @@ fn weigh(weights: [i32; 3], rgb: [i32; 3]) -> i32 {
 }
 
 impl Picture {
-    /// One colour all over.
-    pub fn of([r, g, b]: [u8; 3], width: usize, height: usize) -> Self {
+    /// Builds a picture of a single colour.
+    pub fn filled([r, g, b]: [u8; 3], width: usize, height: usize) -> Self {
         Self::from_rgba(&RgbaPage { width, height, rgba: [r, g, b, 255].repeat(width * height) })
     }
 
@@ -61,7 +60,7 @@ impl Picture {
                         sum = [sum[0] + pixel[0], sum[1] + pixel[1], sum[2] + pixel[2]];
                     }
                 }
-                // Chroma of the four pixels' mean: two more bits in the sum, two more in the shift.
+                // Chroma of the mean of four pixels: the sum has two more bits, and so has the shift.
                 blue[chroma + column] = (128 + ((weigh(BLUE, sum) + 4 * HALF) >> (SHIFT + 2))) as u8;
                 red[chroma + column] = (128 + ((weigh(RED, sum) + 4 * HALF) >> (SHIFT + 2))) as u8;
             }
@@ -69,8 +68,7 @@ impl Picture {
         Self { width, height, luma, blue, red }
     }
 
-    /// Luma, then the two chroma planes, each with its width and how many of its pixels stand for one of luma's
-    /// in each direction.
+    /// Returns the luma plane and the two chroma planes, each with its width and its subsampling factor.
     pub fn planes(&self) -> [(&[u8], usize, usize); 3] {
         [(&self.luma, self.width, 1), (&self.blue, self.width / 2, 2), (&self.red, self.width / 2, 2)]
     }
@@ -80,8 +78,8 @@ impl Picture {
         [(&mut self.luma, self.width, 1), (&mut self.blue, half, 2), (&mut self.red, half, 2)]
     }
 
-    /// Where two pictures of one size differ: bands of rows, from top to bottom, each as wide as what changed in
-    /// it. Bands that are less than `gap` rows apart are one.
+    /// Returns the bands of rows in which two pictures of the same size differ, from top to bottom, each as wide as its
+    /// changes. Bands less than `gap` rows apart are merged.
     pub fn changes(&self, other: &Picture, gap: usize) -> Vec<Rect> {
         let mut bands: Vec<Rect> = vec![];
         for y in (0..self.height).step_by(2) {
@@ -101,7 +99,7 @@ impl Picture {
         bands
     }
 
-    /// The columns in which a pair of rows differs.
+    /// Returns the columns in which a pair of rows differs.
     fn changed_columns(&self, other: &Picture, y: usize) -> Option<(usize, usize)> {
         let mut changed: Option<(usize, usize)> = None;
         for ((plane, width, scale), (others, ..)) in self.planes().into_iter().zip(other.planes()) {
@@ -120,7 +118,7 @@ impl Picture {
         changed.map(|(left, right)| (left & !1, right.next_multiple_of(2)))
     }
 
-    /// Takes over a pair of rows of another picture, from `row` on, for all rows of a part.
+    /// Fills a part with copies of one pair of rows of another picture.
     pub fn fill(&mut self, other: &Picture, row: usize, part: Rect) {
         for top in (part.top..part.bottom).step_by(2) {
             for ((to, width, scale), (from, ..)) in self.planes_mut().into_iter().zip(other.planes()) {
@@ -132,7 +130,7 @@ impl Picture {
         }
     }
 
-    /// Takes over a part of another picture of the same size.
+    /// Copies a part of another picture of the same size.
     pub fn copy(&mut self, other: &Picture, part: Rect) {
         for ((to, width, scale), (from, ..)) in self.planes_mut().into_iter().zip(other.planes()) {
             for y in part.top / scale..part.bottom / scale {
@@ -143,7 +141,7 @@ impl Picture {
     }
 }
 
-/// A part of a picture, in pixels of luma; all four are even, right and bottom are beyond it.
+/// A part of a picture, in even luma pixels; `right` and `bottom` are exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rect {
     pub left: usize,
@@ -153,7 +151,7 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// The least part that has both.
+    /// Returns the smallest rectangle that holds both.
     pub fn union(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
 
     fn plain(rgb: [u8; 3]) -> Picture {
-        Picture::of(rgb, 4, 4)
+        Picture::filled(rgb, 4, 4)
     }
 
     /// Reference values of BT.709 limited range.
@@ -192,7 +190,7 @@ mod tests {
 
     #[test]
     fn changes_are_found_where_they_are() {
-        let before = Picture::of([255; 3], 64, 64);
+        let before = Picture::filled([255; 3], 64, 64);
         let mut after = before.clone();
         assert_eq!(before.changes(&after, 8), []);
         after.luma[10 * 64 + 20] = 16;

@@ -1,42 +1,42 @@
-//! How a step comes into the picture, and what moves on the way.
+//! The motion with which a step enters the picture.
 
 use reel_scene::Entrance;
 
-use super::highlight::Passage;
+use super::highlight::HighlightMove;
 use super::morph::Move;
 
-/// Seconds that terms take to move to their places.
-const MORPH_SECONDS: f64 = 0.9;
-/// Seconds that a highlight takes to the next lines.
-const HIGHLIGHT_SECONDS: f64 = 0.6;
+/// Time that the terms of a formula take to move.
+const MORPH_S: f64 = 0.9;
+/// Time that a highlight takes to move to the next lines.
+const HIGHLIGHT_S: f64 = 0.6;
 
-/// How a step comes into the picture.
+/// The motion of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepMotion {
-    /// From the page before to the step's first page.
+    /// The transition from the previous page to the step's first page.
     pub entrance: Entrance,
-    /// Pages of the step itself that follow each other; the last of them stays. At least 1.
+    /// Pages of the step, at least 1. They are shown one after the other, and the last one stays.
     pub pages: u32,
     pub moving: Moving,
 }
 
-/// What moves on the way to a step's first page.
+/// Content that moves during the transition to a step's first page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Moving {
     #[default]
-    Nothing,
-    /// Terms of a formula.
+    None,
+    /// The terms of a formula.
     Terms(Vec<Move>),
-    /// What marks lines of code; `None` when it was nowhere before.
-    Highlight(Option<Passage>),
+    /// The highlight of lines of code; `None` when the page before has none.
+    Highlight(Option<HighlightMove>),
 }
 
 impl Moving {
-    /// Seconds that it takes, `None` when nothing moves.
-    pub fn seconds(&self) -> Option<f64> {
+    /// Returns how long the motion takes; `None` when nothing moves.
+    pub fn duration_s(&self) -> Option<f64> {
         match self {
-            Self::Terms(moves) if !moves.is_empty() => Some(MORPH_SECONDS),
-            Self::Highlight(Some(_)) => Some(HIGHLIGHT_SECONDS),
+            Self::Terms(moves) if !moves.is_empty() => Some(MORPH_S),
+            Self::Highlight(Some(_)) => Some(HIGHLIGHT_S),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
-//! One scene as a clip: pictures that move when something new comes, and in an MP4 its narration as AAC.
+//! Encodes one scene as a clip: its pictures, and in an MP4 its narration as AAC.
 //!
-//! The cost follows what changes: only pictures that differ from the one before are encoded, all others are repeated
-//! ([`crate::encode::picture_encoder`]). All scenes of a job have the same stream headers, which lets `combine` join them
-//! without encoding pictures again.
+//! The cost is proportional to what changes: only pictures that differ from the previous one are encoded, and all others
+//! are repeats ([`crate::encode::picture_encoder`]). All scenes of a job have the same stream headers, so `combine` joins
+//! them without encoding pictures again.
 
 use std::path::{Path, PathBuf};
 
@@ -18,20 +18,20 @@ use crate::draw::picture::Picture;
 use crate::draw::step_motion::{Moving, StepMotion};
 use crate::encode::h264;
 use crate::encode::hardware::Hardware;
-use crate::encode::picture_encoder::{PictureEncoder, Unit};
+use crate::encode::picture_encoder::{EncodedPicture, PictureEncoder};
 use crate::encode::sound::{self, SoundTrack};
 use crate::ffmpeg::{create, part_file, set_headers, write_header, write_packet};
 use reel_scene::format::VideoCodec;
 use reel_scene::{Leave, SceneTimeline};
 
-/// Seconds between key frames.
-pub const KEY_FRAME_EVERY_SECONDS: u32 = 2;
-/// Seconds that something new takes to appear.
-const ENTRANCE_SECONDS: f64 = 0.4;
+/// Seconds from one key frame to the next.
+pub const KEY_FRAME_INTERVAL_S: u32 = 2;
+/// Seconds that new content takes to appear.
+const ENTRANCE_S: f64 = 0.4;
 /// Seconds that the scene takes to disappear.
-const EXIT_SECONDS: f64 = 0.2;
-/// Seconds that each of several pages of a step is shown.
-const PAGE_SECONDS: f64 = 1.0 / 30.0;
+const EXIT_S: f64 = 0.2;
+/// Seconds for which each page of a step with several pages is shown.
+const PAGE_S: f64 = 1.0 / 30.0;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,7 +47,8 @@ pub enum Error {
     Cancelled,
 }
 
-pub(crate) fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
+/// Wraps an FFmpeg error with what was attempted, such as "open the scene's file".
+pub(crate) fn failed_to(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
     move |source| Error::Ffmpeg { attempted, source }
 }
 
@@ -59,11 +60,11 @@ pub struct EncodeSettings {
     pub height: u32,
     /// Frames per second, constant.
     pub fps: u32,
-    /// The constant rate factor, on x264's scale; less is better and larger.
+    /// The constant rate factor on x264's scale: lower means better and larger.
     pub crf: u32,
-    /// Who encodes H.264; the processor itself without any.
+    /// The graphics processor that encodes H.264; `None` for libx264.
     pub hardware: Option<Hardware>,
-    /// Threads of one encoder; scenes are encoded side by side, so one is enough.
+    /// Threads of one encoder. Scenes are encoded in parallel, so one suffices.
     pub threads: u32,
 }
 
@@ -79,21 +80,22 @@ pub struct EncodedScene {
     pub bytes: u64,
 }
 
-/// What a scene is made of.
+/// The parts of a scene.
 #[derive(Clone, Copy)]
 pub struct SceneParts<'a> {
-    /// One for each step.
+    /// One motion for each step.
     pub motions: &'a [StepMotion],
     pub leave: Leave,
     pub timeline: &'a SceneTimeline,
-    /// As long as the timeline; `None` for a clip without sound.
+    /// The sound, as long as the timeline; `None` for a clip without sound.
     pub sound: Option<&'a SoundTrack>,
 }
 
-/// Writes the scene to `out`, which appears when it is whole. `page` gives the pictures by number: first what
-/// is there before the first step, then the pages of each step; it is asked in order, and may leave pages out.
-/// The scene ends with its first picture, so that the next can begin with it. Blocks; looks at `cancel` for
-/// every frame.
+/// Writes the scene to `out`, which appears when it is whole.
+///
+/// `page` returns a picture by number: 0 is the page before the first step, and the pages of each step follow. It is called
+/// with rising numbers, some of which may be missing. The scene ends with its first picture, with which the next scene
+/// begins. Blocks, and checks `cancel` once per frame.
 pub fn encode_scene<E: From<Error>>(
     mut page: impl FnMut(u32) -> Result<Picture, E>,
     parts: SceneParts<'_>,
@@ -109,127 +111,146 @@ pub fn encode_scene<E: From<Error>>(
     }
     let file = |source| Error::File { path: out.to_owned(), source };
     let part = part_file(out).map_err(file)?;
-    let mut film = Film { scene: SceneWriter::open(&part, settings, sound)?, timeline, on_frame, cancel };
+    let mut frames_out =
+        FrameWriter { scene: SceneWriter::open(&part, settings, sound)?, timeline, on_frame, cancel };
     let blank = page(0)?;
     let mut shown = blank.clone();
     let mut next = 1;
     for (step, (timing, motion)) in timeline.steps.iter().zip(motions).enumerate() {
         let is_last = step + 1 == needed;
         let pages = motion.pages.max(1);
-        let entrance_seconds = motion.moving.seconds().unwrap_or(ENTRANCE_SECONDS);
-        let shots = Shots::of(timing.frames, (pages, entrance_seconds), settings.fps, is_last);
+        let entrance_s = motion.moving.duration_s().unwrap_or(ENTRANCE_S);
+        let split = StepFrames::split(timing.frames, (pages, entrance_s), settings.fps, is_last);
         let before = shown;
         shown = page(next)?;
-        let frames = shots.entrance;
+        let frames = split.entrance;
         match &motion.moving {
             Moving::Terms(moves) if !moves.is_empty() => {
                 let morph = Morph::new(&before, &shown, moves, frames);
-                film.draw(&before, frames, |canvas, number| morph.draw(canvas, number))?;
+                frames_out.write_drawn(&before, frames, |canvas, number| morph.draw(canvas, number))?;
             }
-            Moving::Highlight(Some(passage)) => {
-                let highlight = Highlight::new(&before, &shown, *passage, frames);
-                film.draw(&before, frames, |canvas, number| highlight.draw(canvas, number))?;
+            Moving::Highlight(Some(highlight_move)) => {
+                let highlight = Highlight::new(&before, &shown, *highlight_move, frames);
+                frames_out.write_drawn(&before, frames, |canvas, number| highlight.draw(canvas, number))?;
             }
-            _ => film.change(&before, Transition::new(&before, &shown, motion.entrance, frames), frames)?,
+            _ => frames_out.write_transition(
+                &before,
+                Transition::new(&before, &shown, motion.entrance, frames),
+                frames,
+            )?,
         }
-        for following in shots.grown_pages(pages) {
+        for following in split.growth_pages(pages) {
             shown = page(next + following)?;
-            film.move_to(&shown)?;
-            film.hold(shots.grown - 1)?;
+            frames_out.write_frame(&shown)?;
+            frames_out.repeat_frame(split.frames_per_page - 1)?;
         }
         next += pages;
-        film.hold(shots.held)?;
+        frames_out.repeat_frame(split.hold)?;
         if is_last {
-            film.change(&shown, Transition::leaving(&shown, &blank, leave, shots.exit), shots.exit)?;
+            frames_out.write_transition(
+                &shown,
+                Transition::exit(&shown, &blank, leave, split.exit),
+                split.exit,
+            )?;
         }
     }
-    let frames = film.scene.finish()?;
+    let frames = frames_out.scene.finish()?;
     let bytes = std::fs::metadata(&part).map_err(file)?.len();
     part.persist(out).map_err(|error| file(error.error))?;
     Ok(EncodedScene { frames, bytes })
 }
 
-/// How the frames of a step are divided.
+/// The division of a step's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shots {
-    /// Of the transition to the step's first page; the last of them shows it whole.
+struct StepFrames {
+    /// Frames of the transition to the step's first page; the last of them shows the whole page.
     entrance: u32,
-    /// Of each page after the first, at least 1.
-    grown: u32,
-    /// Whether all pages after the first are shown, or only the last: the step is too short.
+    /// Frames of each page after the first, at least 1.
+    frames_per_page: u32,
+    /// Set when all pages after the first are shown; in a step too short for that, only the last one is.
     all_pages: bool,
-    /// That the last page stays.
-    held: u32,
-    /// Of the transition back to the empty page.
+    /// Frames for which the last page stays.
+    hold: u32,
+    /// Frames of the transition back to the empty page.
     exit: u32,
 }
 
-impl Shots {
-    fn of(frames: u32, (pages, entrance_seconds): (u32, f64), fps: u32, is_last: bool) -> Self {
+impl StepFrames {
+    fn split(frames: u32, (pages, entrance_s): (u32, f64), fps: u32, is_last: bool) -> Self {
         let in_frames = |seconds: f64| (seconds * f64::from(fps)).round() as u32;
-        let exit = if is_last { in_frames(EXIT_SECONDS).min(frames / 4) } else { 0 };
+        let exit = if is_last { in_frames(EXIT_S).min(frames / 4) } else { 0 };
         let following = pages - 1;
-        let entrance = in_frames(entrance_seconds).min((frames - exit) / 2).max(1).min(frames);
+        let entrance = in_frames(entrance_s).min((frames - exit) / 2).max(1).min(frames);
         let room = frames.saturating_sub(exit + entrance);
-        let grown = in_frames(PAGE_SECONDS).max(1);
-        let (grown, all_pages) = match following {
-            _ if following * grown <= room => (grown, true),
+        let frames_per_page = in_frames(PAGE_S).max(1);
+        let (frames_per_page, all_pages) = match following {
+            _ if following * frames_per_page <= room => (frames_per_page, true),
             _ if following <= room => (1, true),
             _ => (1, false),
         };
-        let shown = if all_pages { following * grown } else { room.min(1) };
-        Self { entrance, grown, all_pages, held: room - shown, exit }
+        let shown = if all_pages { following * frames_per_page } else { room.min(1) };
+        Self { entrance, frames_per_page, all_pages, hold: room - shown, exit }
     }
 
-    /// The pages after a step's first that are shown, counted from it.
-    fn grown_pages(&self, pages: u32) -> std::ops::Range<u32> {
+    /// Returns the pages shown after a step's first page, counted from it.
+    fn growth_pages(&self, pages: u32) -> std::ops::Range<u32> {
         if self.all_pages { 1..pages } else { pages - 1..pages }
     }
 }
 
-/// A scene being written, with who watches.
-struct Film<'a> {
+/// Writes frames, reports progress, and stops when it is cancelled.
+struct FrameWriter<'a> {
     scene: SceneWriter,
     timeline: &'a SceneTimeline,
     on_frame: &'a mut dyn FnMut(u64, u64),
     cancel: &'a CancellationToken,
 }
 
-impl Film<'_> {
-    fn change(&mut self, from: &Picture, transition: Transition<'_>, frames: u32) -> Result<(), Error> {
-        if transition.is_still() && self.scene.frames > 0 {
-            return self.hold(frames);
+impl FrameWriter<'_> {
+    fn write_transition(
+        &mut self,
+        from: &Picture,
+        transition: Transition<'_>,
+        frames: u32,
+    ) -> Result<(), Error> {
+        if transition.is_static() && self.scene.frames > 0 {
+            return self.repeat_frame(frames);
         }
-        self.draw(from, frames, |canvas, number| transition.draw(canvas, number))
+        self.write_drawn(from, frames, |canvas, number| transition.draw(canvas, number))
     }
 
-    /// Frames that are drawn one over the other, the first over a picture.
-    fn draw(&mut self, from: &Picture, frames: u32, draw: impl Fn(&mut Picture, u32)) -> Result<(), Error> {
+    /// Writes frames that are each drawn over the previous one, the first over `from`.
+    fn write_drawn(
+        &mut self,
+        from: &Picture,
+        frames: u32,
+        draw: impl Fn(&mut Picture, u32),
+    ) -> Result<(), Error> {
         let mut canvas = from.clone();
         for number in 1..=frames {
             draw(&mut canvas, number);
-            self.move_to(&canvas)?;
+            self.write_frame(&canvas)?;
         }
         Ok(())
     }
 
-    fn move_to(&mut self, picture: &Picture) -> Result<(), Error> {
-        self.watch()?;
+    fn write_frame(&mut self, picture: &Picture) -> Result<(), Error> {
+        self.check_cancelled()?;
         self.scene.write_picture(picture)?;
         (self.on_frame)(self.scene.frames, u64::from(self.timeline.frames));
         Ok(())
     }
 
-    fn hold(&mut self, frames: u32) -> Result<(), Error> {
+    fn repeat_frame(&mut self, frames: u32) -> Result<(), Error> {
         for _ in 0..frames {
-            self.watch()?;
+            self.check_cancelled()?;
             self.scene.repeat_picture()?;
             (self.on_frame)(self.scene.frames, u64::from(self.timeline.frames));
         }
         Ok(())
     }
 
-    fn watch(&self) -> Result<(), Error> {
+    fn check_cancelled(&self) -> Result<(), Error> {
         if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
@@ -244,21 +265,23 @@ struct SceneWriter {
 }
 
 impl SceneWriter {
-    /// All of the sound is written first; the muxer interleaves it with the pictures that follow.
+    /// Opens the file and writes all of the sound; the muxer interleaves it with the pictures that follow.
     fn open(path: &Path, settings: &EncodeSettings, sound: Option<&SoundTrack>) -> Result<Self, Error> {
         let format = settings.codec.of_clips();
-        let mut output = create(path, format).map_err(at("open the scene's file"))?;
+        let mut output = create(path, format).map_err(failed_to("open the scene's file"))?;
         let pictures = PictureEncoder::open(settings)?;
-        let mut stream = output.add_stream_with(&pictures.encoder).map_err(at("add the video stream"))?;
+        let mut stream =
+            output.add_stream_with(&pictures.encoder).map_err(failed_to("add the video stream"))?;
         stream.set_time_base(pictures.time_base);
         stream.set_avg_frame_rate(pictures.time_base.invert());
         if !pictures.headers.is_empty() {
-            set_headers(&mut stream, &pictures.headers).map_err(at("set the video stream's headers"))?;
+            set_headers(&mut stream, &pictures.headers)
+                .map_err(failed_to("set the video stream's headers"))?;
         }
         if let Some(sound) = sound {
-            output.add_stream_with(sound.context()).map_err(at("add the audio stream"))?;
+            output.add_stream_with(sound.context()).map_err(failed_to("add the audio stream"))?;
         }
-        write_header(&mut output, format).map_err(at("write the scene's header"))?;
+        write_header(&mut output, format).map_err(failed_to("write the scene's header"))?;
         let mut writer = Self { output, pictures, frames: 0 };
         let mut packets = sound.into_iter().flat_map(SoundTrack::packets);
         packets.try_for_each(|packet| writer.write(packet, AUDIO, sound::TIME_BASE))?;
@@ -266,21 +289,21 @@ impl SceneWriter {
     }
 
     fn write_picture(&mut self, picture: &Picture) -> Result<(), Error> {
-        let unit = self.pictures.encode(picture)?;
-        self.write_unit(&unit)
+        let encoded = self.pictures.encode(picture)?;
+        self.write_encoded(&encoded)
     }
 
     fn repeat_picture(&mut self) -> Result<(), Error> {
-        let unit = self.pictures.repeat()?;
-        self.write_unit(&unit)
+        let encoded = self.pictures.repeat()?;
+        self.write_encoded(&encoded)
     }
 
-    fn write_unit(&mut self, unit: &Unit) -> Result<(), Error> {
-        let mut packet = Packet::copy(&unit.bytes);
+    fn write_encoded(&mut self, encoded: &EncodedPicture) -> Result<(), Error> {
+        let mut packet = Packet::copy(&encoded.bytes);
         packet.set_pts(Some(self.frames as i64));
         packet.set_dts(Some(self.frames as i64));
         packet.set_duration(1);
-        if unit.is_key {
+        if encoded.is_key {
             packet.set_flags(packet::Flags::KEY);
         }
         self.frames += 1;
@@ -288,11 +311,11 @@ impl SceneWriter {
     }
 
     fn write(&mut self, mut packet: Packet, stream: usize, time_base: Rational) -> Result<(), Error> {
-        write_packet(&mut self.output, &mut packet, stream, time_base).map_err(at("write the scene"))
+        write_packet(&mut self.output, &mut packet, stream, time_base).map_err(failed_to("write the scene"))
     }
 
     fn finish(mut self) -> Result<u64, Error> {
-        self.output.write_trailer().map_err(at("write the scene's end"))?;
+        self.output.write_trailer().map_err(failed_to("write the scene's end"))?;
         Ok(self.frames)
     }
 }
@@ -306,11 +329,11 @@ mod tests {
         for frames in [1, 2, 3, 7, 20, 45, 90, 300] {
             for pages in [1, 2, 25] {
                 for (fps, is_last) in [(30, false), (30, true), (60, false), (24, true)] {
-                    let shots = Shots::of(frames, (pages, ENTRANCE_SECONDS), fps, is_last);
-                    let grown = shots.grown_pages(pages).len() as u32 * shots.grown;
-                    let used = shots.entrance + grown + shots.held + shots.exit;
+                    let split = StepFrames::split(frames, (pages, ENTRANCE_S), fps, is_last);
+                    let frames_per_page = split.growth_pages(pages).len() as u32 * split.frames_per_page;
+                    let used = split.entrance + frames_per_page + split.hold + split.exit;
                     // A step of a single frame has no room for its last page.
-                    assert!(used == frames || frames < 3, "{frames} frames, {pages} pages: {shots:?}");
+                    assert!(used == frames || frames < 3, "{frames} frames, {pages} pages: {split:?}");
                 }
             }
         }
@@ -322,7 +345,7 @@ mod tests {
         let timeline = SceneTimeline { fps: 30, frames: 0, steps: vec![] };
         let motions = [StepMotion::default()];
         let result: Result<_, Error> = encode_scene(
-            |_| Ok(Picture::of([0; 3], 64, 64)),
+            |_| Ok(Picture::filled([0; 3], 64, 64)),
             SceneParts { motions: &motions, leave: Leave::Fade, timeline: &timeline, sound: None },
             &EncodeSettings::new(64, 64, 30),
             &out.path().join("scene.mp4"),

@@ -1,13 +1,13 @@
-//! H.264 pictures that repeat the one before, written without an encoder.
+//! Writes H.264 pictures that repeat the previous one, without an encoder.
 //!
-//! A picture whose macroblocks are all skipped says "as before" in about twelve bytes. It is a P slice of
-//! its own kind: it refers to a second picture parameter set (id 1) with CAVLC entropy coding, so that the
-//! whole picture is one `mb_skip_run`. Sections and tables are those of ITU-R Rec. H.264.
+//! A picture of skipped macroblocks only takes about twelve bytes. It is a P slice that refers to a second picture
+//! parameter set (id 1) with CAVLC entropy coding, so that the whole picture is one `mb_skip_run`. Sections and tables are
+//! those of ITU-T Rec. H.264.
 //!
-//! Every such picture is a reference picture, since picture order count type 2 forbids two pictures in a row
-//! that are none. So the encoder's own pictures behind it must count on: [`set_frame_num`] renumbers them.
+//! Picture order count type 2 forbids two consecutive non-reference pictures, so every repeat is a reference picture. The
+//! encoder's own pictures after it must be renumbered: [`Sequence::set_frame_num`].
 
-/// Bytes before each NAL unit in a byte stream (annex B).
+/// The start code before each NAL unit of a byte stream (annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 const NAL_SLICE: u8 = 1;
 const NAL_SPS: u8 = 7;
@@ -16,9 +16,9 @@ const REFERENCE: u8 = 2 << 5;
 const PARAMETERS: u8 = 3 << 5;
 /// `log2_max_frame_num_minus4` is at most 12 (section 7.4.2.1.1).
 const MAX_FRAME_NUM_BITS: u32 = 16;
-/// Macroblocks of a picture, of the highest level, 6.2 (table A-1).
+/// Largest picture of the highest level, 6.2 (table A-1).
 const MAX_MACROBLOCKS: u32 = 139_264;
-/// The parameter set that repeats refer to; x264's own is 0.
+/// Id of the parameter set that repeats refer to; x264's own has id 0.
 const REPEAT_PPS: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,19 +31,19 @@ pub enum Error {
     Unsupported(&'static str),
 }
 
-/// What of a sequence parameter set repeats need.
+/// The fields of a sequence parameter set that repeats need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {
-    /// Bits of `frame_num`.
+    /// Length of `frame_num`.
     frame_num_bits: u32,
     macroblocks: u32,
 }
 
 impl Sequence {
-    /// Reads an encoder's headers, a byte stream (section 7.3.2.1.1).
+    /// Parses an encoder's headers, a byte stream (section 7.3.2.1.1).
     pub fn parse(headers: &[u8]) -> Result<Self, Error> {
-        let nal = units(headers).find(|nal| nal.first().is_some_and(|byte| byte & 31 == NAL_SPS));
-        let payload = unescaped(nal.ok_or(Error::NoParameterSet)?.get(1..).unwrap_or_default());
+        let nal = nal_units(headers).find(|nal| nal.first().is_some_and(|byte| byte & 31 == NAL_SPS));
+        let payload = unescape(nal.ok_or(Error::NoParameterSet)?.get(1..).unwrap_or_default());
         let mut bits = BitReader::new(&payload);
         let profile = bits.read(8)?;
         bits.read(16)?;
@@ -79,7 +79,7 @@ impl Sequence {
         Ok(Self { frame_num_bits, macroblocks })
     }
 
-    /// The picture parameter set that repeats refer to, to stand beside the encoder's own (section 7.3.2.2).
+    /// Returns the picture parameter set of repeats, which stands beside the encoder's own (section 7.3.2.2).
     pub fn parameter_set(&self) -> Vec<u8> {
         let mut bits = BitWriter::default();
         bits.unsigned(REPEAT_PPS);
@@ -100,7 +100,7 @@ impl Sequence {
         nal_unit(PARAMETERS | 8, &bits.finish())
     }
 
-    /// A picture that repeats the one before (sections 7.3.3 and 7.3.4).
+    /// Returns a picture that repeats the previous one (sections 7.3.3 and 7.3.4).
     pub fn repeat(&self, frame_num: u32) -> Vec<u8> {
         let mut bits = BitWriter::default();
         bits.unsigned(0); // first_mb_in_slice
@@ -116,59 +116,59 @@ impl Sequence {
         nal_unit(REFERENCE | NAL_SLICE, &bits.finish())
     }
 
-    /// The number after `frame_num`.
+    /// Returns the number after `frame_num`.
     pub fn next(&self, frame_num: u32) -> u32 {
         (frame_num + 1) & ((1 << self.frame_num_bits) - 1)
     }
 
-    /// The access unit with its pictures renumbered. Fields of fixed length keep their place, so nothing else
-    /// of the picture changes. An IDR picture has number 0 and is left alone.
+    /// Returns the access unit with its pictures renumbered. The field has a fixed length, so nothing else changes. An IDR
+    /// picture has number 0 and stays as it is.
     pub fn set_frame_num(&self, access_unit: &[u8], frame_num: u32) -> Result<Vec<u8>, Error> {
         let mut renumbered = Vec::with_capacity(access_unit.len() + 16);
-        for nal in units(access_unit) {
+        for nal in nal_units(access_unit) {
             let Some((&header, escaped)) = nal.split_first() else { continue };
             if header & 31 != NAL_SLICE {
                 renumbered.extend_from_slice(&START_CODE);
                 renumbered.extend_from_slice(nal);
                 continue;
             }
-            let mut payload = unescaped(escaped);
+            let mut payload = unescape(escaped);
             let mut bits = BitReader::new(&payload);
             bits.unsigned()?;
             bits.unsigned()?;
             bits.unsigned()?;
             let at = bits.at;
-            overwrite(&mut payload, at, frame_num, self.frame_num_bits)?;
+            overwrite_bits(&mut payload, at, frame_num, self.frame_num_bits)?;
             renumbered.extend_from_slice(&nal_unit(header, &payload));
         }
         Ok(renumbered)
     }
 }
 
-/// An access unit of an MP4 file as a byte stream, behind the parameter sets that the file's header holds, where they are
-/// given (ISO/IEC 14496-15, sections 5.3.3.1 and 5.3.4.2). Lengths are of four bytes, as all that write them do.
+/// Converts an access unit of an MP4 file to a byte stream, after the parameter sets of `header` if there is one
+/// (ISO/IEC 14496-15, sections 5.3.3.1 and 5.3.4.2). Lengths must have four bytes, as all known writers use.
 pub fn byte_stream(access_unit: &[u8], header: Option<&[u8]>) -> Result<Vec<u8>, Error> {
     let mut stream = Vec::with_capacity(access_unit.len() + 64);
     if let Some(header) = header {
-        // Version, profile, compatibility, level, and the bytes of a length.
+        // Version, profile, compatibility, level and the size of a length take the first five bytes.
         let mut rest = header.get(5..).ok_or(Error::Truncated)?;
         for mask in [31, 255] {
             let (count, mut sets) = rest.split_first().ok_or(Error::Truncated)?;
             for _ in 0..count & mask {
-                sets = append_unit::<2>(&mut stream, sets)?;
+                sets = append_nal_unit::<2>(&mut stream, sets)?;
             }
             rest = sets;
         }
     }
     let mut rest = access_unit;
     while !rest.is_empty() {
-        rest = append_unit::<4>(&mut stream, rest)?;
+        rest = append_nal_unit::<4>(&mut stream, rest)?;
     }
     Ok(stream)
 }
 
-/// Appends the unit at the beginning of `from`, which follows its length; returns what is behind it.
-fn append_unit<'a, const LENGTH: usize>(stream: &mut Vec<u8>, from: &'a [u8]) -> Result<&'a [u8], Error> {
+/// Appends the length-prefixed unit at the beginning of `from`, and returns the rest.
+fn append_nal_unit<'a, const LENGTH: usize>(stream: &mut Vec<u8>, from: &'a [u8]) -> Result<&'a [u8], Error> {
     let (length, rest) = from.split_first_chunk::<LENGTH>().ok_or(Error::Truncated)?;
     let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     let (unit, rest) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
@@ -177,8 +177,8 @@ fn append_unit<'a, const LENGTH: usize>(stream: &mut Vec<u8>, from: &'a [u8]) ->
     Ok(rest)
 }
 
-/// The NAL units of a byte stream, without their start codes.
-fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Iterates over the NAL units of a byte stream, without their start codes.
+fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = stream;
     std::iter::from_fn(move || {
         let (start, length) = start_code(rest)?;
@@ -189,13 +189,13 @@ fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Where the next start code is, and its length.
+/// Finds the next start code, and returns its offset and length.
 fn start_code(stream: &[u8]) -> Option<(usize, usize)> {
     let at = stream.windows(3).position(|window| window == [0, 0, 1])?;
     if at > 0 && stream[at - 1] == 0 { Some((at - 1, 4)) } else { Some((at, 3)) }
 }
 
-/// A payload in its NAL unit, with the bytes that keep start codes out of it (section 7.4.1).
+/// Wraps a payload in a NAL unit, with emulation prevention bytes (section 7.4.1).
 fn nal_unit(header: u8, payload: &[u8]) -> Vec<u8> {
     let mut nal = Vec::with_capacity(payload.len() + 16);
     nal.extend_from_slice(&START_CODE);
@@ -212,7 +212,8 @@ fn nal_unit(header: u8, payload: &[u8]) -> Vec<u8> {
     nal
 }
 
-fn unescaped(payload: &[u8]) -> Vec<u8> {
+/// Removes emulation prevention bytes.
+fn unescape(payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(payload.len());
     let mut zeros = 0;
     for &byte in payload {
@@ -226,7 +227,7 @@ fn unescaped(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn overwrite(bytes: &mut [u8], at: usize, value: u32, length: u32) -> Result<(), Error> {
+fn overwrite_bits(bytes: &mut [u8], at: usize, value: u32, length: u32) -> Result<(), Error> {
     for bit in 0..length as usize {
         let place = at + bit;
         let byte = bytes.get_mut(place / 8).ok_or(Error::Truncated)?;
@@ -240,7 +241,7 @@ fn overwrite(bytes: &mut [u8], at: usize, value: u32, length: u32) -> Result<(),
     Ok(())
 }
 
-/// Reads bits, the highest of each byte first.
+/// Reads bits, most significant first.
 struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -261,7 +262,7 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// An Exp-Golomb code, ue(v) (section 9.1).
+    /// Reads an Exp-Golomb code, ue(v) (section 9.1).
     fn unsigned(&mut self) -> Result<u32, Error> {
         let mut zeros = 0;
         while self.read(1)? == 0 {
@@ -326,10 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_a_dozen_bytes_and_tells_its_number() {
+    fn a_repeat_is_a_dozen_bytes_and_has_its_number() {
         let repeat = SEQUENCE.repeat(9);
         assert!(repeat.len() <= 14, "{repeat:?}");
-        let payload = unescaped(&repeat[5..]);
+        let payload = unescape(&repeat[5..]);
         let mut bits = BitReader::new(&payload);
         let header = [bits.unsigned(), bits.unsigned(), bits.unsigned(), bits.read(4)];
         assert_eq!(header, [Ok(0), Ok(5), Ok(1), Ok(9)]);
@@ -361,8 +362,8 @@ mod tests {
     fn no_start_code_stands_inside_a_unit() {
         let payload = [0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 9];
         let nal = nal_unit(1, &payload);
-        assert_eq!(units(&nal).count(), 1);
-        assert_eq!(unescaped(&nal[5..]), payload);
+        assert_eq!(nal_units(&nal).count(), 1);
+        assert_eq!(unescape(&nal[5..]), payload);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Graphics processors as H.264 encoders: which of them works here.
+//! Finds a graphics processor that encodes H.264.
 //!
-//! A driver that is there may still not do, and repeats are written by hand between an encoder's pictures. So a candidate
-//! is tried: it encodes a short film with repeats, which must decode to every one of its pictures.
+//! An installed driver may still fail, and this crate writes repeats between an encoder's pictures. So each candidate encodes
+//! a short sequence with repeats, and every picture of it must decode.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use ffmpeg_next::{Packet, codec, frame};
 
 use crate::draw::picture::{Picture, Rect};
 use crate::encode::encoder::{EncodeSettings, Error};
-use crate::encode::picture_encoder::{PictureEncoder, Unit};
+use crate::encode::picture_encoder::{EncodedPicture, PictureEncoder};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hardware {
@@ -18,14 +18,14 @@ pub enum Hardware {
     Nvenc,
     /// Intel Quick Sync Video.
     Qsv,
-    /// Intel and AMD, through Linux's own interface.
+    /// Intel and AMD, through Linux's VA-API.
     Vaapi,
 }
 
 impl Hardware {
     pub const ALL: [Hardware; 3] = [Hardware::Nvenc, Hardware::Qsv, Hardware::Vaapi];
 
-    /// What FFmpeg calls it.
+    /// Returns FFmpeg's name of the encoder.
     pub fn encoder(self) -> &'static str {
         match self {
             Hardware::Nvenc => "h264_nvenc",
@@ -41,9 +41,9 @@ impl fmt::Display for Hardware {
     }
 }
 
-/// Why an encoder is not used.
+/// The reason why an encoder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum Unusable {
     #[error(transparent)]
     Encode(#[from] Error),
     #[error("its pictures cannot be decoded")]
@@ -52,11 +52,11 @@ pub enum Unfit {
     Lost { encoded: usize, decoded: usize },
 }
 
-/// The first that works, or why each does not.
-pub fn find() -> Result<Hardware, Vec<(Hardware, Unfit)>> {
+/// Returns the first encoder that works, or the reason why each one does not.
+pub fn find() -> Result<Hardware, Vec<(Hardware, Unusable)>> {
     let mut reasons = vec![];
     for hardware in Hardware::ALL {
-        match try_out(Some(hardware)) {
+        match verify(Some(hardware)) {
             Ok(()) => return Ok(hardware),
             Err(reason) => reasons.push((hardware, reason)),
         }
@@ -64,31 +64,31 @@ pub fn find() -> Result<Hardware, Vec<(Hardware, Unfit)>> {
     Err(reasons)
 }
 
-/// Encodes and decodes a film in which a square moves and rests; without hardware, by the processor's own encoder.
-fn try_out(hardware: Option<Hardware>) -> Result<(), Unfit> {
+/// Encodes and decodes a sequence in which a square moves and rests; without hardware, with libx264.
+fn verify(hardware: Option<Hardware>) -> Result<(), Unusable> {
     crate::ffmpeg::start();
     let settings = EncodeSettings { hardware, ..EncodeSettings::new(640, 360, 30) };
     let mut encoder = PictureEncoder::open(&settings)?;
-    let page = Picture::of([250, 248, 240], 640, 360);
-    let ink = Picture::of([20, 40, 120], 640, 360);
-    let mut units: Vec<Unit> = vec![];
+    let page = Picture::filled([250, 248, 240], 640, 360);
+    let ink = Picture::filled([20, 40, 120], 640, 360);
+    let mut pictures: Vec<EncodedPicture> = vec![];
     for left in [40, 60, 80] {
         let mut picture = page.clone();
         picture.copy(&ink, Rect { left, top: 100, right: left + 200, bottom: 220 });
-        units.push(encoder.encode(&picture)?);
+        pictures.push(encoder.encode(&picture)?);
         for _ in 0..40 {
-            units.push(encoder.repeat()?);
+            pictures.push(encoder.repeat()?);
         }
     }
-    let decoded = decode(&encoder.headers, &units)?;
-    if decoded != units.len() {
-        return Err(Unfit::Lost { encoded: units.len(), decoded });
+    let decoded = decode(&encoder.headers, &pictures)?;
+    if decoded != pictures.len() {
+        return Err(Unusable::Lost { encoded: pictures.len(), decoded });
     }
     Ok(())
 }
 
-/// How many whole pictures a decoder makes of them.
-fn decode(headers: &[u8], units: &[Unit]) -> Result<usize, ffmpeg::Error> {
+/// Decodes pictures, and returns how many come out whole.
+fn decode(headers: &[u8], pictures: &[EncodedPicture]) -> Result<usize, ffmpeg::Error> {
     let codec = ffmpeg::decoder::find(codec::Id::H264).ok_or(ffmpeg::Error::DecoderNotFound)?;
     let mut decoder = codec::Context::new_with_codec(codec).decoder().video()?;
     let mut count = 0;
@@ -98,7 +98,7 @@ fn decode(headers: &[u8], units: &[Unit]) -> Result<usize, ffmpeg::Error> {
             count += usize::from(!picture.is_corrupt());
         }
     };
-    for (number, unit) in units.iter().enumerate() {
+    for (number, unit) in pictures.iter().enumerate() {
         let bytes = if number == 0 { [headers, &unit.bytes].concat() } else { unit.bytes.clone() };
         decoder.send_packet(&Packet::copy(&bytes))?;
         take(&mut decoder);
@@ -113,13 +113,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoder_that_works_passes_the_trial() {
-        try_out(None).unwrap();
+    fn a_working_encoder_passes_the_check() {
+        verify(None).unwrap();
     }
 
     #[test]
-    fn what_is_not_there_is_told_apart() {
-        // On a machine with a graphics processor this finds it, and the trial has shown that it works.
+    fn every_candidate_that_fails_has_its_reason() {
+        // On a machine with a graphics processor, `find` has just shown that it works.
         if let Err(reasons) = find() {
             let tried: Vec<Hardware> = reasons.iter().map(|(hardware, _)| *hardware).collect();
             assert_eq!(tried, Hardware::ALL);

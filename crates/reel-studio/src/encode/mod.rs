@@ -1,4 +1,4 @@
-//! Encodes a scene as a clip: pictures that move go through an encoder, pictures that stay cost a few bytes.
+//! Encodes a scene as a clip. Pictures that change go through an encoder; repeats take a few bytes each.
 
 pub mod encoder;
 pub mod h264;

@@ -1,37 +1,37 @@
-//! Pictures to a stream: what changes goes through an encoder, what stays is repeated by a few bytes.
+//! Turns pictures into a stream: pictures that change go through an encoder, repeats take a few bytes.
 //!
-//! A picture that repeats the one before is written by hand: an H.264 picture of skipped macroblocks ([`crate::encode::h264`]), or a
-//! VP9 frame of one byte that says "show again" (VP9 bitstream specification, section 6.2). A key frame comes every two
-//! seconds all the same, and is encoded once for as long as the picture stays.
+//! This module writes repeats itself: in H.264 as a picture of skipped macroblocks ([`crate::encode::h264`]), in VP9 as a
+//! frame of one byte with `show_existing_frame` (VP9 bitstream specification, section 6.2). There is a key frame every two
+//! seconds; while the picture stays, it is encoded once and written again.
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, color, encoder, frame, picture};
 
 use crate::draw::picture::Picture;
-use crate::encode::encoder::{EncodeSettings, Error, KEY_FRAME_EVERY_SECONDS, at};
+use crate::encode::encoder::{EncodeSettings, Error, KEY_FRAME_INTERVAL_S, failed_to};
 use crate::encode::h264::Sequence;
 use crate::encode::hardware::Hardware;
 use crate::encode::surfaces::Surfaces;
 use crate::ffmpeg::extradata;
 use reel_scene::format::VideoCodec;
 
-/// `frame_marker` 2, profile 0, `show_existing_frame`, of slot 0: where libvpx keeps the frame before.
+/// A VP9 frame header: `frame_marker` 2, profile 0, `show_existing_frame` of slot 0, which holds libvpx's previous frame.
 const VP9_SHOW_AGAIN: u8 = 0b1000_1000;
 
 /// One picture of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
+pub struct EncodedPicture {
     pub bytes: Vec<u8>,
-    /// Whether decoding can begin here.
+    /// Set when decoding can begin here.
     pub is_key: bool,
 }
 
-/// What lets pictures of the encoder and repeats follow each other.
+/// State of a codec's syntax that repeats depend on.
 enum Syntax {
     H264 {
         sequence: Sequence,
-        /// Of the picture before.
+        /// Of the previous picture.
         frame_num: u32,
     },
     Vp9,
@@ -40,16 +40,16 @@ enum Syntax {
 pub struct PictureEncoder {
     pub encoder: encoder::Video,
     syntax: Syntax,
-    /// Parameter sets: the encoder's, and the one of repeats. VP9 has none.
+    /// Parameter sets of the encoder and of repeats; empty for VP9.
     pub headers: Vec<u8>,
     pub time_base: Rational,
     /// Pictures from one key frame to the next.
-    key_frame_every: u32,
+    key_frame_interval: u32,
     since_key_frame: u32,
-    /// The picture before, as the encoder takes it, or as its surfaces do.
+    /// The previous picture, in the format of the encoder or its surfaces.
     frame: frame::Video,
     surfaces: Option<Surfaces>,
-    /// The picture before as a key frame, when it has been needed.
+    /// The previous picture as a key frame, once one was needed.
     key_frame: Option<Vec<u8>>,
     sent: i64,
 }
@@ -59,11 +59,11 @@ impl PictureEncoder {
         let surfaces = match settings.hardware {
             Some(Hardware::Vaapi) if settings.codec == VideoCodec::H264 => Some(
                 Surfaces::open(settings.width, settings.height)
-                    .map_err(at("open the graphics processor's memory"))?,
+                    .map_err(failed_to("open the graphics processor's memory"))?,
             ),
             _ => None,
         };
-        let encoder = open(settings, surfaces.as_ref()).map_err(at("open the video encoder"))?;
+        let encoder = open(settings, surfaces.as_ref()).map_err(failed_to("open the video encoder"))?;
         let (syntax, headers) = match settings.codec {
             VideoCodec::H264 => {
                 // SAFETY: the encoder owns its headers and outlives the copy.
@@ -76,41 +76,41 @@ impl PictureEncoder {
             }
             VideoCodec::Vp9 => (Syntax::Vp9, vec![]),
         };
-        let key_frame_every = settings.fps * KEY_FRAME_EVERY_SECONDS;
+        let key_frame_interval = settings.fps * KEY_FRAME_INTERVAL_S;
         Ok(Self {
             encoder,
             syntax,
             headers,
             time_base: Rational(1, settings.fps as i32),
-            key_frame_every,
-            since_key_frame: key_frame_every,
-            frame: frame::Video::new(pixels(settings), settings.width, settings.height),
+            key_frame_interval,
+            since_key_frame: key_frame_interval,
+            frame: frame::Video::new(pixel_format(settings), settings.width, settings.height),
             surfaces,
             key_frame: None,
             sent: 0,
         })
     }
 
-    pub fn encode(&mut self, picture: &Picture) -> Result<Unit, Error> {
-        copy_to(picture, &mut self.frame);
+    pub fn encode(&mut self, picture: &Picture) -> Result<EncodedPicture, Error> {
+        copy_planes(picture, &mut self.frame);
         self.key_frame = None;
         if self.is_key_frame_due() {
             return self.encode_key_frame();
         }
-        let encoded = self.send(picture::Type::None)?;
+        let bytes = self.send(picture::Type::None)?;
         self.since_key_frame += 1;
         let bytes = match &mut self.syntax {
             Syntax::H264 { sequence, frame_num } => {
                 *frame_num = sequence.next(*frame_num);
-                sequence.set_frame_num(&encoded, *frame_num)?
+                sequence.set_frame_num(&bytes, *frame_num)?
             }
-            Syntax::Vp9 => encoded,
+            Syntax::Vp9 => bytes,
         };
-        Ok(Unit { bytes, is_key: false })
+        Ok(EncodedPicture { bytes, is_key: false })
     }
 
-    /// The picture before, once more.
-    pub fn repeat(&mut self) -> Result<Unit, Error> {
+    /// Repeats the previous picture.
+    pub fn repeat(&mut self) -> Result<EncodedPicture, Error> {
         if self.is_key_frame_due() {
             return self.encode_key_frame();
         }
@@ -122,16 +122,16 @@ impl PictureEncoder {
             }
             Syntax::Vp9 => vec![VP9_SHOW_AGAIN],
         };
-        Ok(Unit { bytes, is_key: false })
+        Ok(EncodedPicture { bytes, is_key: false })
     }
 
     fn is_key_frame_due(&self) -> bool {
-        self.since_key_frame >= self.key_frame_every
+        self.since_key_frame >= self.key_frame_interval
     }
 
-    fn encode_key_frame(&mut self) -> Result<Unit, Error> {
+    fn encode_key_frame(&mut self) -> Result<EncodedPicture, Error> {
         let bytes = match self.key_frame.take() {
-            Some(encoded) => encoded,
+            Some(bytes) => bytes,
             None => self.send(picture::Type::I)?,
         };
         if let Syntax::H264 { frame_num, .. } = &mut self.syntax {
@@ -139,20 +139,20 @@ impl PictureEncoder {
         }
         self.since_key_frame = 1;
         self.key_frame = Some(bytes.clone());
-        Ok(Unit { bytes, is_key: true })
+        Ok(EncodedPicture { bytes, is_key: true })
     }
 
-    /// One picture in, one out: the encoder looks neither ahead nor back.
+    /// Encodes the current frame. The encoder has no lookahead, so each picture comes out at once.
     fn send(&mut self, kind: picture::Type) -> Result<Vec<u8>, Error> {
         self.frame.set_kind(kind);
         self.frame.set_pts(Some(self.sent));
         self.sent += 1;
         let surface = self.surfaces.as_ref().map(|surfaces| surfaces.upload(&self.frame));
-        let surface = surface.transpose().map_err(at("give a picture to the graphics processor"))?;
+        let surface = surface.transpose().map_err(failed_to("give a picture to the graphics processor"))?;
         let picture = surface.as_ref().unwrap_or(&self.frame);
-        self.encoder.send_frame(picture).map_err(at("encode a picture"))?;
+        self.encoder.send_frame(picture).map_err(failed_to("encode a picture"))?;
         let mut packet = Packet::empty();
-        self.encoder.receive_packet(&mut packet).map_err(at("encode a picture"))?;
+        self.encoder.receive_packet(&mut packet).map_err(failed_to("encode a picture"))?;
         Ok(packet.data().unwrap_or_default().to_vec())
     }
 }
@@ -171,7 +171,7 @@ fn open(settings: &EncodeSettings, surfaces: Option<&Surfaces>) -> Result<encode
     let mut video = context.encoder().video()?;
     video.set_width(settings.width);
     video.set_height(settings.height);
-    video.set_format(pixels(settings));
+    video.set_format(pixel_format(settings));
     if let Some(surfaces) = surfaces {
         video.set_format(Pixel::VAAPI);
         // SAFETY: the context is this function's own, and not open yet.
@@ -180,7 +180,7 @@ fn open(settings: &EncodeSettings, surfaces: Option<&Surfaces>) -> Result<encode
     video.set_time_base(Rational(1, settings.fps as i32));
     video.set_frame_rate(Some(Rational(settings.fps as i32, 1)));
     video.set_aspect_ratio(Rational(1, 1));
-    // Key frames are asked for, one by one.
+    // Key frames are requested explicitly.
     video.set_gop(u32::from(u16::MAX));
     video.set_max_b_frames(0);
     video.set_colorspace(color::Space::BT709);
@@ -190,15 +190,15 @@ fn open(settings: &EncodeSettings, surfaces: Option<&Surfaces>) -> Result<encode
     video.open_as_with(codec, options)
 }
 
-/// How the encoder takes pictures.
-fn pixels(settings: &EncodeSettings) -> Pixel {
+/// Returns the pixel format that the encoder takes.
+fn pixel_format(settings: &EncodeSettings) -> Pixel {
     match (settings.codec, settings.hardware) {
         (VideoCodec::H264, Some(Hardware::Qsv | Hardware::Vaapi)) => Pixel::NV12,
         _ => Pixel::YUV420P,
     }
 }
 
-/// Each picture out before the next goes in, as with the others.
+/// Returns options without delay: each picture comes out before the next goes in.
 fn hardware_options(hardware: Hardware, settings: &EncodeSettings) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     options.set("profile", "high");
@@ -232,8 +232,8 @@ fn x264_options(settings: &EncodeSettings) -> Dictionary<'static> {
     options.set("profile", "high");
     options.set("crf", &settings.crf.to_string());
     options.set("forced-idr", "1");
-    // No lookahead and no analysis that pays only for moving pictures; one reference picture, the one that
-    // repeats repeat; `stitchable` keeps the headers of all scenes the same.
+    // No lookahead, and no analysis that pays off for camera pictures only. The one reference picture is the one that
+    // repeats refer to. `stitchable` keeps the headers of all scenes equal.
     options.set(
         "x264-params",
         "ref=1:scenecut=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:weightp=0:subme=1:me=dia:force-cfr=1:open-gop=0:stitchable=1:8x8dct=1",
@@ -241,13 +241,13 @@ fn x264_options(settings: &EncodeSettings) -> Dictionary<'static> {
     options
 }
 
-/// One frame out for each in, none of them hidden, and each decoded without what the one before left of motion and
-/// statistics, so that a repeat between them changes nothing.
+/// Returns options without hidden frames and without delay. Each frame decodes independently of the previous frame's
+/// motion vectors and statistics, so a repeat between two frames changes nothing.
 fn vpx_options(settings: &EncodeSettings) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     options.set("deadline", "realtime");
     options.set("cpu-used", "7");
-    options.set("crf", &(settings.crf + VPX_ABOVE_X264).to_string());
+    options.set("crf", &(settings.crf + VPX_CRF_OFFSET).to_string());
     options.set("b", "0");
     options.set("lag-in-frames", "0");
     options.set("auto-alt-ref", "0");
@@ -255,12 +255,12 @@ fn vpx_options(settings: &EncodeSettings) -> Dictionary<'static> {
     options
 }
 
-/// Added to x264's rate factor, for about the same quality.
-const VPX_ABOVE_X264: u32 = 8;
+/// Difference from x264's rate factor at about the same quality.
+const VPX_CRF_OFFSET: u32 = 8;
 
-fn copy_to(picture: &Picture, frame: &mut frame::Video) {
+fn copy_planes(picture: &Picture, frame: &mut frame::Video) {
     if frame.format() == Pixel::NV12 {
-        return copy_interleaved(picture, frame);
+        return copy_nv12(picture, frame);
     }
     for (index, (plane, width, _)) in picture.planes().into_iter().enumerate() {
         let stride = frame.stride(index);
@@ -270,8 +270,8 @@ fn copy_to(picture: &Picture, frame: &mut frame::Video) {
     }
 }
 
-/// NV12: both chroma planes are one, with their samples by turns.
-fn copy_interleaved(picture: &Picture, frame: &mut frame::Video) {
+/// Copies a picture to NV12: interleaved chroma.
+fn copy_nv12(picture: &Picture, frame: &mut frame::Video) {
     let [(luma, width, _), (blue, half, _), (red, ..)] = picture.planes();
     let stride = frame.stride(0);
     for (to, from) in frame.data_mut(0).chunks_mut(stride).zip(luma.chunks(width)) {
@@ -293,10 +293,10 @@ mod tests {
 
     const SIZE: (usize, usize) = (320, 176);
 
-    /// Pictures of a square that moves, then rests, again and again.
-    fn film() -> Vec<(Picture, u32)> {
-        let blank = Picture::of([250, 248, 240], SIZE.0, SIZE.1);
-        let dark = Picture::of([20, 40, 120], SIZE.0, SIZE.1);
+    /// Returns pictures of a square that moves and rests, with the repeats after each.
+    fn sequence_of_pictures() -> Vec<(Picture, u32)> {
+        let blank = Picture::filled([250, 248, 240], SIZE.0, SIZE.1);
+        let dark = Picture::filled([20, 40, 120], SIZE.0, SIZE.1);
         let at = |left: usize| {
             let mut picture = blank.clone();
             picture.copy(&dark, Rect { left, top: 40, right: left + 60, bottom: 100 });
@@ -312,8 +312,8 @@ mod tests {
         EncodeSettings { codec, ..EncodeSettings::new(SIZE.0 as u32, SIZE.1 as u32, 30) }
     }
 
-    /// All pictures of a stream, as planes of bytes.
-    fn decoded(codec: VideoCodec, headers: &[u8], units: &[Unit]) -> Vec<Vec<u8>> {
+    /// Decodes a stream to planes of bytes.
+    fn decode(codec: VideoCodec, headers: &[u8], encoded_pictures: &[EncodedPicture]) -> Vec<Vec<u8>> {
         let id = match codec {
             VideoCodec::H264 => codec::Id::H264,
             VideoCodec::Vp9 => codec::Id::VP9,
@@ -333,8 +333,8 @@ mod tests {
                 pictures.push([plane(0), plane(1), plane(2)].concat());
             }
         };
-        for (number, unit) in units.iter().enumerate() {
-            let bytes = if number == 0 { [headers, &unit.bytes].concat() } else { unit.bytes.clone() };
+        for (number, encoded) in encoded_pictures.iter().enumerate() {
+            let bytes = if number == 0 { [headers, &encoded.bytes].concat() } else { encoded.bytes.clone() };
             decoder.send_packet(&Packet::copy(&bytes)).unwrap();
             take(&mut decoder);
         }
@@ -343,50 +343,51 @@ mod tests {
         pictures
     }
 
-    /// The headers and pictures of the film, with repeats.
-    fn with_repeats(codec: VideoCodec) -> (Vec<u8>, Vec<Unit>) {
+    /// Encodes the sequence with repeats, and returns its headers and pictures.
+    fn with_repeats(codec: VideoCodec) -> (Vec<u8>, Vec<EncodedPicture>) {
         crate::ffmpeg::start();
         let mut encoder = PictureEncoder::open(&settings(codec)).unwrap();
-        let mut units = vec![];
-        for (picture, rest) in film() {
-            units.push(encoder.encode(&picture).unwrap());
-            units.extend((0..rest).map(|_| encoder.repeat().unwrap()));
+        let mut encoded_pictures = vec![];
+        for (picture, rest) in sequence_of_pictures() {
+            encoded_pictures.push(encoder.encode(&picture).unwrap());
+            encoded_pictures.extend((0..rest).map(|_| encoder.repeat().unwrap()));
         }
-        (encoder.headers.clone(), units)
+        (encoder.headers.clone(), encoded_pictures)
     }
 
-    fn is_repeat(unit: &Unit) -> bool {
-        unit.bytes.len() < 20
+    fn is_repeat(encoded: &EncodedPicture) -> bool {
+        encoded.bytes.len() < 20
     }
 
     #[test]
     fn repeated_pictures_decode_bit_for_bit_like_a_plain_encode() {
         for codec in CODECS {
-            let (headers, units) = with_repeats(codec);
-            let pictures = decoded(codec, &headers, &units);
-            assert_eq!(pictures.len(), units.len(), "every picture is decoded");
-            let repeats = units.iter().filter(|unit| is_repeat(unit)).count();
-            assert!(repeats > 350, "{repeats} of {} are repeats", units.len());
+            let (headers, encoded_pictures) = with_repeats(codec);
+            let pictures = decode(codec, &headers, &encoded_pictures);
+            assert_eq!(pictures.len(), encoded_pictures.len(), "every picture is decoded");
+            let repeats = encoded_pictures.iter().filter(|encoded| is_repeat(encoded)).count();
+            assert!(repeats > 350, "{repeats} of {} are repeats", encoded_pictures.len());
             // The same pictures through the encoder alone, with key frames at the same places and nothing between.
             let mut plain = PictureEncoder::open(&settings(codec)).unwrap();
-            let mut plain_units: Vec<Unit> = vec![];
+            let mut plain_encoded: Vec<EncodedPicture> = vec![];
             let mut shown = vec![];
-            let mut film = film().into_iter();
+            let mut sequence_of_pictures = sequence_of_pictures().into_iter();
             let mut left = 0;
-            for unit in &units {
+            for encoded in &encoded_pictures {
                 if left == 0 {
-                    let (picture, rest) = film.next().unwrap();
-                    copy_to(&picture, &mut plain.frame);
+                    let (picture, rest) = sequence_of_pictures.next().unwrap();
+                    copy_planes(&picture, &mut plain.frame);
                     left = rest + 1;
                 }
                 left -= 1;
-                if !is_repeat(unit) && !shown_again(unit, &units, &plain_units) {
-                    let kind = if unit.is_key { picture::Type::I } else { picture::Type::None };
-                    plain_units.push(Unit { bytes: plain.send(kind).unwrap(), is_key: unit.is_key });
+                if !is_repeat(encoded) && !is_repeated_key_frame(encoded, &encoded_pictures, &plain_encoded) {
+                    let kind = if encoded.is_key { picture::Type::I } else { picture::Type::None };
+                    plain_encoded
+                        .push(EncodedPicture { bytes: plain.send(kind).unwrap(), is_key: encoded.is_key });
                 }
-                shown.push(plain_units.len() - 1);
+                shown.push(plain_encoded.len() - 1);
             }
-            let plain_pictures = decoded(codec, &plain.headers, &plain_units);
+            let plain_pictures = decode(codec, &plain.headers, &plain_encoded);
             for (number, (picture, index)) in pictures.iter().zip(shown).enumerate() {
                 assert!(
                     *picture == plain_pictures[index],
@@ -396,32 +397,40 @@ mod tests {
         }
     }
 
-    /// Whether a key frame is the one before once more.
-    fn shown_again(unit: &Unit, units: &[Unit], plain: &[Unit]) -> bool {
-        units.iter().filter(|other| *other == unit).count() > 1 && plain.last() == Some(unit)
+    /// Returns `true` for a key frame that was written again.
+    fn is_repeated_key_frame(
+        encoded: &EncodedPicture,
+        encoded_pictures: &[EncodedPicture],
+        plain: &[EncodedPicture],
+    ) -> bool {
+        encoded_pictures.iter().filter(|other| *other == encoded).count() > 1 && plain.last() == Some(encoded)
     }
 
     #[test]
     fn key_frames_come_every_two_seconds_and_decoding_can_begin_at_each() {
         for codec in CODECS {
-            let (headers, units) = with_repeats(codec);
-            let whole = decoded(codec, &headers, &units);
-            let keys: Vec<usize> =
-                units.iter().enumerate().filter(|(_, unit)| unit.is_key).map(|(at, _)| at).collect();
-            assert_eq!(keys, (0..units.len()).step_by(60).collect::<Vec<_>>());
+            let (headers, encoded_pictures) = with_repeats(codec);
+            let whole = decode(codec, &headers, &encoded_pictures);
+            let keys: Vec<usize> = encoded_pictures
+                .iter()
+                .enumerate()
+                .filter(|(_, encoded)| encoded.is_key)
+                .map(|(at, _)| at)
+                .collect();
+            assert_eq!(keys, (0..encoded_pictures.len()).step_by(60).collect::<Vec<_>>());
             for key in keys {
-                let tail = decoded(codec, &headers, &units[key..]);
-                assert_eq!(tail.len(), units.len() - key);
+                let tail = decode(codec, &headers, &encoded_pictures[key..]);
+                assert_eq!(tail.len(), encoded_pictures.len() - key);
                 assert!(tail == whole[key..], "{codec:?}: what is decoded from picture {key} on differs");
             }
         }
     }
 
     #[test]
-    fn interleaved_chroma_has_its_samples_by_turns() {
-        let picture = Picture::of([200, 30, 60], 16, 16);
+    fn nv12_interleaves_chroma() {
+        let picture = Picture::filled([200, 30, 60], 16, 16);
         let mut frame = frame::Video::new(Pixel::NV12, 16, 16);
-        copy_to(&picture, &mut frame);
+        copy_planes(&picture, &mut frame);
         assert_eq!(frame.data(0)[..16], picture.luma[..16]);
         let pairs: Vec<u8> = std::iter::repeat_n([picture.blue[0], picture.red[0]], 8).flatten().collect();
         assert_eq!(frame.data(1)[..16], pairs);

@@ -1,4 +1,4 @@
-//! One scene from source and sound to its clips.
+//! Renders one scene, from source and narration to its clips.
 
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use crate::encode::encoder::{self, EncodeSettings, EncodedScene, SceneParts};
 use crate::encode::sound::SoundTrack;
 use crate::layout;
 use crate::layout::images::Images;
-use crate::speak::narration::Pcm;
+use crate::speak::voice::Pcm;
 use reel_scene::format::VideoCodec;
 use reel_scene::{Scene, SceneTimeline};
 
@@ -22,60 +22,60 @@ pub enum Error {
     Encode(#[from] encoder::Error),
 }
 
-/// What a clip is made of.
+/// The input of a clip.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     pub scene: &'a Scene,
-    /// What [`layout::source`] made of the scene.
+    /// The result of [`layout::source`] for the scene.
     pub source: &'a str,
     pub timeline: &'a SceneTimeline,
     pub narration: &'a Pcm,
     pub images: &'a Images,
 }
 
-/// A clip to make of the scene.
+/// A clip to write.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ClipOutput {
     pub settings: EncodeSettings,
     pub out: PathBuf,
 }
 
-/// Writes the scene's clips, one after the other; each appears when it is whole. The scene is laid out, and its sound
-/// encoded, once for all of them. `on_frame` counts the frames of all. Blocks; looks at `cancel` for every frame.
+/// Writes the scene's clips one after the other; each appears when it is whole. Lays out the scene and encodes its sound once
+/// for all clips. `on_frame` receives the frames done and the total of all clips. Blocks, and checks `cancel` once per frame.
 pub fn render(
     material: Material<'_>,
-    wanted: &[Wanted],
+    outputs: &[ClipOutput],
     on_frame: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<Vec<EncodedScene>, Error> {
-    if wanted.is_empty() {
+    if outputs.is_empty() {
         return Ok(vec![]);
     }
     let Material { scene, source, timeline, narration, images } = material;
-    let pages = layout::Pages::of(source, images)?;
+    let pages = layout::Pages::compile(source, images)?;
     let motions = layout::motions(scene);
-    let has_sound = |wanted: &&Wanted| wanted.settings.codec == VideoCodec::H264;
-    let sound = match wanted.iter().find(has_sound) {
-        Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::at("encode the narration"))?),
+    let has_sound = |output: &&ClipOutput| output.settings.codec == VideoCodec::H264;
+    let sound = match outputs.iter().find(has_sound) {
+        Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::failed_to("encode the narration"))?),
         None => None,
     };
     let frames = u64::from(timeline.frames);
-    let total = frames * wanted.len() as u64;
-    let clip = |(before, Wanted { settings, out }): (u64, &Wanted)| {
+    let total = frames * outputs.len() as u64;
+    let clip = |(before, ClipOutput { settings, out }): (u64, &ClipOutput)| {
         let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
         let mut motions = motions.clone();
         pages.find_moves(&mut motions, settings.width);
         let parts = SceneParts { motions: &motions, leave: scene.leave, timeline, sound };
         let mut on_frame = |done: u64, _| on_frame(before * frames + done, total);
-        ahead(&pages, settings, |picture| {
+        rasterize_ahead(&pages, settings, |picture| {
             encoder::encode_scene(picture, parts, settings, out, &mut on_frame, cancel)
         })
     };
-    (0..).zip(wanted).map(clip).collect()
+    (0..).zip(outputs).map(clip).collect()
 }
 
-/// Draws each page while the one before is encoded, and gives `encode` a function that takes them in order.
-fn ahead<T>(
+/// Rasterizes each page while the previous one is encoded. `encode` receives a function that returns pages by rising numbers.
+fn rasterize_ahead<T>(
     pages: &layout::Pages,
     settings: &EncodeSettings,
     encode: impl FnOnce(&mut dyn FnMut(u32) -> Result<Picture, Error>) -> Result<T, Error>,
@@ -85,19 +85,19 @@ fn ahead<T>(
         let (sender, receiver) = mpsc::sync_channel(0);
         threads.spawn(move || {
             for page in 0..pages.count() {
-                let picture = pages.raster(page, width, height).map(|rgba| Picture::from_rgba(&rgba));
+                let picture = pages.rasterize(page, width, height).map(|rgba| Picture::from_rgba(&rgba));
                 if sender.send((page, picture)).is_err() {
-                    // Nobody wants any more.
+                    // The encoder has stopped.
                     return;
                 }
             }
         });
-        encode(&mut |wanted| loop {
+        encode(&mut |number| loop {
             match receiver.recv() {
-                Ok((page, picture)) if page == wanted as usize => return Ok(picture?),
+                Ok((page, picture)) if page == number as usize => return Ok(picture?),
                 Ok(_) => {}
                 Err(mpsc::RecvError) => {
-                    let (found, page) = (pages.count(), wanted as usize);
+                    let (found, page) = (pages.count(), number as usize);
                     return Err(layout::Error::Pages { found, page }.into());
                 }
             }

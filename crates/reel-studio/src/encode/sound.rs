@@ -1,16 +1,16 @@
-//! Encoding of 48 kHz mono samples: AAC-LC for MP4 and MOV, Opus for WebM, MP3 for AVI.
+//! Encodes 48 kHz mono samples: AAC-LC for MP4 and MOV, Opus for WebM, MP3 for AVI.
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::sample::{Sample, Type};
 use ffmpeg_next::{ChannelLayout, Dictionary, Packet, Rational, codec, encoder, frame};
 
 use crate::ffmpeg::drain;
-use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ};
 
 /// Samples of one AAC frame.
 pub const AAC_FRAME_SAMPLES: u64 = 1024;
 
-/// Timestamps of all packets count samples.
+/// The time base of all packets: samples.
 pub const TIME_BASE: Rational = Rational(1, SAMPLE_RATE_HZ as i32);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +30,12 @@ impl SoundCodec {
     }
 }
 
-/// Encodes a stream that is pushed in pieces of any length.
+/// Encodes a stream of samples, pushed in pieces of any length.
 pub struct SoundEncoder {
     encoder: encoder::Audio,
     format: Sample,
     /// Samples that do not fill a frame yet.
-    waiting: Vec<i16>,
+    pending: Vec<i16>,
     sent: i64,
 }
 
@@ -45,7 +45,7 @@ impl SoundEncoder {
         let (name, format, bits_per_second) = codec.encoder();
         let found = encoder::find_by_name(name).ok_or(ffmpeg::Error::EncoderNotFound)?;
         let mut context = codec::Context::new_with_codec(found);
-        // Containers keep the decoder's setup in their header, not in the stream.
+        // Containers hold the decoder's configuration in their header.
         context.set_flags(codec::Flags::GLOBAL_HEADER);
         let mut audio = context.encoder().audio()?;
         audio.set_rate(SAMPLE_RATE_HZ as i32);
@@ -59,39 +59,39 @@ impl SoundEncoder {
             // Half the time of the default, and no worse for a voice at this rate.
             options.set("aac_coder", "fast");
         }
-        Ok(Self { encoder: audio.open_as_with(found, options)?, format, waiting: vec![], sent: 0 })
+        Ok(Self { encoder: audio.open_as_with(found, options)?, format, pending: vec![], sent: 0 })
     }
 
     pub fn context(&self) -> &codec::Context {
         &self.encoder
     }
 
-    /// Samples that a decoder gives before the first that was pushed.
+    /// Returns the priming samples that a decoder emits before the first pushed sample.
     pub fn delay(&self) -> usize {
         // SAFETY: the encoder is open, and its context lives as long as it.
         unsafe { usize::try_from((*self.encoder.as_ptr()).initial_padding).unwrap_or(0) }
     }
 
-    /// Packets that `samples` complete.
+    /// Encodes samples, and returns the packets that they complete.
     pub fn push(&mut self, samples: &[i16]) -> Result<Vec<Packet>, ffmpeg::Error> {
-        self.waiting.extend_from_slice(samples);
+        self.pending.extend_from_slice(samples);
         let length = self.encoder.frame_size() as usize;
         let mut packets = vec![];
-        let mut taken = 0;
-        while self.waiting.len() - taken >= length {
-            let frame = self.frame(taken, length);
-            taken += length;
+        let mut consumed = 0;
+        while self.pending.len() - consumed >= length {
+            let frame = self.frame(consumed, length);
+            consumed += length;
             self.encoder.send_frame(&frame)?;
             packets.extend(drain(|packet| self.encoder.receive_packet(packet))?);
         }
-        self.waiting.drain(..taken);
+        self.pending.drain(..consumed);
         Ok(packets)
     }
 
-    /// The last packets; the encoder is done after it.
+    /// Returns the last packets. Nothing can be pushed afterwards.
     pub fn finish(&mut self) -> Result<Vec<Packet>, ffmpeg::Error> {
-        if !self.waiting.is_empty() {
-            let frame = self.frame(0, self.waiting.len());
+        if !self.pending.is_empty() {
+            let frame = self.frame(0, self.pending.len());
             self.encoder.send_frame(&frame)?;
         }
         self.encoder.send_eof()?;
@@ -103,8 +103,8 @@ impl SoundEncoder {
         frame.set_rate(SAMPLE_RATE_HZ);
         frame.set_pts(Some(self.sent));
         self.sent += length as i64;
-        let samples = &self.waiting[from..from + length];
-        // One channel: packed and planar samples lie the same.
+        let samples = &self.pending[from..from + length];
+        // With one channel, packed and planar samples have the same layout.
         for (to, sample) in frame.plane_mut::<f32>(0).iter_mut().zip(samples) {
             *to = f32::from(*sample) / 32_768.0;
         }
@@ -112,7 +112,7 @@ impl SoundEncoder {
     }
 }
 
-/// A scene's sound as AAC, encoded once for all of its clips.
+/// A scene's sound as AAC, shared by all of its clips.
 pub struct SoundTrack {
     encoder: SoundEncoder,
     packets: Vec<Packet>,

@@ -1,4 +1,4 @@
-//! Pictures in a graphics processor's own memory, which VAAPI's encoder takes instead of the processor's.
+//! Pictures in a graphics processor's memory, which VA-API's encoder requires.
 
 use std::ptr;
 
@@ -6,8 +6,8 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::frame;
 
-/// Surfaces that are there from the beginning: one that is filled and one that is encoded, and some to spare.
-const POOL: i32 = 6;
+/// Surfaces allocated up front: one that is filled, one that is encoded, and some to spare.
+const POOL_SIZE: i32 = 6;
 
 /// A pool of surfaces for NV12 pictures of one size.
 pub struct Surfaces {
@@ -18,7 +18,7 @@ pub struct Surfaces {
 unsafe impl Send for Surfaces {}
 
 impl Surfaces {
-    /// Opens the first device that VAAPI finds.
+    /// Opens the first device that VA-API finds.
     pub fn open(width: u32, height: u32) -> Result<Self, ffmpeg::Error> {
         let mut device = ptr::null_mut();
         // SAFETY: `device` is where the reference goes; null stands for the default device and no options.
@@ -26,7 +26,7 @@ impl Surfaces {
             let kind = ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_VAAPI;
             ffi::av_hwdevice_ctx_create(&mut device, kind, ptr::null(), ptr::null_mut(), 0)
         };
-        checked(opened)?;
+        check_result(opened)?;
         // SAFETY: `device` is a reference since it was opened. The pool takes one of its own, and this one goes.
         let pool = unsafe {
             let pool = ffi::av_hwframe_ctx_alloc(device);
@@ -44,14 +44,14 @@ impl Surfaces {
             context.sw_format = ffi::AVPixelFormat::AV_PIX_FMT_NV12;
             context.width = width as i32;
             context.height = height as i32;
-            context.initial_pool_size = POOL;
+            context.initial_pool_size = POOL_SIZE;
             ffi::av_hwframe_ctx_init(pool)
         };
-        checked(ready)?;
+        check_result(ready)?;
         Ok(surfaces)
     }
 
-    /// Says to an encoder that is not open yet where its pictures are.
+    /// Attaches the pool to an encoder that is not open yet.
     pub fn attach(&self, context: *mut ffi::AVCodecContext) -> Result<(), ffmpeg::Error> {
         // SAFETY: the encoder takes a reference of its own and lets go of it when it is freed.
         unsafe {
@@ -63,13 +63,13 @@ impl Surfaces {
         }
     }
 
-    /// A picture's surface, with its time and kind.
+    /// Uploads a picture to a surface, with its timestamp and type.
     pub fn upload(&self, picture: &frame::Video) -> Result<frame::Video, ffmpeg::Error> {
         let mut surface = frame::Video::empty();
         // SAFETY: both frames and the pool are alive; each call checks what it is given.
         unsafe {
-            checked(ffi::av_hwframe_get_buffer(self.pool, surface.as_mut_ptr(), 0))?;
-            checked(ffi::av_hwframe_transfer_data(surface.as_mut_ptr(), picture.as_ptr(), 0))?;
+            check_result(ffi::av_hwframe_get_buffer(self.pool, surface.as_mut_ptr(), 0))?;
+            check_result(ffi::av_hwframe_transfer_data(surface.as_mut_ptr(), picture.as_ptr(), 0))?;
         }
         surface.set_pts(picture.pts());
         surface.set_kind(picture.kind());
@@ -84,7 +84,7 @@ impl Drop for Surfaces {
     }
 }
 
-fn checked(result: i32) -> Result<(), ffmpeg::Error> {
+fn check_result(result: i32) -> Result<(), ffmpeg::Error> {
     if result < 0 { Err(ffmpeg::Error::from(result)) } else { Ok(()) }
 }
 

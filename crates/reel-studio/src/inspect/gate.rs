@@ -1,4 +1,4 @@
-//! The last look at a finished video: everything is read as a player would, and compared with the plan.
+//! The quality gate: decodes a finished video as a player would, and compares what it finds with the plan.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,50 +11,49 @@ use crate::encode::h264::{self, Sequence};
 use crate::ffmpeg::{extradata, read_packet, start};
 use reel_scene::{Scene, SceneTimeline};
 
-/// Picture and sound may begin and end this far apart, in seconds.
-const MOST_APART: f64 = 0.040;
-/// What a page with nothing on it hardly exceeds, its motif included: the range of its luma.
-const BLANK_RANGE: u8 = 24;
-/// Silence: the loudest sample of the whole, of 1.
-const SILENT_PEAK: f32 = 0.02;
-/// Planned holds may be this many key frames longer than their steps: one before, one behind, and the pause.
+/// Largest offset between picture and sound at the beginning and at the end, in seconds.
+const MAX_OFFSET_S: f64 = 0.040;
+/// Largest luma range of a picture that counts as blank. A page's motif stays below it.
+const MAX_BLANK_LUMA_RANGE: u8 = 24;
+/// Lowest sample peak, relative to full scale, of a video that counts as audible.
+const MIN_PEAK: f32 = 0.02;
+/// Key frames by which a hold may exceed its step: one before, one after, and one for the pause.
 const EXTRA_KEY_FRAMES: usize = 3;
 
-/// What a player would find.
+/// Properties of a video, measured by decoding it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Findings {
-    /// Those that can be decoded.
+    /// Pictures that decode without an error.
     pub pictures: u64,
-    /// Pictures and pieces of sound that cannot.
+    /// Video and audio packets that do not decode.
     pub damaged: u64,
-    /// Seconds.
+    /// Seconds, like the three that follow.
     pub picture_start: f64,
     pub picture_end: f64,
     pub sound_start: f64,
     pub sound_end: f64,
-    /// Timestamps that do not rise, of either stream.
+    /// Timestamps of either stream that do not increase.
     pub disorder: u64,
-    /// The loudest sample, of 1.
+    /// Sample peak, relative to full scale.
     pub peak: f32,
-    /// Key frames of one colour, the longest run.
+    /// Longest run of key frames in a single colour.
     pub blank_run: usize,
-    /// Key frames that show the same, the longest run.
+    /// Longest run of identical key frames.
     pub same_run: usize,
 }
 
-/// What the plan allows.
+/// Bounds that the plan sets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowed {
     pub pictures: u64,
-    /// The [`longest_hold`], in seconds.
-    pub longest_hold: f64,
-    /// From one key frame to the next, in seconds.
-    pub key_frame_every: f64,
+    /// The result of [`longest_hold_s`].
+    pub longest_hold_s: f64,
+    pub key_frame_interval_s: f64,
 }
 
-/// How long the picture stays the same at most, in seconds: while a line is spoken, and those behind it that bring
-/// nothing new.
-pub fn longest_hold<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
+/// Returns the longest time for which the plan holds one picture, in seconds: one line, and the lines after it that
+/// reveal nothing.
+pub fn longest_hold_s<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
     let holds = scenes.into_iter().flat_map(|(scene, timeline)| {
         let mut held = 0;
         let steps = scene.steps.iter().zip(&timeline.steps).map(move |(step, timing)| {
@@ -66,8 +65,8 @@ pub fn longest_hold<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTi
     holds.fold(0.0, f64::max)
 }
 
-/// Decodes all pictures and all sound, and looks at the key frames. Damage that a decoder takes for a picture is not
-/// found: H.264 has no checksums.
+/// Decodes all pictures and all sound, and compares the key frames. H.264 has no checksums, so damage that still
+/// decodes goes unnoticed.
 pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
     start();
     let mut input = ffmpeg::format::input(video)?;
@@ -75,38 +74,38 @@ pub fn inspect(video: &Path) -> Result<Findings, ffmpeg::Error> {
     let sound = input.streams().best(media::Type::Audio).ok_or(ffmpeg::Error::StreamNotFound)?;
     let mut pictures = Stream::new(&picture);
     let mut sounds = Stream::new(&sound);
-    let mut eye = Eye::open(picture.parameters())?;
-    let mut ear = ffmpeg::codec::Context::from_parameters(sound.parameters())?.decoder().audio()?;
+    let mut picture_decoder = PictureDecoder::open(picture.parameters())?;
+    let mut sound_decoder = ffmpeg::codec::Context::from_parameters(sound.parameters())?.decoder().audio()?;
     let (mut peak, mut damaged) = (0.0_f32, 0);
     while let Some(packet) = read_packet(&mut input)? {
         if packet.stream() == pictures.index {
-            pictures.note(&packet);
-            eye.see(&packet);
+            pictures.record(&packet);
+            picture_decoder.send(&packet);
         } else if packet.stream() == sounds.index {
-            sounds.note(&packet);
-            damaged += u64::from(ear.send_packet(&packet).is_err());
-            peak = peak.max(heard(&mut ear)?);
+            sounds.record(&packet);
+            damaged += u64::from(sound_decoder.send_packet(&packet).is_err());
+            peak = peak.max(receive_peak(&mut sound_decoder)?);
         }
     }
-    eye.end();
-    ear.send_eof()?;
-    peak = peak.max(heard(&mut ear)?);
+    picture_decoder.finish();
+    sound_decoder.send_eof()?;
+    peak = peak.max(receive_peak(&mut sound_decoder)?);
     Ok(Findings {
-        pictures: eye.pictures(),
-        damaged: damaged + eye.damaged,
+        pictures: picture_decoder.pictures(),
+        damaged: damaged + picture_decoder.damaged,
         picture_start: pictures.start(),
         picture_end: pictures.end(),
         sound_start: sounds.start(),
         sound_end: sounds.end(),
         disorder: pictures.disorder + sounds.disorder,
         peak,
-        blank_run: eye.looks.longest_blank,
-        same_run: eye.looks.longest_same,
+        blank_run: picture_decoder.key_frames.longest_blank,
+        same_run: picture_decoder.key_frames.longest_same,
     })
 }
 
-/// Everything that a viewer would notice; empty when all is well.
-pub fn faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
+/// Returns a message for each fault that a viewer would notice.
+pub fn find_faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
     let mut faults = vec![];
     let mut expect = |holds: bool, message: String| {
         if !holds {
@@ -121,14 +120,14 @@ pub fn faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
         found.pictures == allowed.pictures,
         format!("it has {} pictures, not {}", found.pictures, allowed.pictures),
     );
-    expect(begin <= MOST_APART, format!("picture and sound begin {:.0} ms apart", begin * 1000.0));
-    expect(end <= MOST_APART, format!("picture and sound end {:.0} ms apart", end * 1000.0));
+    expect(begin <= MAX_OFFSET_S, format!("picture and sound begin {:.0} ms apart", begin * 1000.0));
+    expect(end <= MAX_OFFSET_S, format!("picture and sound end {:.0} ms apart", end * 1000.0));
     expect(
-        found.peak >= SILENT_PEAK,
+        found.peak >= MIN_PEAK,
         format!("its loudest sample is {:.4} of 1: nothing can be heard", found.peak),
     );
     expect(found.blank_run < 2, format!("{} key frames in a row show nothing", found.blank_run));
-    let hold = (allowed.longest_hold / allowed.key_frame_every).ceil() as usize + EXTRA_KEY_FRAMES;
+    let hold = (allowed.longest_hold_s / allowed.key_frame_interval_s).ceil() as usize + EXTRA_KEY_FRAMES;
     expect(
         found.same_run <= hold,
         format!("{} key frames in a row are the same, but the longest step explains {hold}", found.same_run),
@@ -136,7 +135,7 @@ pub fn faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
     faults
 }
 
-/// The timestamps of one stream.
+/// Tracks the timestamps of one stream.
 struct Stream {
     index: usize,
     seconds: f64,
@@ -152,12 +151,12 @@ impl Stream {
         Self { index: stream.index(), seconds, first: None, last: i64::MIN, end: 0, disorder: 0 }
     }
 
-    fn note(&mut self, packet: &Packet) {
-        // AVI has no other times than those of decoding.
+    fn record(&mut self, packet: &Packet) {
+        // AVI stores decoding timestamps only.
         let time = packet.pts().or(packet.dts()).unwrap_or(i64::MIN);
         self.disorder += u64::from(time <= self.last || packet.dts().is_some_and(|dts| dts > time));
         self.last = time;
-        // What stands before the beginning only leads the decoder in.
+        // Packets with negative timestamps only prime the decoder.
         if time >= 0 {
             self.first.get_or_insert(time);
         }
@@ -173,20 +172,21 @@ impl Stream {
     }
 }
 
-/// Who decodes the pictures, and does not make up for what is damaged.
-struct Eye {
+/// Decodes the pictures strictly: damage is counted, never concealed.
+struct PictureDecoder {
     decoder: ffmpeg::decoder::Video,
     repeats: Option<Repeats>,
     repeated: u64,
     sent: u64,
     decoded: u64,
-    /// Which of those sent are key frames that are not out yet. A decoder may call a repeat of one a key frame, too.
+    /// Numbers of the key frames sent but not received yet. The decoder's own flag does not serve: it may also mark a
+    /// repeat of a key frame.
     keys: VecDeque<u64>,
     damaged: u64,
-    looks: Looks,
+    key_frames: KeyFrameRuns,
 }
 
-impl Eye {
+impl PictureDecoder {
     fn open(parameters: ffmpeg::codec::Parameters) -> Result<Self, ffmpeg::Error> {
         let context = ffmpeg::codec::Context::from_parameters(parameters)?;
         let codec = ffmpeg::decoder::find(context.id()).ok_or(ffmpeg::Error::DecoderNotFound)?;
@@ -195,23 +195,24 @@ impl Eye {
             let raw = &*context.as_ptr();
             extradata(raw.extradata, raw.extradata_size)
         };
-        let repeats = (codec.id() == ffmpeg::codec::Id::H264).then(|| Repeats::of(headers)).flatten();
-        // What repeats are taken out of is a byte stream, which has its headers inside.
+        let repeats =
+            (codec.id() == ffmpeg::codec::Id::H264).then(|| Repeats::from_header(headers)).flatten();
+        // Without its repeats the stream is an Annex B byte stream, which carries its headers in band.
         let mut context =
             if repeats.is_some() { ffmpeg::codec::Context::new_with_codec(codec) } else { context };
-        // As many threads as the machine has.
+        // Zero means one thread per processor.
         context.set_threading(ffmpeg::codec::threading::Config { count: 0, ..Default::default() });
         let strict = ffmpeg::Dictionary::from_iter([("err_detect", "explode+crccheck+bitstream+buffer")]);
         let decoder = context.decoder().open_as_with(codec, strict)?.video()?;
-        let (looks, keys) = (Looks::default(), VecDeque::new());
-        Ok(Self { decoder, repeats, repeated: 0, sent: 0, decoded: 0, keys, damaged: 0, looks })
+        let (key_frames, keys) = (KeyFrameRuns::default(), VecDeque::new());
+        Ok(Self { decoder, repeats, repeated: 0, sent: 0, decoded: 0, keys, damaged: 0, key_frames })
     }
 
     fn pictures(&self) -> u64 {
         self.decoded + self.repeated
     }
 
-    fn see(&mut self, packet: &Packet) {
+    fn send(&mut self, packet: &Packet) {
         match self.repeats.as_mut().map(|repeats| repeats.read(packet)) {
             None => self.decode(packet, packet.is_key()),
             Some(Ok(Some(picture))) => self.decode(&Packet::copy(&picture), packet.is_key()),
@@ -226,22 +227,22 @@ impl Eye {
         }
         self.sent += 1;
         self.damaged += u64::from(self.decoder.send_packet(packet).is_err());
-        self.take();
+        self.receive();
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self) {
         self.damaged += u64::from(self.decoder.send_eof().is_err());
-        self.take();
+        self.receive();
     }
 
-    /// Looks at all pictures that are ready.
-    fn take(&mut self) {
+    /// Receives all pictures that are ready.
+    fn receive(&mut self) {
         let mut decoded = frame::Video::empty();
         loop {
             match self.decoder.receive_frame(&mut decoded) {
                 Ok(()) => {
                     if self.keys.pop_front_if(|key| *key == self.decoded).is_some() {
-                        self.looks.note(&decoded);
+                        self.key_frames.record(&decoded);
                     }
                     self.decoded += 1;
                 }
@@ -253,29 +254,30 @@ impl Eye {
     }
 }
 
-/// The H.264 pictures of an MP4 that repeat the one before. They need no decoder: there is one way to write each, and it
-/// is compared bit by bit. Those between them are renumbered, as if there were no repeats.
+/// Recognises the H.264 pictures of an MP4 that repeat the one before. A repeat has exactly one encoding, so comparing
+/// bytes replaces decoding. The pictures between repeats are renumbered, as if there were no repeats.
 struct Repeats {
     sequence: Sequence,
     header: Vec<u8>,
-    /// `frame_num` of the picture before, with and without repeats.
+    /// `frame_num` of the previous picture as written.
     number: u32,
-    without: u32,
+    /// `frame_num` of the previous picture without the repeats.
+    renumbered: u32,
 }
 
 impl Repeats {
-    /// `None` when the stream is not written as in MP4, or not by us.
-    fn of(header: Vec<u8>) -> Option<Self> {
+    /// Parses an `avcC` header; `None` for any other header, and for streams of other encoders.
+    fn from_header(header: Vec<u8>) -> Option<Self> {
         let is_mp4 = header.first() == Some(&1);
         let parameters = is_mp4.then(|| h264::byte_stream(&[], Some(&header)).ok()).flatten()?;
-        Some(Self { sequence: Sequence::parse(&parameters).ok()?, header, number: 0, without: 0 })
+        Some(Self { sequence: Sequence::parse(&parameters).ok()?, header, number: 0, renumbered: 0 })
     }
 
-    /// The picture as a byte stream; `None` for a repeat. Fails when it is neither, or not the next.
+    /// Returns the picture as a byte stream, `None` for a repeat, or an error for a picture that is out of order.
     fn read(&mut self, packet: &Packet) -> Result<Option<Vec<u8>>, h264::Error> {
         let data = packet.data().unwrap_or_default();
         if packet.is_key() {
-            (self.number, self.without) = (0, 0);
+            (self.number, self.renumbered) = (0, 0);
             return h264::byte_stream(data, Some(&self.header)).map(Some);
         }
         let picture = h264::byte_stream(data, None)?;
@@ -286,14 +288,14 @@ impl Repeats {
         if picture != self.sequence.set_frame_num(&picture, self.number)? {
             return Err(h264::Error::Unsupported("a picture out of order"));
         }
-        self.without = self.sequence.next(self.without);
-        self.sequence.set_frame_num(&picture, self.without).map(Some)
+        self.renumbered = self.sequence.next(self.renumbered);
+        self.sequence.set_frame_num(&picture, self.renumbered).map(Some)
     }
 }
 
-/// Runs of key frames that show nothing, or the same.
+/// Counts runs of blank and of identical key frames.
 #[derive(Default)]
-struct Looks {
+struct KeyFrameRuns {
     last: Option<u64>,
     blank: usize,
     same: usize,
@@ -301,20 +303,20 @@ struct Looks {
     longest_same: usize,
 }
 
-impl Looks {
-    fn note(&mut self, picture: &frame::Video) {
+impl KeyFrameRuns {
+    fn record(&mut self, picture: &frame::Video) {
         let (width, stride) = (picture.width() as usize, picture.stride(0));
         let rows = || picture.data(0).chunks(stride).take(picture.height() as usize).map(|row| &row[..width]);
         let (mut least, mut most) = (u8::MAX, 0);
         let mut hash = blake3::Hasher::new();
-        // Every fourth row tells as much, and rows of text are higher.
+        // Every fourth row suffices: a line of text is higher.
         for row in rows().step_by(4) {
             least = row.iter().copied().fold(least, u8::min);
             most = row.iter().copied().fold(most, u8::max);
             hash.update(row);
         }
         let look = u64::from_le_bytes(hash.finalize().as_bytes()[..8].try_into().unwrap_or_default());
-        self.blank = if most.saturating_sub(least) <= BLANK_RANGE { self.blank + 1 } else { 0 };
+        self.blank = if most.saturating_sub(least) <= MAX_BLANK_LUMA_RANGE { self.blank + 1 } else { 0 };
         self.same = if self.last == Some(look) { self.same + 1 } else { 1 };
         self.last = Some(look);
         self.longest_blank = self.longest_blank.max(self.blank);
@@ -322,11 +324,11 @@ impl Looks {
     }
 }
 
-/// The loudest sample that the decoder has ready.
-fn heard(ear: &mut ffmpeg::decoder::Audio) -> Result<f32, ffmpeg::Error> {
+/// Receives the samples that the decoder has ready, and returns their peak.
+fn receive_peak(sound_decoder: &mut ffmpeg::decoder::Audio) -> Result<f32, ffmpeg::Error> {
     let mut decoded = frame::Audio::empty();
     let mut peak = 0.0_f32;
-    while ear.receive_frame(&mut decoded).is_ok() {
+    while sound_decoder.receive_frame(&mut decoded).is_ok() {
         if decoded.format() != Sample::F32(Type::Planar) {
             return Err(ffmpeg::Error::InvalidData);
         }
@@ -340,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_is_told() {
+    fn every_fault_is_reported() {
         let sound = Findings {
             pictures: 300,
             picture_start: 0.0,
@@ -353,8 +355,8 @@ mod tests {
             blank_run: 1,
             same_run: 3,
         };
-        let allowed = Allowed { pictures: 300, longest_hold: 4.0, key_frame_every: 2.0 };
-        assert_eq!(faults(&sound, &allowed), Vec::<String>::new());
+        let allowed = Allowed { pictures: 300, longest_hold_s: 4.0, key_frame_interval_s: 2.0 };
+        assert_eq!(find_faults(&sound, &allowed), Vec::<String>::new());
         let broken = Findings {
             pictures: 299,
             picture_start: 0.1,
@@ -367,7 +369,7 @@ mod tests {
             ..sound
         };
         assert_eq!(
-            faults(&broken, &allowed),
+            find_faults(&broken, &allowed),
             [
                 "1 pictures or pieces of sound are damaged",
                 "2 timestamps do not rise",

@@ -1,4 +1,4 @@
-//! Reads a finished file back, and compares it with what was promised.
+//! Reads the facts of a finished file, and compares them with the plan.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -30,17 +30,17 @@ pub struct VideoFacts {
     pub frames: u64,
     pub video_codec: String,
     pub audio_codec: String,
-    /// Bits per second, all streams.
+    /// Bits per second of all streams.
     pub bitrate: u64,
     /// Bytes.
     pub file_size: u64,
-    /// Whether the index comes before the data.
+    /// Set when the index (`moov`) comes before the media data (`mdat`).
     pub fast_start: bool,
 }
 
-/// What the plan says that the file must be.
+/// Facts that the plan requires of a file.
 #[derive(Debug, Clone, Copy)]
-pub struct Promise {
+pub struct ExpectedFacts {
     pub format: OutputFormat,
     pub duration_ms: u64,
     pub width: u32,
@@ -50,7 +50,7 @@ pub struct Promise {
 
 const DURATION_TOLERANCE_MS: u64 = 300;
 
-/// Reads the file's facts with the `mp4` crate, or with FFmpeg where that fails.
+/// Reads a file's facts with the `mp4` crate, and falls back to FFmpeg.
 pub fn probe(path: &Path) -> Result<VideoFacts, Error> {
     let file = |source| Error::File { path: path.to_owned(), source };
     let file_size = std::fs::metadata(path).map_err(file)?.len();
@@ -62,39 +62,40 @@ pub fn probe(path: &Path) -> Result<VideoFacts, Error> {
     Ok(VideoFacts { fast_start, ..facts })
 }
 
-/// Every way in which the file is not what was promised; empty when it is.
-pub fn check(facts: &VideoFacts, promised: &Promise) -> Vec<String> {
+/// Returns a message for each fact that differs from the plan.
+pub fn find_mismatches(facts: &VideoFacts, expected: &ExpectedFacts) -> Vec<String> {
     let mut mismatches = vec![];
     let mut expect = |holds: bool, message: String| {
         if !holds {
             mismatches.push(message);
         }
     };
-    let apart = facts.duration_ms.abs_diff(promised.duration_ms);
+    let difference_ms = facts.duration_ms.abs_diff(expected.duration_ms);
     expect(
-        apart <= DURATION_TOLERANCE_MS,
-        format!("it lasts {} ms, the narration {} ms", facts.duration_ms, promised.duration_ms),
+        difference_ms <= DURATION_TOLERANCE_MS,
+        format!("it lasts {} ms, the narration {} ms", facts.duration_ms, expected.duration_ms),
     );
-    let (width, height) = (promised.width, promised.height);
+    let (width, height) = (expected.width, expected.height);
     expect(
         (facts.width, facts.height) == (width, height),
         format!("it is {}x{}, not {width}x{height}", facts.width, facts.height),
     );
-    let fps_apart = (facts.fps - f64::from(promised.fps)).abs();
-    expect(fps_apart < 0.01, format!("it has {} frames a second, not {}", facts.fps, promised.fps));
-    let (video, audio) = match promised.format {
+    let fps_difference = (facts.fps - f64::from(expected.fps)).abs();
+    expect(fps_difference < 0.01, format!("it has {} frames a second, not {}", facts.fps, expected.fps));
+    let (video, audio) = match expected.format {
         OutputFormat::Mp4 | OutputFormat::Mov => ("h264", "aac"),
         OutputFormat::Webm => ("vp9", "opus"),
         OutputFormat::Avi => ("h264", "mp3"),
     };
     expect(facts.video_codec == video, format!("its video is {}, not {video}", facts.video_codec));
     expect(facts.audio_codec == audio, format!("its audio is {}, not {audio}", facts.audio_codec));
-    let has_index_box = matches!(promised.format, OutputFormat::Mp4 | OutputFormat::Mov);
+    let has_index_box = matches!(expected.format, OutputFormat::Mp4 | OutputFormat::Mov);
     expect(facts.fast_start || !has_index_box, "its index comes after its data".to_owned());
     mismatches
 }
 
-/// `None` when the crate cannot read the file; it panics on some, so it runs where that is caught.
+/// Reads a file with the `mp4` crate, which panics on some files: the panic is caught. `None` when it cannot read the
+/// file.
 fn read_boxes(path: &Path, file_size: u64) -> Option<VideoFacts> {
     let read = || -> Option<VideoFacts> {
         let reader = BufReader::new(File::open(path).ok()?);
@@ -125,6 +126,7 @@ fn read_boxes(path: &Path, file_size: u64) -> Option<VideoFacts> {
     catch_unwind(read).ok().flatten()
 }
 
+/// Reads a file with FFmpeg.
 pub(crate) fn read_streams(path: &Path, file_size: u64) -> Result<VideoFacts, Error> {
     start();
     let input =
@@ -152,7 +154,7 @@ pub(crate) fn read_streams(path: &Path, file_size: u64) -> Result<VideoFacts, Er
     })
 }
 
-/// Walks the top-level boxes (ISO/IEC 14496-12, section 4.2) until `moov` or `mdat`.
+/// Returns `true` when `moov` precedes `mdat` among the top-level boxes (ISO/IEC 14496-12, section 4.2).
 fn is_fast_start(path: &Path) -> io::Result<bool> {
     let mut file = BufReader::new(File::open(path)?);
     loop {
@@ -167,7 +169,7 @@ fn is_fast_start(path: &Path) -> io::Result<bool> {
             b"mdat" => return Ok(false),
             _ => {}
         }
-        // 0 and 1 stand for "to the end" and a 64-bit size, which only `mdat` has use for.
+        // Size 0 means "to the end", size 1 a 64-bit size. Only `mdat` uses either.
         let size = u32::from_be_bytes([a, b, c, d]);
         if size < 8 {
             return Ok(false);
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mismatch_is_told() {
+    fn every_mismatch_is_reported() {
         let facts = VideoFacts {
             duration_ms: 1000,
             width: 1280,
@@ -194,10 +196,15 @@ mod tests {
             file_size: 1,
             fast_start: false,
         };
-        let promised =
-            Promise { format: OutputFormat::Mp4, duration_ms: 2000, width: 1920, height: 1080, fps: 30 };
+        let expected = ExpectedFacts {
+            format: OutputFormat::Mp4,
+            duration_ms: 2000,
+            width: 1920,
+            height: 1080,
+            fps: 30,
+        };
         assert_eq!(
-            check(&facts, &promised),
+            find_mismatches(&facts, &expected),
             [
                 "it lasts 1000 ms, the narration 2000 ms",
                 "it is 1280x720, not 1920x1080",

@@ -1,4 +1,4 @@
-//! Captions: what is said, when, in lines that can be read; as WebVTT, as SubRip, and for a track in the file.
+//! Captions and chapters: the narration with its times, as WebVTT, as SubRip, and as a track of the file.
 
 use std::fmt::Write;
 
@@ -6,17 +6,17 @@ use reel_scene::{Scene, SceneTimeline};
 
 use reel_scene::timing::LEAD_IN_MS;
 
-/// Characters of one line, and lines of one caption, at most.
-pub const LINE_CHARACTERS: usize = 42;
-pub const LINES: usize = 2;
-/// How long a caption stands, in ms.
-pub const SHORTEST_MS: u64 = 1000;
-pub const LONGEST_MS: u64 = 7000;
+/// Longest line of a caption, and most lines of one.
+pub const MAX_LINE_CHARACTERS: usize = 42;
+pub const MAX_LINES: usize = 2;
+/// Bounds of the time that a caption is shown.
+pub const MIN_DURATION_MS: u64 = 1000;
+pub const MAX_DURATION_MS: u64 = 7000;
 
 /// One caption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caption {
-    /// From the beginning of the video.
+    /// Milliseconds from the beginning of the video, like `end_ms`.
     pub start_ms: u64,
     pub end_ms: u64,
     /// One or two lines.
@@ -24,12 +24,12 @@ pub struct Caption {
 }
 
 impl Caption {
-    fn length_ms(&self) -> u64 {
+    fn duration_ms(&self) -> u64 {
         self.end_ms - self.start_ms
     }
 }
 
-/// A part of the video under a title of its own.
+/// A titled part of the video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chapter {
     pub start_ms: u64,
@@ -37,14 +37,14 @@ pub struct Chapter {
     pub title: String,
 }
 
-/// A chapter for each scene; scenes that follow each other under the same title are one.
+/// Returns a chapter for each scene. Consecutive scenes with the same title share one.
 pub fn chapters<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> Vec<Chapter> {
     let mut chapters: Vec<Chapter> = vec![];
     let mut frames = 0;
     for (scene, timeline) in scenes {
-        let start_ms = in_ms(frames, timeline.fps);
+        let start_ms = frames_to_ms(frames, timeline.fps);
         frames += u64::from(timeline.frames);
-        let end_ms = in_ms(frames, timeline.fps);
+        let end_ms = frames_to_ms(frames, timeline.fps);
         match chapters.last_mut() {
             Some(last) if last.title == scene.title => last.end_ms = end_ms,
             _ => chapters.push(Chapter { start_ms, end_ms, title: scene.title.clone() }),
@@ -53,41 +53,42 @@ pub fn chapters<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeli
     chapters
 }
 
-/// Everything that is said, in captions that keep to the limits above and never overlap. A line that is spoken
-/// in less than a second keeps its caption into the pause behind it.
+/// Returns the whole narration as captions within the bounds above, none of them overlapping. The caption of a line
+/// shorter than a second stays during the pause after it.
 pub fn captions<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> Vec<Caption> {
     let mut captions: Vec<Caption> = vec![];
     let mut frames = 0;
     for (scene, timeline) in scenes {
         for (index, (step, timing)) in scene.steps.iter().zip(&timeline.steps).enumerate() {
             let lead_in = if index == 0 { LEAD_IN_MS } else { 0 };
-            let start = in_ms(frames + u64::from(timing.start_frame), timeline.fps) + lead_in;
-            let end_of_step = in_ms(frames + u64::from(timing.start_frame + timing.frames), timeline.fps);
+            let start = frames_to_ms(frames + u64::from(timing.start_frame), timeline.fps) + lead_in;
+            let end_of_step =
+                frames_to_ms(frames + u64::from(timing.start_frame + timing.frames), timeline.fps);
             let end = (start + u64::from(timing.speech_ms)).min(end_of_step);
-            captions.extend(captions_of(&step.narration, start, end, end_of_step));
+            captions.extend(caption_line(&step.narration, start, end, end_of_step));
         }
         frames += u64::from(timeline.frames);
     }
-    long_enough(captions)
+    extend_short_captions(captions)
 }
 
-/// The captions without any that stands for less than [`SHORTEST_MS`], as far as their neighbours allow: it takes from
-/// the pauses around it, then from neighbours that can spare some, and else becomes one with a neighbour.
-fn long_enough(mut captions: Vec<Caption>) -> Vec<Caption> {
+/// Brings captions to [`MIN_DURATION_MS`], as far as their neighbours allow. A short caption takes time from the pauses
+/// around it, then from longer neighbours; failing that, it merges with a neighbour.
+fn extend_short_captions(mut captions: Vec<Caption>) -> Vec<Caption> {
     let mut at = 0;
     while at < captions.len() {
-        lengthen(&mut captions, at);
-        let is_short = captions[at].length_ms() < SHORTEST_MS;
-        let joins = |first: usize| -> Option<Caption> {
+        extend_caption(&mut captions, at);
+        let is_short = captions[at].duration_ms() < MIN_DURATION_MS;
+        let merge = |first: usize| -> Option<Caption> {
             let (one, next) = (captions.get(first)?, captions.get(first + 1)?);
             let text = format!("{} {}", one.text, next.text).replace('\n', " ");
-            let fits = fits_lines(&text) && next.end_ms - one.start_ms <= LONGEST_MS;
-            fits.then(|| Caption { start_ms: one.start_ms, end_ms: next.end_ms, text: in_lines(&text) })
+            let fits = fits_lines(&text) && next.end_ms - one.start_ms <= MAX_DURATION_MS;
+            fits.then(|| Caption { start_ms: one.start_ms, end_ms: next.end_ms, text: break_lines(&text) })
         };
         let pairs = [at.checked_sub(1), Some(at)].into_iter().flatten().filter(|_| is_short);
-        match pairs.map(|first| (first, joins(first))).find(|(_, joined)| joined.is_some()) {
-            Some((first, joined)) => {
-                captions.splice(first..first + 2, joined);
+        match pairs.map(|first| (first, merge(first))).find(|(_, merged)| merged.is_some()) {
+            Some((first, merged)) => {
+                captions.splice(first..first + 2, merged);
                 at = first;
             }
             None => at += 1,
@@ -96,9 +97,9 @@ fn long_enough(mut captions: Vec<Caption>) -> Vec<Caption> {
     captions
 }
 
-fn lengthen(captions: &mut [Caption], at: usize) {
-    let missing = |captions: &[Caption]| SHORTEST_MS.saturating_sub(captions[at].length_ms());
-    let spare = |caption: &Caption| caption.length_ms().saturating_sub(SHORTEST_MS);
+fn extend_caption(captions: &mut [Caption], at: usize) {
+    let missing = |captions: &[Caption]| MIN_DURATION_MS.saturating_sub(captions[at].duration_ms());
+    let spare = |caption: &Caption| caption.duration_ms().saturating_sub(MIN_DURATION_MS);
     if let Some(next) = captions.get(at + 1) {
         let pause = next.start_ms - captions[at].end_ms;
         captions[at].end_ms += missing(captions).min(pause);
@@ -116,36 +117,41 @@ fn lengthen(captions: &mut [Caption], at: usize) {
     }
 }
 
-fn in_ms(frames: u64, fps: u32) -> u64 {
+fn frames_to_ms(frames: u64, fps: u32) -> u64 {
     frames * 1000 / u64::from(fps)
 }
 
-/// The captions of one line: its time is shared by the number of characters.
-fn captions_of(narration: &str, start: u64, end: u64, latest: u64) -> Vec<Caption> {
+/// Splits one line into captions, which share its time in proportion to their characters. The last one stays until
+/// `latest` at most.
+fn caption_line(narration: &str, start: u64, end: u64, latest: u64) -> Vec<Caption> {
     let spoken = end - start;
-    let most = (LINE_CHARACTERS * LINES).min(narration.chars().count().max(1));
-    // As few as there can be, but none for longer than it may stand, and none for less.
-    let by_time = spoken.div_ceil(LONGEST_MS).max(1) as usize;
+    let most = (MAX_LINE_CHARACTERS * MAX_LINES).min(narration.chars().count().max(1));
+    // As few captions as the longest duration and the room of a caption allow.
+    let by_time = spoken.div_ceil(MAX_DURATION_MS).max(1) as usize;
     let by_room = narration.chars().count().div_ceil(most);
-    let pieces = divided(narration, by_time.max(by_room));
+    let pieces = split_text(narration, by_time.max(by_room));
     let all: u64 = pieces.iter().map(|piece| piece.chars().count() as u64).sum::<u64>().max(1);
     let mut captions = vec![];
-    let mut said = 0;
+    let mut spoken_characters = 0;
     let count = pieces.len();
     for (index, piece) in pieces.into_iter().enumerate() {
-        let from = start + spoken * said / all;
-        said += piece.chars().count() as u64;
-        let to = start + spoken * said / all;
-        let to = if index + 1 == count { to.max((from + SHORTEST_MS).min(latest)) } else { to };
-        captions.push(Caption { start_ms: from, end_ms: to.min(from + LONGEST_MS), text: in_lines(&piece) });
+        let from = start + spoken * spoken_characters / all;
+        spoken_characters += piece.chars().count() as u64;
+        let to = start + spoken * spoken_characters / all;
+        let to = if index + 1 == count { to.max((from + MIN_DURATION_MS).min(latest)) } else { to };
+        captions.push(Caption {
+            start_ms: from,
+            end_ms: to.min(from + MAX_DURATION_MS),
+            text: break_lines(&piece),
+        });
     }
     captions
 }
 
-/// The text in about `count` pieces of similar length, each fit for a caption, divided at spaces, at the end of a
+/// Splits a text at spaces into about `count` pieces of similar length that each fit a caption. Prefers the end of a
 /// clause where one is near.
-fn divided(text: &str, count: usize) -> Vec<String> {
-    let words: Vec<&str> = text.split_whitespace().flat_map(in_bearable_pieces).collect();
+fn split_text(text: &str, count: usize) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().flat_map(split_word).collect();
     let total: usize = words.iter().map(|word| word.chars().count() + 1).sum();
     let ideal = total.div_ceil(count.max(1));
     let mut pieces: Vec<String> = vec![];
@@ -156,7 +162,7 @@ fn divided(text: &str, count: usize) -> Vec<String> {
         let ends_clause =
             current.ends_with([',', ';', ':', '.', '!', '?', '。', '、']) && length * 10 >= ideal * 7;
         let rest: usize = words[index..].iter().map(|word| word.chars().count() + 1).sum();
-        let enough = length >= ideal || ends_clause && rest >= LINE_CHARACTERS / 2;
+        let enough = length >= ideal || ends_clause && rest >= MAX_LINE_CHARACTERS / 2;
         if !current.is_empty() && (!fits || enough) {
             pieces.push(std::mem::take(&mut current));
         }
@@ -171,11 +177,11 @@ fn divided(text: &str, count: usize) -> Vec<String> {
     pieces
 }
 
-/// A word that is longer than a line, or a text without spaces, in pieces that fit one.
-fn in_bearable_pieces(word: &str) -> Vec<&str> {
+/// Splits a word, or a text without spaces, into pieces that fit a line.
+fn split_word(word: &str) -> Vec<&str> {
     let mut pieces = vec![];
     let mut rest = word;
-    while let Some((at, _)) = rest.char_indices().nth(LINE_CHARACTERS) {
+    while let Some((at, _)) = rest.char_indices().nth(MAX_LINE_CHARACTERS) {
         let (piece, after) = rest.split_at(at);
         pieces.push(piece);
         rest = after;
@@ -185,18 +191,18 @@ fn in_bearable_pieces(word: &str) -> Vec<&str> {
 }
 
 fn fits_lines(text: &str) -> bool {
-    in_lines(text).lines().all(|line| line.chars().count() <= LINE_CHARACTERS)
+    break_lines(text).lines().all(|line| line.chars().count() <= MAX_LINE_CHARACTERS)
 }
 
-/// One line where it fits, else two of similar length.
-fn in_lines(text: &str) -> String {
+/// Breaks a text that does not fit one line into two lines of similar length.
+fn break_lines(text: &str) -> String {
     let text = text.trim();
-    if text.chars().count() <= LINE_CHARACTERS {
+    if text.chars().count() <= MAX_LINE_CHARACTERS {
         return text.to_owned();
     }
     let uneven = |at: &usize| {
         let (first, second) = (text[..*at].chars().count(), text[at + 1..].chars().count());
-        let over = first.max(second).saturating_sub(LINE_CHARACTERS);
+        let over = first.max(second).saturating_sub(MAX_LINE_CHARACTERS);
         (over, first.abs_diff(second))
     };
     let spaces = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
@@ -206,29 +212,29 @@ fn in_lines(text: &str) -> String {
     }
 }
 
-/// WebVTT (W3C), UTF-8.
+/// Formats captions as WebVTT (W3C), in UTF-8.
 pub fn web_vtt(captions: &[Caption]) -> String {
     let mut text = String::from("WEBVTT\n");
     for caption in captions {
         let shown = caption.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        let (start, end) = (time(caption.start_ms, '.'), time(caption.end_ms, '.'));
+        let (start, end) = (format_time(caption.start_ms, '.'), format_time(caption.end_ms, '.'));
         // Writing into a string cannot fail.
         let _written = write!(text, "\n{start} --> {end}\n{shown}\n");
     }
     text
 }
 
-/// SubRip, UTF-8.
+/// Formats captions as SubRip, in UTF-8.
 pub fn sub_rip(captions: &[Caption]) -> String {
     let mut text = String::new();
     for (number, caption) in (1..).zip(captions) {
-        let (start, end) = (time(caption.start_ms, ','), time(caption.end_ms, ','));
+        let (start, end) = (format_time(caption.start_ms, ','), format_time(caption.end_ms, ','));
         let _written = write!(text, "{number}\n{start} --> {end}\n{}\n\n", caption.text);
     }
     text
 }
 
-fn time(ms: u64, point: char) -> String {
+fn format_time(ms: u64, point: char) -> String {
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     format!("{hours:02}:{minutes:02}:{seconds:02}{point}{:03}", ms % 1000)
 }
@@ -253,12 +259,12 @@ mod tests {
         (scene, SceneTimeline { fps: 30, frames: start_frame, steps: timings })
     }
 
-    fn of(scenes: &[(Scene, SceneTimeline)]) -> Vec<Caption> {
+    fn captions_of_scenes(scenes: &[(Scene, SceneTimeline)]) -> Vec<Caption> {
         captions(scenes.iter().map(|(scene, timeline)| (scene, timeline)))
     }
 
     #[test]
-    fn captions_keep_to_their_limits_and_say_everything() {
+    fn captions_keep_their_bounds_and_hold_the_whole_narration() {
         let long = "First, the charger pulls electrons out of the cathode, and the ions leave it and cross the \
                     separator, until finally they slip between the sheets of graphite, where the electrons are \
                     waiting for them in the dark.";
@@ -273,28 +279,37 @@ mod tests {
             ),
             scene("Two", &[(&"x".repeat(130), 9000), ("電池".repeat(40).as_str(), 8000), ("Done.", 300)]),
         ];
-        let captions = of(&scenes);
+        let captions = captions_of_scenes(&scenes);
         for caption in &captions {
             let length = caption.end_ms - caption.start_ms;
-            assert!((SHORTEST_MS..=LONGEST_MS).contains(&length), "{caption:?}");
-            assert!(caption.text.lines().count() <= LINES, "{caption:?}");
-            assert!(caption.text.lines().all(|line| line.chars().count() <= LINE_CHARACTERS), "{caption:?}");
+            assert!((MIN_DURATION_MS..=MAX_DURATION_MS).contains(&length), "{caption:?}");
+            assert!(caption.text.lines().count() <= MAX_LINES, "{caption:?}");
+            assert!(
+                caption.text.lines().all(|line| line.chars().count() <= MAX_LINE_CHARACTERS),
+                "{caption:?}"
+            );
         }
         for pair in captions.windows(2) {
             assert!(pair[0].end_ms <= pair[1].start_ms, "{pair:?}");
         }
-        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
-        let said: String =
-            scenes.iter().flat_map(|(scene, _)| &scene.steps).map(|step| squeezed(&step.narration)).collect();
-        assert_eq!(captions.iter().map(|caption| squeezed(&caption.text)).collect::<String>(), said);
-        assert_eq!(captions[0].start_ms, 400, "with the voice, not with the scene");
+        let strip_whitespace = |text: &str| text.split_whitespace().collect::<String>();
+        let spoken_characters: String = scenes
+            .iter()
+            .flat_map(|(scene, _)| &scene.steps)
+            .map(|step| strip_whitespace(&step.narration))
+            .collect();
+        assert_eq!(
+            captions.iter().map(|caption| strip_whitespace(&caption.text)).collect::<String>(),
+            spoken_characters
+        );
+        assert_eq!(captions[0].start_ms, 400, "starts with the voice, not with the scene");
     }
 
     #[test]
     fn short_lines_stand_long_enough_or_share_a_caption() {
         let quick = [("Yes.", 300), ("No.", 250), ("Go on and tell me more.", 1900), ("Why?", 300)];
-        let captions = of(&[scene("One", &quick), scene("Two", &[("So.", 200)])]);
-        assert!(captions.iter().all(|caption| caption.length_ms() >= SHORTEST_MS), "{captions:?}");
+        let captions = captions_of_scenes(&[scene("One", &quick), scene("Two", &[("So.", 200)])]);
+        assert!(captions.iter().all(|caption| caption.duration_ms() >= MIN_DURATION_MS), "{captions:?}");
         assert!(captions.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms), "{captions:?}");
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
         assert_eq!(texts, ["Yes. No.", "Go on and tell me more.", "Why? So."]);

@@ -1,10 +1,9 @@
-//! Joins scenes into one video. Pictures are copied as they are.
+//! Joins scenes into one video, without encoding pictures again.
 //!
-//! In MP4 and MOV sound is copied, too; by AAC frames of 1024 samples, of which no scene has a whole
-//! number: each scene begins at the frame nearest to it, at most 11 ms away, and never further, however many
-//! scenes there are. A scene begins and ends in silence, so that nothing is cut; the first frame of each,
-//! which only leads the decoder in, takes the place of the last of the scene before. WebM and AVI, which take no AAC,
-//! have the narration of all scenes encoded as one sound.
+//! MP4 and MOV copy the AAC frames of the clips. A frame has 1024 samples, and no scene is a whole number of frames long. So
+//! each scene's sound begins at the nearest frame, at most 11 ms off, and the offsets do not add up. Scenes begin and end in
+//! silence, so nothing audible is cut. The first frame of a scene, which only primes the decoder, replaces the last frame of
+//! the scene before. WebM and AVI take no AAC: they encode the narration of all scenes as one sound.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,8 @@ use crate::encode::sound::{self, AAC_FRAME_SAMPLES, SoundCodec, SoundEncoder};
 use crate::ffmpeg::{
     create, extradata, part_file, read_packet, set_headers, start, write_header, write_packet,
 };
-use crate::join::captions::{Caption, Chapter};
+use crate::join::captions::Caption;
+use crate::join::labels::Labels;
 use crate::join::stream;
 use crate::speak::timeline;
 use reel_scene::format::OutputFormat;
@@ -46,7 +46,8 @@ pub enum Error {
     Cancelled,
 }
 
-fn at(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
+/// Wraps an FFmpeg error with what was attempted, such as "write the video".
+fn failed_to(attempted: &'static str) -> impl FnOnce(ffmpeg::Error) -> Error {
     move |source| Error::Output { attempted, source }
 }
 
@@ -61,33 +62,23 @@ const VIDEO: usize = 0;
 const AUDIO: usize = 1;
 const CAPTIONS: usize = 2;
 const MILLISECONDS: Rational = Rational(1, 1000);
-/// How captions are shown unless the player knows better (3GPP TS 26.245, section 5.16): in the middle below, white,
-/// 18 pixels, in the first of one font.
+/// Default style of the captions (3GPP TS 26.245, section 5.16): centred at the bottom, white, 18 pixels, one font.
 const TEXT_STYLE: [u8; 48] = *b"\0\0\0\0\x01\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x12\xff\xff\xff\xff\0\0\0\x12ftab\0\x01\0\x01\x05Serif";
 
-/// What a file tells of itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Labels<'a> {
-    pub title: &'a str,
-    pub chapters: &'a [Chapter],
-    /// A track of captions, where there are any.
-    pub captions: &'a [Caption],
-}
-
-/// What a video is joined of: one of each for every scene.
+/// The files of a video's scenes, one clip and one sound for each.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// As `encode_scene` wrote them, with the codec of the format.
+    /// Clips from `encode_scene`, with the codec of the format.
     pub clips: &'a [PathBuf],
-    /// WAV files, as `timeline::write_wav` wrote them.
+    /// WAV files from `timeline::write_wav`.
     pub sounds: &'a [PathBuf],
     pub format: OutputFormat,
 }
 
-/// Writes the video to `out`, which appears when it is whole. `on_progress` counts scenes.
+/// Writes the video to `out`, which appears when it is whole. `on_progress` receives the scenes done and their total.
 pub fn combine(
     parts: Parts<'_>,
-    labels: Labels<'_>,
+    labels: &Labels,
     out: &Path,
     on_progress: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
@@ -107,7 +98,7 @@ pub fn combine(
         on_progress(scene as u64 + 1, scenes as u64);
     }
     if joiner.has_captions {
-        joiner.write_captions(labels.captions)?;
+        joiner.write_captions(&labels.captions)?;
     }
     let (frames, fps) = joiner.finish()?;
     let bytes = std::fs::metadata(&part).map_err(file)?.len();
@@ -121,11 +112,11 @@ fn open(scene_file: &Path, scene: usize) -> Result<Input, Error> {
     ffmpeg::format::input(scene_file).map_err(cannot)
 }
 
-fn video_of(input: &Input, scene: usize) -> Result<Stream<'_>, Error> {
+fn video_stream(input: &Input, scene: usize) -> Result<Stream<'_>, Error> {
     input.streams().best(media::Type::Video).ok_or(Error::NoStream { kind: "video", scene })
 }
 
-fn audio_of(input: &Input, scene: usize) -> Result<Stream<'_>, Error> {
+fn audio_stream(input: &Input, scene: usize) -> Result<Stream<'_>, Error> {
     input.streams().best(media::Type::Audio).ok_or(Error::NoStream { kind: "audio", scene })
 }
 
@@ -133,80 +124,82 @@ struct Joiner {
     output: Output,
     /// Frames per second.
     fps: Rational,
-    /// The decoder's setup, which all scenes must share.
-    setup: Vec<u8>,
+    /// The decoder's parameter sets, which all scenes must share.
+    parameter_sets: Vec<u8>,
     format: OutputFormat,
     has_captions: bool,
     frames: u64,
     sound: Sound,
 }
 
-/// Where sound comes from.
+/// The source of the sound.
 enum Sound {
-    /// From the clips; the number of AAC frames written.
+    /// Copied from the clips; the number of AAC frames written.
     Copied(u64),
-    /// From the narration; samples still to be left out, since the decoder adds as many.
-    Encoded { encoder: SoundEncoder, early: usize },
+    /// Encoded from the narration; the first samples are skipped, to make up for the decoder's priming samples.
+    Encoded { encoder: SoundEncoder, priming_samples: usize },
 }
 
 impl Sound {
-    fn of(format: OutputFormat) -> Result<Self, ffmpeg::Error> {
+    fn open(format: OutputFormat) -> Result<Self, ffmpeg::Error> {
         let codec = match format {
             OutputFormat::Mp4 | OutputFormat::Mov => return Ok(Sound::Copied(0)),
             OutputFormat::Webm => SoundCodec::Opus,
             OutputFormat::Avi => SoundCodec::Mp3,
         };
         let encoder = SoundEncoder::open(codec)?;
-        // WebM tells a decoder's delay; AVI does not, and every scene begins with silence enough.
-        let early = if format == OutputFormat::Avi { encoder.delay() } else { 0 };
-        Ok(Sound::Encoded { encoder, early })
+        // WebM stores the decoder's delay. AVI does not; every scene begins with enough silence to skip.
+        let priming_samples = if format == OutputFormat::Avi { encoder.delay() } else { 0 };
+        Ok(Sound::Encoded { encoder, priming_samples })
     }
 }
 
 impl Joiner {
-    fn open(path: &Path, first: &Input, format: OutputFormat, labels: Labels<'_>) -> Result<Self, Error> {
-        let video = video_of(first, 0)?;
+    fn open(path: &Path, first: &Input, format: OutputFormat, labels: &Labels) -> Result<Self, Error> {
+        let video = video_stream(first, 0)?;
         let fps = video.avg_frame_rate();
-        let setup = decoder_setup(first, 0)?;
-        let mut output = create(path, format).map_err(at("open the video's file"))?;
-        let mut copy = output.add_stream(encoder_of(&video)).map_err(at("add the pictures"))?;
-        copy.set_parameters(parameters(&video));
+        let parameter_sets = read_parameter_sets(first, 0)?;
+        let mut output = create(path, format).map_err(failed_to("open the video's file"))?;
+        let mut copy = output.add_stream(find_encoder(&video)).map_err(failed_to("add the pictures"))?;
+        copy.set_parameters(copy_parameters(&video));
         copy.set_time_base(fps.invert());
         copy.set_avg_frame_rate(fps);
         if format == OutputFormat::Avi {
-            set_headers(&mut copy, &[]).map_err(at("set the video stream's headers"))?;
+            set_headers(&mut copy, &[]).map_err(failed_to("set the video stream's headers"))?;
         }
-        let sound = Sound::of(format).map_err(at("open the sound's encoder"))?;
+        let sound = Sound::open(format).map_err(failed_to("open the sound's encoder"))?;
         match &sound {
             Sound::Copied(_) => {
-                let audio = audio_of(first, 0)?;
-                let mut copy = output.add_stream(encoder_of(&audio)).map_err(at("add the sound"))?;
-                copy.set_parameters(parameters(&audio));
+                let audio = audio_stream(first, 0)?;
+                let mut copy = output.add_stream(find_encoder(&audio)).map_err(failed_to("add the sound"))?;
+                copy.set_parameters(copy_parameters(&audio));
                 copy.set_time_base(sound::TIME_BASE);
             }
             Sound::Encoded { encoder, .. } => {
-                output.add_stream_with(encoder.context()).map_err(at("add the sound"))?;
+                output.add_stream_with(encoder.context()).map_err(failed_to("add the sound"))?;
             }
         }
         let has_captions = !labels.captions.is_empty() && matches!(sound, Sound::Copied(_));
         if has_captions {
-            let mut track = output.add_stream(codec::Id::MOV_TEXT).map_err(at("add the captions"))?;
+            let mut track = output.add_stream(codec::Id::MOV_TEXT).map_err(failed_to("add the captions"))?;
             let mut parameters = codec::Parameters::new();
             parameters.set_medium(media::Type::Subtitle);
             parameters.set_id(codec::Id::MOV_TEXT);
             track.set_parameters(parameters);
             track.set_time_base(MILLISECONDS);
-            set_headers(&mut track, &TEXT_STYLE).map_err(at("set the style of the captions"))?;
+            set_headers(&mut track, &TEXT_STYLE).map_err(failed_to("set the style of the captions"))?;
         }
-        for (id, chapter) in (0..).zip(labels.chapters) {
+        for (id, chapter) in (0..).zip(&labels.chapters) {
             let (start, end) = (chapter.start_ms as i64, chapter.end_ms as i64);
-            output.add_chapter(id, MILLISECONDS, start, end, &chapter.title).map_err(at("add a chapter"))?;
+            output
+                .add_chapter(id, MILLISECONDS, start, end, &chapter.title)
+                .map_err(failed_to("add a chapter"))?;
         }
         let mut metadata = Dictionary::new();
-        metadata.set("title", labels.title);
+        metadata.set("title", &labels.title);
         output.set_metadata(metadata);
-        write_header(&mut output, format).map_err(at("write the video's header"))?;
-        Ok(Self { output, fps, setup, format, has_captions, frames: 0, sound })
+        write_header(&mut output, format).map_err(failed_to("write the video's header"))?;
+        Ok(Self { output, fps, parameter_sets, format, has_captions, frames: 0, sound })
     }
 
     fn append(
@@ -216,14 +209,14 @@ impl Joiner {
         is_last: bool,
     ) -> Result<(), Error> {
         let mut input = open(clip, scene)?;
-        if decoder_setup(&input, scene)? != self.setup {
+        if read_parameter_sets(&input, scene)? != self.parameter_sets {
             return Err(Error::Differs { scene });
         }
-        // Pictures and sound wait in the muxer for each other, so whichever comes first waits.
+        // The muxer interleaves, so it does not matter which stream is written first.
         self.append_narration(scene, narration, is_last)?;
-        let video = video_of(&input, scene)?.index();
+        let video = video_stream(&input, scene)?.index();
         let audio = match self.sound {
-            Sound::Copied(_) => Some(audio_of(&input, scene)?.index()),
+            Sound::Copied(_) => Some(audio_stream(&input, scene)?.index()),
             Sound::Encoded { .. } => None,
         };
         let mut sounds = vec![];
@@ -235,16 +228,16 @@ impl Joiner {
                 sounds.push(packet);
             }
         }
-        self.copy_sounds(sounds, is_last)
+        self.copy_audio(sounds, is_last)
     }
 
-    /// The scene's own frames, up to where the next begins; the last scene has no next.
-    fn copy_sounds(&mut self, sounds: Vec<Packet>, is_last: bool) -> Result<(), Error> {
-        let end = self.sound_frames();
+    /// Copies the scene's audio frames up to the start of the next scene, or all of the last scene.
+    fn copy_audio(&mut self, sounds: Vec<Packet>, is_last: bool) -> Result<(), Error> {
+        let end = self.audio_frames_due();
         let Sound::Copied(written) = self.sound else { return Ok(()) };
         let own = if is_last { sounds.len() } else { end.saturating_sub(written) as usize };
         for (number, mut sound) in (written..).zip(sounds.into_iter().take(own)) {
-            // The first frame of all stands before the beginning: it is what a decoder needs to begin.
+            // The very first frame has a negative timestamp: it primes the decoder.
             let length = AAC_FRAME_SAMPLES as i64;
             let time = (number as i64 - 1) * length;
             self.write(&mut sound, AUDIO, time, length, sound::TIME_BASE)?;
@@ -254,31 +247,33 @@ impl Joiner {
     }
 
     fn append_narration(&mut self, scene: usize, narration: &Path, is_last: bool) -> Result<(), Error> {
-        let Sound::Encoded { encoder, early } = &mut self.sound else { return Ok(()) };
+        let Sound::Encoded { encoder, priming_samples } = &mut self.sound else { return Ok(()) };
         let sound = timeline::read_wav(narration).map_err(|source| Error::Sound { scene, source })?;
-        let skipped = (*early).min(sound.samples.len());
-        *early -= skipped;
-        let mut packets = encoder.push(&sound.samples[skipped..]).map_err(at("encode the narration"))?;
+        let skipped = (*priming_samples).min(sound.samples.len());
+        *priming_samples -= skipped;
+        let mut packets =
+            encoder.push(&sound.samples[skipped..]).map_err(failed_to("encode the narration"))?;
         if is_last {
-            packets.extend(encoder.finish().map_err(at("encode the narration"))?);
+            packets.extend(encoder.finish().map_err(failed_to("encode the narration"))?);
         }
         packets.iter_mut().try_for_each(|packet| {
-            write_packet(&mut self.output, packet, AUDIO, sound::TIME_BASE).map_err(at("write the video"))
+            write_packet(&mut self.output, packet, AUDIO, sound::TIME_BASE)
+                .map_err(failed_to("write the video"))
         })
     }
 
-    /// AAC frames that last as long as the pictures so far, to the nearest.
-    fn sound_frames(&self) -> u64 {
+    /// Returns the number of AAC frames that last as long as the pictures so far, rounded to nearest.
+    fn audio_frames_due(&self) -> u64 {
         stream::sound_frames(self.frames, self.fps)
     }
 
-    /// Pictures come in the order in which they are shown, one every frame: counting them gives exact
-    /// times, whatever the clip's own clock.
+    /// Writes a picture. Pictures arrive in display order at a constant rate, so their number gives an exact timestamp,
+    /// independent of the clip's time base.
     fn write_picture(&mut self, scene: usize, mut packet: Packet) -> Result<(), Error> {
         let time = self.frames as i64;
         self.frames += 1;
         if self.format == OutputFormat::Avi {
-            let headers = packet.is_key().then_some(self.setup.as_slice());
+            let headers = packet.is_key().then_some(self.parameter_sets.as_slice());
             let bytes = h264::byte_stream(packet.data().unwrap_or_default(), headers)
                 .map_err(|source| Error::Pictures { scene, source })?;
             let mut packed = Packet::copy(&bytes);
@@ -288,7 +283,7 @@ impl Joiner {
         self.write(&mut packet, VIDEO, time, 1, self.fps.invert())
     }
 
-    /// Each is its length in bytes, and the text (3GPP TS 26.245, section 5.17).
+    /// Writes captions, each as its length in bytes and its text (3GPP TS 26.245, section 5.17).
     fn write_captions(&mut self, captions: &[Caption]) -> Result<(), Error> {
         for caption in captions {
             let length = u16::try_from(caption.text.len()).unwrap_or(u16::MAX);
@@ -312,21 +307,21 @@ impl Joiner {
         packet.set_pts(Some(time));
         packet.set_dts(Some(time));
         packet.set_duration(duration);
-        write_packet(&mut self.output, packet, stream, time_base).map_err(at("write the video"))
+        write_packet(&mut self.output, packet, stream, time_base).map_err(failed_to("write the video"))
     }
 
     fn finish(mut self) -> Result<(u64, Rational), Error> {
-        self.output.write_trailer().map_err(at("write the video's end"))?;
+        self.output.write_trailer().map_err(failed_to("write the video's end"))?;
         Ok((self.frames, self.fps))
     }
 }
 
-fn encoder_of(stream: &Stream<'_>) -> Option<ffmpeg::Codec> {
+fn find_encoder(stream: &Stream<'_>) -> Option<ffmpeg::Codec> {
     ffmpeg::encoder::find(stream.parameters().id())
 }
 
-/// A stream's parameters for a container of another kind, which has its own name for the codec.
-fn parameters(stream: &Stream<'_>) -> codec::Parameters {
+/// Copies a stream's parameters without its codec tag, which depends on the container.
+fn copy_parameters(stream: &Stream<'_>) -> codec::Parameters {
     let mut parameters = stream.parameters();
     // SAFETY: `parameters` owns the struct.
     unsafe {
@@ -335,9 +330,9 @@ fn parameters(stream: &Stream<'_>) -> codec::Parameters {
     parameters
 }
 
-/// Sequence and picture parameter sets of a clip.
-fn decoder_setup(input: &Input, scene: usize) -> Result<Vec<u8>, Error> {
-    let parameters = video_of(input, scene)?.parameters();
+/// Reads the sequence and picture parameter sets of a clip.
+fn read_parameter_sets(input: &Input, scene: usize) -> Result<Vec<u8>, Error> {
+    let parameters = video_stream(input, scene)?.parameters();
     // SAFETY: `parameters` owns the struct, and what it points to, while it is read.
     unsafe {
         let raw = &*parameters.as_ptr();

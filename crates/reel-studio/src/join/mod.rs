@@ -1,6 +1,7 @@
-//! Joins clips into one file, and makes what belongs to it: captions, streaming segments, thumbnails.
+//! Joins clips into one file, and derives the rest from it: captions, streaming segments and thumbnails.
 
 pub mod captions;
 pub mod combine;
+pub mod labels;
 pub mod stream;
 pub mod thumbnails;

@@ -13,7 +13,7 @@ use ffmpeg_next::{Dictionary, Packet, Rational, ffi, media};
 
 use crate::encode::sound::{self, AAC_FRAME_SAMPLES};
 use crate::ffmpeg::{create, extradata, part_file, read_packet, start};
-use crate::speak::narration::SAMPLE_RATE_HZ;
+use crate::speak::voice::SAMPLE_RATE_HZ;
 use reel_scene::format::OutputFormat;
 
 /// Seconds of a segment at least, but for the last one of a scene; with a key frame every two seconds, never four.

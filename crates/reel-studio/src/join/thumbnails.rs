@@ -1,4 +1,4 @@
-//! Stills of a finished video, as JPEG.
+//! Extracts thumbnails of a finished video, as JPEG.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use image::codecs::jpeg::JpegEncoder;
 use crate::ffmpeg::{part_file, read_packet, start};
 
 const JPEG_QUALITY: u8 = 85;
-/// Where to look for a frame that shows much, as shares of the duration.
-const PLACES: [f64; 6] = [0.2, 0.35, 0.45, 0.55, 0.65, 0.8];
-/// The size at which frames are compared.
-const SKETCH: (u32, u32) = (320, 180);
+/// Positions of the candidate frames, as shares of the duration.
+const CANDIDATE_POSITIONS: [f64; 6] = [0.2, 0.35, 0.45, 0.55, 0.65, 0.8];
+/// Size at which candidates are compared.
+const PREVIEW_SIZE: (u32, u32) = (320, 180);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,27 +28,27 @@ pub enum Error {
     File { path: PathBuf, source: std::io::Error },
 }
 
-/// Writes one JPEG of each size (width and height in pixels) to the path beside it, and returns their
-/// bytes. All show the same frame: of a few places, the one that shows most.
+/// Writes a JPEG of each size (width and height in pixels) to the path at the same index, and returns their sizes in bytes.
+/// All show the same frame: the candidate with the most detail.
 pub fn extract(video: &Path, sizes: &[(u32, u32)], out: &[PathBuf]) -> Result<Vec<u64>, Error> {
     start();
-    let mut richest: Option<(usize, frame::Video)> = None;
-    for place in PLACES {
-        let Some(decoded) = frame_at(video, place).map_err(Error::Decode)? else { continue };
-        let sketch = jpeg(&decoded, SKETCH, Path::new("a sketch"))?;
-        // What shows more takes more bytes.
-        if richest.as_ref().is_none_or(|(bytes, _)| sketch.len() > *bytes) {
-            richest = Some((sketch.len(), decoded));
+    let mut best: Option<(usize, frame::Video)> = None;
+    for position in CANDIDATE_POSITIONS {
+        let Some(decoded) = decode_key_frame(video, position).map_err(Error::Decode)? else { continue };
+        let preview = encode_jpeg(&decoded, PREVIEW_SIZE, Path::new("a preview"))?;
+        // More detail takes more bytes.
+        if best.as_ref().is_none_or(|(bytes, _)| preview.len() > *bytes) {
+            best = Some((preview.len(), decoded));
         }
     }
-    let (_, richest) = richest.ok_or(Error::NoPicture)?;
-    sizes.iter().zip(out).map(|(size, path)| write(&jpeg(&richest, *size, path)?, path)).collect()
+    let (_, best) = best.ok_or(Error::NoPicture)?;
+    sizes.iter().zip(out).map(|(size, path)| write(&encode_jpeg(&best, *size, path)?, path)).collect()
 }
 
-/// The key frame at or before the place; `None` when there is none.
-fn frame_at(video: &Path, place: f64) -> Result<Option<frame::Video>, ffmpeg::Error> {
+/// Decodes the key frame at or before a position; `None` when there is none.
+fn decode_key_frame(video: &Path, position: f64) -> Result<Option<frame::Video>, ffmpeg::Error> {
     let mut input = ffmpeg::format::input(video)?;
-    let target = (input.duration() as f64 * place) as i64;
+    let target = (input.duration() as f64 * position) as i64;
     input.seek(target, ..target)?;
     let stream = input.streams().best(media::Type::Video).ok_or(ffmpeg::Error::StreamNotFound)?;
     let index = stream.index();
@@ -67,7 +67,7 @@ fn frame_at(video: &Path, place: f64) -> Result<Option<frame::Video>, ffmpeg::Er
     Ok(decoder.receive_frame(&mut decoded).is_ok().then_some(decoded))
 }
 
-fn jpeg(source: &frame::Video, (width, height): (u32, u32), path: &Path) -> Result<Vec<u8>, Error> {
+fn encode_jpeg(source: &frame::Video, (width, height): (u32, u32), path: &Path) -> Result<Vec<u8>, Error> {
     let mut scaled = frame::Video::empty();
     scaling::Context::get(
         source.format(),

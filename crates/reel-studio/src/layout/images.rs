@@ -1,5 +1,5 @@
-//! Pictures that a description shows, read from files beside it. What cannot be shown is refused before anything is
-//! made of it: a broken file, and one that would not fit into memory.
+//! Reads the pictures of a description from files beside it. Damaged files and files too large for memory are refused up
+//! front.
 
 use std::collections::HashMap;
 use std::io::{self, Cursor};
@@ -12,10 +12,10 @@ use crate::named_file;
 use reel_scene::look::Look;
 use reel_scene::{Block, Scene};
 
-/// Pixels that a picture may have: about 300 MB while it is read.
-const MOST_PIXELS: u64 = 80_000_000;
-/// A larger picture is made smaller, to this many pixels in each direction: more than a video shows.
-const MOST_SIDE: u32 = 2560;
+/// Largest picture: about 300 MB while it is decoded.
+const MAX_PIXELS: u64 = 80_000_000;
+/// Longest side after scaling down: more than a video shows.
+const MAX_SIDE: u32 = 2560;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,13 +23,13 @@ pub enum Error {
     Outside { file: String },
     #[error("the picture {} cannot be read", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("the picture {} is {width}x{height} pixels, but may have {} million", path.display(), MOST_PIXELS / 1_000_000)]
+    #[error("the picture {} is {width}x{height} pixels, but may have {} million", path.display(), MAX_PIXELS / 1_000_000)]
     TooLarge { path: PathBuf, width: u32, height: u32 },
     #[error("the picture {} is damaged, or neither PNG nor JPEG", path.display())]
     Damaged { path: PathBuf, source: ImageError },
 }
 
-/// The pictures of a video by the names that scenes give them, each as a PNG.
+/// The pictures of a video as PNG, by the names that scenes use.
 #[derive(Debug, Clone, Default)]
 pub struct Images(HashMap<String, Vec<u8>>);
 
@@ -41,24 +41,24 @@ impl Images {
             if let Block::Image { file, .. } = block
                 && !images.contains_key(file)
             {
-                images.insert(file.clone(), read(file, folder)?);
+                images.insert(file.clone(), read_beside(file, folder)?);
             }
         }
         if let Some(logo) = &look.logo {
-            images.insert(logo.clone(), read(logo, folder)?);
+            images.insert(logo.clone(), read_beside(logo, folder)?);
         }
         Ok(Self(images))
     }
 
-    /// The logo of a name, from a folder of logos, whatever its file's ending. Without any it is an error to want one.
-    pub fn of_logo(name: Option<&str>, folder: Option<&Path>) -> Result<Self, Error> {
+    /// Reads a logo by name from a folder of logos, regardless of its extension. A name without a folder is an error.
+    pub fn read_logo(name: Option<&str>, folder: Option<&Path>) -> Result<Self, Error> {
         let Some(name) = name else { return Ok(Self::default()) };
         let path = named_file::find(folder, name)
             .map_err(|source| Error::File { path: folder.unwrap_or(Path::new("")).join(name), source })?;
         Ok(Self(HashMap::from([(name.to_owned(), read_file(path)?)])))
     }
 
-    /// The contents, in the names' order.
+    /// Iterates over the contents, in the order of the names.
     pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
         let mut names: Vec<&String> = self.0.keys().collect();
         names.sort();
@@ -70,7 +70,7 @@ impl Images {
     }
 }
 
-fn read(file: &str, folder: &Path) -> Result<Vec<u8>, Error> {
+fn read_beside(file: &str, folder: &Path) -> Result<Vec<u8>, Error> {
     let relative = Path::new(file);
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(Error::Outside { file: file.to_owned() });
@@ -78,7 +78,7 @@ fn read(file: &str, folder: &Path) -> Result<Vec<u8>, Error> {
     read_file(folder.join(relative))
 }
 
-/// The picture as a PNG, no larger than a video shows.
+/// Reads a picture, scales it down to what a video shows, and encodes it as PNG.
 fn read_file(path: PathBuf) -> Result<Vec<u8>, Error> {
     let open = || -> Result<_, Error> {
         let reader = ImageReader::open(&path).and_then(ImageReader::with_guessed_format);
@@ -86,12 +86,12 @@ fn read_file(path: PathBuf) -> Result<Vec<u8>, Error> {
     };
     let damaged = |source| Error::Damaged { path: path.clone(), source };
     let (width, height) = open()?.into_dimensions().map_err(damaged)?;
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Error::TooLarge { path, width, height });
     }
     let mut picture = open()?.decode().map_err(damaged)?;
-    if width.max(height) > MOST_SIDE {
-        picture = picture.resize(MOST_SIDE, MOST_SIDE, FilterType::CatmullRom);
+    if width.max(height) > MAX_SIDE {
+        picture = picture.resize(MAX_SIDE, MAX_SIDE, FilterType::CatmullRom);
     }
     let mut png = Cursor::new(vec![]);
     picture.write_to(&mut png, ImageFormat::Png).map_err(damaged)?;
@@ -112,7 +112,7 @@ mod tests {
         }]
     }
 
-    fn told(file: &str, folder: &Path) -> String {
+    fn read_error(file: &str, folder: &Path) -> String {
         Images::read(&scene(file), &Look::default(), folder).unwrap_err().to_string()
     }
 
@@ -129,23 +129,23 @@ mod tests {
     fn what_cannot_be_shown_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        assert!(told("../x.png", folder.path()).contains("no file beside the description"));
-        assert!(told("/etc/passwd", folder.path()).contains("no file beside the description"));
-        assert!(told("none.png", folder.path()).contains("none.png cannot be read"));
+        assert!(read_error("../x.png", folder.path()).contains("no file beside the description"));
+        assert!(read_error("/etc/passwd", folder.path()).contains("no file beside the description"));
+        assert!(read_error("none.png", folder.path()).contains("none.png cannot be read"));
         std::fs::write(path("text.png"), "no picture at all").unwrap();
-        assert!(told("text.png", folder.path()).contains("is damaged, or neither PNG nor JPEG"));
+        assert!(read_error("text.png", folder.path()).contains("is damaged, or neither PNG nor JPEG"));
         // Half a picture.
         image::RgbImage::new(300, 300).save(path("half.png")).unwrap();
         let bytes = std::fs::read(path("half.png")).unwrap();
         std::fs::write(path("half.png"), &bytes[..bytes.len() / 2]).unwrap();
-        assert!(told("half.png", folder.path()).contains("half.png is damaged"));
+        assert!(read_error("half.png", folder.path()).contains("half.png is damaged"));
         // A header that promises 50,000 by 50,000 pixels, and nothing else.
         let mut huge = bytes;
         huge[16..24].copy_from_slice(&[0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
         let checksum = crc32(&huge[12..29]);
         huge[29..33].copy_from_slice(&checksum.to_be_bytes());
         std::fs::write(path("huge.png"), huge).unwrap();
-        let said = told("huge.png", folder.path());
+        let said = read_error("huge.png", folder.path());
         assert!(said.contains("is 50000x50000 pixels, but may have 80 million"), "{said}");
     }
 

@@ -1,4 +1,4 @@
-//! What is drawn: all of the text and nothing but text, within the page.
+//! Checks what is drawn: all of the text, no markup, and nothing outside the page.
 
 use typst::layout::{Frame, FrameItem, Point, Transform};
 use typst::{Library, LibraryExt};
@@ -142,7 +142,7 @@ fn formulas_are_mathematics_or_their_own_source() {
     drawn(&"x + ".repeat(1250));
 }
 
-/// Whether nothing but the empty page is in a margin.
+/// Returns `true` when the margin is as on the empty page.
 fn margin_is_clean(page: &RgbaPage, empty: &RgbaPage, margin: usize) -> bool {
     let at = |page: &RgbaPage, x: usize, y: usize| page.rgba[(y * page.width + x) * 4..][..3].to_vec();
     let in_margin = |x: usize, y: usize| x >= page.width - margin || y < margin || y >= page.height - margin;
@@ -239,7 +239,7 @@ fn a_table_shows_its_rows_one_by_one() {
 /// One scene for every block and layout, in several scripts.
 const GALLERY: &str = include_str!("../../../../examples/gallery.json");
 
-/// Where a run of text stands on its page, in points: as high as its small letters.
+/// Bounds of a run of text on its page, in points, as high as its lower-case letters.
 #[derive(Debug, Clone)]
 struct Place {
     left: f64,
@@ -277,7 +277,7 @@ fn collect_places(frame: &Frame, transform: Transform, places: &mut Vec<Place>) 
     }
 }
 
-/// What is wrong with a page: text outside the margin, or on other text.
+/// Finds text outside the margin, or on other text.
 fn layout_faults(frame: &Frame, page: Page) -> Vec<String> {
     let mut places = vec![];
     collect_places(frame, Transform::identity(), &mut places);
@@ -328,7 +328,7 @@ fn check_gallery(aspect: Aspect) {
             let expected: u32 = super::motions(scene).iter().map(|motion| motion.pages).sum();
             assert_eq!(document.pages().len() as u32, expected + 1, "{}", scene.title);
             let last = document.pages().last().unwrap();
-            let told = layout_faults(&last.frame, Page::of(aspect));
+            let told = layout_faults(&last.frame, Page::for_aspect(aspect));
             faults.extend(
                 told.into_iter()
                     .map(|fault| format!("{} {}: {}: {fault}", theme.name(), aspect.name(), scene.title)),
@@ -452,12 +452,11 @@ fn a_formula_comes_out_of_the_one_before() {
       ] }] }"#;
     let description = reel_scene::description::read(json).unwrap();
     let scene = &description.scenes[0];
-    let pages = super::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    let pages = super::Pages::compile(&source(scene), &crate::layout::images::Images::default()).unwrap();
     for width in [1920, 1280] {
         let mut found = super::motions(scene);
         pages.find_moves(&mut found, width);
-        let [Moving::Nothing, Moving::Terms(moves), Moving::Nothing] =
-            [0, 1, 2].map(|step| &found[step].moving)
+        let [Moving::None, Moving::Terms(moves), Moving::None] = [0, 1, 2].map(|step| &found[step].moving)
         else {
             panic!("{found:?}: only the second formula comes out of another");
         };
@@ -477,7 +476,7 @@ fn the_highlight_goes_from_lines_to_lines() {
       ] }] }"#;
     let description = reel_scene::description::read(json).unwrap();
     let scene = &description.scenes[0];
-    let pages = super::Pages::of(&source(scene), &crate::layout::images::Images::default()).unwrap();
+    let pages = super::Pages::compile(&source(scene), &crate::layout::images::Images::default()).unwrap();
     let mut found = super::motions(scene);
     pages.find_moves(&mut found, 1920);
     let passages = found.iter().map(|motion| match motion.moving {
@@ -493,7 +492,7 @@ fn the_highlight_goes_from_lines_to_lines() {
         "{first:?} {second:?}"
     );
 
-    let picture = |page| Picture::from_rgba(&pages.raster(page, 1920, 1080).unwrap());
+    let picture = |page| Picture::from_rgba(&pages.rasterize(page, 1920, 1080).unwrap());
     let (before, after) = (picture(1), picture(2));
     let highlight = Highlight::new(&before, &after, first, 20);
     let mut canvas = before.clone();

@@ -1,20 +1,20 @@
-//! Values as Typst source. All text of a user passes through [`literal`], so none of it is ever read as markup.
+//! Writes values as Typst source. All text of a user passes through [`literal`], so none of it is ever read as markup.
 
-/// A longer run without a break may be broken anywhere.
-pub(super) const LONGEST_UNBROKEN: usize = 24;
-/// Letters of a word with a slash that is never broken.
-const LONGEST_WHOLE: usize = 14;
+/// Longest run of text without a break opportunity.
+pub(super) const MAX_UNBROKEN: usize = 24;
+/// Longest word with a slash that stays unbroken.
+const MAX_WHOLE_WORD: usize = 14;
 
-pub(super) fn place(x: f64, y: f64) -> String {
+pub(super) fn point_source(x: f64, y: f64) -> String {
     format!("({}, {})", float(x), float(y))
 }
 
-/// A Typst array; one entry needs its comma.
+/// Writes a Typst array. The trailing comma makes an array of a single entry.
 pub(super) fn list(entries: impl Iterator<Item = String>) -> String {
     format!("({})", entries.map(|entry| format!("{entry}, ")).collect::<String>().trim_end_matches(' '))
 }
 
-/// Digits enough for any length or label; Typst reads no exponent of its own making differently.
+/// Writes a number with six decimals at most, which suffices for any length or label.
 pub(super) fn float(value: f64) -> String {
     let text = format!("{value:.6}");
     let short = text.trim_end_matches('0').trim_end_matches('.');
@@ -29,8 +29,7 @@ pub(super) fn optional(text: &str) -> String {
     if text.is_empty() { "none".to_owned() } else { words(text) }
 }
 
-/// A Typst string literal of the text. Characters that steer rather than show (controls, direction
-/// overrides) become a visible mark.
+/// Writes a Typst string literal. Control characters and direction overrides become U+FFFD.
 pub(super) fn literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');
@@ -52,18 +51,19 @@ fn is_direction_override(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Lets words longer than a line break, by zero-width spaces, and keeps short ones like "km/h" whole, by word joiners.
+/// Inserts zero-width spaces into long words, so that they can break, and word joiners into short ones like "km/h", so that
+/// they cannot.
 pub(super) fn breakable(text: &str) -> String {
     let words = text.split_inclusive(char::is_whitespace).map(|word| match word.chars().count() {
-        ..=LONGEST_WHOLE => word.replace('/', "/\u{2060}"),
+        ..=MAX_WHOLE_WORD => word.replace('/', "/\u{2060}"),
         _ => word.to_owned(),
     });
-    break_runs(&words.collect::<String>(), LONGEST_UNBROKEN)
+    break_runs(&words.collect::<String>(), MAX_UNBROKEN)
 }
 
-/// Code breaks later: a listing's line holds more, and its words are long.
+/// Inserts zero-width spaces into long words of code, where lines hold more.
 pub(super) fn breakable_code(text: &str) -> String {
-    break_runs(text, 2 * LONGEST_UNBROKEN)
+    break_runs(text, 2 * MAX_UNBROKEN)
 }
 
 fn break_runs(text: &str, longest: usize) -> String {

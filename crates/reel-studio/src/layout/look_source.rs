@@ -1,14 +1,14 @@
-//! The look of a video as Typst source: colours, fonts, lengths.
+//! Writes the look of a video as Typst source: colours, fonts, lengths.
 
 use reel_scene::look::{Aspect, Colour, Look, Style};
 
 use super::literal::literal;
 use super::page_geometry::{ABOVE_LOGO, Page};
 
-/// For what the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian, symbols.
+/// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols.
 const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
 
-/// The colours, fonts and lengths of the look, as entries of a dictionary. `drawings` scales charts and figures.
+/// Writes the colours, fonts and lengths of a look as entries of a dictionary. `drawings` scales charts and figures.
 pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     let style = look.style();
     let mut text = String::new();
@@ -42,7 +42,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     entry("motif", literal(style.motif));
     entry("round", u8::from(style.round).to_string());
     entry("logo", look.logo.as_deref().map_or("none".to_owned(), literal));
-    let page = Page::of(look.aspect);
+    let page = Page::for_aspect(look.aspect);
     let foot = page.foot + if look.logo.is_some() { ABOVE_LOGO } else { 0.0 };
     entry("wide", (look.aspect == Aspect::Wide).to_string());
     for (name, points) in [
@@ -63,7 +63,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     text
 }
 
-/// Colours of code (a TextMate theme).
+/// Writes the colours of code as a TextMate theme.
 fn code_colours(style: &Style) -> String {
     let scope = |scopes: &str, colour: Colour| {
         let colour = String::from(colour);

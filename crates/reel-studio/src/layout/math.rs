@@ -1,11 +1,11 @@
-//! LaTeX formulas in Typst's notation.
+//! Converts LaTeX formulas to Typst's notation.
 
 use reel_scene::{Block, Scene};
 
 use super::nesting::is_well_nested;
 use super::world::{compile, with_deep_stack};
 
-/// A LaTeX formula in Typst's notation; `None` when Typst cannot read what comes of it.
+/// Converts a LaTeX formula; `None` when Typst cannot compile the result.
 pub(super) fn math(latex: &str) -> Option<String> {
     if !is_well_nested(latex) {
         return None;
@@ -21,7 +21,7 @@ fn convert_math(latex: &str) -> Option<String> {
     (is_plain && compiles(&format!("$ {math} $"))).then(|| math.to_owned())
 }
 
-/// The converter's `#text[words]` as `"words"`, which needs no code.
+/// Replaces the converter's `#text[words]` by `"words"`, which needs no code.
 fn texts_as_strings(math: &str) -> String {
     let mut parts = math.split("#text[");
     let mut rewritten = parts.next().unwrap_or_default().to_owned();
@@ -36,7 +36,7 @@ fn texts_as_strings(math: &str) -> String {
     rewritten
 }
 
-/// The numbers of the blocks with a formula that is shown as its source.
+/// Returns the indices of blocks with a formula that is shown as its source.
 pub fn unreadable_formulas(scene: &Scene) -> Vec<usize> {
     let is_unreadable = |block: &Block| match block {
         Block::Formula { latex } => !is_formula(latex),
@@ -46,7 +46,7 @@ pub fn unreadable_formulas(scene: &Scene) -> Vec<usize> {
     (0..scene.blocks.len()).filter(|block| is_unreadable(&scene.blocks[*block])).collect()
 }
 
-/// Whether a formula of a scene can be shown as mathematics.
+/// Returns `true` when a formula can be shown as mathematics.
 pub fn is_formula(latex: &str) -> bool {
     math(latex).is_some()
 }

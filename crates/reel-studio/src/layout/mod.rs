@@ -1,10 +1,10 @@
-//! Lays out scenes: a scene becomes Typst source, and the source becomes pages.
+//! Lays out scenes: turns a scene into Typst source, and the source into pages.
 //!
-//! `source` writes a scene's source; `blocks` has a file for each kind of block, and `theme/` the Typst functions that draw
-//! them. `world` compiles a source, and `pages` rasters what comes of it.
+//! `source` writes a scene's source. `blocks` has a file for each kind of block, and `theme/` the Typst functions that draw
+//! them. `world` compiles a source, and `pages` rasterizes the result.
 //!
-//! All text of the user goes into the source as string literals (`literal`), which Typst never reads as markup. The
-//! compiler sees the source, the theme and the scene's own pictures; every other access is refused.
+//! All text of the user goes into the source as string literals (`literal`), which Typst never reads as markup. The compiler
+//! sees the source, the theme and the scene's own pictures; it is refused everything else.
 
 mod blocks;
 pub mod images;

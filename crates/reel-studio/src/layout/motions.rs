@@ -1,32 +1,33 @@
-//! How each step of a scene comes in.
+//! Chooses the motion of each step of a scene.
 
 use reel_scene::{Block, Entrance, Layout, Reveal, Scene, Step};
 
 use crate::draw::step_motion::{Moving, StepMotion};
 
-/// Pages on which something grows, after the one on which it begins.
+/// Pages on which a block grows, after the one on which it appears.
 pub(super) const GROWTH_PAGES: u32 = 24;
 
-/// How each step of a scene comes in; where something moves on the way is found on its pages ([`Pages::find_moves`]).
+/// Returns the motion of each step of a scene, without moves: [`Pages::find_moves`](super::Pages::find_moves) finds those on
+/// the pages.
 pub fn motions(scene: &Scene) -> Vec<StepMotion> {
     (0..scene.steps.len()).map(|step| motion(scene, step)).collect()
 }
 
-/// How one step comes in.
+/// Returns the motion of one step.
 pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
     let entrance = |step: &Step| {
         let filled = scene.layout == Layout::Section;
-        let own = revealed(scene, step).next().map_or(Entrance::Fade, Block::entrance);
+        let own = revealed_blocks(scene, step).next().map_or(Entrance::Fade, Block::entrance);
         step.enter.unwrap_or(if filled { Entrance::Fade } else { own })
     };
     let own = &scene.steps[step];
     let before = step.checked_sub(1).map(|before| entrance(&scene.steps[before]));
-    // The first formula has none to come from.
+    // The first formula has no formula to morph from.
     let entrance = match entrance(own) {
         Entrance::Morph if before != Some(Entrance::Morph) => Entrance::Wipe,
         entrance => entrance,
     };
-    let grows = revealed(scene, own).any(Block::grows);
+    let grows = revealed_blocks(scene, own).any(Block::grows);
     let goes_on = |reveal: &Reveal| {
         matches!(scene.blocks.get(reveal.block), Some(Block::Code { .. }))
             && reveal.part.is_some_and(|part| part > 0)
@@ -34,11 +35,11 @@ pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
     let moving = match entrance {
         Entrance::Morph => Moving::Terms(vec![]),
         _ if own.reveals.iter().any(goes_on) => Moving::Highlight(None),
-        _ => Moving::Nothing,
+        _ => Moving::None,
     };
     StepMotion { entrance, pages: if grows { 1 + GROWTH_PAGES } else { 1 }, moving }
 }
 
-fn revealed<'a>(scene: &'a Scene, step: &'a Step) -> impl Iterator<Item = &'a Block> {
+fn revealed_blocks<'a>(scene: &'a Scene, step: &'a Step) -> impl Iterator<Item = &'a Block> {
     step.reveals.iter().filter_map(|reveal| scene.blocks.get(reveal.block))
 }

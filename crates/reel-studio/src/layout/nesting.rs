@@ -1,25 +1,25 @@
-//! How deep a LaTeX formula nests, and whether everything that opens is closed again.
+//! Checks that a LaTeX formula is balanced and not nested too deep.
 //!
-//! The converter recurses for each group, argument and script, on the stack of a thread that has 2 MiB of it, and makes
-//! something of any text. So a formula is looked at here before it is converted.
+//! The converter accepts any text, and recurses for each group, argument and script on a thread's stack of 2 MiB. So formulas
+//! are checked before they are converted.
 
-/// Groups, environments, delimiters, arguments without braces and scripts inside each other.
+/// Deepest nesting of groups, environments, delimiters, arguments without braces, and scripts.
 pub const MAX_DEPTH: usize = 64;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Token<'a> {
-    /// Letters after a backslash.
+    /// A backslash and letters.
     Command(&'a str),
     Open,
     Close,
-    /// `^` or `_`: what follows belongs to what stands before.
+    /// `^` or `_`.
     Script,
     Prime,
     /// Any other character, escaped ones included.
     Character(char),
 }
 
-/// What is open.
+/// An open item.
 #[derive(Debug, PartialEq, Eq)]
 enum Opened<'a> {
     Group,
@@ -29,18 +29,18 @@ enum Opened<'a> {
     Environment(&'a str),
 }
 
-/// One level of nesting: what opened it, and how many commands and scripts in a row hang on each other in it.
+/// A level of nesting: the item that opened it, and the length of the current chain of commands and scripts in it.
 struct Level<'a> {
     opened: Option<Opened<'a>>,
     chain: usize,
 }
 
-/// Whether every group, delimiter and environment is closed by its own other half, and nothing nests deeper than
+/// Returns `true` when every group, delimiter and environment is closed by its counterpart, and nothing nests deeper than
 /// [`MAX_DEPTH`].
 pub fn is_well_nested(latex: &str) -> bool {
     let mut rest = latex;
     let mut levels = vec![Level { opened: None, chain: 0 }];
-    // Brackets need no other half: an interval may be half open.
+    // Brackets need no counterpart: an interval may be half-open.
     let mut brackets = 0_usize;
     let mut after_script = false;
     while let Some(token) = next_token(&mut rest) {
@@ -75,7 +75,7 @@ pub fn is_well_nested(latex: &str) -> bool {
             _ => None,
         };
         if opened.is_some() {
-            // The command or script that it is the argument of counts by its level.
+            // Its command or script counts through the new level.
             if let Some(level) = levels.last_mut() {
                 level.chain = level.chain.saturating_sub(1);
             }
@@ -107,7 +107,7 @@ pub fn is_well_nested(latex: &str) -> bool {
     levels.len() == 1
 }
 
-/// Takes the next token; blanks are none.
+/// Takes the next token, and skips whitespace.
 fn next_token<'a>(rest: &mut &'a str) -> Option<Token<'a>> {
     *rest = rest.trim_start();
     let text = *rest;
@@ -195,7 +195,7 @@ mod tests {
             assert!(is_well_nested(&nested(open, close, MAX_DEPTH - 1)), "{open}");
             assert!(!is_well_nested(&nested(open, close, MAX_DEPTH + 1)), "{open}");
         }
-        // What hangs on each other without braces.
+        // Chains without braces.
         for run in [r"\sqrt", "_1", "'", "^^"] {
             assert!(!is_well_nested(&format!("x{}x", run.repeat(MAX_DEPTH + 1))), "{run}");
         }

@@ -2,7 +2,7 @@
 
 use reel_scene::look::Aspect;
 
-/// What the content leaves free above a logo, in points.
+/// Free height above a logo, in points.
 pub(super) const ABOVE_LOGO: f64 = 40.0;
 
 /// The lengths of a page, in points.
@@ -13,13 +13,13 @@ pub(crate) struct Page {
     pub margin: f64,
     pub(super) title_top: f64,
     pub(super) title_height: f64,
-    /// Free below the content.
+    /// Free height below the content.
     pub(super) foot: f64,
     pub(super) chart_height: f64,
 }
 
 impl Page {
-    pub fn of(aspect: Aspect) -> Self {
+    pub fn for_aspect(aspect: Aspect) -> Self {
         match aspect {
             Aspect::Wide => Self {
                 width: 1920.0,

@@ -1,4 +1,4 @@
-//! A scene's pages, laid out and ready to be drawn.
+//! Compiles a scene's pages and rasterizes them.
 
 use typst_layout::PagedDocument;
 use typst_render::RenderOptions;
@@ -7,7 +7,7 @@ use super::Error;
 use super::images::Images;
 use super::world::compile_with;
 
-/// A page as pixels: rows from the top, 4 bytes a pixel (red, green, blue, alpha), opaque.
+/// A page as opaque RGBA pixels: rows from the top, 4 bytes per pixel.
 #[derive(Debug, Clone)]
 pub struct RgbaPage {
     pub width: usize,
@@ -15,14 +15,14 @@ pub struct RgbaPage {
     pub rgba: Vec<u8>,
 }
 
-/// A scene's pages, laid out and ready to be drawn.
+/// The compiled pages of a scene.
 pub struct Pages {
     pub(crate) document: PagedDocument,
 }
 
 impl Pages {
     /// Compiles a scene's source.
-    pub fn of(source: &str, images: &Images) -> Result<Self, Error> {
+    pub fn compile(source: &str, images: &Images) -> Result<Self, Error> {
         Ok(Self { document: compile_with(source, images)? })
     }
 
@@ -30,9 +30,9 @@ impl Pages {
         self.document.pages().len()
     }
 
-    /// Rasters a page to `width` x `height` pixels. Any aspect ratio near the theme's works; what is left over
-    /// shows the page's background. A page is 8 MB at 1080p, so keep less.
-    pub fn raster(&self, page: usize, width: u32, height: u32) -> Result<RgbaPage, Error> {
+    /// Rasterizes a page to `width` x `height` pixels. Any aspect ratio near the theme's works: the page's edge fills the rest.
+    /// A page takes 8 MB at 1080p, so callers should hold few of them.
+    pub fn rasterize(&self, page: usize, width: u32, height: u32) -> Result<RgbaPage, Error> {
         let missing = Error::Pages { found: self.count(), page };
         let page = self.document.pages().get(page).ok_or(missing)?;
         let size = page.frame.size();
@@ -48,31 +48,29 @@ impl Pages {
 }
 
 impl Drop for Pages {
-    /// What one scene leaves in Typst's caches is of no use to another, and a long video must not take more memory than a
-    /// short one.
+    /// Evicts Typst's caches: another scene cannot use them, and memory must not grow with the length of a video.
     fn drop(&mut self) {
         comemo::evict(0);
     }
 }
 
-/// All pages of a source, drawn.
+/// Compiles a source and rasterizes all of its pages.
 #[cfg(test)]
 pub fn pages(source: &str, width: u32, height: u32) -> Result<Vec<RgbaPage>, Error> {
-    let pages = Pages::of(source, &Images::default())?;
-    (0..pages.count()).map(|page| pages.raster(page, width, height)).collect()
+    let pages = Pages::compile(source, &Images::default())?;
+    (0..pages.count()).map(|page| pages.rasterize(page, width, height)).collect()
 }
 
-/// Cuts to the wanted size; rounding makes a page at most a few pixels larger, and where it is
-/// smaller the edge is repeated.
-fn crop(rgba: &[u8], width: usize, height: usize, wanted_width: usize, wanted_height: usize) -> RgbaPage {
-    let mut out = Vec::with_capacity(wanted_width * wanted_height * 4);
-    for y in 0..wanted_height {
+/// Crops to the target size. Rounding makes a page a few pixels larger or smaller; where it is smaller, its edge is repeated.
+fn crop(rgba: &[u8], width: usize, height: usize, target_width: usize, target_height: usize) -> RgbaPage {
+    let mut out = Vec::with_capacity(target_width * target_height * 4);
+    for y in 0..target_height {
         let row = &rgba[y.min(height - 1) * width * 4..][..width * 4];
-        let kept = wanted_width.min(width) * 4;
-        out.extend_from_slice(&row[..kept]);
-        for _ in width..wanted_width {
+        let copied = target_width.min(width) * 4;
+        out.extend_from_slice(&row[..copied]);
+        for _ in width..target_width {
             out.extend_from_slice(&row[width * 4 - 4..]);
         }
     }
-    RgbaPage { width: wanted_width, height: wanted_height, rgba: out }
+    RgbaPage { width: target_width, height: target_height, rgba: out }
 }

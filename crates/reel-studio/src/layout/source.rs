@@ -1,4 +1,4 @@
-//! The Typst source of a scene.
+//! Writes the Typst source of a scene.
 
 use reel_scene::look::Look;
 use reel_scene::{Layout, Scene};
@@ -7,13 +7,13 @@ use super::blocks::block_source;
 use super::literal::{breakable, literal};
 use super::look_source::look_source;
 use super::motions::{GROWTH_PAGES, motion};
-use crate::draw::motion::eased;
+use crate::draw::motion::ease_out;
 
-/// How high charts and figures are beside other blocks.
+/// Relative height of charts and figures beside other blocks.
 const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 
-/// The complete Typst source of a scene: one page before the first step, then those of each step, as many as
-/// [`super::motions`] says. Formulas are compiled on the way; one that Typst cannot read is shown as its LaTeX source.
+/// Writes the complete Typst source of a scene: one page before the first step, then the pages of each step, whose number
+/// [`super::motions`] returns. Compiles each formula; one that Typst cannot compile is shown as its LaTeX source.
 pub fn source(scene: &Scene, look: &Look) -> String {
     let layout = match scene.layout {
         Layout::Title => "title",
@@ -40,12 +40,12 @@ pub fn source(scene: &Scene, look: &Look) -> String {
     text
 }
 
-/// How much of one block a page shows.
+/// The visible part of one block on a page.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Shown {
     whole: bool,
     parts: Vec<usize>,
-    /// How far it has grown, while it does.
+    /// Growth from 0 to 1, while the block grows.
     grown: Option<f64>,
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Display for Shown {
     }
 }
 
-/// For each page, how much of each block is shown.
+/// Returns the visible part of each block, for each page.
 fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
     let mut shown = vec![Shown::default(); scene.blocks.len()];
     let mut pages = Vec::with_capacity(scene.steps.len());
@@ -82,7 +82,7 @@ fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
             .collect();
         for page in 0..motion(scene, number).pages {
             let time = f64::from(page) / f64::from(GROWTH_PAGES);
-            let grown = (page < GROWTH_PAGES).then_some(eased(time));
+            let grown = (page < GROWTH_PAGES).then_some(ease_out(time));
             growing.iter().for_each(|block| shown[*block].grown = grown);
             pages.push(shown.clone());
         }

@@ -1,4 +1,4 @@
-//! All that Typst's compiler can see: a scene's source, the theme, the fonts, and the scene's own pictures.
+//! The world of Typst's compiler: a scene's source, the theme, the fonts, and the scene's own pictures. It sees nothing else.
 
 use std::sync::LazyLock;
 
@@ -28,12 +28,12 @@ pub(super) fn compile_with(source: &str, images: &Images) -> Result<PagedDocumen
     })
 }
 
-/// The converter and the compiler recurse with what is nested. Within the depth that `nesting` allows they overflow the
-/// 2 MiB of a stage's thread in a development build, which ends the whole process.
+/// Stack of the threads that convert and compile. Both recurse with the nesting of their input. In a development build, the
+/// depth that `nesting` allows would overflow the 2 MiB of a stage's thread, and so end the process.
 const DEEP_STACK_BYTES: usize = 64 * 1024 * 1024;
 
-/// Runs what recurses with its input on a thread with a stack for it; the memory is taken only as it is used. `None` when
-/// there is no thread to be had, or when it panicked.
+/// Runs recursive work on a thread with a deep stack, whose memory is committed only as it is used. `None` when the thread
+/// cannot start, or panics.
 pub(super) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(DEEP_STACK_BYTES);
@@ -41,7 +41,7 @@ pub(super) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Optio
     })
 }
 
-/// The files of the theme, by the names under which they import each other.
+/// The files of the theme, by the names with which they import each other.
 const THEME: [(&str, &str); 14] = [
     ("theme.typ", include_str!("theme/theme.typ")),
     ("text.typ", include_str!("theme/text.typ")),
@@ -59,7 +59,7 @@ const THEME: [(&str, &str); 14] = [
     ("page.typ", include_str!("theme/page.typ")),
 ];
 
-/// All of the theme: what is drawn depends on it.
+/// Iterates over the sources of the theme.
 pub fn theme_source() -> impl Iterator<Item = &'static str> {
     THEME.iter().map(|(_, source)| *source)
 }
@@ -69,7 +69,7 @@ static THEME_FILES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     THEME.iter().map(|(name, source)| Source::new(file_id(name), (*source).to_owned())).collect()
 });
 static LIBRARY: LazyLock<LazyHash<Library>> = LazyLock::new(|| LazyHash::new(Library::default()));
-/// The system's fonts, and those that Typst brings along.
+/// The system's fonts, and Typst's embedded fonts.
 static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
     let mut fonts = FontStore::new();
     fonts.extend(typst_kit::fonts::system());
@@ -77,7 +77,7 @@ static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
     fonts
 });
 
-/// Reads what fonts there are, which takes a tenth of a second, once.
+/// Finds the fonts, once; it takes a tenth of a second.
 pub fn load_fonts() {
     LazyLock::force(&FONTS);
 }
@@ -87,7 +87,7 @@ fn file_id(name: &str) -> FileId {
     RootedPath::new(VirtualRoot::Project, path).intern()
 }
 
-/// All that a scene's source can see.
+/// The world of one scene.
 struct SceneWorld<'a> {
     main: Source,
     images: &'a Images,
@@ -123,7 +123,7 @@ impl World for SceneWorld<'_> {
         FONTS.font(index)
     }
 
-    /// None: the same source always gives the same pages.
+    /// Returns no date, so that the same source always gives the same pages.
     fn today(&self, _offset: Option<Duration>) -> Option<Datetime> {
         None
     }

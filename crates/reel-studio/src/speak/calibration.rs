@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::speak::loudness::Meter;
-use crate::speak::narration::{self, Voice};
+use crate::speak::voice::{self, Voice};
 
 /// About six seconds with every kind of sound: the first of the Harvard sentences (IEEE 297-1969, list 1).
 const PASSAGE: &str = "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. \
@@ -18,7 +18,7 @@ const MAX_VOICES: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the voice cannot be measured: it does not speak")]
-    Speak(#[from] narration::Error),
+    Speak(#[from] voice::Error),
     #[error("the loudness of the voice cannot be measured")]
     Loudness(#[from] ebur128::Error),
 }
@@ -43,7 +43,7 @@ pub async fn gain(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Erro
 }
 
 async fn measure(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Error> {
-    let spoken = narration::speak(voice, PASSAGE, cancel).await?;
+    let spoken = voice::speak(voice, PASSAGE, cancel).await?;
     let mut meter = Meter::new()?;
     meter.add(&spoken)?;
     Ok(meter.gain())

@@ -1,17 +1,17 @@
-//! How loud a voice is, and how loud it should be (ITU-R BS.1770, EBU R 128).
+//! Measures the loudness of a voice and brings it to a target (ITU-R BS.1770, EBU R 128).
 
 use ebur128::{EbuR128, Mode};
 
-use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ};
 
-/// What players expect of speech on the web.
+/// Loudness that players expect of speech on the web.
 pub const TARGET_LUFS: f64 = -16.0;
-/// The gain is bounded: what is nearly silent stays so.
-const MOST_GAIN: f64 = 8.0;
-/// Samples above this share of the largest are bent rather than cut.
+/// Largest gain, and the reciprocal of the smallest: a nearly silent sound stays quiet.
+const MAX_GAIN: f64 = 8.0;
+/// Level above which the limiter compresses samples, relative to full scale.
 const KNEE: f64 = 0.8;
 
-/// Measures lines one after the other.
+/// Measures the integrated loudness of all sounds added to it.
 pub struct Meter(EbuR128);
 
 impl Meter {
@@ -23,20 +23,21 @@ impl Meter {
         self.0.add_frames_i16(&line.samples)
     }
 
-    /// LUFS of all that was added, silence left out; `None` when there was nothing to measure.
+    /// Returns the gated loudness in LUFS; `None` when there is nothing but silence.
     pub fn loudness(&self) -> Option<f64> {
         self.0.loudness_global().ok().filter(|loudness| loudness.is_finite())
     }
 
-    /// What brings it to [`TARGET_LUFS`], in steps of half a decibel: a changed word leaves the rest as it is.
+    /// Returns the gain that brings the sound to [`TARGET_LUFS`], in steps of half a decibel: one changed word then leaves
+    /// the rest of the sound as it is.
     pub fn gain(&self) -> f64 {
         let decibels = self.loudness().map_or(0.0, |loudness| ((TARGET_LUFS - loudness) * 2.0).round() / 2.0);
-        let wanted = 10_f64.powf(decibels / 20.0);
-        wanted.clamp(1.0 / MOST_GAIN, MOST_GAIN)
+        let gain = 10_f64.powf(decibels / 20.0);
+        gain.clamp(1.0 / MAX_GAIN, MAX_GAIN)
     }
 }
 
-/// Makes a sound louder or quieter. Peaks beyond the knee are bent towards the largest value, so that nothing clips.
+/// Applies a gain. A soft limiter compresses peaks above [`KNEE`], so that nothing clips.
 pub fn amplify(sound: &mut Pcm, gain: f64) {
     for sample in &mut sound.samples {
         let value = f64::from(*sample) / 32_768.0 * gain;

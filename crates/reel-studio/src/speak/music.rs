@@ -1,4 +1,4 @@
-//! Music under the voice: quiet while somebody speaks, a little louder in pauses.
+//! Mixes music under the voice, ducked while the voice speaks.
 
 use std::path::{Path, PathBuf};
 
@@ -9,29 +9,29 @@ use ffmpeg_next::{ChannelLayout, frame, media};
 
 use crate::ffmpeg::{read_packet, start};
 use crate::speak::loudness::Meter;
-use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ};
 
-/// What is kept of a piece, which is repeated: memory must not follow its length.
-const MOST_SECONDS: usize = 300;
-const LEAST_SECONDS: usize = 2;
-/// LUFS of the music while nobody speaks, and under the voice, which has -16.
+/// Longest part of a piece that is kept in memory and repeated.
+const MAX_LENGTH_S: usize = 300;
+const MIN_LENGTH_S: usize = 2;
+/// Loudness of the music in pauses, and under the voice, which has -16 LUFS.
 const ALONE_LUFS: f64 = -27.0;
 const UNDER_LUFS: f64 = -35.0;
-/// How loud a voice is at least, of the largest sample.
-const SPEAKS: i32 = 400;
-/// Seconds in which the music gives way, and comes back.
-const ATTACK: f64 = 0.15;
-const RELEASE: f64 = 0.8;
-/// Seconds of its beginning, of its end, and of the seam where it is repeated.
-const FADE_IN: f64 = 1.0;
-const FADE_OUT: f64 = 2.5;
-const SEAM: f64 = 1.0;
+/// Smallest absolute sample that counts as voice.
+const VOICE_THRESHOLD: i32 = 400;
+/// Time constants of the ducking.
+const ATTACK_S: f64 = 0.15;
+const RELEASE_S: f64 = 0.8;
+/// Fades at the beginning and the end of the video, and the crossfade between repetitions of the piece.
+const FADE_IN_S: f64 = 1.0;
+const FADE_OUT_S: f64 = 2.5;
+const CROSSFADE_S: f64 = 1.0;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the music {} cannot be read", path.display())]
     Unreadable { path: PathBuf, source: ffmpeg::Error },
-    #[error("the music {} has {seconds:.1} s of sound, but must have {LEAST_SECONDS} s at least", path.display())]
+    #[error("the music {} has {seconds:.1} s of sound, but must have {MIN_LENGTH_S} s at least", path.display())]
     TooShort { path: PathBuf, seconds: f64 },
     #[error("the loudness of the music {} cannot be measured", path.display())]
     Loudness { path: PathBuf, source: ebur128::Error },
@@ -41,16 +41,16 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Music {
     samples: Vec<i16>,
-    /// What brings it to 0 LUFS.
+    /// Gain that brings the piece to 0 LUFS.
     gain: f64,
 }
 
 impl Music {
-    /// Reads any sound that FFmpeg can decode, up to [`MOST_SECONDS`] of it.
+    /// Reads any sound that FFmpeg can decode, at most [`MAX_LENGTH_S`] of it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
         let samples = decode(path).map_err(unreadable)?;
-        if samples.len() < LEAST_SECONDS * SAMPLE_RATE_HZ as usize {
+        if samples.len() < MIN_LENGTH_S * SAMPLE_RATE_HZ as usize {
             let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
             return Err(Error::TooShort { path: path.to_owned(), seconds });
         }
@@ -62,21 +62,21 @@ impl Music {
         Ok(Self { samples: sound.samples, gain })
     }
 
-    /// The piece at a time, repeated for ever: its end runs into its beginning.
-    fn at(&self, time: u64) -> f64 {
-        let seam = in_samples(SEAM) as usize;
-        let period = self.samples.len() - seam;
-        let (round, place) = (time / period as u64, (time % period as u64) as usize);
-        let here = f64::from(self.samples[place]);
-        if round == 0 || place >= seam {
+    /// Returns a sample of the piece, repeated without end: its end crossfades into its beginning.
+    fn sample_at(&self, time: u64) -> f64 {
+        let crossfade = in_samples(CROSSFADE_S) as usize;
+        let period = self.samples.len() - crossfade;
+        let (round, offset) = (time / period as u64, (time % period as u64) as usize);
+        let here = f64::from(self.samples[offset]);
+        if round == 0 || offset >= crossfade {
             return here;
         }
-        let share = place as f64 / seam as f64;
-        here * share + f64::from(self.samples[period + place]) * (1.0 - share)
+        let share = offset as f64 / crossfade as f64;
+        here * share + f64::from(self.samples[period + offset]) * (1.0 - share)
     }
 }
 
-/// The piece's sound, mono.
+/// Decodes the beginning of a file to mono samples.
 fn decode(path: &Path) -> Result<Vec<i16>, ffmpeg::Error> {
     start();
     let mut input = ffmpeg::format::input(path)?;
@@ -86,7 +86,7 @@ fn decode(path: &Path) -> Result<Vec<i16>, ffmpeg::Error> {
     let mono = ChannelLayout::MONO;
     let mut samples: Vec<i16> = vec![];
     let mut resampler: Option<resampling::Context> = None;
-    let mut take =
+    let mut receive =
         |decoder: &mut ffmpeg::decoder::Audio, samples: &mut Vec<i16>| -> Result<(), ffmpeg::Error> {
             let mut decoded = frame::Audio::empty();
             while decoder.receive_frame(&mut decoded).is_ok() {
@@ -113,58 +113,59 @@ fn decode(path: &Path) -> Result<Vec<i16>, ffmpeg::Error> {
             }
             Ok(())
         };
-    let most = MOST_SECONDS * SAMPLE_RATE_HZ as usize;
-    while samples.len() < most {
+    let max_samples = MAX_LENGTH_S * SAMPLE_RATE_HZ as usize;
+    while samples.len() < max_samples {
         match read_packet(&mut input)? {
             Some(packet) if packet.stream() == index => {
                 decoder.send_packet(&packet)?;
-                take(&mut decoder, &mut samples)?;
+                receive(&mut decoder, &mut samples)?;
             }
             Some(_) => {}
             None => {
                 decoder.send_eof()?;
-                take(&mut decoder, &mut samples)?;
+                receive(&mut decoder, &mut samples)?;
                 break;
             }
         }
     }
-    samples.truncate(most);
+    samples.truncate(max_samples);
     Ok(samples)
 }
 
-/// Puts music under a video's scenes, one after the other.
+/// Mixes music into the scenes of a video, one after the other.
 pub struct Mixer<'a> {
     music: &'a Music,
-    /// Samples so far, and of the whole video.
+    /// Samples mixed so far, and those of the whole video.
     time: u64,
     total: u64,
-    /// How far the music has given way, from 0 to 1.
-    ducked: f64,
+    /// Current ducking, from 0 (none) to 1 (full).
+    ducking: f64,
 }
 
 impl<'a> Mixer<'a> {
     pub fn new(music: &'a Music, total: u64) -> Self {
-        Self { music, time: 0, total, ducked: 0.0 }
+        Self { music, time: 0, total, ducking: 0.0 }
     }
 
-    /// Adds the music to the next scene's sound.
+    /// Mixes the music into the next scene's sound.
     pub fn mix(&mut self, scene: &mut Pcm) {
-        let (alone, under) = (level(ALONE_LUFS) * self.music.gain, level(UNDER_LUFS) * self.music.gain);
-        let (give_way, come_back) = (per_sample(ATTACK), per_sample(RELEASE));
-        let ahead = in_samples(ATTACK) as usize;
-        // The music knows what comes: it has given way when the voice begins.
+        let (alone, under) =
+            (lufs_to_gain(ALONE_LUFS) * self.music.gain, lufs_to_gain(UNDER_LUFS) * self.music.gain);
+        let (attack, release) = (per_sample(ATTACK_S), per_sample(RELEASE_S));
+        let ahead = in_samples(ATTACK_S) as usize;
+        // With lookahead, the ducking is complete when the voice begins.
         let mut speaking_until = 0;
         for at in 0..scene.samples.len() {
             if let Some(sample) = scene.samples.get(at + ahead)
-                && i32::from(*sample).abs() > SPEAKS
+                && i32::from(*sample).abs() > VOICE_THRESHOLD
             {
                 speaking_until = at + 2 * ahead;
             }
-            let step = if at < speaking_until { give_way } else { -come_back };
-            self.ducked = (self.ducked + step).clamp(0.0, 1.0);
-            // In decibels, so that it sounds even.
-            let loud = alone * (under / alone).powf(self.ducked);
-            let music = self.music.at(self.time) * loud * self.fade();
+            let step = if at < speaking_until { attack } else { -release };
+            self.ducking = (self.ducking + step).clamp(0.0, 1.0);
+            // Interpolates in decibels, which sounds even.
+            let loud = alone * (under / alone).powf(self.ducking);
+            let music = self.music.sample_at(self.time) * loud * self.fade();
             let mixed = f64::from(scene.samples[at]) + music;
             scene.samples[at] = mixed.clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16;
             self.time += 1;
@@ -172,13 +173,13 @@ impl<'a> Mixer<'a> {
     }
 
     fn fade(&self) -> f64 {
-        let rises = self.time as f64 / in_samples(FADE_IN);
-        let falls = self.total.saturating_sub(self.time) as f64 / in_samples(FADE_OUT);
+        let rises = self.time as f64 / in_samples(FADE_IN_S);
+        let falls = self.total.saturating_sub(self.time) as f64 / in_samples(FADE_OUT_S);
         rises.min(falls).min(1.0)
     }
 }
 
-fn level(lufs: f64) -> f64 {
+fn lufs_to_gain(lufs: f64) -> f64 {
     10_f64.powf(lufs / 20.0)
 }
 
@@ -209,7 +210,7 @@ mod tests {
         Music::read(&file)
     }
 
-    /// Decibels of the loudest sample in a part of the sound, in seconds.
+    /// Returns the sample peak of a part of the sound, in decibels; `from` and `to` are seconds.
     fn peak(sound: &Pcm, from: f64, to: f64) -> f64 {
         let part = &sound.samples[(from * RATE as f64) as usize..(to * RATE as f64) as usize];
         20.0 * (f64::from(part.iter().map(|sample| sample.unsigned_abs()).max().unwrap()) / 32_768.0).log10()

@@ -1,382 +1,313 @@
-//! Speaking a line, and making it fit for a video: one sample rate, no silence around it, no clicks.
+//! Speaks all scenes of a video and times their steps. The measured durations are the only clock of all later stages.
+//!
+//! When the request sets a duration, the voice speaks faster or slower within a natural range, and the pauses take up the
+//! rest.
 
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
+use std::future::Future;
+use std::path::{Path, PathBuf};
 
-use ffmpeg_next as ffmpeg;
-use ffmpeg_next::format::sample::{Sample, Type};
-use ffmpeg_next::software::resampling;
-use ffmpeg_next::{ChannelLayout, frame};
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
-use tokio_util::sync::CancellationToken;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::ffmpeg::start;
-use crate::speak::piper::Piper;
-use crate::speak::speech_api::SpeechApi;
-use crate::speak::spoken;
+use crate::speak::loudness;
+use crate::speak::music::{Mixer, Music};
+use crate::speak::timeline;
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ, Voice};
+use reel_scene::timing::{LEAD_IN_MS, Pauses};
+use reel_scene::{Scene, SceneTimeline};
 
-/// Of all sound between here and the finished file.
-pub const SAMPLE_RATE_HZ: u32 = 48_000;
-
-/// A line takes a few hundredths of a second to speak; one that takes this long never ends.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What counts as silence at a line's ends.
-const SILENCE: u16 = 120;
-/// How much of it stays, and how long the sound takes to rise and fall there.
-const EDGE_MS: usize = 20;
+/// Range of the tempo, relative to the voice's own.
+const TEMPO_RANGE: std::ops::RangeInclusive<f64> = 0.8..=1.25;
+/// Smallest change of tempo for which all lines are spoken again. Below it, pauses alone make up the difference.
+const MIN_TEMPO_CHANGE: f64 = 0.03;
+/// Range of the length of pauses, relative to the default.
+const PAUSE_SCALE_RANGE: std::ops::RangeInclusive<f64> = 0.45..=2.5;
+/// Largest relative deviation from the requested duration.
+const TOLERANCE: f64 = 0.05;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} was not found: run scripts/piper, which installs Piper, or name a Python with piper-tts in PIPER_PYTHON", python.display())]
-    NoPiper { python: PathBuf },
-    #[error("the speech server {url} cannot be reached")]
-    Unreachable { url: String, source: reqwest::Error },
-    #[error("the speech server {url} refused with status {status}: {said}")]
-    Refused { url: String, status: u16, said: String },
-    #[error("the voice answered with {found}, expected a WAV of 16-bit samples")]
-    Format { found: String },
-    #[error("the voice answered with {found}, which cannot be the line")]
-    Damaged { found: String },
-    #[error("{} was not found: install it with `apt-get install espeak-ng`, or name it in ESPEAK_PROGRAM", program.display())]
-    NotInstalled { program: PathBuf },
-    #[error("{} cannot be run", program.display())]
-    Run { program: PathBuf, source: io::Error },
-    #[error("{} failed with {status}: {stderr}", program.display())]
-    Failed { program: PathBuf, status: std::process::ExitStatus, stderr: String },
-    #[error("the speech of a line did not end within {} s", PATIENCE.as_secs())]
-    TimedOut,
-    #[error("the synthesiser gave no sound for a line of {characters} characters")]
-    Silent { characters: usize },
-    #[error("the sound cannot be resampled")]
-    Resample(#[source] ffmpeg::Error),
-    #[error("cancelled")]
-    Cancelled,
+    #[error(
+        "the video would last from {} to {} s, as fast or slow as the voice can speak, but {} s were asked for",
+        min_ms.div_ceil(1000), max_ms / 1000, target_ms / 1000
+    )]
+    DurationOutOfRange { target_ms: u64, min_ms: u64, max_ms: u64 },
+    #[error("the narration cannot be written or read back")]
+    Sound(#[from] timeline::Error),
+    #[error("a task of the narration stopped unexpectedly")]
+    Stopped(#[from] tokio::task::JoinError),
 }
 
-/// How fast a voice speaks unless it is asked otherwise.
-pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
-
-/// Who speaks.
-#[derive(Debug, Clone)]
-pub enum Voice {
-    Espeak(Espeak),
-    Piper(Piper),
-    Api(SpeechApi),
+/// The input of [`narrate`].
+#[derive(Debug, Clone, Copy)]
+pub struct Narration<'a> {
+    pub scenes: &'a [Scene],
+    pub voice: &'a Voice,
+    /// Frames per second; must divide the sample rate.
+    pub fps: u32,
+    /// The voice's gain, as [`crate::speak::calibration::gain`] returns it.
+    pub gain: f64,
+    /// Requested duration of the video.
+    pub duration_ms: Option<u64>,
+    /// Music under the voice.
+    pub music: Option<&'a Music>,
+    /// The folder for the scenes' sounds, each as long as its scene.
+    pub folder: &'a Path,
+    /// Lines spoken concurrently.
+    pub concurrency: usize,
 }
 
-/// Always there: small, fast, and no pleasure to listen to.
-#[derive(Debug, Clone)]
-pub struct Espeak {
-    pub program: PathBuf,
-    /// As `espeak-ng --voices` lists it.
-    pub name: String,
-    pub words_per_minute: u32,
+#[derive(Debug, Clone, PartialEq)]
+pub struct NarratedScene {
+    pub timeline: SceneTimeline,
+    pub sound: PathBuf,
 }
 
-impl Default for Espeak {
-    fn default() -> Self {
-        Self {
-            program: "espeak-ng".into(),
-            name: "en-us".to_owned(),
-            words_per_minute: NORMAL_WORDS_PER_MINUTE,
-        }
-    }
-}
-
-impl Default for Voice {
-    fn default() -> Self {
-        Self::Espeak(Espeak::default())
-    }
-}
-
-impl Voice {
-    /// The same voice, speaking so many times as fast.
-    pub fn at_tempo(&self, tempo: f64) -> Self {
-        let faster = |words_per_minute: u32| (f64::from(words_per_minute) * tempo).round() as u32;
-        match self {
-            Self::Espeak(espeak) => {
-                Self::Espeak(Espeak { words_per_minute: faster(espeak.words_per_minute), ..espeak.clone() })
+/// Speaks all lines with `speak`, which receives the voice, the number of the line in its scene, and the line. Returns the
+/// voice at its final tempo, and the scenes in order. `on_line` receives the lines done and their total.
+pub async fn narrate<E, F>(
+    narration: Narration<'_>,
+    speak: impl Fn(Voice, usize, String) -> F,
+    mut on_line: impl FnMut(u64, u64) + Send,
+) -> Result<(Voice, Vec<NarratedScene>), E>
+where
+    E: From<Error>,
+    F: Future<Output = Result<Pcm, E>>,
+{
+    let Narration { scenes, voice, fps, gain, duration_ms, music, folder, concurrency } = narration;
+    let lines: u64 = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
+    let speak_scene =
+        async |voice: &Voice, scene: &Scene| speak_lines(voice, scene, concurrency, &speak).await;
+    let (mut voice, mut pauses, mut done, mut total) = (voice.clone(), Pauses::default(), 0, lines);
+    if let Some(target_ms) = duration_ms {
+        // Sounds are dropped at once: memory must not grow with the length of the video.
+        let measure =
+            async |voice: &Voice, done: &mut u64, total: u64, on_line: &mut (dyn FnMut(u64, u64) + Send)| {
+                let mut speech_ms = 0;
+                for scene in scenes {
+                    let spoken = speak_scene(voice, scene).await?;
+                    speech_ms += spoken.iter().map(|line| u64::from(line.duration_ms())).sum::<u64>();
+                    *done += spoken.len() as u64;
+                    on_line(*done, total);
+                }
+                Ok::<u64, E>(speech_ms)
+            };
+        total = 3 * lines;
+        let usual = measure(&voice, &mut done, total, &mut on_line).await?;
+        let plan = DurationPlan { scenes: scenes.len() as u64, lines, target_ms };
+        let tempo = plan.tempo(usual);
+        let speech_ms = match (tempo - 1.0).abs() < MIN_TEMPO_CHANGE {
+            true => usual,
+            false => {
+                voice = voice.with_tempo(tempo);
+                measure(&voice, &mut done, total, &mut on_line).await?
             }
-            Self::Piper(Piper { python, model, words_per_minute, .. }) => {
-                Self::Piper(Piper::new(python.clone(), model.clone(), faster(*words_per_minute)))
-            }
-            Self::Api(api) => {
-                let mut api = api.clone();
-                api.speed *= tempo;
-                Self::Api(api)
-            }
-        }
-    }
-}
-
-/// Everything that makes it sound as it does.
-impl fmt::Display for Voice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Espeak(Espeak { name, words_per_minute, .. }) => {
-                write!(f, "espeak-ng {name} at {words_per_minute} words a minute")
-            }
-            Self::Piper(Piper { model, words_per_minute, .. }) => {
-                let model = model.as_ref().map_or("en_US-joe-medium".into(), |model| model.to_string_lossy());
-                write!(f, "Piper {model} at {words_per_minute} words a minute")
-            }
-            Self::Api(SpeechApi { url, model, voice, speed, .. }) => {
-                write!(f, "{voice} of {model} at {url}, speed {speed}")
-            }
-        }
-    }
-}
-
-/// Sound: mono, 16 bit, [`SAMPLE_RATE_HZ`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pcm {
-    pub samples: Vec<i16>,
-}
-
-impl Pcm {
-    pub fn duration_ms(&self) -> u32 {
-        (self.samples.len() as u64 * 1000 / u64::from(SAMPLE_RATE_HZ)) as u32
-    }
-}
-
-/// The line as sound, without silence around it. A synthesiser's process group is killed when the
-/// line is cancelled, takes too long, or the future is dropped.
-pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<Pcm, Error> {
-    let (rate, samples) = tokio::select! {
-        () = cancel.cancelled() => return Err(Error::Cancelled),
-        () = tokio::time::sleep(PATIENCE) => return Err(Error::TimedOut),
-        answer = synthesise(voice, line) => answer?,
-    };
-    prepare(line, rate, &samples)
-}
-
-/// Makes what a voice said fit for a video, if it can be the line.
-pub(crate) fn prepare(line: &str, rate: u32, samples: &[i16]) -> Result<Pcm, Error> {
-    spoken::check(line, rate, samples)?;
-    let samples = resample(samples, rate).map_err(Error::Resample)?;
-    let samples = trimmed(samples);
-    if samples.is_empty() {
-        return Err(Error::Silent { characters: line.chars().count() });
-    }
-    Ok(Pcm { samples })
-}
-
-async fn synthesise(voice: &Voice, line: &str) -> Result<(u32, Vec<i16>), Error> {
-    match voice {
-        Voice::Espeak(espeak) => spoken::read(&espeak.synthesise(line).await?),
-        Voice::Piper(piper) => piper.synthesise(line).await,
-        Voice::Api(api) => spoken::read(&api.synthesise(line).await?),
-    }
-}
-
-/// Kills the whole group when dropped, so that nothing the program started outlives it.
-#[derive(Debug)]
-pub(crate) struct Group(pub Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let running = self.0.id().and_then(|id| Pid::from_raw(id as i32));
-        if let Some(pid) = running {
-            let _gone_already = kill_process_group(pid, Signal::KILL);
-        }
-    }
-}
-
-impl Espeak {
-    /// The line as a WAV file.
-    async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
-        let run = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => Error::NotInstalled { program: self.program.clone() },
-            _ => Error::Run { program: self.program.clone(), source },
         };
-        let mut command = Command::new(&self.program);
-        // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
-        command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &self.name]);
-        command.args(["-s", &self.words_per_minute.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
-        let mut group = Group(command.spawn().map_err(run)?);
-        let child = &mut group.0;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = speakable(line);
-        let write = async {
-            let Some(mut stdin) = stdin else { return Ok(()) };
-            stdin.write_all(text.as_bytes()).await?;
-            stdin.shutdown().await
-        };
-        let (written, wav, complaint, status) =
-            tokio::join!(write, read_all(stdout), read_all(stderr), child.wait());
-        let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
-        if !status.success() {
-            let stderr = String::from_utf8_lossy(&complaint.unwrap_or_default()).trim().to_owned();
-            return Err(Error::Failed { program: self.program.clone(), status, stderr });
+        done = 2 * lines;
+        pauses = plan.pauses(usual, speech_ms)?;
+    }
+    let mut narrated = Vec::with_capacity(scenes.len());
+    for (index, scene) in scenes.iter().enumerate() {
+        let spoken = speak_scene(&voice, scene).await?;
+        narrated.push(write_scene(&spoken, fps, pauses, gain, folder.join(sound_file(index))).await?);
+        done += spoken.len() as u64;
+        on_line(done, total);
+    }
+    let Some(music) = music else { return Ok((voice, narrated)) };
+    // The music fades out at the end of the video, which is known only now.
+    let frames: u64 = narrated.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
+    let samples = frames * u64::from(SAMPLE_RATE_HZ) / u64::from(fps);
+    let mut mixer = Mixer::new(music, samples);
+    for NarratedScene { sound: file, .. } in &narrated {
+        let mut sound = read_sound(file).await?;
+        mixer.mix(&mut sound);
+        write_sound(file.clone(), sound).await?;
+    }
+    Ok((voice, narrated))
+}
+
+/// The input of [`narrate_scene`].
+#[derive(Debug, Clone, Copy)]
+pub struct SceneNarration<'a> {
+    pub scene: &'a Scene,
+    /// The scene's place in the video, from 0.
+    pub index: usize,
+    pub voice: &'a Voice,
+    /// Frames per second; must divide the sample rate.
+    pub fps: u32,
+    /// The voice's gain, as [`crate::speak::calibration::gain`] returns it.
+    pub gain: f64,
+    /// The folder for the scene's sound.
+    pub folder: &'a Path,
+    /// Lines spoken concurrently.
+    pub concurrency: usize,
+}
+
+/// Speaks the lines of one scene with `speak`, at the voice's own tempo and with default pauses.
+pub async fn narrate_scene<E, F>(
+    narration: SceneNarration<'_>,
+    speak: impl Fn(Voice, usize, String) -> F,
+) -> Result<NarratedScene, E>
+where
+    E: From<Error>,
+    F: Future<Output = Result<Pcm, E>>,
+{
+    let SceneNarration { scene, index, voice, fps, gain, folder, concurrency } = narration;
+    let spoken = speak_lines(voice, scene, concurrency, &speak).await?;
+    Ok(write_scene(&spoken, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
+}
+
+async fn speak_lines<E, F>(
+    voice: &Voice,
+    scene: &Scene,
+    concurrency: usize,
+    speak: &impl Fn(Voice, usize, String) -> F,
+) -> Result<Vec<Pcm>, E>
+where
+    F: Future<Output = Result<Pcm, E>>,
+{
+    let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
+    let lines = stream::iter(lines).enumerate().map(|(index, line)| speak(voice.clone(), index, line));
+    lines.buffered(concurrency.max(1)).try_collect().await
+}
+
+fn sound_file(scene: usize) -> String {
+    format!("{scene:02}.wav")
+}
+
+/// Times the steps of a scene, and writes its sound to `sound`.
+async fn write_scene(
+    spoken: &[Pcm],
+    fps: u32,
+    pauses: Pauses,
+    gain: f64,
+    sound: PathBuf,
+) -> Result<NarratedScene, Error> {
+    let timeline = timeline::time_steps(spoken, fps, pauses);
+    let mut mixed = timeline::mix(&timeline, spoken);
+    loudness::amplify(&mut mixed, gain);
+    write_sound(sound.clone(), mixed).await?;
+    Ok(NarratedScene { timeline, sound })
+}
+
+async fn read_sound(file: &Path) -> Result<Pcm, Error> {
+    let file = file.to_owned();
+    Ok(tokio::task::spawn_blocking(move || timeline::read_wav(&file)).await??)
+}
+
+async fn write_sound(file: PathBuf, sound: Pcm) -> Result<(), Error> {
+    Ok(tokio::task::spawn_blocking(move || timeline::write_wav(&file, &sound)).await??)
+}
+
+/// Computes the tempo and the pauses for a requested duration.
+#[derive(Debug, Clone, Copy)]
+struct DurationPlan {
+    scenes: u64,
+    lines: u64,
+    target_ms: u64,
+}
+
+impl DurationPlan {
+    /// Returns the silence before the first lines of all scenes.
+    fn lead_in_ms(self) -> f64 {
+        (self.scenes * LEAD_IN_MS) as f64
+    }
+
+    fn pauses_ms(self) -> f64 {
+        let Pauses { between_ms, last_ms } = Pauses::default();
+        ((self.lines - self.scenes) * between_ms + self.scenes * last_ms) as f64
+    }
+
+    /// Returns the tempo with which default pauses fit, within [`TEMPO_RANGE`].
+    fn tempo(self, speech_ms: u64) -> f64 {
+        let room = self.target_ms as f64 - self.lead_in_ms() - self.pauses_ms();
+        let tempo = if room > 0.0 { speech_ms as f64 / room } else { f64::MAX };
+        tempo.clamp(*TEMPO_RANGE.start(), *TEMPO_RANGE.end())
+    }
+
+    /// Returns the pauses that fill the time beside speech. `usual_ms` is the length of the speech at the voice's own tempo.
+    fn pauses(self, usual_ms: u64, speech_ms: u64) -> Result<Pauses, Error> {
+        let room = self.target_ms as f64 - self.lead_in_ms() - speech_ms as f64;
+        let scale = (room / self.pauses_ms()).clamp(*PAUSE_SCALE_RANGE.start(), *PAUSE_SCALE_RANGE.end());
+        let lasts = self.lead_in_ms() + speech_ms as f64 + self.pauses_ms() * scale;
+        if (lasts / self.target_ms as f64 - 1.0).abs() <= TOLERANCE {
+            return Ok(Pauses::default().scaled(scale));
         }
-        written.map_err(run)?;
-        Ok(wav)
+        let at = |tempo: f64, pauses: f64| {
+            (self.lead_in_ms() + usual_ms as f64 / tempo + self.pauses_ms() * pauses) as u64
+        };
+        Err(Error::DurationOutOfRange {
+            target_ms: self.target_ms,
+            min_ms: at(*TEMPO_RANGE.end(), *PAUSE_SCALE_RANGE.start()),
+            max_ms: at(*TEMPO_RANGE.start(), *PAUSE_SCALE_RANGE.end()),
+        })
     }
-}
-
-async fn read_all(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    use tokio::io::AsyncReadExt;
-    let mut bytes = vec![];
-    if let Some(mut pipe) = pipe {
-        pipe.read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
-}
-
-/// `[[` begins phoneme codes; a blank between the brackets makes them text again.
-fn speakable(line: &str) -> String {
-    let mut text = line.replace("[[", "[ [").replace("]]", "] ]");
-    text.push('\n');
-    text
-}
-
-fn resample(samples: &[i16], rate: u32) -> Result<Vec<i16>, ffmpeg::Error> {
-    if rate == SAMPLE_RATE_HZ || samples.is_empty() {
-        return Ok(samples.to_vec());
-    }
-    start();
-    let (format, mono) = (Sample::I16(Type::Packed), ChannelLayout::MONO);
-    let mut context = resampling::Context::get(format, mono, rate, format, mono, SAMPLE_RATE_HZ)?;
-    let mut input = frame::Audio::new(format, samples.len(), mono);
-    input.set_rate(rate);
-    input.plane_mut::<i16>(0).copy_from_slice(samples);
-    // Room for everything at once, and for what the filter holds back.
-    let room = samples.len() as u64 * u64::from(SAMPLE_RATE_HZ) / u64::from(rate) + 4096;
-    let mut output = frame::Audio::new(format, room as usize, mono);
-    output.set_rate(SAMPLE_RATE_HZ);
-    context.run(&input, &mut output)?;
-    let mut resampled = output.plane::<i16>(0).to_vec();
-    let mut rest = frame::Audio::new(format, 4096, mono);
-    rest.set_rate(SAMPLE_RATE_HZ);
-    context.flush(&mut rest)?;
-    resampled.extend_from_slice(rest.plane::<i16>(0));
-    Ok(resampled)
-}
-
-/// Cuts silence from both ends but for a short edge, and lets the sound rise and fall there, so that
-/// nothing clicks.
-fn trimmed(mut samples: Vec<i16>) -> Vec<i16> {
-    let is_sound = |sample: &i16| sample.unsigned_abs() > SILENCE;
-    let (Some(first), Some(last)) = (samples.iter().position(is_sound), samples.iter().rposition(is_sound))
-    else {
-        return vec![];
-    };
-    let edge = EDGE_MS * SAMPLE_RATE_HZ as usize / 1000;
-    samples.truncate((last + edge + 1).min(samples.len()));
-    samples.drain(..first.saturating_sub(edge));
-    let length = samples.len();
-    for at in 0..edge.min(length / 2) {
-        let scale = |sample: i16| (i32::from(sample) * at as i32 / edge as i32) as i16;
-        samples[at] = scale(samples[at]);
-        samples[length - 1 - at] = scale(samples[length - 1 - at]);
-    }
-    samples
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reel_scene::{Block, Reveal, RichText, Step};
 
-    async fn spoken(line: &str) -> Result<Pcm, Error> {
-        speak(&Voice::default(), line, &CancellationToken::new()).await
+    fn scenes(count: usize, lines: usize) -> Vec<Scene> {
+        let scene = |_| Scene {
+            title: "A".into(),
+            blocks: vec![Block::Paragraph { text: RichText::plain("x") }],
+            steps: (0..lines).map(|_| Step::new("x", vec![Reveal { block: 0, part: None }])).collect(),
+            ..Scene::default()
+        };
+        (0..count).map(scene).collect()
+    }
+
+    /// Narrates with a voice that takes `ms` for every line at its own tempo; returns the duration and the final voice.
+    async fn narrated_duration(ms: f64, target_ms: Option<u64>) -> Result<(u64, String), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let scenes = scenes(3, 4);
+        let narration = Narration {
+            scenes: &scenes,
+            voice: &Voice::default(),
+            fps: 30,
+            gain: 1.0,
+            duration_ms: target_ms,
+            music: None,
+            folder: folder.path(),
+            concurrency: 2,
+        };
+        let speak = |voice: Voice, _, _| async move {
+            let Voice::Espeak(espeak) = voice else { unreachable!() };
+            let ms = ms * 165.0 / f64::from(espeak.words_per_minute);
+            Ok(Pcm { samples: vec![3000; (ms * 48.0) as usize] })
+        };
+        let mut last = (0, 1);
+        let (voice, narrated) =
+            narrate::<Error, _>(narration, speak, |done, total| last = (done, total)).await?;
+        assert_eq!(last.0, last.1, "progress comes to its end");
+        let frames: u64 = narrated.iter().map(|scene| u64::from(scene.timeline.frames)).sum();
+        for scene in &narrated {
+            let sound = timeline::read_wav(&scene.sound).unwrap();
+            assert_eq!(sound.samples.len() as u64, u64::from(scene.timeline.frames) * 1600);
+        }
+        Ok((frames * 1000 / 30, voice.to_string()))
     }
 
     #[tokio::test]
-    async fn a_line_becomes_sound_of_a_plausible_length() {
-        let short = spoken("Ions move.").await.unwrap();
-        let long = spoken("Ions move from one layer to the other, and back again, many hundreds of times.")
-            .await
-            .unwrap();
-        assert!((400..2500).contains(&short.duration_ms()), "{}", short.duration_ms());
-        assert!(long.duration_ms() > 2 * short.duration_ms());
-        assert!(short.samples.iter().any(|sample| sample.unsigned_abs() > 3000), "audible");
-        assert!(short.samples[0].unsigned_abs() < 200, "no click");
-    }
-
-    #[tokio::test]
-    async fn markup_is_spoken_as_text() {
-        for line in ["-v en-us says this", "<audio src='/etc/passwd'/> stays", "[[h@'loU]] stays", "--help"] {
-            assert!(spoken(line).await.unwrap().duration_ms() > 300, "{line}");
+    async fn a_wanted_duration_is_met_by_tempo_and_pauses() {
+        // 12 lines of 3 s, and 6.45 s of pauses: 42.45 s.
+        let (usual, _) = narrated_duration(3000.0, None).await.unwrap();
+        assert!((42_400..43_000).contains(&usual), "{usual}");
+        for target in [36_000_u64, 40_000, 42_000, 45_000, 52_000] {
+            let (lasts, voice) = narrated_duration(3000.0, Some(target)).await.unwrap();
+            assert!(lasts.abs_diff(target) * 50 <= target, "{lasts} ms, target {target}");
+            assert_eq!(voice.contains(" 165 "), target == 42_000, "{target}: {voice}");
         }
     }
 
     #[tokio::test]
-    async fn a_missing_program_is_named_with_its_cure() {
-        let voice = Voice::Espeak(Espeak { program: "espeak-nowhere".into(), ..Espeak::default() });
-        let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
-        assert!(error.to_string().starts_with("espeak-nowhere was not found: install it"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_failing_program_says_how_it_ended() {
-        let voice = Voice::Espeak(Espeak { program: "false".into(), ..Espeak::default() });
-        let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
-        assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_line_is_not_spoken() {
-        let cancel = CancellationToken::new();
-        cancel.cancel();
-        assert!(matches!(speak(&Voice::default(), "x", &cancel).await, Err(Error::Cancelled)));
-    }
-
-    #[tokio::test]
-    async fn a_python_without_piper_says_what_it_lacks() {
-        let piper = |python: &str| Voice::Piper(Piper::new(python.into(), None, 165));
-        let error = speak(&piper("python-nowhere"), "x", &CancellationToken::new()).await.unwrap_err();
-        assert!(error.to_string().starts_with("python-nowhere was not found: run scripts/piper"), "{error}");
-        let error = speak(&piper("false"), "x", &CancellationToken::new()).await.unwrap_err();
-        assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
-    }
-
-    /// A process that speaks the driver's protocol: a second for each line, the second louder than the first.
-    #[tokio::test]
-    async fn a_long_lived_process_speaks_line_by_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let python = folder.path().join("python");
-        let script = r#"#!/bin/sh
-n=0
-while read -r line; do
-    n=$((n + 1))
-    case "$line" in
-    *wrong*) printf '\000\000\000\000\017\000\000\000no such phoneme'; continue ;;
-    esac
-    printf '\042\126\000\000\104\254\000\000'
-    if [ $n = 1 ]; then yes '!!!!'; else yes 'yyyy'; fi | tr -d '\n' | head -c 44100
-done
-"#;
-        std::fs::write(&python, script).unwrap();
-        std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let voice = Voice::Piper(Piper::new(python, None, 165));
-        let cancel = CancellationToken::new();
-        let first = speak(&voice, "one", &cancel).await.unwrap();
-        let second = speak(&voice, "two", &cancel).await.unwrap();
-        assert!((990..1010).contains(&first.duration_ms()), "{}", first.duration_ms());
-        let loudest = |sound: &Pcm| sound.samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
-        assert!(loudest(&second) > loudest(&first) * 3 / 2, "the same process spoke both");
-        let error = speak(&voice, "wrong", &cancel).await.unwrap_err();
-        assert!(
-            std::error::Error::source(&error).unwrap().to_string().contains("no such phoneme"),
-            "{error:?}"
+    async fn what_cannot_be_met_is_refused_with_what_can() {
+        let error = narrated_duration(3000.0, Some(90_000)).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the video would last from 33 to 59 s, as fast or slow as the voice can speak, but 90 s were asked for"
         );
-        assert!(speak(&voice, "three", &cancel).await.is_ok(), "a new process took its place");
-    }
-
-    #[test]
-    fn silence_is_cut_to_a_soft_edge() {
-        let mut samples = vec![0; 48_000];
-        samples[20_000..30_000].fill(10_000);
-        let kept = trimmed(samples);
-        assert_eq!(kept.len(), 10_000 + 2 * 960);
-        assert_eq!(kept[0], 0);
-        assert!(trimmed(vec![50; 1000]).is_empty(), "all silence");
+        assert!(narrated_duration(3000.0, Some(30_000)).await.is_err());
     }
 }

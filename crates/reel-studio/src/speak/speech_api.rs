@@ -1,30 +1,30 @@
-//! A voice behind HTTP: any server that speaks OpenAI's `POST /audio/speech`.
+//! A voice behind HTTP: any server that implements OpenAI's `POST /audio/speech`.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::speak::narration::Error;
+use crate::speak::voice::Error;
 
-/// Of one line, its connection included.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Five minutes of sound at the highest rate, of two channels.
+/// Longest time for one line, including the connection.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest answer: five minutes of stereo sound at the highest sample rate.
 const MAX_ANSWER_BYTES: usize = 240_000_000;
-/// How much of a refusal is quoted.
-const QUOTED_CHARACTERS: usize = 300;
+/// Most characters of an error answer that are quoted.
+const MAX_QUOTED_CHARACTERS: usize = 300;
 
 #[derive(Clone)]
 pub struct SpeechApi {
-    /// What `/audio/speech` is added to, such as `https://api.openai.com/v1`.
+    /// Base URL before `/audio/speech`, such as `https://api.openai.com/v1`.
     pub url: String,
     pub key: Option<String>,
     pub model: String,
     pub voice: String,
-    /// 1 is as usual.
+    /// Relative tempo: 1 is the voice's own.
     pub speed: f64,
     client: reqwest::Client,
 }
 
-/// The key stays out of logs.
+/// Leaves out the key, which must not reach logs.
 impl fmt::Debug for SpeechApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SpeechApi({}, {}, {})", self.url, self.model, self.voice)
@@ -37,13 +37,12 @@ impl SpeechApi {
         Self { url, key, model, voice, speed: 1.0, client: reqwest::Client::new() }
     }
 
-    /// The line as a WAV file.
+    /// Speaks a line, and returns it as a WAV file.
     pub(crate) async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
         let body = serde_json::json!({
             "model": self.model, "voice": self.voice, "input": line, "response_format": "wav", "speed": self.speed,
         });
-        let mut request =
-            self.client.post(format!("{}/audio/speech", self.url)).timeout(PATIENCE).json(&body);
+        let mut request = self.client.post(format!("{}/audio/speech", self.url)).timeout(TIMEOUT).json(&body);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -52,8 +51,8 @@ impl SpeechApi {
         let status = answer.status();
         if !status.is_success() {
             let text = answer.text().await.unwrap_or_default();
-            let said = text.chars().take(QUOTED_CHARACTERS).collect();
-            return Err(Error::Refused { url: self.url.clone(), status: status.as_u16(), said });
+            let message = text.chars().take(MAX_QUOTED_CHARACTERS).collect();
+            return Err(Error::Refused { url: self.url.clone(), status: status.as_u16(), message });
         }
         let mut wav = vec![];
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {

@@ -1,9 +1,9 @@
-//! When each step of a scene begins, from the measured length of its line; and the scene's sound.
+//! Times the steps of a scene by the measured lengths of their lines, and mixes, writes and reads the scene's sound.
 
 use std::path::{Path, PathBuf};
 
 use crate::ffmpeg::part_file;
-use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ};
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ};
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{SceneTimeline, StepTiming};
 
@@ -19,8 +19,8 @@ pub enum Error {
     Format { path: PathBuf },
 }
 
-/// One step for each line; every step is a whole number of frames. `fps` divides the sample rate.
-pub fn lay_out(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
+/// Times one step for each line, in whole frames. `fps` must divide the sample rate.
+pub fn time_steps(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
     let per_frame = u64::from(SAMPLE_RATE_HZ / fps);
     let in_samples = |ms: u64| ms * u64::from(SAMPLE_RATE_HZ) / 1000;
     let mut start_frame = 0;
@@ -35,7 +35,7 @@ pub fn lay_out(lines: &[Pcm], fps: u32, pauses: Pauses) -> SceneTimeline {
     SceneTimeline { fps, frames: start_frame, steps }
 }
 
-/// The scene's sound: each line at its place, silence between, exactly as long as the scene's frames.
+/// Mixes a scene's sound: each line at the start of its step, exactly as long as the scene's frames.
 pub fn mix(timeline: &SceneTimeline, lines: &[Pcm]) -> Pcm {
     let per_frame = (SAMPLE_RATE_HZ / timeline.fps) as usize;
     let mut samples = vec![0; timeline.frames as usize * per_frame];
@@ -88,7 +88,7 @@ mod tests {
     fn steps_are_whole_frames_and_hold_their_lines() {
         for fps in [24, 25, 30, 50, 60] {
             let lines = [line(1234), line(17), line(4321)];
-            let timeline = lay_out(&lines, fps, Pauses::default());
+            let timeline = time_steps(&lines, fps, Pauses::default());
             assert_eq!(timeline.frames, timeline.steps.iter().map(|step| step.frames).sum::<u32>());
             let sound = mix(&timeline, &lines);
             assert_eq!(sound.samples.len(), (timeline.frames * SAMPLE_RATE_HZ / fps) as usize);

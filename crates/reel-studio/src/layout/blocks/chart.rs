@@ -4,7 +4,7 @@ use reel_scene::axis::Axis;
 use reel_scene::{ChartKind, Series};
 
 use super::super::literal::{float, list, literal, words};
-use super::ticks::around;
+use super::ticks::axis_around;
 
 pub(super) fn chart_source(chart: ChartKind, unit: &str, labels: &[String], series: &[Series]) -> String {
     let values = series.iter().flat_map(|series| &series.values).map(|value| value.get());
@@ -20,7 +20,7 @@ pub(super) fn chart_source(chart: ChartKind, unit: &str, labels: &[String], seri
         }
     };
     let axis = match chart {
-        ChartKind::Line => around(&values.collect::<Vec<_>>()),
+        ChartKind::Line => axis_around(&values.collect::<Vec<_>>()),
         _ => Axis::from_zero(values, 4),
     };
     let names = list(series.iter().map(|series| words(&series.name)));
@@ -30,7 +30,7 @@ pub(super) fn chart_source(chart: ChartKind, unit: &str, labels: &[String], seri
     format!("{kind}(t, {labels}, {names}, {all}, {}, ({low}, {high}, {step}), {decimals})", literal(unit))
 }
 
-/// Digits after the point that a number is written with, two at most.
+/// Returns the decimals that a number needs, at most two.
 fn decimals_of(value: f64) -> u8 {
     let needs = |digits: i32| {
         let scaled = value * 10_f64.powi(digits);

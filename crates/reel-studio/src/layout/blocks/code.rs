@@ -7,7 +7,7 @@ pub(super) fn code_source(language: Option<&str>, text: &str, groups: &[u32]) ->
     format!("listing(t, {language}, {}, {})", literal(&breakable_code(text)), group_source(text, groups))
 }
 
-/// Where the groups of a listing begin and end.
+/// Writes the line ranges of a listing's groups.
 fn group_source(text: &str, groups: &[u32]) -> String {
     let lines = text.lines().count() as u32;
     let mut from = 0;

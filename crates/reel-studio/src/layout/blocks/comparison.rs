@@ -1,4 +1,4 @@
-//! Two sides beside each other.
+//! Comparisons of two sides.
 
 use reel_scene::ComparisonSide;
 

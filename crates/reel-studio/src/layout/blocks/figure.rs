@@ -1,15 +1,15 @@
-//! Geometric figures: from coordinates of their own to a square's.
+//! Geometric figures, converted from their own coordinates to those of the drawing.
 
 use reel_scene::{Number, Shape};
 
-use super::super::literal::{float, list, place, words};
+use super::super::literal::{float, list, point_source, words};
 
-/// Room around the shapes for labels, as a share of the larger side.
-const ROOM: f64 = 0.08;
-/// How long the sides of a right angle's mark are, as a share of the width.
+/// Margin around the shapes for labels, as a share of the larger side.
+const MARGIN: f64 = 0.08;
+/// Length of the sides of a right angle's mark, as a share of the width.
 const MARK: f64 = 0.05;
 
-/// Where the shapes' coordinates are drawn.
+/// The bounds of the shapes, in their coordinates.
 #[derive(Debug, Clone, Copy)]
 struct Figure {
     left: f64,
@@ -19,8 +19,8 @@ struct Figure {
 }
 
 impl Figure {
-    /// Around all shapes. Places are from 0 to 1 across, and from 0 to [`Self::ratio`] upwards.
-    fn of(shapes: &[Shape]) -> Self {
+    /// Builds the bounds of all shapes. Positions range from 0 to 1 across, and from 0 to [`Self::ratio`] upwards.
+    fn around(shapes: &[Shape]) -> Self {
         let points: Vec<(f64, f64)> = shapes.iter().flat_map(corners).collect();
         let least = |which: fn(&(f64, f64)) -> f64| points.iter().map(which).fold(f64::INFINITY, f64::min);
         let greatest =
@@ -31,19 +31,19 @@ impl Figure {
         if !(size.is_finite() && size > 0.0) {
             return Self { left: 0.0, below: 0.0, width: 1.0, height: 1.0 };
         }
-        let room = size * ROOM;
+        let margin = size * MARGIN;
         // A line has no height of its own.
-        let height = (above - below).max(size * 0.1) + 2.0 * room;
-        let width = (right - left).max(size * 0.1) + 2.0 * room;
-        Self { left: left - room, below: below - room, width, height }
+        let height = (above - below).max(size * 0.1) + 2.0 * margin;
+        let width = (right - left).max(size * 0.1) + 2.0 * margin;
+        Self { left: left - margin, below: below - margin, width, height }
     }
 
-    /// Height to width.
+    /// Returns the height relative to the width.
     fn ratio(&self) -> f64 {
         self.height / self.width
     }
 
-    fn place(&self, [x, y]: &[Number; 2]) -> (f64, f64) {
+    fn position(&self, [x, y]: &[Number; 2]) -> (f64, f64) {
         ((x.get() - self.left) / self.width, (y.get() - self.below) / self.width)
     }
 
@@ -51,11 +51,11 @@ impl Figure {
         length / self.width
     }
 
-    /// The three corners of a right angle's mark besides its own.
+    /// Returns the three corners of a right angle's mark besides its vertex.
     fn right_angle(&self, at: &[Number; 2], between: &[[Number; 2]; 2]) -> [(f64, f64); 3] {
-        let (x, y) = self.place(at);
+        let (x, y) = self.position(at);
         let towards = |point: &[Number; 2]| {
-            let (px, py) = self.place(point);
+            let (px, py) = self.position(point);
             let length = (px - x).hypot(py - y).max(f64::MIN_POSITIVE);
             ((px - x) / length * MARK, (py - y) / length * MARK)
         };
@@ -64,7 +64,7 @@ impl Figure {
     }
 }
 
-/// Points that a shape reaches to.
+/// Returns the points that bound a shape.
 fn corners(shape: &Shape) -> Vec<(f64, f64)> {
     let point = |[x, y]: &[Number; 2]| (x.get(), y.get());
     match shape {
@@ -79,10 +79,10 @@ fn corners(shape: &Shape) -> Vec<(f64, f64)> {
 }
 
 pub(super) fn figure_source(shapes: &[Shape]) -> String {
-    let figure = Figure::of(shapes);
+    let figure = Figure::around(shapes);
     let point = |point: &[Number; 2]| {
-        let (x, y) = figure.place(point);
-        place(x, y)
+        let (x, y) = figure.position(point);
+        point_source(x, y)
     };
     let mut sources: Vec<String> = vec![];
     for shape in shapes {
@@ -95,7 +95,7 @@ pub(super) fn figure_source(shapes: &[Shape]) -> String {
                 format!("(\"circle\", {}, {})", point(center), float(figure.length(radius.get())))
             }
             Shape::RightAngle { at, between } => {
-                let corner = figure.right_angle(at, between).map(|(x, y)| place(x, y));
+                let corner = figure.right_angle(at, between).map(|(x, y)| point_source(x, y));
                 let [a, b, c] = corner;
                 sources.push(format!("(\"segment\", {a}, {b})"));
                 format!("(\"segment\", {b}, {c})")
@@ -124,13 +124,13 @@ mod tests {
             },
             Shape::Circle { center: point(0.0, 0.0), radius: Number::new(50.0).unwrap() },
         ];
-        let figure = Figure::of(&shapes);
+        let figure = Figure::around(&shapes);
         for corner in [point(-50.0, -50.0), point(400.0, 300.0)] {
-            let (x, y) = figure.place(&corner);
+            let (x, y) = figure.position(&corner);
             assert!((0.0..=1.0).contains(&x) && (0.0..=figure.ratio()).contains(&y), "{x} {y}");
         }
         let [a, b, c] = figure.right_angle(&point(0.0, 0.0), &[point(400.0, 0.0), point(0.0, 300.0)]);
         assert!(a.0 > c.0 && c.1 > a.1 && b.0 > c.0 && b.1 > a.1);
-        assert_eq!(Figure::of(&[]).ratio(), 1.0);
+        assert_eq!(Figure::around(&[]).ratio(), 1.0);
     }
 }

@@ -1,14 +1,14 @@
-//! Flow diagrams: where the boxes stand, and their source.
+//! Flow diagrams: the grid of their boxes, and their source.
 
 use reel_scene::FlowEdge;
 
 use super::super::literal::{list, optional, words};
 
-/// Most boxes beside each other, on a wide page and on others.
+/// Most boxes in a row, on a wide page and on others.
 const WIDE_COLUMNS: usize = 4;
 const NARROW_COLUMNS: usize = 2;
 
-/// Boxes on a grid: a column and a row for each, from 0.
+/// A grid with the column and the row of each box, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Grid {
     columns: usize,
@@ -16,7 +16,8 @@ struct Grid {
     places: Vec<(usize, usize)>,
 }
 
-/// A chain runs to and fro in rows; anything else stands in layers, each box below all that lead to it.
+/// Lays out boxes. A chain runs back and forth in rows. Any other diagram is layered, each box below all boxes that lead to
+/// it.
 fn lay_out(nodes: usize, edges: &[FlowEdge], wide: bool) -> Grid {
     let columns = if wide { WIDE_COLUMNS } else { NARROW_COLUMNS };
     if is_chain(nodes, edges) {
@@ -35,15 +36,15 @@ fn lay_out(nodes: usize, edges: &[FlowEdge], wide: bool) -> Grid {
     let centred = |node: usize| 2 * across[node] + breadth - used[layers[node]];
     if wide && breadth <= 4 && depth > 1 && depth <= 5 {
         let places = (0..nodes).map(|node| (layers[node], centred(node))).collect();
-        return Grid { columns: depth, rows: 2 * breadth - 1, places }.tightened();
+        return Grid { columns: depth, rows: 2 * breadth - 1, places }.without_empty_lanes();
     }
     let places = (0..nodes).map(|node| (centred(node), layers[node])).collect();
-    Grid { columns: 2 * breadth - 1, rows: depth, places }.tightened()
+    Grid { columns: 2 * breadth - 1, rows: depth, places }.without_empty_lanes()
 }
 
 impl Grid {
-    /// Without the half lanes, when no box stands in one.
-    fn tightened(mut self) -> Self {
+    /// Removes lanes without any box.
+    fn without_empty_lanes(mut self) -> Self {
         let columns: Vec<usize> = self.places.iter().map(|(column, _)| *column).collect();
         let rows: Vec<usize> = self.places.iter().map(|(_, row)| *row).collect();
         let (by_column, columns) = ranks(&columns);
@@ -53,7 +54,7 @@ impl Grid {
     }
 }
 
-/// The values' places among each other, and how many different ones there are.
+/// Returns the rank of each value, and the number of distinct values.
 fn ranks(values: &[usize]) -> (Vec<usize>, usize) {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -75,10 +76,10 @@ fn chain(nodes: usize, columns: usize) -> Grid {
     Grid { columns, rows: nodes.div_ceil(columns).max(1), places: (0..nodes).map(place).collect() }
 }
 
-/// How many arrows lead to each box at most; arrows that close a circle count for nothing.
+/// Returns the length of the longest path to each box. Arrows that close a cycle do not count.
 fn layers(nodes: usize, edges: &[FlowEdge]) -> Vec<usize> {
     let mut layers = vec![0; nodes];
-    // As many rounds as a path can be long; a circle would go on for ever.
+    // A path has at most `nodes` arrows; a cycle would never settle.
     for _ in 0..nodes {
         let mut changed = false;
         for edge in edges.iter().filter(|edge| edge.from < nodes && edge.to < nodes) {

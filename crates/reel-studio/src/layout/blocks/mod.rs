@@ -1,4 +1,4 @@
-//! The Typst source of each kind of block. The functions it calls are in `../theme/`, one file for each kind.
+//! Writes the Typst source of each kind of block. The functions it calls are in `../theme/`, in a file for each kind.
 
 mod chart;
 mod code;

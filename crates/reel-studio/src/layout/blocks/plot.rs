@@ -4,16 +4,16 @@ use reel_scene::Number;
 use reel_scene::axis::Axis;
 use reel_scene::plot;
 
-use super::super::literal::{list, literal, optional, place};
-use super::ticks::{around, tick, ticks};
+use super::super::literal::{list, literal, optional, point_source};
+use super::ticks::{axis_around, tick, ticks};
 
 pub(super) fn scatter_source(x_label: &str, y_label: &str, points: &[[Number; 2]]) -> String {
     let axis = |which: usize| {
         let values: Vec<f64> = points.iter().map(|point| point[which].get()).collect();
-        around(&values)
+        axis_around(&values)
     };
     let (x, y) = (axis(0), axis(1));
-    let places = points.iter().map(|[px, py]| place(x.place(px.get()), y.place(py.get())));
+    let places = points.iter().map(|[px, py]| point_source(x.fraction_of(px.get()), y.fraction_of(py.get())));
     let (x_label, y_label) = (optional(x_label), optional(y_label));
     format!("scatter(t, {}, {}, {}, {x_label}, {y_label})", list(places), ticks(x), ticks(y))
 }
@@ -27,8 +27,8 @@ pub(super) fn plot_source(functions: &[String], range: [Number; 2], wide: bool) 
     let span = |value: f64| (value - range[0].get()) / (range[1].get() - range[0].get());
     let curves = curves.iter().map(|pieces| {
         let pieces = pieces.iter().map(|points| {
-            let inside = points.iter().filter(|(_, height)| (0.0..=1.0).contains(&y.place(*height)));
-            list(inside.map(|(across, height)| place(span(*across), y.place(*height))))
+            let inside = points.iter().filter(|(_, height)| (0.0..=1.0).contains(&y.fraction_of(*height)));
+            list(inside.map(|(across, height)| point_source(span(*across), y.fraction_of(*height))))
         });
         list(pieces)
     });

@@ -2,7 +2,7 @@
 
 use reel_scene::RichText;
 
-use super::super::literal::{LONGEST_UNBROKEN, list};
+use super::super::literal::{MAX_UNBROKEN, list};
 use super::text::rich;
 
 pub(super) fn table_source(header: &[RichText], rows: &[Vec<RichText>]) -> String {
@@ -15,12 +15,12 @@ pub(super) fn table_source(header: &[RichText], rows: &[Vec<RichText>]) -> Strin
     )
 }
 
-/// How wide a table's columns are to each other: as their longest word needs, and up to two lines of the longest cell.
+/// Returns the relative widths of a table's columns, from the longest word and, up to a limit, half of the longest cell.
 fn column_weights(header: &[RichText], rows: &[Vec<RichText>]) -> Vec<usize> {
     const MOST: usize = 36;
     let weigh = |text: String| {
         let word =
-            text.split_whitespace().map(|word| word.chars().count().min(LONGEST_UNBROKEN)).max().unwrap_or(0);
+            text.split_whitespace().map(|word| word.chars().count().min(MAX_UNBROKEN)).max().unwrap_or(0);
         word.max((text.chars().count() / 2).min(MOST)) + 3
     };
     let column = |column: usize| {

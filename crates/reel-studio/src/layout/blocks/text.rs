@@ -18,7 +18,7 @@ fn span_source(span: &Span) -> String {
         SpanStyle::Strong => "strong",
         SpanStyle::Emphasis => "emphasis",
         SpanStyle::Code => {
-            // The box around code would hold the blank beside it, too.
+            // Spaces beside code must stay outside its box.
             let trimmed = span.text.trim();
             let blank = |has: bool| if has { "plain(\" \") + " } else { "" };
             let before = blank(span.text.starts_with(' '));

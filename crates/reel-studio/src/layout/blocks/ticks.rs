@@ -4,8 +4,8 @@ use reel_scene::axis::Axis;
 
 use super::super::literal::{float, list, literal};
 
-/// An axis for values that need not begin at zero, with some room around them.
-pub(super) fn around(values: &[f64]) -> Axis {
+/// Returns an axis for values. It begins at zero unless all values are far from it.
+pub(super) fn axis_around(values: &[f64]) -> Axis {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if least >= 0.0 && least < greatest * 0.6 {
@@ -15,7 +15,7 @@ pub(super) fn around(values: &[f64]) -> Axis {
 }
 
 pub(super) fn ticks(axis: Axis) -> String {
-    list(axis.marks().map(|mark| tick(axis.place(mark), mark, axis.decimals)))
+    list(axis.marks().map(|mark| tick(axis.fraction_of(mark), mark, axis.decimals)))
 }
 
 pub(super) fn tick(place: f64, value: f64, decimals: usize) -> String {

@@ -4,9 +4,9 @@ use reel_scene::TimelineItem;
 
 use super::super::literal::{optional, words};
 
-/// Most items that stand beside each other.
+/// Most items in a row.
 const MAX_BESIDE: usize = 5;
-/// How long the words of an item may be for the items to stand beside each other.
+/// Longest text of an item in a row.
 const MAX_BESIDE_CHARACTERS: usize = 60;
 
 pub(super) fn timeline_source(items: &[TimelineItem], wide: bool) -> String {

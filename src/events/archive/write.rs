@@ -1,4 +1,4 @@
-//! Writing the archive: sealing segments, taking what is sealed out of Redis, and putting it back.
+//! Writes segments, trims archived events from Redis, verifies segments, and restores a log from them.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::storage::{self, Content, Key, Mode};
 
 /// Events read at a time.
 const BATCH: usize = 1000;
-/// How long a process that says nothing stays the only one that seals a partition. It renews before each segment.
+/// Expiry of the lease on a partition. Its owner renews it before each segment.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long to wait for another process that seals the partition: longer than for one that was killed.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for the lease: longer than a killed owner's lease lasts.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sealed {
+pub struct Written {
     pub segments: u64,
     pub events: u64,
     pub bytes: u64,
@@ -30,9 +30,9 @@ pub struct Sealed {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trimmed {
-    /// How many events were taken out.
+    /// Number of trimmed events.
     pub events: u64,
-    /// The last one; 0 when the partition is whole.
+    /// Sequence number of the last one; 0 when none was ever trimmed.
     pub up_to: u64,
 }
 
@@ -41,32 +41,32 @@ pub struct Restored {
     pub events: u64,
 }
 
-/// Seals what a partition has beyond its last segment, `events` at a time; a rest that is smaller only when `all`.
+/// Archives the events of a partition after its last segment, in segments of `events`; a smaller rest only when `all` is set.
 ///
-/// One process seals a partition at a time, by a lease in Redis; [`Error::Busy`] when another one does not end. The lease
-/// saves work. What fences is the manifest, which is created once: a process that has lost its lease can add no second
-/// segment in the place of the first.
-pub async fn seal(
+/// A lease in Redis lets one process at a time archive a partition; [`Error::Busy`] when another one keeps it. The lease only
+/// saves work. The fence is the manifest, which is created once: a process that has lost its lease cannot add a second
+/// segment at the same position.
+pub async fn write_segments(
     log: &EventLog,
     archive: &Archive,
     partition: u16,
     events: u64,
     all: bool,
     key: &SigningKey,
-) -> Result<Sealed, Error> {
+) -> Result<Written, Error> {
     let mut lease: Option<Lease> = None;
-    let sealed = seal_segments(log, archive, partition, events, all, key, &mut lease).await;
-    // After a failure, too: nobody should have to wait until it expires.
+    let outcome = write_with_lease(log, archive, partition, events, all, key, &mut lease).await;
+    // Released after a failure, too, so that nobody has to wait until it expires.
     let released = match lease {
         Some(lease) => lease.release().await,
         None => Ok(()),
     };
-    // Why sealing failed says more than that the lease could not be released.
-    let done = sealed?;
+    // The first error says more than a failed release of the lease.
+    let done = outcome?;
     released.map(|()| done)
 }
 
-async fn seal_segments(
+async fn write_with_lease(
     log: &EventLog,
     archive: &Archive,
     partition: u16,
@@ -74,30 +74,30 @@ async fn seal_segments(
     all: bool,
     key: &SigningKey,
     lease: &mut Option<Lease>,
-) -> Result<Sealed, Error> {
-    let mut done = Sealed::default();
+) -> Result<Written, Error> {
+    let mut done = Written::default();
     loop {
         let last = archive.manifests(partition).await?.last().cloned();
         let from = last.as_ref().map_or(0, |manifest| manifest.last);
-        let there = log.head(partition).await.map_err(log_failed)?.saturating_sub(from);
-        if there == 0 || (there < events && !all) {
+        let unarchived = log.head(partition).await.map_err(log_failed)?.saturating_sub(from);
+        if unarchived == 0 || (unarchived < events && !all) {
             break;
         }
         match lease {
             None => {
                 *lease = Some(Lease::take(log, partition).await?);
-                // Whoever had the lease before may have sealed these events.
+                // The previous owner of the lease may have archived these events.
                 continue;
             }
             Some(lease) => lease.renew().await?,
         }
-        match seal_one(log, archive, partition, last, events.min(there), key).await {
+        match write_segment(log, archive, partition, last, events.min(unarchived), key).await {
             Ok(manifest) => {
                 done.segments += 1;
                 done.events += manifest.last + 1 - manifest.first;
                 done.bytes += manifest.bytes;
             }
-            // A process that was thought to be gone was faster.
+            // A process whose lease had expired was faster.
             Err(Error::Storage(storage::Error::Exists(_))) => {}
             Err(error) => return Err(error),
         }
@@ -105,7 +105,7 @@ async fn seal_segments(
     Ok(done)
 }
 
-/// The right to seal a partition: a key with a token that only its owner knows.
+/// A lease on the archive of a partition: a key with a token that only its owner knows.
 struct Lease {
     log: EventLog,
     key: String,
@@ -124,7 +124,7 @@ impl Lease {
             let taken: Option<String> = set.query_async(&mut log.connection()).await.map_err(lease_failed)?;
             match taken {
                 Some(_) => return Ok(lease),
-                None if began.elapsed() > PATIENCE => return Err(Error::Busy { partition }),
+                None if began.elapsed() > LEASE_TIMEOUT => return Err(Error::Busy { partition }),
                 None => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -151,10 +151,10 @@ impl Lease {
 }
 
 fn lease_failed(source: redis::RedisError) -> Error {
-    Error::Redis { attempted: "give the right to seal a partition", source }
+    Error::Redis { attempted: "take or renew the lease on the archive of a partition", source }
 }
 
-async fn seal_one(
+async fn write_segment(
     log: &EventLog,
     archive: &Archive,
     partition: u16,
@@ -172,13 +172,13 @@ async fn seal_one(
         let read = log.read(partition, writer.chain.seq, count).await.map_err(log_failed)?;
         if read.is_empty() {
             let reason = "it is gone from the log";
-            return Err(Error::Unsealable { partition, seq: writer.chain.seq + 1, reason });
+            return Err(Error::Unarchivable { partition, seq: writer.chain.seq + 1, reason });
         }
         for (seq, envelope) in &read {
-            // What was tampered with must not look sealed.
+            // Tampered events must not be archived.
             if envelope.compute_hash() != envelope.hash {
                 let reason = "its hash is not that of its content";
-                return Err(Error::Unsealable { partition, seq: *seq, reason });
+                return Err(Error::Unarchivable { partition, seq: *seq, reason });
             }
             writer.push(envelope)?;
         }
@@ -199,7 +199,7 @@ async fn seal_one(
     Ok(manifest)
 }
 
-/// Removes data of attempts that have never had a manifest, in the place of a segment that has.
+/// Removes data without a manifest, left by interrupted attempts at a segment that now has one.
 async fn remove_orphans(archive: &Archive, manifest: &Manifest) -> Result<(), Error> {
     let (data, place) = (manifest.data_key()?, manifest.key()?);
     let place = place.as_str().trim_end_matches(".json");
@@ -247,7 +247,7 @@ pub async fn trim(
     Ok(trimmed)
 }
 
-/// The sequence number before the first event of any open job, but those that are quarantined.
+/// Returns the sequence number before the first event of any open job that is not quarantined.
 async fn before_open_jobs(
     log: &EventLog,
     partition: u16,
@@ -271,7 +271,7 @@ async fn before_open_jobs(
     Ok(limit)
 }
 
-/// The last sequence number that is not in Redis any more; 0 when all are.
+/// Returns the last sequence number that was trimmed from Redis, or 0.
 pub async fn trimmed_up_to(log: &EventLog, partition: u16) -> Result<u64, Error> {
     let head = log.head(partition).await.map_err(log_failed)?;
     Ok(first_in_redis(log, partition).await?.saturating_sub(1).min(head))
@@ -284,7 +284,7 @@ async fn first_in_redis(log: &EventLog, partition: u16) -> Result<u64, Error> {
 }
 
 /// Checks all segments of a partition: checksums, hash chains, the chain of manifests, and, with the public keys that
-/// may have signed them, signatures. Gives how many events there are.
+/// may have signed them, signatures. Returns the number of events.
 pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -> Result<u64, Error> {
     let (mut chain, mut previous) = (Chain::default(), String::new());
     for manifest in archive.manifests(partition).await?.iter() {
@@ -309,7 +309,7 @@ pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -
             }
         }
         if chain.seq != manifest.last || chain.hash != manifest.chain_after {
-            return Err(damaged("its events are not those that were sealed"));
+            return Err(damaged("its events are not those that were archived"));
         }
         previous = manifest.digest()?;
     }
@@ -319,10 +319,12 @@ pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -
 /// Puts what a partition's archive holds beyond the end of its log back into Redis, with the histories and the
 /// commands. An interrupted restore goes on where it was. Queues and views are built again by those who need them.
 pub async fn restore(log: &EventLog, archive: &Archive, partition: u16) -> Result<Restored, Error> {
-    let sealed = archive.sealed(partition).await?;
+    let last_archived = archive.last_archived(partition).await?;
     let mut at = log.head(partition).await.map_err(log_failed)?;
-    if at > sealed {
-        return Err(Error::Occupied(format!("partition {partition} goes to {at}, the archive to {sealed}")));
+    if at > last_archived {
+        return Err(Error::Occupied(format!(
+            "partition {partition} goes to {at}, the archive to {last_archived}"
+        )));
     }
     if at > 0 {
         let there = log.read(partition, at - 1, 1).await.map_err(log_failed)?;
@@ -333,7 +335,7 @@ pub async fn restore(log: &EventLog, archive: &Archive, partition: u16) -> Resul
     }
     let script = Script::new(include_str!("../lua/restore.lua"));
     let mut restored = Restored::default();
-    while at < sealed {
+    while at < last_archived {
         let events = archive.read(partition, at, super::segment::BLOCK).await?;
         let Some((last, _)) = events.last() else { break };
         put_back(log, &script, partition, &events).await?;

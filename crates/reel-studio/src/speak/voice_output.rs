@@ -1,20 +1,20 @@
-//! What a voice answers with, read and found to be speech: a WAV that is whole, of a plausible length, and no noise.
+//! Parses the output of a voice, and checks that it can be speech: a complete WAV of plausible length that is not noise.
 
-use crate::speak::narration::Error;
+use crate::speak::voice::Error;
 
-/// How long a character takes to say, in ms: no voice is faster with letters, and none slower with signs, of which it tells
-/// the names.
-const FASTEST_LETTER_MS: u64 = 8;
-const SLOWEST_SIGN_MS: u64 = 3000;
-const SLOWEST_START_MS: u64 = 5000;
-/// Of noise every second sample has another sign than the one before; of speech, even of whispers, far fewer.
-const MOST_SIGN_CHANGES: f64 = 0.42;
-/// Shorter sounds may be anything.
-const LEAST_SAMPLES: usize = 2000;
-/// Lengths from here on were written before the length was known, as was 0.
-const NO_LENGTH: u32 = 0x7f00_0000;
+/// Bounds of the time that a character takes. The slowest are signs, whose names are spoken.
+const MIN_LETTER_MS: u64 = 8;
+const MAX_SIGN_MS: u64 = 3000;
+const MAX_START_MS: u64 = 5000;
+/// Largest share of samples whose sign differs from the previous one. In noise it is a half; in speech, even in whispers,
+/// far less.
+const MAX_SIGN_CHANGE_RATE: f64 = 0.42;
+/// Shorter sounds are not checked for noise.
+const MIN_CHECKED_SAMPLES: usize = 2000;
+/// Lengths from here on, and 0, are placeholders of a writer that did not know the length.
+const MIN_UNKNOWN_LENGTH: u32 = 0x7f00_0000;
 
-/// Rate and samples, of all channels together.
+/// Parses a WAV, and returns its sample rate and its samples, mixed to mono.
 pub(crate) fn read(wav: &[u8]) -> Result<(u32, Vec<i16>), Error> {
     if !wav.starts_with(b"RIFF") || wav.get(8..12) != Some(b"WAVE".as_slice()) {
         let found = format!("{} bytes that are no WAV", wav.len());
@@ -35,7 +35,7 @@ pub(crate) fn read(wav: &[u8]) -> Result<(u32, Vec<i16>), Error> {
                     let found = format!("{bits}-bit samples of {channels} channels at {rate} Hz");
                     return Err(Error::Format { found });
                 }
-                return Ok((rate, samples(sound_of(&wav[body..], length)?, channels)));
+                return Ok((rate, decode_samples(sample_bytes(&wav[body..], length)?, channels)));
             }
             _ => {}
         }
@@ -44,10 +44,10 @@ pub(crate) fn read(wav: &[u8]) -> Result<(u32, Vec<i16>), Error> {
     Err(Error::Format { found: "a WAV without samples".to_owned() })
 }
 
-/// The bytes of the samples: as many as announced, or all where nothing was.
-fn sound_of(rest: &[u8], length: u32) -> Result<&[u8], Error> {
+/// Returns the bytes of the samples: as many as the header says, or all if it does not say.
+fn sample_bytes(rest: &[u8], length: u32) -> Result<&[u8], Error> {
     match length {
-        0 | NO_LENGTH.. => Ok(rest),
+        0 | MIN_UNKNOWN_LENGTH.. => Ok(rest),
         _ => rest.get(..length as usize).ok_or_else(|| {
             let found = format!("{} bytes of sound where {length} were announced", rest.len());
             Error::Damaged { found }
@@ -55,7 +55,7 @@ fn sound_of(rest: &[u8], length: u32) -> Result<&[u8], Error> {
     }
 }
 
-fn samples(sound: &[u8], channels: u32) -> Vec<i16> {
+fn decode_samples(sound: &[u8], channels: u32) -> Vec<i16> {
     let frames = sound.chunks_exact(2 * channels as usize).map(|frame| {
         let samples = frame.chunks_exact(2).map(|pair| i32::from(i16::from_le_bytes([pair[0], pair[1]])));
         (samples.sum::<i32>() / channels as i32) as i16
@@ -63,18 +63,18 @@ fn samples(sound: &[u8], channels: u32) -> Vec<i16> {
     frames.collect()
 }
 
-/// Whether this can be the line, at any tempo: not far too short or long for it, and not noise.
+/// Checks that samples can be the line at some tempo: neither far too short nor far too long, and not noise.
 pub(crate) fn check(line: &str, rate: u32, samples: &[i16]) -> Result<(), Error> {
     let damaged = |found: String| Err(Error::Damaged { found });
     let signs = line.chars().filter(|c| !c.is_whitespace()).count() as u64;
     let letters = line.chars().filter(|c| c.is_alphanumeric()).count() as u64;
     let ms = samples.len() as u64 * 1000 / u64::from(rate.max(1));
-    let plausible = FASTEST_LETTER_MS * letters..=SLOWEST_SIGN_MS * signs + SLOWEST_START_MS;
+    let plausible = MIN_LETTER_MS * letters..=MAX_SIGN_MS * signs + MAX_START_MS;
     if !samples.is_empty() && !plausible.contains(&ms) {
         return damaged(format!("{ms} ms of sound for a line of {signs} characters"));
     }
     let changes = samples.windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();
-    if samples.len() >= LEAST_SAMPLES && changes as f64 > MOST_SIGN_CHANGES * samples.len() as f64 {
+    if samples.len() >= MIN_CHECKED_SAMPLES && changes as f64 > MAX_SIGN_CHANGE_RATE * samples.len() as f64 {
         return damaged("noise".to_owned());
     }
     Ok(())
@@ -84,7 +84,7 @@ pub(crate) fn check(line: &str, rate: u32, samples: &[i16]) -> Result<(), Error>
 mod tests {
     use super::*;
 
-    /// A WAV of a chunk that nobody knows, a format, and samples of two channels.
+    /// Builds a WAV of an unknown chunk, a format, and samples of two channels.
     fn wav(announced: u32, samples: &[i16]) -> Vec<u8> {
         let mut wav = b"RIFF\0\0\0\0WAVEJUNK\x03\0\0\0data".to_vec();
         wav.extend(b"fmt \x10\0\0\0\x01\0\x02\0");
@@ -106,17 +106,17 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_wav_is_refused_with_what_it_is() {
-        let told = |wav: &[u8]| read(wav).unwrap_err().to_string();
+        let error = |wav: &[u8]| read(wav).unwrap_err().to_string();
         assert_eq!(
-            told(b"<html>"),
+            error(b"<html>"),
             "the voice answered with 6 bytes that are no WAV, expected a WAV of 16-bit samples"
         );
-        assert!(told(&wav(4000, &[1; 100])).contains("200 bytes of sound where 4000 were announced"));
-        assert!(told(&wav(8, &[1; 4])[..30]).contains("a WAV without samples"));
+        assert!(error(&wav(4000, &[1; 100])).contains("200 bytes of sound where 4000 were announced"));
+        assert!(error(&wav(8, &[1; 4])[..30]).contains("a WAV without samples"));
         let mut deep = wav(8, &[1; 4]);
         let bits = deep.windows(4).position(|window| window == b"fmt ").unwrap() + 22;
         deep[bits] = 24;
-        assert!(told(&deep).contains("24-bit samples of 2 channels at 24000 Hz"));
+        assert!(error(&deep).contains("24-bit samples of 2 channels at 24000 Hz"));
     }
 
     #[test]
@@ -127,9 +127,9 @@ mod tests {
         let line = "Ions move from one layer to the other.";
         assert!(check(line, 24_000, &tone(48_000)).is_ok());
         assert!(check(line, 24_000, &[]).is_ok(), "silence has an error of its own");
-        let told = |samples: &[i16]| check(line, 24_000, samples).unwrap_err().to_string();
-        assert!(told(&tone(1000)).contains("41 ms of sound for a line of 31 characters"));
-        assert!(told(&tone(3_000_000)).contains("125000 ms"));
+        let error = |samples: &[i16]| check(line, 24_000, samples).unwrap_err().to_string();
+        assert!(error(&tone(1000)).contains("41 ms of sound for a line of 31 characters"));
+        assert!(error(&tone(3_000_000)).contains("125000 ms"));
         // A compressed sound taken for samples is noise.
         let mut random = 1_u32;
         let noise: Vec<i16> = std::iter::repeat_with(|| {
@@ -138,6 +138,6 @@ mod tests {
         })
         .take(48_000)
         .collect();
-        assert!(told(&noise).contains("noise"));
+        assert!(error(&noise).contains("noise"));
     }
 }

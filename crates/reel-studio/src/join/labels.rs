@@ -1,0 +1,33 @@
+//! The labels of a video: its title, chapters and captions.
+
+use reel_scene::{Scene, SceneTimeline};
+
+use super::captions::{self, Caption, Chapter};
+
+/// Texts that a video file carries beside its pictures and sound.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    pub title: String,
+    pub chapters: Vec<Chapter>,
+    /// The captions of the file's caption track; without any there is no track.
+    pub captions: Vec<Caption>,
+}
+
+impl Labels {
+    /// Labels narrated scenes.
+    pub fn new<'a>(
+        title: impl Into<String>,
+        scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)> + Clone,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            chapters: captions::chapters(scenes.clone()),
+            captions: captions::captions(scenes),
+        }
+    }
+
+    /// Removes the captions.
+    pub fn without_captions(self) -> Self {
+        Self { captions: vec![], ..self }
+    }
+}

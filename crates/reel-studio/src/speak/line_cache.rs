@@ -1,0 +1,41 @@
+//! Speaks lines, and reuses those that were spoken before.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::recipe::Recipe;
+use crate::speak::timeline;
+use crate::speak::voice::{self, Pcm, Voice};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("a line cannot be spoken")]
+    Voice(#[source] voice::Error),
+    #[error("a spoken line cannot be written")]
+    Write(#[from] timeline::Error),
+    #[error("a task that writes a spoken line stopped unexpectedly")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+/// Keeps spoken lines.
+pub trait LineCache: Sync {
+    /// Returns a line; `None` when it is not there or cannot be read.
+    fn get(&self, recipe: &Recipe) -> impl Future<Output = Option<Pcm>> + Send;
+
+    /// Adds a line, and returns it.
+    fn put(&self, recipe: &Recipe, sound: Pcm) -> impl Future<Output = Result<Pcm, Error>> + Send;
+}
+
+/// Returns the line from the cache, or speaks it and adds it to the cache.
+pub async fn speak(
+    voice: &Voice,
+    line: &str,
+    cache: &impl LineCache,
+    cancel: &CancellationToken,
+) -> Result<Pcm, Error> {
+    let recipe = Recipe::line(voice, line);
+    if let Some(sound) = cache.get(&recipe).await {
+        return Ok(sound);
+    }
+    let sound = voice::speak(voice, line, cancel).await.map_err(Error::Voice)?;
+    cache.put(&recipe, sound).await
+}

@@ -1,0 +1,382 @@
+//! Speaks one line, and prepares it for a video: a fixed sample rate, no silence around it, no clicks.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::sample::{Sample, Type};
+use ffmpeg_next::software::resampling;
+use ffmpeg_next::{ChannelLayout, frame};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::ffmpeg::start;
+use crate::speak::piper::Piper;
+use crate::speak::speech_api::SpeechApi;
+use crate::speak::voice_output;
+
+/// Sample rate of all sound up to the finished file.
+pub const SAMPLE_RATE_HZ: u32 = 48_000;
+
+/// Longest time for one line, which usually takes some hundredths of a second.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest sample that counts as silence at the ends of a line.
+const SILENCE_THRESHOLD: u16 = 120;
+/// Silence that stays at each end of a line, during which the sound fades in or out.
+const FADE_MS: usize = 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} was not found: run scripts/piper, which installs Piper, or name a Python with piper-tts in PIPER_PYTHON", python.display())]
+    NoPiper { python: PathBuf },
+    #[error("the speech server {url} cannot be reached")]
+    Unreachable { url: String, source: reqwest::Error },
+    #[error("the speech server {url} refused with status {status}: {message}")]
+    Refused { url: String, status: u16, message: String },
+    #[error("the voice answered with {found}, expected a WAV of 16-bit samples")]
+    Format { found: String },
+    #[error("the voice answered with {found}, which cannot be the line")]
+    Damaged { found: String },
+    #[error("{} was not found: install it with `apt-get install espeak-ng`, or name it in ESPEAK_PROGRAM", program.display())]
+    NotInstalled { program: PathBuf },
+    #[error("{} cannot be run", program.display())]
+    Run { program: PathBuf, source: io::Error },
+    #[error("{} failed with {status}: {stderr}", program.display())]
+    Failed { program: PathBuf, status: std::process::ExitStatus, stderr: String },
+    #[error("the speech of a line did not end within {} s", TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("the synthesiser gave no sound for a line of {characters} characters")]
+    Silent { characters: usize },
+    #[error("the sound cannot be resampled")]
+    Resample(#[source] ffmpeg::Error),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Default tempo of a voice.
+pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
+
+/// A speech synthesiser with its settings.
+#[derive(Debug, Clone)]
+pub enum Voice {
+    Espeak(Espeak),
+    Piper(Piper),
+    Api(SpeechApi),
+}
+
+/// espeak-ng: small, fast and always available, but robotic.
+#[derive(Debug, Clone)]
+pub struct Espeak {
+    pub program: PathBuf,
+    /// A name from `espeak-ng --voices`.
+    pub name: String,
+    pub words_per_minute: u32,
+}
+
+impl Default for Espeak {
+    fn default() -> Self {
+        Self {
+            program: "espeak-ng".into(),
+            name: "en-us".to_owned(),
+            words_per_minute: NORMAL_WORDS_PER_MINUTE,
+        }
+    }
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self::Espeak(Espeak::default())
+    }
+}
+
+impl Voice {
+    /// Returns the same voice at `tempo` times its speed.
+    pub fn with_tempo(&self, tempo: f64) -> Self {
+        let faster = |words_per_minute: u32| (f64::from(words_per_minute) * tempo).round() as u32;
+        match self {
+            Self::Espeak(espeak) => {
+                Self::Espeak(Espeak { words_per_minute: faster(espeak.words_per_minute), ..espeak.clone() })
+            }
+            Self::Piper(Piper { python, model, words_per_minute, .. }) => {
+                Self::Piper(Piper::new(python.clone(), model.clone(), faster(*words_per_minute)))
+            }
+            Self::Api(api) => {
+                let mut api = api.clone();
+                api.speed *= tempo;
+                Self::Api(api)
+            }
+        }
+    }
+}
+
+/// Shows every setting that affects the sound; caches depend on it.
+impl fmt::Display for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Espeak(Espeak { name, words_per_minute, .. }) => {
+                write!(f, "espeak-ng {name} at {words_per_minute} words a minute")
+            }
+            Self::Piper(Piper { model, words_per_minute, .. }) => {
+                let model = model.as_ref().map_or("en_US-joe-medium".into(), |model| model.to_string_lossy());
+                write!(f, "Piper {model} at {words_per_minute} words a minute")
+            }
+            Self::Api(SpeechApi { url, model, voice, speed, .. }) => {
+                write!(f, "{voice} of {model} at {url}, speed {speed}")
+            }
+        }
+    }
+}
+
+/// Mono sound with 16-bit samples at [`SAMPLE_RATE_HZ`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pcm {
+    pub samples: Vec<i16>,
+}
+
+impl Pcm {
+    pub fn duration_ms(&self) -> u32 {
+        (self.samples.len() as u64 * 1000 / u64::from(SAMPLE_RATE_HZ)) as u32
+    }
+}
+
+/// Speaks a line, and trims the silence around it. The synthesiser's process group is killed when the line is cancelled
+/// or takes too long, or when the future is dropped.
+pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<Pcm, Error> {
+    let (rate, samples) = tokio::select! {
+        () = cancel.cancelled() => return Err(Error::Cancelled),
+        () = tokio::time::sleep(TIMEOUT) => return Err(Error::TimedOut),
+        answer = synthesise(voice, line) => answer?,
+    };
+    prepare(line, rate, &samples)
+}
+
+/// Checks that the output of a voice can be the line, resamples it and trims its silence.
+pub(crate) fn prepare(line: &str, rate: u32, samples: &[i16]) -> Result<Pcm, Error> {
+    voice_output::check(line, rate, samples)?;
+    let samples = resample(samples, rate).map_err(Error::Resample)?;
+    let samples = trim_silence(samples);
+    if samples.is_empty() {
+        return Err(Error::Silent { characters: line.chars().count() });
+    }
+    Ok(Pcm { samples })
+}
+
+async fn synthesise(voice: &Voice, line: &str) -> Result<(u32, Vec<i16>), Error> {
+    match voice {
+        Voice::Espeak(espeak) => voice_output::read(&espeak.synthesise(line).await?),
+        Voice::Piper(piper) => piper.synthesise(line).await,
+        Voice::Api(api) => voice_output::read(&api.synthesise(line).await?),
+    }
+}
+
+/// Kills the whole process group when dropped, so that no child of the program outlives it.
+#[derive(Debug)]
+pub(crate) struct ProcessGroup(pub Child);
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        let running = self.0.id().and_then(|id| Pid::from_raw(id as i32));
+        if let Some(pid) = running {
+            let _gone_already = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Espeak {
+    /// Speaks a line, and returns it as a WAV file.
+    async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
+        let run = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Error::NotInstalled { program: self.program.clone() },
+            _ => Error::Run { program: self.program.clone(), source },
+        };
+        let mut command = Command::new(&self.program);
+        // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
+        command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &self.name]);
+        command.args(["-s", &self.words_per_minute.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let mut group = ProcessGroup(command.spawn().map_err(run)?);
+        let child = &mut group.0;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let text = escape_phonemes(line);
+        let write = async {
+            let Some(mut stdin) = stdin else { return Ok(()) };
+            stdin.write_all(text.as_bytes()).await?;
+            stdin.shutdown().await
+        };
+        let (written, wav, stderr, status) =
+            tokio::join!(write, read_all(stdout), read_all(stderr), child.wait());
+        let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
+        if !status.success() {
+            let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();
+            return Err(Error::Failed { program: self.program.clone(), status, stderr });
+        }
+        written.map_err(run)?;
+        Ok(wav)
+    }
+}
+
+async fn read_all(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    use tokio::io::AsyncReadExt;
+    let mut bytes = vec![];
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// Inserts spaces into `[[` and `]]`, which would mark phoneme codes.
+fn escape_phonemes(line: &str) -> String {
+    let mut text = line.replace("[[", "[ [").replace("]]", "] ]");
+    text.push('\n');
+    text
+}
+
+fn resample(samples: &[i16], rate: u32) -> Result<Vec<i16>, ffmpeg::Error> {
+    if rate == SAMPLE_RATE_HZ || samples.is_empty() {
+        return Ok(samples.to_vec());
+    }
+    start();
+    let (format, mono) = (Sample::I16(Type::Packed), ChannelLayout::MONO);
+    let mut context = resampling::Context::get(format, mono, rate, format, mono, SAMPLE_RATE_HZ)?;
+    let mut input = frame::Audio::new(format, samples.len(), mono);
+    input.set_rate(rate);
+    input.plane_mut::<i16>(0).copy_from_slice(samples);
+    // Room for all samples, and for those that the filter delays.
+    let room = samples.len() as u64 * u64::from(SAMPLE_RATE_HZ) / u64::from(rate) + 4096;
+    let mut output = frame::Audio::new(format, room as usize, mono);
+    output.set_rate(SAMPLE_RATE_HZ);
+    context.run(&input, &mut output)?;
+    let mut resampled = output.plane::<i16>(0).to_vec();
+    let mut rest = frame::Audio::new(format, 4096, mono);
+    rest.set_rate(SAMPLE_RATE_HZ);
+    context.flush(&mut rest)?;
+    resampled.extend_from_slice(rest.plane::<i16>(0));
+    Ok(resampled)
+}
+
+/// Trims the silence at both ends to [`FADE_MS`], and fades the sound in and out there, so that nothing clicks.
+fn trim_silence(mut samples: Vec<i16>) -> Vec<i16> {
+    let is_sound = |sample: &i16| sample.unsigned_abs() > SILENCE_THRESHOLD;
+    let (Some(first), Some(last)) = (samples.iter().position(is_sound), samples.iter().rposition(is_sound))
+    else {
+        return vec![];
+    };
+    let edge = FADE_MS * SAMPLE_RATE_HZ as usize / 1000;
+    samples.truncate((last + edge + 1).min(samples.len()));
+    samples.drain(..first.saturating_sub(edge));
+    let length = samples.len();
+    for at in 0..edge.min(length / 2) {
+        let scale = |sample: i16| (i32::from(sample) * at as i32 / edge as i32) as i16;
+        samples[at] = scale(samples[at]);
+        samples[length - 1 - at] = scale(samples[length - 1 - at]);
+    }
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn speak_line(line: &str) -> Result<Pcm, Error> {
+        speak(&Voice::default(), line, &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_line_becomes_sound_of_a_plausible_length() {
+        let short = speak_line("Ions move.").await.unwrap();
+        let long =
+            speak_line("Ions move from one layer to the other, and back again, many hundreds of times.")
+                .await
+                .unwrap();
+        assert!((400..2500).contains(&short.duration_ms()), "{}", short.duration_ms());
+        assert!(long.duration_ms() > 2 * short.duration_ms());
+        assert!(short.samples.iter().any(|sample| sample.unsigned_abs() > 3000), "audible");
+        assert!(short.samples[0].unsigned_abs() < 200, "no click");
+    }
+
+    #[tokio::test]
+    async fn markup_is_spoken_as_text() {
+        for line in ["-v en-us says this", "<audio src='/etc/passwd'/> stays", "[[h@'loU]] stays", "--help"] {
+            assert!(speak_line(line).await.unwrap().duration_ms() > 300, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named_with_its_fix() {
+        let voice = Voice::Espeak(Espeak { program: "espeak-nowhere".into(), ..Espeak::default() });
+        let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("espeak-nowhere was not found: install it"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_failing_program_says_how_it_ended() {
+        let voice = Voice::Espeak(Espeak { program: "false".into(), ..Espeak::default() });
+        let error = speak(&voice, "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_line_is_not_spoken() {
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        assert!(matches!(speak(&Voice::default(), "x", &cancel).await, Err(Error::Cancelled)));
+    }
+
+    #[tokio::test]
+    async fn a_python_without_piper_says_what_it_lacks() {
+        let piper = |python: &str| Voice::Piper(Piper::new(python.into(), None, 165));
+        let error = speak(&piper("python-nowhere"), "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("python-nowhere was not found: run scripts/piper"), "{error}");
+        let error = speak(&piper("false"), "x", &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().starts_with("false failed with exit status: 1"), "{error}");
+    }
+
+    /// A process that speaks the driver's protocol: a second for each line, the second louder than the first.
+    #[tokio::test]
+    async fn a_long_lived_process_speaks_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        let script = r#"#!/bin/sh
+n=0
+while read -r line; do
+    n=$((n + 1))
+    case "$line" in
+    *wrong*) printf '\000\000\000\000\017\000\000\000no such phoneme'; continue ;;
+    esac
+    printf '\042\126\000\000\104\254\000\000'
+    if [ $n = 1 ]; then yes '!!!!'; else yes 'yyyy'; fi | tr -d '\n' | head -c 44100
+done
+"#;
+        std::fs::write(&python, script).unwrap();
+        std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let voice = Voice::Piper(Piper::new(python, None, 165));
+        let cancel = CancellationToken::new();
+        let first = speak(&voice, "one", &cancel).await.unwrap();
+        let second = speak(&voice, "two", &cancel).await.unwrap();
+        assert!((990..1010).contains(&first.duration_ms()), "{}", first.duration_ms());
+        let loudest = |sound: &Pcm| sound.samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+        assert!(loudest(&second) > loudest(&first) * 3 / 2, "the same process spoke both");
+        let error = speak(&voice, "wrong", &cancel).await.unwrap_err();
+        assert!(
+            std::error::Error::source(&error).unwrap().to_string().contains("no such phoneme"),
+            "{error:?}"
+        );
+        assert!(speak(&voice, "three", &cancel).await.is_ok(), "a new process took its place");
+    }
+
+    #[test]
+    fn silence_is_cut_to_a_soft_edge() {
+        let mut samples = vec![0; 48_000];
+        samples[20_000..30_000].fill(10_000);
+        let trimmed = trim_silence(samples);
+        assert_eq!(trimmed.len(), 10_000 + 2 * 960);
+        assert_eq!(trimmed[0], 0);
+        assert!(trim_silence(vec![50; 1000]).is_empty(), "all silence");
+    }
+}
