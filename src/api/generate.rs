@@ -118,7 +118,7 @@ async fn submit(
         trace: Some(Trace { correlation_id, traceparent }),
         causation_id: None,
     };
-    let command = Command::Request(JobRequested { user_id: user.id.clone(), request: request.into() });
+    let command = Command::Request(JobRequested { user_id: user.id.clone(), request: request.into(), batch_id: None });
     match state.executor.execute(job_id, command, &origin, None).await {
         Ok(executed) => Ok(executed.replayed),
         Err(Error::Rejected(Rejection::AlreadyRequested)) => Ok(true),

@@ -16,6 +16,7 @@
 //! Deliberately absent: any decision about what comes next (see `domain`).
 
 mod attempt;
+pub mod batches;
 mod code_generation;
 mod combining;
 mod error;

@@ -135,7 +135,7 @@ impl Runtime {
     async fn request(&self, user: &str, priority: Priority) -> JobId {
         let job_id = JobId::new();
         let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
-        self.order(job_id, Command::Request(JobRequested { user_id: user.into(), request: request.into() }))
+        self.order(job_id, Command::Request(JobRequested { user_id: user.into(), request: request.into(), batch_id: None }))
             .await;
         job_id
     }
