@@ -235,6 +235,8 @@ pub struct Retention {
     pub idempotency_key: Duration,
     /// How long the status view of a job that has ended stays in Redis; later it is folded when asked for.
     pub status_view: Duration,
+    /// How long the files of a deleted job stay.
+    pub deleted_files: Duration,
     /// How long events stay in Redis, at least; later they are read from the archive.
     pub log: Duration,
 }
@@ -443,6 +445,7 @@ struct LimitsFile {
 struct RetentionFile {
     idempotency_key_hours: Option<i64>,
     status_view_hours: Option<i64>,
+    deleted_files_hours: Option<i64>,
     log_hours: Option<i64>,
 }
 
@@ -520,6 +523,9 @@ impl Streams {
             })?),
             status_view: Duration::from_secs(hours("retention.status_view_hours", |file| {
                 file.retention.status_view_hours
+            })?),
+            deleted_files: Duration::from_secs(hours("retention.deleted_files_hours", |file| {
+                file.retention.deleted_files_hours
             })?),
             log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
         };

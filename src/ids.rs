@@ -193,7 +193,10 @@ mod tests {
         let ids: Vec<JobId> = (0..50).map(|index| JobId::of_batch(batch, index)).collect();
         assert_eq!(ids[7], JobId::of_batch(batch, 7));
         assert!(ids.is_sorted());
-        assert!(ids.iter().all(|id| id.0.get_version_num() == 7 && id.0.get_timestamp() == batch.0.get_timestamp()));
+        assert!(
+            ids.iter()
+                .all(|id| id.0.get_version_num() == 7 && id.0.get_timestamp() == batch.0.get_timestamp())
+        );
         assert_ne!(ids[0], JobId::of_batch(other, 0));
         let partitions: std::collections::BTreeSet<u128> = ids.iter().map(|id| id.0.as_u128() % 8).collect();
         assert!(partitions.len() > 4, "they spread over the partitions: {partitions:?}");

@@ -30,7 +30,9 @@ impl ProcessManager for BatchJobs {
 
     fn react(&self, happened: &Happened<BatchId>) -> Vec<Order> {
         match &happened.event {
-            BatchEvent::BatchJobRequested(BatchJobRequested { index, requested }) if has_content(requested) => {
+            BatchEvent::BatchJobRequested(BatchJobRequested { index, requested })
+                if has_content(requested) =>
+            {
                 let job_id = JobId::of_batch(happened.id, *index);
                 let actor = Actor::User(requested.user_id.clone());
                 let order = Order::new(job_id, job::Command::Request(requested.clone()));

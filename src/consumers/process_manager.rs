@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::{CommandOf, EventOf, Id, State};
 use crate::events::doorbell::{self, Doorbell};
 use crate::events::process::Checkpoints;
-use crate::events::{self, Actor, Envelope};
+use crate::events::{self, Actor, Envelope, TypedId};
 use crate::execute::{self, Executor, Origin, Trace};
 use crate::ids::{AggregateId, CommandId, EventId};
 use crate::telemetry::chain;

@@ -255,7 +255,8 @@ pub async fn step(
 /// same: its type says it, whatever its history is.
 fn leave_out(batch: &mut Batch, skips: &BTreeSet<u64>, owner: &dyn Owner) {
     let (quarantined, erased) = (owner.quarantined(), &mut batch.erased);
-    let erasures = [(JobEvent::ContentErased {}).type_name(), (BatchEvent::BatchContentErased {}).type_name()];
+    let erasures =
+        [(JobEvent::ContentErased {}).type_name(), (BatchEvent::BatchContentErased {}).type_name()];
     if skips.is_empty() && quarantined.is_empty() {
         return;
     }

@@ -9,7 +9,13 @@ use crate::ids::{BatchId, JobId};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Accept the jobs, all of them.
-    Request { batch_id: BatchId, user_id: String, name: Option<String>, priority: Priority, requests: Vec<VideoRequest> },
+    Request {
+        batch_id: BatchId,
+        user_id: String,
+        name: Option<String>,
+        priority: Priority,
+        requests: Vec<VideoRequest>,
+    },
     /// Note that a job has ended.
     NoteEnd(JobShare),
     /// Note that a job which had ended begins again.

@@ -82,8 +82,14 @@ fn it_is_completed_when_the_last_job_has_ended_however_each_did() {
         Command::NoteEnd(share(0, EndStatus::Completed)),
     ]);
     let last = share(2, EndStatus::Cancelled);
-    let totals =
-        Totals { completed: 1, failed: 1, cancelled: 1, processing_ms: 3000, video_ms: 2000, video_bytes: 300 };
+    let totals = Totals {
+        completed: 1,
+        failed: 1,
+        cancelled: 1,
+        processing_ms: 3000,
+        video_ms: 2000,
+        video_bytes: 300,
+    };
     let expected = vec![BatchEvent::BatchJobEnded(last), BatchEvent::BatchCompleted(totals)];
     assert_eq!(when(&given, Command::NoteEnd(last)), Ok(expected));
 }

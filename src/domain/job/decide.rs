@@ -207,7 +207,9 @@ fn note_files_removed(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
 fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
     match job.status {
         Status::Unknown => Err(Rejection::Unknown),
-        Status::Failed if !job.is_discarded && !job.is_deleted => Ok(vec![JobEvent::DeadLetterDiscarded { reason }]),
+        Status::Failed if !job.is_discarded && !job.is_deleted => {
+            Ok(vec![JobEvent::DeadLetterDiscarded { reason }])
+        }
         Status::Queued | Status::Processing | Status::Completed | Status::Failed | Status::Cancelled => {
             Err(Rejection::NoDeadLetter)
         }

@@ -52,7 +52,11 @@ impl Histories<'_> {
             title: self.random.one_in(2).then(|| format!("title of user {user}")),
             ..VideoRequest::of_script(format!("topic of user {user}"), format!("script of user {user}"))
         };
-        Command::Request(JobRequested { user_id: format!("user_{user}"), request: request.into(), batch_id: None })
+        Command::Request(JobRequested {
+            user_id: format!("user_{user}"),
+            request: request.into(),
+            batch_id: None,
+        })
     }
 
     fn command(&mut self, job_id: JobId, job: &Job) -> Command {
