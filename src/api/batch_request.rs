@@ -13,7 +13,6 @@ use super::generate_request::{
 };
 use super::problem::Problem;
 use crate::domain::batch::MAX_JOBS;
-use crate::error_codes::ErrorCode;
 use crate::events::{Priority, Quality, VideoRequest};
 
 pub const BATCH_NAME_CHARACTERS: (usize, usize) = TITLE_CHARACTERS;
@@ -101,7 +100,7 @@ fn too_many(faults: Faults, count: usize) -> Problem {
         "errors": faults.into_list(),
     });
     let message = format!("a batch of {count} jobs is too large; send at most {MAX_JOBS} at a time");
-    Problem { details, ..Problem::new(ErrorCode::ValidationError, message) }
+    Problem { details, message, ..Problem::validation(vec![]) }
 }
 
 /// The items of an array: how many there are, and as many of the first as a batch may have.
@@ -225,7 +224,8 @@ mod tests {
     #[test]
     fn hostile_bodies_are_refused() {
         let deep = format!("{{\"jobs\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(parse(deep.as_bytes(), Quality::High).unwrap_err().code.name(), "BAD_REQUEST");
+        let problem = parse(deep.as_bytes(), Quality::High).unwrap_err();
+        assert_eq!(problem.details[0]["loc"], json!(["body", "jobs", "0"]));
         let nul = json!({"jobs": [{"topic": "Ions\0", "script": "x"}], "batch_name": "a\0"});
         assert_eq!(faults(&nul), ["body.batch_name: not_text", "body.jobs.0.topic: not_text"]);
         let half = br#"{"jobs": [{"topic": "Ions \ud800", "script": "x"}]}"#;

@@ -8,6 +8,7 @@ mod admission;
 mod audit;
 pub mod auth;
 mod batch;
+mod batch_answer;
 mod batch_request;
 mod cancel;
 mod files;

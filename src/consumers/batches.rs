@@ -10,6 +10,7 @@ use super::process_manager::{Happened, Order, ProcessManager};
 use crate::domain::job::{Job, Status};
 use crate::domain::{batch, job};
 use crate::events::batch::{BatchJobRequested, EndStatus, JobShare};
+use crate::events::content::SEALED;
 use crate::events::job::JobRequested;
 use crate::events::{Actor, BatchEvent, JobEvent};
 use crate::ids::{BatchId, CommandId, JobId};
@@ -31,7 +32,7 @@ impl ProcessManager for BatchJobs {
     fn react(&self, happened: &Happened<BatchId>) -> Vec<Order> {
         match &happened.event {
             BatchEvent::BatchJobRequested(BatchJobRequested { index, requested })
-                if has_content(requested) =>
+                if !is_erased(requested) =>
             {
                 let job_id = JobId::of_batch(happened.id, *index);
                 let actor = Actor::User(requested.user_id.clone());
@@ -43,10 +44,11 @@ impl ProcessManager for BatchJobs {
     }
 }
 
-/// Whether the request says what the video is about. One whose content was erased does not, and becomes no job.
-fn has_content(requested: &JobRequested) -> bool {
+/// Whether the content of the request cannot be opened, because the key of it is destroyed: it becomes no job.
+fn is_erased(requested: &JobRequested) -> bool {
     let request = &requested.request;
-    request.context.is_some() || request.script.is_some() || request.scenes.is_some()
+    let has_words = request.context.is_some() || request.script.is_some() || request.scenes.is_some();
+    request.topic == SEALED && !has_words
 }
 
 /// Tells batches how their jobs end.

@@ -226,9 +226,13 @@ async fn another_users_batch_looks_like_one_that_does_not_exist() {
         answers.push((status, error));
     }
     assert!(answers.iter().all(|answer| answer.0 == 404 && *answer == answers[0]), "{answers:?}");
-    // A job of another user shows no batch either, and a job is no batch.
+    // A job is no batch, and a batch is no job.
     let job_id = job_ids(&accepted(&system, &jobs(1)).await)[0];
     assert_eq!(as_user(&system, "user_1", "user", &format!("{BATCH}/{job_id}")).await.status(), 404);
+    for path in ["jobs/ID", "videos/jobs/ID/status", "videos/jobs/ID/download", "audit/jobs/ID/state"] {
+        let path = format!("/api/v1/{}", path.replace("ID", &id.to_string()));
+        assert_eq!(as_user(&system, "boss", "admin", &path).await.status(), 404, "{path}");
+    }
     system.running.stop().await;
 }
 
@@ -256,7 +260,8 @@ async fn what_is_wrong_with_a_batch_refuses_all_of_it() {
         error_of(request.body(body).send().await.unwrap()).await
     };
     let deep = format!("{{\"jobs\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(raw(deep).await.0, 400);
+    assert_eq!(raw(deep).await.0, 422);
+    assert_eq!(raw("{\"jobs\": [".into()).await.0, 400);
     assert_eq!(raw(format!("{{\"jobs\": [{}1]}}", "1,".repeat(1_000_000))).await.0, 422);
     assert_eq!(raw("{\"jobs\": [{\"topic\": \"\\ud800abc\", \"script\": \"x\"}]}".into()).await.0, 422);
     assert_eq!(raw(format!("{{\"batch_name\": \"{}\"}}", "x".repeat(10 << 20))).await.0, 413);

@@ -54,7 +54,8 @@ async fn a_job_is_shown_by_itself_with_all_that_its_request_said() {
     system.running.stop().await;
 }
 
-#[tokio::test]
+// The system goes on while a command runs.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_job_is_gone_for_its_user_and_stays_in_the_audit_trail() {
     let system = System::start(&API_AND_PROJECTOR).await;
     let (job_id, kept) = (system.generate(&short_request()).await, system.generate(&short_request()).await);
