@@ -31,6 +31,8 @@ use crate::telemetry::chain;
 
 /// Events read at a time.
 const BATCH: usize = 500;
+/// Pause between two looks at a partition: what is appended meanwhile is read at once, and not entry by entry.
+const PACE: Duration = Duration::from_millis(200);
 /// Pause after a server was away.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -172,7 +174,10 @@ impl<M: ProcessManager> Process<M> {
             };
             let pause = async {
                 match caught_up {
-                    Ok(_) => drop(doorbell::rung(&mut bell).await),
+                    Ok(_) => {
+                        tokio::time::sleep(PACE).await;
+                        doorbell::rung(&mut bell).await;
+                    }
                     Err(error) => {
                         tracing::warn!(process = M::NAME, partition, error = %chain(&error), "a process waits");
                         tokio::time::sleep(PAUSE).await;
