@@ -29,7 +29,7 @@ use crate::events::job::JobRequested;
 use crate::events::{Actor, AggregateKind, Quality, TypedId, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
 use crate::ids::{BatchId, CommandId, JobId};
-use crate::projections::status::JobStatus;
+use crate::projections::status::{JobStatus, StatusView};
 use crate::telemetry::chain;
 
 /// More than a batch of [`batch_request::MAX_BATCH_BYTES`] in a usual form.
@@ -220,6 +220,17 @@ pub async fn get_batch(req: &mut Request, depot: &mut Depot) -> Result<Json<Batc
     if batch.user_id != user.id && user.role != Role::Admin {
         return Err(no_such_batch());
     }
-    let views = try_join_all(batch.job_ids.iter().map(|job_id| state.statuses.get(*job_id))).await?;
+    let views = try_join_all(batch.job_ids.iter().map(|job_id| view_of(&state, *job_id))).await?;
     Ok(Json(BatchAnswer::of(&batch, &views)))
+}
+
+/// A job as of its last event; one that cannot be read hides no other, and is as it was when it last could.
+async fn view_of(state: &ApiState, job_id: JobId) -> Result<Option<StatusView>, Problem> {
+    match state.statuses.get(job_id).await {
+        Err(error) if error.is_about_one_aggregate() => {
+            tracing::error!(%job_id, error = %chain(&error), "a job of a batch cannot be read");
+            Ok(state.statuses.stored(job_id).await?)
+        }
+        view => Ok(view?),
+    }
 }
