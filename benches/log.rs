@@ -345,7 +345,8 @@ fn worker(server: &Server, log: &EventLog, slots: usize, stop: &CancellationToke
 
 async fn request(executor: &Executor, job: JobId, priority: Priority) {
     let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
-    let command = Command::Request(JobRequested { user_id: "user_1".into(), request: request.into() });
+    let command =
+        Command::Request(JobRequested { user_id: "user_1".into(), request: request.into(), batch_id: None });
     let origin = Origin {
         command_id: CommandId(job.0),
         actor: Actor::User("user_1".into()),

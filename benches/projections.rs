@@ -204,7 +204,8 @@ fn template() -> Arc<Vec<Vec<JobEvent>>> {
         title: Some("A title".into()),
         ..VideoRequest::of_script("A topic of some length", "word ".repeat(300))
     };
-    let mut command = Command::Request(JobRequested { user_id: "user_1".into(), request: request.into() });
+    let mut command =
+        Command::Request(JobRequested { user_id: "user_1".into(), request: request.into(), batch_id: None });
     loop {
         let events = decide(&job, command).unwrap();
         for event in &events {

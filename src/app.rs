@@ -19,6 +19,8 @@ use crate::api::{self, Admission, ApiState, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig, Streams, without_credentials};
+use crate::consumers::batches::{BatchEnds, BatchJobs};
+use crate::consumers::process_manager::Process;
 use crate::consumers::{self, StageHandler, Worker};
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
@@ -31,6 +33,7 @@ use crate::projections::catalog::Catalog;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
+use crate::retention::Retention;
 use crate::signing::SigningKey;
 use crate::storage::{Storage, Workspaces};
 use crate::vault::Vault;
@@ -142,6 +145,11 @@ impl App {
         if roles.contains(&Role::Projector) {
             running.spawn(self.notary().run(self.config.streams.audit.seal_every, stop.clone()));
             running.spawn(self.keep_archive(stop.clone()));
+            running.spawn(self.retention().run(stop.clone()));
+            // They follow the log, too.
+            let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
+            running.spawn(Process::new(executor.clone(), BatchJobs).run(doorbell.clone(), stop.clone()));
+            running.spawn(Process::new(executor, BatchEnds).run(doorbell, stop.clone()));
         }
         if roles.contains(&Role::Worker) {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
@@ -173,6 +181,15 @@ impl App {
             seal_log: SealLog::new(&self.config.archive.seals_log),
             key: self.config.keys.signing.clone(),
             public_keys: self.config.keys.public_keys(),
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        Retention {
+            executor: self.executor.clone(),
+            catalog: self.catalog.clone(),
+            storage: Storage::local(&self.config.media.root),
+            deleted_files_kept: self.config.streams.retention.deleted_files,
         }
     }
 

@@ -234,6 +234,8 @@ pub struct Retention {
     pub idempotency_key: Duration,
     /// Time for which the status view of an ended job stays in Redis; later it is folded on request.
     pub status_view: Duration,
+    /// Time for which the files of a deleted job stay.
+    pub deleted_files: Duration,
     /// Shortest time for which events stay in Redis; later they are read from the archive.
     pub log: Duration,
 }
@@ -442,6 +444,7 @@ struct LimitsFile {
 struct RetentionFile {
     idempotency_key_hours: Option<i64>,
     status_view_hours: Option<i64>,
+    deleted_files_hours: Option<i64>,
     log_hours: Option<i64>,
 }
 
@@ -519,6 +522,9 @@ impl Streams {
             })?),
             status_view: Duration::from_secs(hours("retention.status_view_hours", |file| {
                 file.retention.status_view_hours
+            })?),
+            deleted_files: Duration::from_secs(hours("retention.deleted_files_hours", |file| {
+                file.retention.deleted_files_hours
             })?),
             log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
         };

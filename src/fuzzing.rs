@@ -10,7 +10,8 @@ use crate::storage::Key;
 /// The body of a request: what is accepted is recorded, and read from the log as it was.
 pub fn generate_body(data: &[u8]) {
     if let Ok(request) = generate_request::parse(data, Quality::default()) {
-        let requested = JobRequested { user_id: "user_1".to_owned(), request: Box::new(request) };
+        let requested =
+            JobRequested { user_id: "user_1".to_owned(), request: Box::new(request), batch_id: None };
         let event = JobEvent::JobRequested(requested);
         let encoded = upcast::encode(&event).expect("a request can be read back");
         let name = event.type_name();

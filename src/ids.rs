@@ -32,6 +32,10 @@ id! {
 }
 id!(JobId);
 id! {
+    /// The id of a batch: jobs that were requested together.
+    BatchId
+}
+id! {
     /// The id of the aggregate that holds what was decided about a read model.
     ProjectionId
 }
@@ -59,8 +63,30 @@ impl JobId {
         Self(derive(event.0, &format!("job:{index}")))
     }
 
+    /// The id of the job number `index` of a batch, chosen in advance: a UUIDv7 of the batch's time, so that the jobs of a
+    /// batch sort in its order. `index` is below 4096.
+    pub fn of_batch(batch: BatchId, index: u32) -> Self {
+        let (batch_bytes, digest) = (batch.0.as_bytes(), derive(batch.0, &format!("job:{index}")));
+        let mut bytes = *digest.as_bytes();
+        bytes[..6].copy_from_slice(&batch_bytes[..6]);
+        bytes[6..8].copy_from_slice(&(index as u16).to_be_bytes());
+        Self(uuid::Builder::from_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid())
+    }
+
     pub fn aggregate(self) -> AggregateId {
         AggregateId(self.0)
+    }
+}
+
+impl BatchId {
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for BatchId {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -143,6 +169,14 @@ impl FromStr for JobId {
     }
 }
 
+impl FromStr for BatchId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +185,21 @@ mod tests {
     fn names_keep_the_ids_that_logs_were_written_with() {
         assert_eq!(ProjectionId::of_name("catalog").to_string(), "7bc15316-1e17-5d56-82bd-8b4c7fc75f88");
         assert_eq!(UserId::of_name("user_1").to_string(), "d46705a3-6ac8-5986-a80d-87bb9b51736b");
+    }
+
+    #[test]
+    fn the_jobs_of_a_batch_have_ids_that_follow_from_it_and_sort_in_its_order() {
+        let (batch, other) = (BatchId::new(), BatchId::new());
+        let ids: Vec<JobId> = (0..50).map(|index| JobId::of_batch(batch, index)).collect();
+        assert_eq!(ids[7], JobId::of_batch(batch, 7));
+        assert!(ids.is_sorted());
+        assert!(
+            ids.iter()
+                .all(|id| id.0.get_version_num() == 7 && id.0.get_timestamp() == batch.0.get_timestamp())
+        );
+        assert_ne!(ids[0], JobId::of_batch(other, 0));
+        let partitions: std::collections::BTreeSet<u128> = ids.iter().map(|id| id.0.as_u128() % 8).collect();
+        assert!(partitions.len() > 4, "they spread over the partitions: {partitions:?}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod layering_tests;
 mod map_tests;
 pub mod postgres;
 pub mod projections;
+pub mod retention;
 pub mod signing;
 pub mod storage;
 pub mod telemetry;

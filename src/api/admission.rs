@@ -123,7 +123,7 @@ pub struct Admission {
 /// What is admitted and not appended yet, by requester.
 type Pending = Arc<Mutex<HashMap<String, OpenLoad>>>;
 
-/// Holds the room of one request until it is dropped.
+/// Holds the room of what was admitted until it is dropped.
 pub struct Admitted {
     pending: Pending,
     requester: String,
@@ -135,17 +135,18 @@ impl Admission {
         Self { limits, pending: Pending::default() }
     }
 
-    /// Admits a request of a user, or says which limit it would pass.
+    /// Admits requests of a user, all of them, or says which limit they would pass.
     pub async fn admit(
         &self,
         queue: &WorkQueue,
         user: &User,
-        request: &VideoRequest,
+        requests: &[VideoRequest],
     ) -> Result<Admitted, Error> {
-        let is_urgent = request.priority == Priority::Urgent;
+        let urgent_jobs =
+            requests.iter().filter(|request| request.priority == Priority::Urgent).count() as u64;
         // Sealing writes content in Base64.
-        let request_bytes = recorded_bytes(request) as u64 * 4 / 3;
-        let load = OpenLoad { jobs: 1, urgent_jobs: u64::from(is_urgent), request_bytes };
+        let request_bytes = requests.iter().map(|request| recorded_bytes(request) as u64 * 4 / 3).sum();
+        let load = OpenLoad { jobs: requests.len() as u64, urgent_jobs, request_bytes };
         let requester = requester(&user.id);
         // First held, then counted: of two at the same time, at least one sees the other.
         let admitted = Admitted::hold(self.pending.clone(), requester.clone(), load);

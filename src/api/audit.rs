@@ -115,7 +115,7 @@ pub async fn get_state_at(
         Role::Admin => state.catalog.folded(job_id, version).await?,
         Role::User | Role::Analyst | Role::Auditor => state.catalog.folded_sealed(job_id, version).await?,
     };
-    let folded = folded.ok_or_else(Problem::internal)?;
+    let folded = folded.ok_or_else(Problem::no_such_job)?;
     Ok(Json(StateAnswer { job_id: job_id.0, version, state: folded.to_json() }))
 }
 

@@ -20,7 +20,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::job::JobRequested;
 use crate::events::{Actor, Quality, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
-use crate::ids::{CommandId, JobId};
+use crate::ids::{AggregateId, CommandId, JobId};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -46,14 +46,22 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     check_content_type(req)?;
     let key = idempotency_key(req)?;
     let traceparent = traceparent(req);
-    let body = req.payload_with_max_size(super::BODY_BYTES).await.map_err(unreadable)?.clone();
+    let body = req
+        .payload_with_max_size(super::BODY_BYTES)
+        .await
+        .map_err(|error| unreadable(error, super::BODY_BYTES))?
+        .clone();
     let request = parse(body.clone(), state.media.default_quality).await?;
 
     let (job_id, first_time) = match key {
-        Some(key) => reserve(&state, &user, &key, &body).await?,
+        Some(key) => {
+            let (id, first_time) = reserve(&state, &user, "", &key, &body).await?;
+            (JobId(id), first_time)
+        }
         None => (JobId::new(), true),
     };
-    let _admitted = admit(&state, &user, job_id, &request).await?;
+    let requests = std::slice::from_ref(&request);
+    let _admitted = admit(&state, &user, job_id.aggregate(), requests).await?;
     let replayed = submit(&state, &user, job_id, request, correlation_id(depot), traceparent).await?;
     crash::point("generate.accepted");
     // The answer as it was first given: the job as it was when it was requested.
@@ -62,11 +70,16 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let location = format!("/api/v1/videos/jobs/{job_id}/status");
     res.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::internal())?);
     if replayed && !first_time {
-        res.headers_mut()
-            .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+        say_replayed(res);
     }
     res.render(Json(JobSummary::of(&view)));
     Ok(())
+}
+
+/// Tells that the answer is that of an earlier request.
+pub fn say_replayed(res: &mut Response) {
+    res.headers_mut()
+        .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 }
 
 /// Bodies that are parsed at the same time, which bounds the memory that this takes: some 30 MiB each at worst.
@@ -85,18 +98,18 @@ async fn parse(body: Bytes, default_quality: Quality) -> Result<VideoRequest, Pr
     })?
 }
 
-/// Refuses what is past a limit. A job that was accepted before is no new job, whatever is open now.
-async fn admit(
+/// Refuses what is past a limit. A job or batch that was accepted before is no new one, whatever is open now.
+pub async fn admit(
     state: &ApiState,
     user: &User,
-    job_id: JobId,
-    request: &VideoRequest,
+    id: AggregateId,
+    requests: &[VideoRequest],
 ) -> Result<Option<Admitted>, Problem> {
-    match state.admission.admit(&state.queue, user, request).await {
+    match state.admission.admit(&state.queue, user, requests).await {
         Ok(admitted) => Ok(Some(admitted)),
-        Err(admission::Error::Log(error)) => Err(Error::from(error).into()),
+        Err(admission::Error::Log(error)) => Err(Problem::from(Error::<Rejection>::from(error))),
         Err(admission::Error::Refused(refused)) => {
-            let version = state.executor.log().version(job_id.aggregate()).await.map_err(Error::from)?;
+            let version = state.executor.log().version(id).await.map_err(Error::<Rejection>::from)?;
             if version > 0 { Ok(None) } else { Err(refused.into()) }
         }
     }
@@ -118,7 +131,8 @@ async fn submit(
         trace: Some(Trace { correlation_id, traceparent }),
         causation_id: None,
     };
-    let command = Command::Request(JobRequested { user_id: user.id.clone(), request: request.into() });
+    let command =
+        Command::Request(JobRequested { user_id: user.id.clone(), request: request.into(), batch_id: None });
     match state.executor.execute(job_id, command, &origin, None).await {
         Ok(executed) => Ok(executed.replayed),
         Err(Error::Rejected(Rejection::AlreadyRequested)) => Ok(true),
@@ -126,12 +140,18 @@ async fn submit(
     }
 }
 
-/// Binds the key to a job. Returns the job, and whether the key is new.
-async fn reserve(state: &ApiState, user: &User, key: &str, body: &[u8]) -> Result<(JobId, bool), Problem> {
+/// Binds the key to the id of a job or batch. Returns the id, and whether the key is new.
+pub async fn reserve(
+    state: &ApiState,
+    user: &User,
+    endpoint: &str,
+    key: &str,
+    body: &[u8],
+) -> Result<(Uuid, bool), Problem> {
     let kept_for = state.streams.retention.idempotency_key;
-    match idempotency::reserve(state.executor.log(), &user.id, key, body, kept_for).await? {
-        idempotency::Reservation::New(job_id) => Ok((job_id, true)),
-        idempotency::Reservation::Earlier(job_id) => Ok((job_id, false)),
+    match idempotency::reserve(state.executor.log(), &user.id, endpoint, key, body, kept_for).await? {
+        idempotency::Reservation::New(id) => Ok((id, true)),
+        idempotency::Reservation::Earlier(id) => Ok((id, false)),
         idempotency::Reservation::OtherBody => {
             let message = "this Idempotency-Key was used with another body; use a new key for a new request";
             Err(Problem::new(ErrorCode::IdempotencyKeyReused, message))
@@ -139,7 +159,7 @@ async fn reserve(state: &ApiState, user: &User, key: &str, body: &[u8]) -> Resul
     }
 }
 
-fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
+pub fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
     let Some(value) = req.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
@@ -150,7 +170,7 @@ fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
     }
 }
 
-fn check_content_type(req: &Request) -> Result<(), Problem> {
+pub fn check_content_type(req: &Request) -> Result<(), Problem> {
     let given = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
@@ -160,11 +180,11 @@ fn check_content_type(req: &Request) -> Result<(), Problem> {
     Err(Problem::new(ErrorCode::UnsupportedMediaType, message))
 }
 
-fn unreadable(error: salvo::http::ParseError) -> Problem {
+pub fn unreadable(error: salvo::http::ParseError, max_bytes: usize) -> Problem {
     use salvo::http::ParseError;
     match error {
         ParseError::PayloadTooLarge => {
-            let message = format!("the body is too large; at most {} bytes are taken", super::BODY_BYTES);
+            let message = format!("the body is too large; at most {max_bytes} bytes are taken");
             Problem::new(ErrorCode::PayloadTooLarge, message)
         }
         _ => Problem::bad_request("the body ended before it was complete"),
@@ -172,7 +192,7 @@ fn unreadable(error: salvo::http::ParseError) -> Problem {
 }
 
 /// The caller's W3C trace context, or the start of a new trace.
-fn traceparent(req: &Request) -> String {
+pub fn traceparent(req: &Request) -> String {
     let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if is_traceparent(given) {
         return given.to_owned();

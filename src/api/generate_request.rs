@@ -72,52 +72,78 @@ const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
 
 /// The fields of an object, each as its JSON.
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+pub(super) type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// What stands for fields that are not given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    pub quality: Quality,
+    pub priority: Priority,
+}
 
 /// Parses a body: flat, or wrapped as `{"configuration": {…}, "priority": …}`.
 pub fn parse(body: &[u8], default_quality: Quality) -> Result<VideoRequest, Problem> {
+    let defaults = Defaults { quality: default_quality, priority: Priority::default() };
+    let request = read_request(read_json(body)?, &["body"], defaults).map_err(not_json)?;
+    request.map_err(Faults::into_problem)
+}
+
+/// A body as one JSON value.
+pub(super) fn read_json(body: &[u8]) -> Result<&RawValue, Problem> {
     if body.is_empty() {
         return Err(Problem::bad_request("the body is empty, but must be a JSON object"));
     }
-    let not_json = |error| Problem::bad_request(format!("the body is not valid JSON: {error}"));
-    let body: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
-    if Kind::of(body) != Kind::Object {
+    serde_json::from_slice(body).map_err(not_json)
+}
+
+pub(super) fn not_json(error: serde_json::Error) -> Problem {
+    Problem::bad_request(format!("the body is not valid JSON: {error}"))
+}
+
+/// A request that stands at a place of a body; or its faults, which name the place.
+pub(super) fn read_request(
+    value: &RawValue,
+    place: &[&str],
+    defaults: Defaults,
+) -> Result<Result<VideoRequest, Faults>, serde_json::Error> {
+    if Kind::of(value) != Kind::Object {
         let mut faults = Faults::default();
-        faults.add(&["body"], "must be a JSON object", "wrong_type");
-        return Err(faults.into_problem());
+        faults.add(place, "must be a JSON object", "wrong_type");
+        return Ok(Err(faults));
     }
-    let outer: Fields = serde_json::from_str(body.get()).map_err(not_json)?;
-    let request = match outer.get("configuration").filter(|value| Kind::of(value) != Kind::Null) {
+    let outer: Fields = serde_json::from_str(value.get())?;
+    Ok(match outer.get("configuration").filter(|value| Kind::of(value) != Kind::Null) {
         None => {
-            let mut reader = Reader::new(&outer, vec!["body"]);
-            let request = reader.request(default_quality);
+            let mut reader = Reader::new(&outer, place.to_vec());
+            let request = reader.request(defaults);
             reader.refuse_unknown(&["configuration"]);
             reader.faults.into_result(request)
         }
         Some(inner) if Kind::of(inner) == Kind::Object => {
-            let inner: Fields = serde_json::from_str(inner.get()).map_err(not_json)?;
-            parse_wrapped(&outer, &inner, default_quality)
+            let inner: Fields = serde_json::from_str(inner.get())?;
+            read_wrapped(&outer, &inner, place, defaults)
         }
         Some(other) => {
             let mut faults = Faults::default();
             let msg = format!("must be an object, not {}", Kind::of(other).name());
-            faults.add(&["body", "configuration"], msg, "wrong_type");
+            let loc: Vec<&str> = place.iter().copied().chain(["configuration"]).collect();
+            faults.add(&loc, msg, "wrong_type");
             Err(faults)
         }
-    };
-    request.map_err(Faults::into_problem)
+    })
 }
 
 /// Beside `configuration`, only `priority` is a field; it wins over the one inside.
-fn parse_wrapped(
+fn read_wrapped(
     outer: &Fields<'_>,
     inner: &Fields<'_>,
-    default_quality: Quality,
+    place: &[&str],
+    defaults: Defaults,
 ) -> Result<VideoRequest, Faults> {
-    let mut reader = Reader::new(inner, vec!["body", "configuration"]);
-    let mut request = reader.request(default_quality);
+    let mut reader = Reader::new(inner, place.iter().copied().chain(["configuration"]).collect());
+    let mut request = reader.request(defaults);
     reader.refuse_unknown(&[]);
-    let mut around = Reader { fields: outer, place: vec!["body"], faults: reader.faults };
+    let mut around = Reader { fields: outer, place: place.to_vec(), faults: reader.faults };
     if let Some(priority) = around.one_of("priority", &Priority::ALL, Priority::name) {
         request.priority = priority;
     }
@@ -130,13 +156,13 @@ fn parse_wrapped(
 
 /// What is wrong with a body: the first [`MAX_FAULTS`] of it.
 #[derive(Default)]
-struct Faults {
-    listed: Vec<FieldError>,
+pub(super) struct Faults {
+    pub listed: Vec<FieldError>,
     omitted: usize,
 }
 
 impl Faults {
-    fn add(&mut self, loc: &[&str], msg: impl Into<String>, kind: &str) {
+    pub fn add(&mut self, loc: &[&str], msg: impl Into<String>, kind: &str) {
         if self.listed.len() == MAX_FAULTS {
             self.omitted += 1;
             return;
@@ -152,7 +178,19 @@ impl Faults {
         if self.listed.is_empty() { Ok(request) } else { Err(self) }
     }
 
-    fn into_problem(mut self) -> Problem {
+    /// Adds those of another part of the body.
+    pub fn extend(&mut self, more: Faults) {
+        let room = MAX_FAULTS - self.listed.len();
+        self.omitted += more.omitted + more.listed.len().saturating_sub(room);
+        self.listed.extend(more.listed.into_iter().take(room));
+    }
+
+    pub fn into_problem(self) -> Problem {
+        Problem::validation(self.into_list())
+    }
+
+    /// What is listed, and how many are not.
+    pub fn into_list(mut self) -> Vec<FieldError> {
         if self.omitted > 0 {
             self.listed.push(FieldError {
                 loc: vec!["body".to_owned()],
@@ -160,7 +198,7 @@ impl Faults {
                 r#type: "and_more".to_owned(),
             });
         }
-        Problem::validation(self.listed)
+        self.listed
     }
 }
 
@@ -178,7 +216,7 @@ fn echo(json: &str) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Null,
     Boolean,
     Number,
@@ -189,7 +227,7 @@ enum Kind {
 
 impl Kind {
     /// The first byte of a value tells its kind.
-    fn of(value: &RawValue) -> Self {
+    pub fn of(value: &RawValue) -> Self {
         match value.get().as_bytes().first() {
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
@@ -219,18 +257,18 @@ struct Custom {
 }
 
 /// Reads fields and collects what is wrong with them.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     fields: &'a Fields<'a>,
     place: Vec<&'a str>,
-    faults: Faults,
+    pub faults: Faults,
 }
 
 impl<'a> Reader<'a> {
-    fn new(fields: &'a Fields<'a>, place: Vec<&'a str>) -> Self {
+    pub fn new(fields: &'a Fields<'a>, place: Vec<&'a str>) -> Self {
         Self { fields, place, faults: Faults::default() }
     }
 
-    fn request(&mut self, default_quality: Quality) -> VideoRequest {
+    fn request(&mut self, defaults: Defaults) -> VideoRequest {
         let topic = self.text("topic", TOPIC_CHARACTERS);
         if topic.is_none() && !self.is_given("topic") {
             self.fail(&["topic"], "is required", "missing");
@@ -242,13 +280,13 @@ impl<'a> Reader<'a> {
         }
         self.refuse_unavailable();
         let custom = self.custom_config();
-        let quality = self.one_of("quality", &Quality::ALL, Quality::name).unwrap_or(default_quality);
+        let quality = self.one_of("quality", &Quality::ALL, Quality::name).unwrap_or(defaults.quality);
         let request = VideoRequest {
             topic: topic.unwrap_or_default(),
             context,
             script,
             quality,
-            priority: self.one_of("priority", &Priority::ALL, Priority::name).unwrap_or_default(),
+            priority: self.one_of("priority", &Priority::ALL, Priority::name).unwrap_or(defaults.priority),
             output_format: self
                 .one_of("output_format", &OutputFormat::ALL, OutputFormat::name)
                 .unwrap_or_default(),
@@ -270,7 +308,7 @@ impl<'a> Reader<'a> {
         request
     }
 
-    fn fail(&mut self, path: &[&str], msg: impl Into<String>, kind: &str) {
+    pub fn fail(&mut self, path: &[&str], msg: impl Into<String>, kind: &str) {
         let loc: Vec<&str> = self.place.iter().chain(path).copied().collect();
         self.faults.add(&loc, msg, kind);
     }
@@ -280,12 +318,12 @@ impl<'a> Reader<'a> {
         self.fields.get(name).copied().filter(|value| Kind::of(value) != Kind::Null)
     }
 
-    fn is_given(&self, name: &str) -> bool {
+    pub fn is_given(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
     /// The field, if it is given and of the kind.
-    fn of_kind(&mut self, name: &str, kind: Kind) -> Option<&'a RawValue> {
+    pub fn of_kind(&mut self, name: &str, kind: Kind) -> Option<&'a RawValue> {
         let value = self.get(name)?;
         let found = Kind::of(value);
         if found == kind {
@@ -310,7 +348,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A trimmed text within `(least, most)` characters.
-    fn text(&mut self, name: &str, bounds: (usize, usize)) -> Option<String> {
+    pub fn text(&mut self, name: &str, bounds: (usize, usize)) -> Option<String> {
         let value = self.get(name)?;
         let text = self.string(&[name], value)?;
         self.bounded(&[name], text.trim(), bounds).then(|| text.trim().to_owned())
@@ -408,7 +446,12 @@ impl<'a> Reader<'a> {
         texts
     }
 
-    fn one_of<T: Copy>(&mut self, name: &str, all: &[T], name_of: impl Fn(T) -> &'static str) -> Option<T> {
+    pub fn one_of<T: Copy>(
+        &mut self,
+        name: &str,
+        all: &[T],
+        name_of: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
         let value = self.get(name)?;
         let given: Option<String> = serde_json::from_str(value.get()).ok();
         let found = given.and_then(|text| all.iter().copied().find(|item| name_of(*item) == text));

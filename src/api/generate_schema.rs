@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::batch_request::{BATCH_NAME_CHARACTERS, MAX_BATCH_BYTES};
 use super::generate_request::{
     CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES,
     MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS,
     PLAIN_NAME_CHARACTERS, SCRIPT_CHARACTERS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
 };
+use crate::domain::batch::MAX_JOBS;
 use crate::events::{OutputFormat, Priority, Quality};
 use reel_scene::check;
 use reel_scene::description;
@@ -26,6 +28,26 @@ pub fn schema(definitions_path: &str) -> (Value, Map<String, Value>) {
         "additionalProperties": false,
     });
     (json!({ "anyOf": [flat, wrapped] }), definitions)
+}
+
+/// The JSON Schema of the body of `POST /videos/batch`, with that of one job at `job`.
+pub fn batch_schema(job: &str) -> Value {
+    let priorities: Vec<Value> =
+        Priority::ALL.map(Priority::name).into_iter().map(Value::from).chain([Value::Null]).collect();
+    let (name_least, name_most) = BATCH_NAME_CHARACTERS;
+    json!({
+        "type": "object",
+        "properties": {
+            "jobs": {
+                "type": "array", "items": { "$ref": job }, "minItems": 1, "maxItems": MAX_JOBS,
+                "description": format!("The videos to make; at most {MAX_BATCH_BYTES} bytes of JSON, as they are recorded."),
+            },
+            "batch_priority": { "enum": priorities, "description": "The priority of those jobs that name none; `normal` unless it is given." },
+            "batch_name": { "type": ["string", "null"], "minLength": name_least, "maxLength": name_most, "description": "What the batch is called." },
+        },
+        "required": ["jobs"],
+        "additionalProperties": false,
+    })
 }
 
 fn flat_schema(scene: &Value) -> Value {

@@ -21,6 +21,10 @@ use reel_studio::join::captions::{self, Chapter};
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetadataAnswer {
     pub job_id: Uuid,
+    pub batch_id: Option<Uuid>,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub tags: Vec<String>,
     pub video: VideoDetails,
     /// Quality, such as `720p`, -> URL.
     pub video_urls: BTreeMap<String, String>,
@@ -152,6 +156,10 @@ fn describe_video(
         row.files.iter().map(|file| (file.key.as_str(), file.blake3.as_str())).collect();
     MetadataAnswer {
         job_id: view.job_id.0,
+        batch_id: view.batch_id.map(|batch| batch.0),
+        title: view.title.clone(),
+        description: view.description.clone(),
+        tags: view.tags.clone(),
         video_urls: links.downloads(&videos),
         thumbnail_urls: links.thumbnails(),
         download_url: links.to("download"),

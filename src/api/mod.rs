@@ -7,6 +7,9 @@
 mod admission;
 mod audit;
 pub mod auth;
+mod batch;
+mod batch_answer;
+mod batch_request;
 mod cancel;
 mod files;
 mod generate;
@@ -15,6 +18,8 @@ mod generate_schema;
 mod health;
 mod hls;
 mod idempotency;
+mod job;
+mod job_list;
 mod jobs;
 pub mod jwks;
 mod metadata;
@@ -116,6 +121,10 @@ fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
     Route::new(Method::POST, path, access, Router::with_path(path).post(endpoint))
 }
 
+fn delete(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::DELETE, path, access, Router::with_path(path).delete(endpoint))
+}
+
 /// Every endpoint, and who may call it.
 pub fn routes() -> Vec<Route> {
     use Access::{Admin, Auditor, Public, User};
@@ -131,7 +140,11 @@ pub fn routes() -> Vec<Route> {
         post("videos/generate", User, generate::generate_video),
         get("videos/jobs/{job_id}/status", User, status::get_job_status),
         get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
-        get("jobs", User, jobs::list_jobs),
+        post("videos/batch", User, batch::create_batch),
+        get("videos/batch/{batch_id}", User, batch::get_batch),
+        get("jobs", User, job_list::list_jobs),
+        get("jobs/{job_id}", User, job::get_job),
+        delete("jobs/{job_id}", User, job::delete_job),
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
@@ -140,7 +153,7 @@ pub fn routes() -> Vec<Route> {
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
         get("audit/jobs/{job_id}/verify", Auditor, audit::verify_job_history),
         get("system/health", Public, health::get_health),
-        get("system/jobs", Admin, jobs::list_all_jobs),
+        get("system/jobs", Admin, job_list::list_all_jobs),
         post("system/jobs/{job_id}/cancel", User, cancel::cancel_job_in_system),
         post("system/jobs/{job_id}/reprocess", Admin, reprocess::reprocess_job),
         get("healthz", Public, health::healthz).unversioned(),
@@ -184,6 +197,11 @@ pub fn openapi() -> serde_json::Value {
     let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
     content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
     document["components"]["schemas"]["GenerateRequest"] = body;
+    let content = "/paths/~1api~1v1~1videos~1batch/post/requestBody/content/application~1json";
+    let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
+    content["schema"] = json!({ "$ref": "#/components/schemas/BatchRequest" });
+    document["components"]["schemas"]["BatchRequest"] =
+        generate_schema::batch_schema("#/components/schemas/GenerateRequest");
     for (name, definition) in definitions {
         document["components"]["schemas"][name] = definition;
     }
@@ -228,10 +246,16 @@ fn job_id(req: &Request) -> Result<JobId, Problem> {
     req.param::<String>("job_id").unwrap_or_default().parse().map_err(|_| Problem::no_such_job())
 }
 
+/// A job that was not deleted, whoever's it is.
+async fn visible(state: &ApiState, job_id: JobId) -> Result<StatusView, Problem> {
+    let view = state.statuses.get(job_id).await?.filter(|view| view.deleted_at.is_none());
+    view.ok_or_else(Problem::no_such_job)
+}
+
 /// The job in the path, if it is the caller's, or the caller is an admin.
 async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, StatusView), Problem> {
     let (state, user, job_id) = (state(depot)?, user(depot)?, job_id(req)?);
-    let view = state.statuses.get(job_id).await?.ok_or_else(Problem::no_such_job)?;
+    let view = visible(&state, job_id).await?;
     if view.user_id != user.id && user.role != Role::Admin {
         return Err(Problem::no_such_job());
     }

@@ -194,9 +194,9 @@ impl From<projections::Error> for Problem {
         tracing::error!(error = %chain(&error), "a query failed");
         match error {
             error if error.is_retryable() => Problem::unavailable("the data is out of reach for the moment"),
-            projections::Error::Decode { .. } | projections::Error::History { .. } => {
-                Problem::unreadable_job()
-            }
+            projections::Error::Decode { .. }
+            | projections::Error::DecodeBatch { .. }
+            | projections::Error::History { .. } => Problem::unreadable_job(),
             _ => Problem::internal(),
         }
     }
@@ -212,8 +212,8 @@ impl From<audit::Error> for Problem {
     }
 }
 
-impl From<execute::Error> for Problem {
-    fn from(error: execute::Error) -> Self {
+impl<R: std::error::Error + 'static> From<execute::Error<R>> for Problem {
+    fn from(error: execute::Error<R>) -> Self {
         match error {
             execute::Error::Rejected(rejection) => {
                 Problem::conflict(rejection.to_string(), serde_json::Value::Null)

@@ -170,8 +170,24 @@ impl ToSchema for Time {
     }
 }
 
-fn is_storable(time: DateTime<Utc>) -> bool {
+pub fn is_storable(time: DateTime<Utc>) -> bool {
     (1..=9999).contains(&time.year())
+}
+
+/// The id of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id(pub Uuid);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_text(deserializer, "a UUID", |text| Uuid::parse_str(text).ok().map(Self))
+    }
+}
+
+impl ToSchema for Id {
+    fn to_schema(_components: &mut Components) -> RefOr<Schema> {
+        Object::with_type(BasicType::String).format(oapi::SchemaFormat::Custom("uuid".to_owned())).into()
+    }
 }
 
 /// Text without control characters, of a bounded length.

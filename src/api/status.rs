@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use super::query::{Query, Whole};
-use super::{ApiState, visible_job};
+use super::{ApiState, visible, visible_job};
 use crate::config::Streams;
 use crate::events::Stage;
 use crate::events::job::Failure;
@@ -63,6 +63,9 @@ pub struct JobStatusAnswer {
     pub summary: JobSummary,
     pub user_id: String,
     pub topic: String,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub tags: Vec<String>,
     pub quality: String,
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
@@ -132,18 +135,21 @@ impl JobSummary {
             },
             created_at: view.created_at,
             estimated_completion: view.estimated_completion,
-            batch_id: None,
+            batch_id: view.batch_id.map(|batch| batch.0),
         }
     }
 }
 
 impl JobStatusAnswer {
-    fn of(view: &StatusView, streams: &Streams) -> Self {
+    pub fn of(view: &StatusView, streams: &Streams) -> Self {
         let is_completed = view.status == JobStatus::Completed;
         Self {
             summary: JobSummary::of(view),
             user_id: view.user_id.clone(),
             topic: view.topic.clone(),
+            title: view.title.clone(),
+            description: view.description.clone(),
+            tags: view.tags.clone(),
             quality: view.quality.name().to_owned(),
             updated_at: view.updated_at,
             started_at: view.started_at,
@@ -206,12 +212,12 @@ pub fn describe_stage(
     }
 }
 
-fn processing_seconds(view: &StatusView) -> Option<f64> {
+pub fn processing_seconds(view: &StatusView) -> Option<f64> {
     let until = view.ended_at.unwrap_or(view.updated_at);
     view.started_at.map(|from| seconds_between(from, until))
 }
 
-fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
+pub fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
     (until - from).num_milliseconds() as f64 / 1000.0
 }
 
@@ -235,19 +241,28 @@ pub async fn get_job_status(
 ) -> Result<(), Problem> {
     let wait = query.0.wait.map_or(0, |seconds| seconds.0);
     let (state, mut view) = visible_job(req, depot).await?;
-    let known = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let is_known =
-        |view: &StatusView| known.as_deref().is_some_and(|known| matches_etag(known, &etag(view.version)));
-    if wait > 0 && (known.is_none() || is_known(&view)) {
+    let knows_any = req.headers().contains_key(IF_NONE_MATCH);
+    if wait > 0 && (!knows_any || is_known(req, &view)) {
         view = changed(&state, view, Duration::from_secs(wait)).await?;
     }
+    render(&state, &view, req, res)
+}
+
+/// Whether the client has the job as it is.
+fn is_known(req: &Request, view: &StatusView) -> bool {
+    let known = req.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| matches_etag(known, &etag(view.version)))
+}
+
+/// Answers with a job, or with 304 to a client that has it as it is.
+pub fn render(state: &ApiState, view: &StatusView, req: &Request, res: &mut Response) -> Result<(), Problem> {
     let value = HeaderValue::from_str(&etag(view.version)).map_err(|_| Problem::internal())?;
     res.headers_mut().insert(ETAG, value);
     res.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if is_known(&view) {
+    if is_known(req, view) {
         res.status_code(StatusCode::NOT_MODIFIED);
     } else {
-        res.render(Json(JobStatusAnswer::of(&view, &state.streams)));
+        res.render(Json(JobStatusAnswer::of(view, &state.streams)));
     }
     Ok(())
 }
@@ -264,7 +279,7 @@ async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<S
         bell.borrow_and_update();
         let version = log.version(view.job_id.aggregate()).await.map_err(crate::projections::Error::from)?;
         if version > view.version {
-            return state.statuses.get(view.job_id).await?.ok_or_else(Problem::no_such_job);
+            return visible(state, view.job_id).await;
         }
         if tokio::time::timeout_at(deadline, crate::events::doorbell::rung(&mut bell)).await.is_err() {
             return Ok(view);

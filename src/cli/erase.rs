@@ -13,10 +13,10 @@ use super::unreadable::{self, Closed};
 use crate::app;
 use crate::config::{MediaConfig, RedisConfig, process_environment};
 use crate::domain::job::Command;
-use crate::domain::user;
-use crate::events::{Actor, EventLog};
+use crate::domain::{batch, user};
+use crate::events::{Actor, EventLog, TypedId};
 use crate::execute::Origin;
-use crate::ids::{JobId, UserId};
+use crate::ids::{BatchId, JobId, UserId};
 use crate::projections::catalog::Catalog;
 use crate::projections::rebuild::Edition;
 use crate::projections::status::StatusViews;
@@ -31,7 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const REWRITE_PATIENCE: Duration = Duration::from_secs(120);
 /// Events read at a time.
 const BATCH: usize = 1000;
-const REQUESTED: &str = "JobRequested";
 
 #[derive(Subcommand)]
 pub enum Erase {
@@ -60,7 +59,7 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     }
     let jobs = erasure.erase().await?;
     let mut left = jobs.failed;
-    left.extend(erasure.wait_for_read_models(&jobs.erased).await?);
+    left.extend(erasure.wait_for_read_models(&jobs.erased, &jobs.batches).await?);
     left.extend(erasure.clean_disks().await);
     // What was running for the user may have added a last result before it stopped.
     erasure.workspaces.cache_of(&erasure.user_id).clear().await?;
@@ -91,6 +90,7 @@ struct Erasure {
 #[derive(Default)]
 struct Jobs {
     erased: BTreeSet<JobId>,
+    batches: BTreeSet<BatchId>,
     /// Why others were not, a line each.
     failed: Vec<String>,
 }
@@ -139,6 +139,13 @@ impl Erasure {
                     Err(error) => jobs.failed.push(format!("job {job_id} is not erased: {error:#}")),
                 }
             }
+            // After their jobs: a batch brings no job into being whose words are gone.
+            for batch_id in self.batches().await? {
+                match self.operator.order(batch_id, batch::Command::EraseContent).await {
+                    Ok(_) => drop(jobs.batches.insert(batch_id)),
+                    Err(error) => jobs.failed.push(format!("batch {batch_id} is not erased: {error:#}")),
+                }
+            }
             // Work that was under way may have made another key, until its job was cancelled.
             if destroyed == 0 {
                 break;
@@ -153,12 +160,25 @@ impl Erasure {
         Ok(jobs)
     }
 
-    /// The user's jobs. Asks the trail, too, which no event can halt, and reads the log on from where either read model
-    /// is: one that is halted hides nothing.
     async fn jobs(&self) -> anyhow::Result<BTreeSet<JobId>> {
-        let mut jobs: BTreeSet<JobId> = self.catalog.jobs_of(&self.user_id).await?.into_iter().collect();
+        self.requested("JobRequested", self.catalog.jobs_of(&self.user_id).await?).await
+    }
+
+    async fn batches(&self) -> anyhow::Result<BTreeSet<BatchId>> {
+        self.requested("BatchRequested", self.catalog.batches_of(&self.user_id).await?).await
+    }
+
+    /// The user's jobs or batches, which begin with an event of the type. Beside those that the catalog lists, asks the
+    /// trail, which no event can halt, and reads the log on from where either read model is: one that is halted hides
+    /// nothing.
+    async fn requested<I: TypedId + Ord>(
+        &self,
+        event_type: &str,
+        listed: Vec<I>,
+    ) -> anyhow::Result<BTreeSet<I>> {
+        let mut found: BTreeSet<I> = listed.into_iter().collect();
         let actor = Actor::User(self.user_id.clone());
-        jobs.extend(self.trail.jobs_requested_by(&self.user_id).await?);
+        found.extend(self.trail.requested_by::<I>(&self.user_id).await?);
         for partition in self.log().keys().partitions() {
             let mut at =
                 self.catalog.checkpoint(partition).await?.min(self.trail.checkpoint(partition).await?);
@@ -168,12 +188,12 @@ impl Erasure {
                 at = *last;
                 let requested = events
                     .iter()
-                    .filter(|(_, event)| event.event_type == REQUESTED && event.actor == actor)
-                    .filter_map(|(_, event)| event.id::<JobId>());
-                jobs.extend(requested);
+                    .filter(|(_, event)| event.event_type == event_type && event.actor == actor)
+                    .filter_map(|(_, event)| event.id::<I>());
+                found.extend(requested);
             }
         }
-        Ok(jobs)
+        Ok(found)
     }
 
     async fn erase_job(&self, job_id: JobId) -> anyhow::Result<()> {
@@ -191,11 +211,16 @@ impl Erasure {
         Ok(())
     }
 
-    /// Waits until the rows of the jobs say that they are erased. Returns a line for each that does not in time; those
+    /// Waits until the rows of the jobs and batches say that they are erased. Returns a line for each that does not in time; those
     /// of other partitions are not waited for.
-    async fn wait_for_read_models(&self, jobs: &BTreeSet<JobId>) -> anyhow::Result<Vec<String>> {
+    async fn wait_for_read_models(
+        &self,
+        jobs: &BTreeSet<JobId>,
+        batches: &BTreeSet<BatchId>,
+    ) -> anyhow::Result<Vec<String>> {
         let keys = self.log().keys();
-        let partitions: BTreeSet<u16> = jobs.iter().map(|job| keys.partition_of(job.aggregate())).collect();
+        let ids = jobs.iter().map(|job| job.aggregate()).chain(batches.iter().map(|batch| batch.aggregate()));
+        let partitions: BTreeSet<u16> = ids.map(|id| keys.partition_of(id)).collect();
         let models: [&dyn Projection; 2] = [&self.catalog, &self.statuses];
         let (began, mut behind) = (Instant::now(), vec![]);
         for partition in partitions {

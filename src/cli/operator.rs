@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
+use crate::domain::{CommandOf, Id, State};
 use crate::events::archive::Archive;
 use crate::events::{Actor, EventLog, Stage, TypedId, WorkQueue};
 use crate::execute::{self, Executor, Origin};
@@ -104,11 +105,11 @@ impl Operator {
         Actor::User(format!("operator {user}"))
     }
 
-    pub async fn order(&self, job_id: JobId, command: job::Command) -> anyhow::Result<job::Job> {
+    pub async fn order<I: Id>(&self, id: I, command: CommandOf<I>) -> anyhow::Result<State<I>> {
         let origin = Origin::new(self.actor());
-        match self.executor.execute(job_id, command, &origin, None).await {
+        match self.executor.execute(id, command, &origin, None).await {
             Ok(executed) => Ok(executed.loaded.into_state()),
-            Err(execute::Error::Rejected(rejection)) => bail!("job {job_id}: {rejection}"),
+            Err(execute::Error::Rejected(rejection)) => bail!("{} {id}: {rejection}", I::KIND),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,6 +15,7 @@
 //! Deliberately absent: decisions about later stages (see `domain`).
 
 mod attempt;
+pub mod batches;
 mod code_generation;
 mod combining;
 mod error;

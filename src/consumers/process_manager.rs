@@ -24,13 +24,15 @@ use tokio_util::task::TaskTracker;
 use crate::domain::{CommandOf, EventOf, Id, State};
 use crate::events::doorbell::{self, Doorbell};
 use crate::events::process::Checkpoints;
-use crate::events::{self, Actor, Envelope};
+use crate::events::{self, Actor, Envelope, TypedId};
 use crate::execute::{self, Executor, Origin, Trace};
-use crate::ids::{CommandId, EventId};
+use crate::ids::{AggregateId, CommandId, EventId};
 use crate::telemetry::chain;
 
 /// Events read at a time.
 const BATCH: usize = 500;
+/// Pause between two looks at a partition: what is appended meanwhile is read at once, and not entry by entry.
+const PACE: Duration = Duration::from_millis(200);
 /// Pause while a server is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,8 +44,17 @@ pub trait ProcessManager: Send + Sync + 'static {
     /// Name of its checkpoints and commands. It must never change.
     const NAME: &'static str;
 
+    /// Says that `react` looks at the state of the aggregate. Otherwise it is not folded, and [`Happened::state`] is empty.
+    const NEEDS_STATE: bool = true;
+
     /// Returns `true` for types of events that can lead to commands. Other events are not decoded.
     fn reacts_to(&self, event_type: &str) -> bool;
+
+    /// Returns `true` when the first event of a history, without its encrypted content, says that nothing in it can lead to
+    /// anything. Spares the folding of those histories.
+    fn is_indifferent_to(&self, _first: &EventOf<Self::Source>) -> bool {
+        false
+    }
 
     /// Returns the commands that an event leads to.
     fn react(&self, happened: &Happened<Self::Source>) -> Vec<Order>;
@@ -59,11 +70,21 @@ pub struct Happened<I: Id> {
 }
 
 /// A command for an aggregate of any kind.
-pub struct Order(Box<dyn Deliver>);
+pub struct Order {
+    addressed: Box<dyn Deliver>,
+    command_id: Option<CommandId>,
+    actor: Actor,
+}
 
 impl Order {
+    /// A command of the system's, with an id that follows from the event.
     pub fn new<I: Id>(id: I, command: CommandOf<I>) -> Self {
-        Self(Box::new(Addressed { id, command }))
+        Self { addressed: Box::new(Addressed { id, command }), command_id: None, actor: Actor::System }
+    }
+
+    /// The same in the name of `actor` and under an id of its own, for a command that others send, too.
+    pub fn sent_as(self, command_id: CommandId, actor: Actor) -> Self {
+        Self { command_id: Some(command_id), actor, ..self }
     }
 }
 
@@ -74,6 +95,8 @@ struct Addressed<I: Id> {
 
 #[async_trait]
 trait Deliver: Send + Sync {
+    fn aggregate_id(&self) -> AggregateId;
+
     async fn deliver(&self, executor: &Executor, origin: &Origin) -> Result<(), NotDelivered>;
 }
 
@@ -88,6 +111,10 @@ enum NotDelivered {
 
 #[async_trait]
 impl<I: Id> Deliver for Addressed<I> {
+    fn aggregate_id(&self) -> AggregateId {
+        self.id.aggregate()
+    }
+
     async fn deliver(&self, executor: &Executor, origin: &Origin) -> Result<(), NotDelivered> {
         match executor.execute(self.id, self.command.clone(), origin, None).await {
             Ok(_) => Ok(()),
@@ -147,7 +174,10 @@ impl<M: ProcessManager> Process<M> {
             };
             let pause = async {
                 match caught_up {
-                    Ok(_) => drop(doorbell::rung(&mut bell).await),
+                    Ok(_) => {
+                        tokio::time::sleep(PACE).await;
+                        doorbell::rung(&mut bell).await;
+                    }
                     Err(error) => {
                         tracing::warn!(process = M::NAME, partition, error = %chain(&error), "a process waits");
                         tokio::time::sleep(PAUSE).await;
@@ -194,6 +224,9 @@ impl<M: ProcessManager> Process<M> {
         if !self.manager.reacts_to(&envelope.event_type) {
             return Ok(false);
         }
+        if M::NEEDS_STATE && self.is_indifferent(id).await? {
+            return Ok(false);
+        }
         let Some(happened) = self.happened(id, envelope).await? else { return Ok(false) };
         let orders = self.manager.react(&happened);
         let led_to_something = !orders.is_empty();
@@ -201,6 +234,12 @@ impl<M: ProcessManager> Process<M> {
             self.deliver(envelope, index, order).await?;
         }
         Ok(led_to_something)
+    }
+
+    async fn is_indifferent(&self, id: M::Source) -> Result<bool, Error> {
+        let first = self.executor.log().history_page(id.aggregate(), 0, 1).await?;
+        let first = first.first().and_then(|first| execute::decode(first).ok());
+        Ok(first.is_some_and(|first| self.manager.is_indifferent_to(&first.event)))
     }
 
     /// Loads the state of an event's aggregate; `None` when it cannot be read, which must not stop the others.
@@ -211,9 +250,11 @@ impl<M: ProcessManager> Process<M> {
     ) -> Result<Option<Happened<M::Source>>, Error> {
         let read = async {
             let recorded = self.executor.decode::<M::Source>(envelope).await?;
-            let loaded = self.executor.load_until(id, envelope.version).await?;
-            let (event, state) = (recorded.event, loaded.state);
-            Ok(Happened { id, event_id: envelope.event_id, event, state })
+            let state = match M::NEEDS_STATE {
+                true => self.executor.load_until(id, envelope.version).await?.state,
+                false => Arc::default(),
+            };
+            Ok(Happened { id, event_id: envelope.event_id, event: recorded.event, state })
         };
         let read: Result<_, execute::Error<_>> = read.await;
         match read {
@@ -228,17 +269,22 @@ impl<M: ProcessManager> Process<M> {
 
     async fn deliver(&self, envelope: &Envelope, index: usize, order: Order) -> Result<(), Error> {
         let event_id = envelope.event_id;
+        if let Some(command_id) = order.command_id
+            && self.executor.log().was_applied(order.addressed.aggregate_id(), command_id).await?
+        {
+            return Ok(());
+        }
         let trace = Trace {
             correlation_id: envelope.correlation_id.clone(),
             traceparent: envelope.traceparent.clone(),
         };
         let origin = Origin {
-            command_id: CommandId::of_reaction(event_id, M::NAME, index),
-            actor: Actor::System,
+            command_id: order.command_id.unwrap_or(CommandId::of_reaction(event_id, M::NAME, index)),
+            actor: order.actor,
             trace: Some(trace),
             causation_id: Some(event_id),
         };
-        match order.0.deliver(&self.executor, &origin).await {
+        match order.addressed.deliver(&self.executor, &origin).await {
             Ok(()) => Ok(()),
             Err(NotDelivered::Yet(source)) => Err(Error::Order { event_id, index, source }),
             Err(NotDelivered::Refused(rejection)) => {

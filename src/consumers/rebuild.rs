@@ -159,7 +159,7 @@ async fn queue_job(
 ) -> Result<(), Error> {
     let (id, now) = (job_id.aggregate(), executor.clock().now());
     for _ in 0..MAX_FOLDS {
-        let is_dead = seen.job.status == Status::Failed && !seen.job.is_discarded;
+        let is_dead = seen.job.status == Status::Failed && !seen.job.is_discarded && !seen.job.is_deleted;
         if seen.job.has_ended() && !is_dead {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use crate::events::job::WorkItem;
 use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 
+pub mod batch;
 pub mod job;
 pub mod projection;
 pub mod user;

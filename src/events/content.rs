@@ -90,7 +90,11 @@ mod tests {
             model: Some("secret model".into()),
             ..VideoRequest::of_script("secret topic", "secret script")
         };
-        JobEvent::JobRequested(JobRequested { user_id: "user_1".into(), request: request.into() })
+        JobEvent::JobRequested(JobRequested {
+            user_id: "user_1".into(),
+            request: request.into(),
+            batch_id: None,
+        })
     }
 
     fn data_of(event: &JobEvent) -> String {

@@ -16,6 +16,8 @@ use crate::ids::{AggregateId, CommandId, EventId};
 #[strum(serialize_all = "snake_case")]
 pub enum AggregateKind {
     Job,
+    /// Jobs that were requested together.
+    Batch,
     /// A read model; its events are decisions of operators.
     Projection,
     /// A user; its events record erasures.

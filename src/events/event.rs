@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AggregateKind;
-use crate::ids::{AggregateId, JobId, ProjectionId, UserId};
+use crate::ids::{AggregateId, BatchId, JobId, ProjectionId, UserId};
 
 /// An id that implies the kind of its aggregate.
 pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
@@ -27,6 +27,18 @@ pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
 
 impl TypedId for JobId {
     const KIND: AggregateKind = AggregateKind::Job;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for BatchId {
+    const KIND: AggregateKind = AggregateKind::Batch;
 
     fn aggregate(self) -> AggregateId {
         AggregateId(self.0)

@@ -11,7 +11,7 @@ use super::content::{self, ENCRYPTED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
-use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent};
+use super::{AggregateKind, BatchEvent, JobEvent, ProjectionEvent, UserEvent};
 
 /// The checks of one kind of events, for any type.
 struct Kind {
@@ -35,6 +35,7 @@ fn kind(kind: AggregateKind) -> Kind {
     }
     match kind {
         AggregateKind::Job => of::<JobEvent>(),
+        AggregateKind::Batch => of::<BatchEvent>(),
         AggregateKind::Projection => of::<ProjectionEvent>(),
         AggregateKind::User => of::<UserEvent>(),
     }
@@ -105,6 +106,7 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
         }
     }
     check::<JobEvent>();
+    check::<BatchEvent>();
     check::<ProjectionEvent>();
     check::<UserEvent>();
 }
@@ -183,6 +185,7 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
         }
     }
     check(samples::job_events());
+    check(samples::batch_events());
     check(samples::projection_events());
     check(samples::user_events());
 }
@@ -202,6 +205,7 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
         assert_eq!(&with, event);
     }
     samples::job_events().iter().for_each(check);
+    samples::batch_events().iter().for_each(check);
     samples::projection_events().iter().for_each(check);
     samples::user_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {

@@ -13,7 +13,7 @@ use super::event::StandIn::{EmptyList, Nothing, Text as SealedText};
 use super::event::Text::{Personal, Public};
 use super::event::{Event, Recorded, Text};
 use super::request::{Priority, Quality, Rendition, VideoRequest};
-use crate::ids::JobId;
+use crate::ids::{BatchId, JobId};
 use reel_scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
@@ -118,12 +118,41 @@ pub enum JobEvent {
     },
     /// The key of the user's content is destroyed: what the job was about is gone, here and in all views.
     ContentErased {},
+    /// The job is deleted: its user does not see it any more. Its files go after a while.
+    JobDeleted {},
+    /// The files of a deleted job are removed.
+    DeletedFilesRemoved {},
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRequested {
     pub user_id: String,
     pub request: Box<VideoRequest>,
+    /// The batch with which it was requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<BatchId>,
+}
+
+impl JobRequested {
+    /// Declares its texts. A batch records the same of each of its jobs.
+    pub(super) const TEXTS: &'static [Text] = &[
+        Public("/user_id"),
+        Public("/batch_id"),
+        Personal("/request/topic", SealedText),
+        Personal("/request/context", Nothing),
+        Personal("/request/script", Nothing),
+        Public("/request/quality"),
+        Public("/request/priority"),
+        Public("/request/output_format"),
+        Personal("/request/title", Nothing),
+        Personal("/request/description", Nothing),
+        Personal("/request/tags", Nothing),
+        Personal("/request/model", Nothing),
+        Personal("/request/template_id", Nothing),
+        Personal("/request/style_preferences", Nothing),
+        Public("/request/quality_levels/*"),
+        Personal("/request/scenes", Nothing),
+    ];
 }
 
 /// One piece of work: a stage, or one scene of it.
@@ -343,7 +372,9 @@ impl JobEvent {
             | JobEvent::JobCancelled { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
-            | JobEvent::ContentErased {} => None,
+            | JobEvent::ContentErased {}
+            | JobEvent::JobDeleted {}
+            | JobEvent::DeletedFilesRemoved {} => None,
         }
     }
 }
@@ -359,23 +390,7 @@ impl Event for JobEvent {
 
     fn texts(&self) -> &'static [Text] {
         match self {
-            JobEvent::JobRequested(_) => &[
-                Public("/user_id"),
-                Personal("/request/topic", SealedText),
-                Personal("/request/context", Nothing),
-                Personal("/request/script", Nothing),
-                Public("/request/quality"),
-                Public("/request/priority"),
-                Public("/request/output_format"),
-                Personal("/request/title", Nothing),
-                Personal("/request/description", Nothing),
-                Personal("/request/tags", Nothing),
-                Personal("/request/model", Nothing),
-                Personal("/request/template_id", Nothing),
-                Personal("/request/style_preferences", Nothing),
-                Public("/request/quality_levels/*"),
-                Personal("/request/scenes", Nothing),
-            ],
+            JobEvent::JobRequested(_) => JobRequested::TEXTS,
             JobEvent::JobQueued { .. } => &[Public("/priority")],
             JobEvent::StageScheduled(_) => &[Public("/stage")],
             JobEvent::StageStarted { .. } => &[Public("/stage"), Public("/description")],
@@ -431,7 +446,7 @@ impl Event for JobEvent {
             JobEvent::JobReprocessRequested { .. } => &[Public("/from")],
             // An operator's words, which are part of the audit trail.
             JobEvent::DeadLetterDiscarded { .. } => &[Public("/reason")],
-            JobEvent::ContentErased {} => &[],
+            JobEvent::ContentErased {} | JobEvent::JobDeleted {} | JobEvent::DeletedFilesRemoved {} => &[],
         }
     }
 }

@@ -10,6 +10,7 @@
 //! Deliberately absent: deciding anything (see `domain`), and blocking reads (see `doorbell`).
 
 pub mod archive;
+pub mod batch;
 pub mod chain;
 mod committer;
 pub mod connection;
@@ -34,6 +35,7 @@ pub mod upcast;
 pub mod user;
 pub mod work;
 
+pub use batch::BatchEvent;
 pub use envelope::{Actor, AggregateKind, CHAIN_START, Cause, Envelope, Payload, Tip, time_field};
 pub use event::{Event, Recorded, TypedId};
 pub use job::JobEvent;

@@ -4,10 +4,13 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
 use super::request::Template;
-use super::{JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest};
-use crate::ids::AggregateId;
+use super::{
+    BatchEvent, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest,
+};
+use crate::ids::{AggregateId, BatchId, JobId};
 use reel_scene::format::Rendition;
 use reel_scene::{
     Block, ComparisonSide, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText, Scene, SceneTimeline,
@@ -126,6 +129,42 @@ fn failure() -> Failure {
     }
 }
 
+fn requested() -> JobRequested {
+    let batch_id = Some(BatchId(Uuid::nil()));
+    JobRequested { user_id: "user_1".to_owned(), request: request().into(), batch_id }
+}
+
+pub fn batch_events() -> Vec<BatchEvent> {
+    let job_id = JobId(Uuid::nil());
+    let (processing_ms, video_ms, video_bytes) = (1, 2, 3);
+    vec![
+        BatchEvent::BatchRequested {
+            user_id: "user_1".to_owned(),
+            batch_name: Some(words()),
+            batch_priority: Priority::High,
+            job_ids: vec![job_id],
+        },
+        BatchEvent::BatchJobRequested(BatchJobRequested { index: 0, requested: requested() }),
+        BatchEvent::BatchJobEnded(JobShare {
+            job_id,
+            status: EndStatus::Completed,
+            processing_ms,
+            video_ms,
+            video_bytes,
+        }),
+        BatchEvent::BatchJobReopened { job_id },
+        BatchEvent::BatchCompleted(Totals {
+            completed: 1,
+            failed: 1,
+            cancelled: 1,
+            processing_ms,
+            video_ms,
+            video_bytes,
+        }),
+        BatchEvent::BatchContentErased {},
+    ]
+}
+
 pub fn job_events() -> Vec<JobEvent> {
     let stage = Stage::Rendering;
     let item = WorkItem { stage, scene: Some(1), attempt: 1 };
@@ -154,9 +193,8 @@ pub fn job_events() -> Vec<JobEvent> {
     };
     let thumbnail =
         Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "a.jpg".to_owned(), bytes: 1 };
-    let requested = JobRequested { user_id: "user_1".to_owned(), request: request().into() };
     vec![
-        JobEvent::JobRequested(requested),
+        JobEvent::JobRequested(requested()),
         JobEvent::JobQueued { priority: Priority::High },
         JobEvent::StageScheduled(item),
         JobEvent::StageStarted { stage, attempt: 1, percentage: 50.0, description: "d".to_owned() },
@@ -207,6 +245,8 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::JobReprocessRequested { from: stage },
         JobEvent::DeadLetterDiscarded { reason: Some("seen".to_owned()) },
         JobEvent::ContentErased {},
+        JobEvent::JobDeleted {},
+        JobEvent::DeletedFilesRemoved {},
     ]
 }
 

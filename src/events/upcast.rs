@@ -210,7 +210,7 @@ mod tests {
             other => panic!("not an object: {other}"),
         };
         let request = VideoRequest { style_preferences: preferences, ..VideoRequest::of_script("t", "s") };
-        JobEvent::JobRequested(JobRequested { user_id: "u".into(), request: request.into() })
+        JobEvent::JobRequested(JobRequested { user_id: "u".into(), request: request.into(), batch_id: None })
     }
 
     fn nested(arrays: usize) -> Value {

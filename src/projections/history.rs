@@ -2,8 +2,8 @@
 
 use super::decisions::DecisionsCache;
 use super::{Error, decode};
-use crate::events::EventLog;
 use crate::events::job::RecordedJobEvent;
+use crate::events::{AggregateKind, EventLog};
 use crate::execute::ContentCodec;
 use crate::ids::JobId;
 
@@ -29,7 +29,7 @@ impl Histories {
         &self.decisions
     }
 
-    /// The events of a job up to and including `version`.
+    /// The events of a job up to and including `version`; none for the id of anything else.
     pub async fn read(&self, job_id: JobId, version: u64) -> Result<Vec<RecordedJobEvent>, Error> {
         self.read_with(&self.codec, job_id, version).await
     }
@@ -45,6 +45,9 @@ impl Histories {
         let of_history = |source| Error::History { aggregate_id: id, source };
         let envelopes = async { self.log.history(id, 0).await.map_err(of_history) };
         let (envelopes, decisions) = tokio::try_join!(envelopes, self.decisions.get())?;
+        if envelopes.first().is_some_and(|first| first.aggregate != AggregateKind::Job) {
+            return Ok(vec![]);
+        }
         let skips = decisions.skips(self.log.keys().partition_of(id));
         let seqs = match skips.is_empty() {
             true => vec![],

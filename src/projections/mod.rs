@@ -38,7 +38,7 @@ use sqlx::PgPool;
 use crate::events::job::RecordedJobEvent;
 use crate::events::{self, Envelope, EventLog, TypedId, upcast};
 use crate::execute::{self, ContentCodec, DecodeError};
-use crate::ids::{AggregateId, JobId};
+use crate::ids::{AggregateId, BatchId, JobId};
 use catalog::Catalog;
 use quarantine::{Quarantined, QuarantinedAggregates};
 use rebuild::Rebuildable;
@@ -75,6 +75,8 @@ pub enum Error {
     Postgres(#[from] sqlx::Error),
     #[error("event {version} of job {job} cannot be decoded")]
     Decode { job: JobId, version: u64, source: DecodeError },
+    #[error("event {version} of batch {batch} cannot be decoded")]
+    DecodeBatch { batch: BatchId, version: u64, source: DecodeError },
     #[error("the history of {aggregate_id} cannot be read")]
     History { aggregate_id: AggregateId, source: events::Error },
     #[error("a stored view cannot be read")]
@@ -99,7 +101,7 @@ impl Error {
         match self {
             Error::Redis(_) | Error::Fenced { .. } => true,
             Error::Log(error) | Error::History { source: error, .. } => error.is_retryable(),
-            Error::Decode { source, .. } => source.is_retryable(),
+            Error::Decode { source, .. } | Error::DecodeBatch { source, .. } => source.is_retryable(),
             Error::Record(error) => error.is_retryable(),
             Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
             Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } => false,
@@ -109,7 +111,7 @@ impl Error {
     /// Whether the events of one aggregate are at fault, and not the log or the database.
     pub fn is_about_one_aggregate(&self) -> bool {
         match self {
-            Error::Decode { .. } | Error::History { .. } => !self.is_retryable(),
+            Error::Decode { .. } | Error::DecodeBatch { .. } | Error::History { .. } => !self.is_retryable(),
             Error::Postgres(error) => is_about_the_data(error),
             Error::View(_) => true,
             Error::Log(_)
@@ -125,6 +127,7 @@ impl Error {
     fn aggregate_id(&self) -> Option<AggregateId> {
         match self {
             Error::Decode { job, .. } => Some(job.aggregate()),
+            Error::DecodeBatch { batch, .. } => Some(batch.aggregate()),
             Error::History { aggregate_id, .. } => Some(*aggregate_id),
             _ => None,
         }
@@ -133,7 +136,7 @@ impl Error {
     /// The version of the event that is at fault, where the error says so.
     fn version(&self) -> Option<u64> {
         match self {
-            Error::Decode { version, .. } => Some(*version),
+            Error::Decode { version, .. } | Error::DecodeBatch { version, .. } => Some(*version),
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
 use crate::execute::ContentCodec;
-use crate::ids::{AggregateId, JobId};
+use crate::ids::{AggregateId, BatchId, JobId};
 
 pub const NAME: &str = "status";
 
@@ -61,9 +61,20 @@ pub struct StatusView {
     pub video: Option<VideoFacts>,
     pub failure: Option<(Stage, Failure)>,
     pub retry_count: u32,
+    #[serde(default)]
+    pub batch_id: Option<BatchId>,
+    #[serde(default)]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// When its user deleted it.
+    #[serde(default)]
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     Queued,
@@ -158,6 +169,11 @@ impl StatusView {
             video: None,
             failure: None,
             retry_count: 0,
+            batch_id: requested.batch_id,
+            title: request.title.clone(),
+            description: request.description.clone(),
+            tags: request.tags.clone(),
+            deleted_at: None,
         })
     }
 
@@ -203,6 +219,7 @@ impl StatusView {
             JobEvent::JobCancelled { .. } => self.end(JobStatus::Cancelled, at),
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::ContentErased {} => self.erase_words(),
+            JobEvent::JobDeleted {} => self.deleted_at = Some(at),
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::WarningRaised { .. }
@@ -213,13 +230,17 @@ impl StatusView {
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
-            | JobEvent::StageFailed { .. } => {}
+            | JobEvent::StageFailed { .. }
+            | JobEvent::DeletedFilesRemoved {} => {}
         }
     }
 
     /// Erases what the user wrote.
     pub fn erase_words(&mut self) {
         self.topic = ERASED.to_owned();
+        // Whether there were any is not known any more when the history is folded again.
+        (self.title, self.description) = (None, None);
+        self.tags.clear();
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
         }

@@ -12,8 +12,8 @@ use super::quarantine::{Quarantined, QuarantinedAggregates};
 use super::rebuild::InTables;
 use super::tables::{Session, Tables, column, text, text_column};
 use super::{Batch, Error, Owner, Projection};
-use crate::events::Actor;
-use crate::ids::JobId;
+use crate::events::{Actor, TypedId};
+use crate::ids::AggregateId;
 
 pub const NAME: &str = "trail";
 
@@ -56,16 +56,17 @@ impl Trail {
         Self { tables: Tables::new(pool, NAME) }
     }
 
-    /// The jobs that a user requested. Needs no event of them to be decoded.
-    pub async fn jobs_requested_by(&self, user_id: &str) -> Result<Vec<JobId>, Error> {
-        let jobs: Vec<Uuid> = sqlx::query_scalar(
+    /// The jobs or batches that a user requested. Needs no event of them to be decoded.
+    pub async fn requested_by<I: TypedId>(&self, user_id: &str) -> Result<Vec<I>, Error> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
             "select distinct aggregate_id from trail.events
-             where aggregate = 'job' and version = 1 and actor = $1",
+             where aggregate = $1 and version = 1 and actor = $2",
         )
+        .bind(I::KIND.name())
         .bind(text(&Actor::User(user_id.to_owned()).to_field()))
         .fetch_all(self.tables.pool())
         .await?;
-        Ok(jobs.into_iter().map(JobId).collect())
+        Ok(ids.into_iter().map(|id| I::of(AggregateId(id))).collect())
     }
 
     /// Sequence number and hash of each event of a partition after `after`, up to `count` further on.

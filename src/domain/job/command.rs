@@ -43,6 +43,10 @@ pub enum Command {
     },
     /// Forget what the user wrote; the key of it is destroyed. An ended job only.
     EraseContent,
+    /// Hide an ended job from its user for good.
+    Delete,
+    /// Note that the files of a deleted job are removed.
+    NoteFilesRemoved,
     /// Put a failed job aside for good.
     Discard {
         reason: Option<String>,

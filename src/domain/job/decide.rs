@@ -28,6 +28,10 @@ pub enum Rejection {
     NotEnded,
     #[error("what the job was about is erased, so it cannot begin again")]
     Erased,
+    #[error("the job is deleted")]
+    Deleted,
+    #[error("the job is not deleted, so its files stay")]
+    NotDeleted,
     #[error("a result of {stage} does not fit: {reason}")]
     WrongOutcome { stage: Stage, reason: &'static str },
 }
@@ -50,6 +54,8 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::Reprocess { from } => reprocess(job, from),
         Command::Discard { reason } => discard(job, reason),
         Command::EraseContent => erase_content(job),
+        Command::Delete => delete(job),
+        Command::NoteFilesRemoved => note_files_removed(job),
     }
 }
 
@@ -156,6 +162,7 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
         Status::Unknown => return Err(Rejection::Unknown),
         Status::Queued | Status::Processing => return Err(Rejection::NotReprocessable("still going on")),
         Status::Completed => return Err(Rejection::NotReprocessable("completed")),
+        Status::Failed | Status::Cancelled if job.is_deleted => return Err(Rejection::Deleted),
         Status::Failed | Status::Cancelled if job.is_erased => return Err(Rejection::Erased),
         Status::Failed | Status::Cancelled => {}
     }
@@ -185,10 +192,29 @@ fn erase_content(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
     }
 }
 
+fn delete(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Queued | Status::Processing => Err(Rejection::NotEnded),
+        Status::Completed | Status::Failed | Status::Cancelled if job.is_deleted => Ok(vec![]),
+        Status::Completed | Status::Failed | Status::Cancelled => Ok(vec![JobEvent::JobDeleted {}]),
+    }
+}
+
+fn note_files_removed(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
+    match (job.is_deleted, job.are_files_removed) {
+        (false, _) => Err(Rejection::NotDeleted),
+        (true, true) => Ok(vec![]),
+        (true, false) => Ok(vec![JobEvent::DeletedFilesRemoved {}]),
+    }
+}
+
 fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
     match job.status {
         Status::Unknown => Err(Rejection::Unknown),
-        Status::Failed if !job.is_discarded => Ok(vec![JobEvent::DeadLetterDiscarded { reason }]),
+        Status::Failed if !job.is_discarded && !job.is_deleted => {
+            Ok(vec![JobEvent::DeadLetterDiscarded { reason }])
+        }
         Status::Queued | Status::Processing | Status::Completed | Status::Failed | Status::Cancelled => {
             Err(Rejection::NoDeadLetter)
         }

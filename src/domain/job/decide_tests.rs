@@ -70,6 +70,7 @@ fn requested() -> JobRequested {
     JobRequested {
         user_id: "user_1".into(),
         request: VideoRequest::of_script("Batteries", "Ions move.").into(),
+        batch_id: None,
     }
 }
 
@@ -619,4 +620,24 @@ fn a_higher_limit_takes_effect_with_the_next_result() {
     let job = plan_of(5, 1).when(Command::FinishWork { item, outcome: code(), scene_limit: 3 }).and().job();
     let coding = job.open_work.iter().filter(|open| open.stage == Stage::CodeGeneration);
     assert_eq!(coding.count(), 3);
+}
+
+#[test]
+fn an_ended_job_is_deleted_once_and_stays_so() {
+    given([]).when(Command::Delete).then_rejected(Rejection::Unknown);
+    rendering_job().when(Command::Delete).then_rejected(Rejection::NotEnded);
+    failed_job().when(Command::Delete).then([JobEvent::JobDeleted {}]);
+    let deleted = || failed_job().when(Command::Delete).and();
+    deleted().when(Command::Delete).then_nothing();
+    deleted().when(Command::Reprocess { from: None }).then_rejected(Rejection::Deleted);
+    deleted().when(Command::Discard { reason: None }).then_rejected(Rejection::NoDeadLetter);
+    deleted().when(Command::EraseContent).then([JobEvent::ContentErased {}]);
+}
+
+#[test]
+fn the_files_of_a_deleted_job_are_noted_as_removed_once() {
+    failed_job().when(Command::NoteFilesRemoved).then_rejected(Rejection::NotDeleted);
+    let deleted = failed_job().when(Command::Delete).and();
+    let removed = deleted.when(Command::NoteFilesRemoved);
+    removed.and().when(Command::NoteFilesRemoved).then_nothing();
 }

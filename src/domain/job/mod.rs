@@ -74,7 +74,9 @@ impl Aggregate for Job {
             | JobEvent::JobCancelled { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
-            | JobEvent::ContentErased {} => return None,
+            | JobEvent::ContentErased {}
+            | JobEvent::JobDeleted {}
+            | JobEvent::DeletedFilesRemoved {} => return None,
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
         Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id })
@@ -91,7 +93,8 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         JobEvent::JobRequested(_) | JobEvent::JobReprocessRequested { .. } => Some(Mark::Open),
         JobEvent::JobCompleted { .. }
         | JobEvent::JobCancelled { .. }
-        | JobEvent::DeadLetterDiscarded { .. } => Some(Mark::Closed),
+        | JobEvent::DeadLetterDiscarded { .. }
+        | JobEvent::JobDeleted {} => Some(Mark::Closed),
         JobEvent::JobFailed { .. } => Some(Mark::Dead),
         JobEvent::JobQueued { .. }
         | JobEvent::StageScheduled(_)
@@ -111,6 +114,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::WarningRaised { .. }
         | JobEvent::StageRetryScheduled { .. }
         | JobEvent::CancelRequested { .. }
-        | JobEvent::ContentErased {} => None,
+        | JobEvent::ContentErased {}
+        | JobEvent::DeletedFilesRemoved {} => None,
     }
 }

@@ -9,6 +9,7 @@ use crate::events::job::{
     Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
+use crate::ids::BatchId;
 use reel_scene::{Scene, SceneTimeline};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +32,7 @@ pub struct Job {
     pub status: Status,
     pub user_id: String,
     pub request: Option<VideoRequest>,
+    pub batch_id: Option<BatchId>,
     pub requested_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub percentage: f64,
@@ -52,6 +54,10 @@ pub struct Job {
     pub is_discarded: bool,
     /// Whether what the user wrote is gone.
     pub is_erased: bool,
+    /// Whether its user does not see it any more.
+    pub is_deleted: bool,
+    /// Whether the files of the deleted job are gone.
+    pub are_files_removed: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -117,6 +123,7 @@ impl Job {
         match &recorded.event {
             JobEvent::JobRequested(requested) => {
                 self.user_id.clone_from(&requested.user_id);
+                self.batch_id = requested.batch_id;
                 self.request = Some((*requested.request).clone());
                 self.requested_at = Some(at);
             }
@@ -189,6 +196,8 @@ impl Job {
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::DeadLetterDiscarded { .. } => self.is_discarded = true,
             JobEvent::ContentErased {} => self.erase_content(),
+            JobEvent::JobDeleted {} => self.is_deleted = true,
+            JobEvent::DeletedFilesRemoved {} => self.are_files_removed = true,
         }
         self
     }

@@ -104,7 +104,7 @@ impl Facts {
         started_before: bool,
         recorded: &RecordedJobEvent,
     ) {
-        self.count_status(status_before, after);
+        self.count_status(status_before, after, &recorded.event);
         self.count_hours(after, started_before, recorded);
         self.keep_rows(after, recorded);
         if let Some((level, stage, scene, message)) = log_line(&recorded.event) {
@@ -123,9 +123,11 @@ impl Facts {
         }
     }
 
-    fn count_status(&mut self, before: Option<JobStatus>, after: &CatalogJob) {
+    /// What is deleted is in no list, and so in no count of one.
+    fn count_status(&mut self, before: Option<JobStatus>, after: &CatalogJob, event: &JobEvent) {
         let status = after.view.status;
-        if before == Some(status) {
+        let is_deleted_now = matches!(event, JobEvent::JobDeleted {});
+        if before == Some(status) && !is_deleted_now {
             return;
         }
         let mut count = |status: JobStatus, more| {
@@ -134,7 +136,9 @@ impl Facts {
                 .entry((text(&after.view.user_id), status.name(), after.view.priority.name()))
                 .or_default() += more;
         };
-        count(status, 1);
+        if !is_deleted_now {
+            count(status, 1);
+        }
         if let Some(before) = before {
             count(before, -1);
         }
@@ -185,7 +189,9 @@ impl Facts {
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
-            | JobEvent::ContentErased {} => {}
+            | JobEvent::ContentErased {}
+            | JobEvent::JobDeleted {}
+            | JobEvent::DeletedFilesRemoved {} => {}
         }
     }
 
@@ -242,7 +248,9 @@ impl Facts {
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
-            | JobEvent::ContentErased {} => {}
+            | JobEvent::ContentErased {}
+            | JobEvent::JobDeleted {}
+            | JobEvent::DeletedFilesRemoved {} => {}
         }
     }
 
@@ -327,6 +335,8 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             ("info", None, None, "The failure was put aside by an operator".to_owned())
         }
         JobEvent::ContentErased {} => ("info", None, None, "What the job was about is erased".to_owned()),
+        JobEvent::JobDeleted {} => ("info", None, None, "The job was deleted".to_owned()),
+        JobEvent::DeletedFilesRemoved {} => ("info", None, None, "The job's files are removed".to_owned()),
         JobEvent::JobQueued { .. }
         | JobEvent::StageScheduled(_)
         | JobEvent::StageProgressed(_)

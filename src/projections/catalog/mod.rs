@@ -1,10 +1,12 @@
-//! The catalog: jobs with their stages, scenes, videos, failures, log lines and storage operations, as rows in
+//! The catalog: batches, and jobs with their stages, scenes, videos, failures, log lines and storage operations, as rows in
 //! Postgres, and the hourly figures that analysts read.
 //!
-//! A job's rows are folded from its events (`rows`); what single events tell is added beside (`facts`); a batch of
-//! events becomes a few set-based statements and a checkpoint in one transaction (`write`).
+//! A job's rows are folded from its events (`rows`); what single events tell is added beside (`facts`); the rows of
+//! batches follow from single events (`batches`). What is read at a time becomes a few set-based statements and a checkpoint in one transaction (`write`).
 
+mod batches;
 mod facts;
+mod list;
 mod queries;
 mod rows;
 mod write;
@@ -14,7 +16,9 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
+pub use batches::BatchRow;
+pub use list::{JobFilter, JobPage, JobRow, Jobs, Order, Place, SortKey};
+pub use queries::{LEVELS, LogLine};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::history::Histories;
@@ -162,9 +166,12 @@ impl Owner for CatalogOwner {
     async fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
         let events = batch.of_jobs(self.catalog.histories.codec()).await?;
         let (jobs, facts) = self.fold(&events).await?;
+        let batches = batches::changes(batch, self.catalog.histories.codec()).await?;
         let mut transaction = self.session.begin(batch).await?;
         write::write(&mut transaction, batch.partition, &jobs, &facts).await?;
         write::erase_rows(&mut transaction, &batch.erased).await?;
+        batches::write(&mut transaction, batch.partition, &batches).await?;
+        batches::erase_rows(&mut transaction, &batch.erased).await?;
         transaction.commit().await?;
         self.session.committed(batch);
         for mut job in jobs {

@@ -1,9 +1,8 @@
-//! What the API asks the catalog.
+//! What the API asks the catalog about one job or user. Lists are in `list`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Catalog, StageRow, VideoRow};
@@ -11,72 +10,6 @@ use crate::events::job::{StoredFile, VideoFacts};
 use crate::ids::JobId;
 use crate::projections::Error;
 use crate::projections::tables::text;
-
-/// Which jobs to list. Every condition that is set must hold.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// `None` lists all users'.
-    pub user_id: Option<String>,
-    pub status: Option<String>,
-    pub priority: Option<String>,
-    pub created_after: Option<DateTime<Utc>>,
-    pub created_before: Option<DateTime<Utc>>,
-    /// What topic or title contain, in any case.
-    pub q: Option<String>,
-}
-
-/// By time of creation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    #[default]
-    NewestFirst,
-    OldestFirst,
-}
-
-/// Where a page begins.
-#[derive(Debug, Clone, Copy)]
-pub enum JobPage {
-    /// After this many jobs.
-    Offset(u64),
-    /// After this job, which stays the same place whatever is created meanwhile.
-    After(DateTime<Utc>, Uuid),
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
-pub struct JobRow {
-    pub job_id: Uuid,
-    pub version: i64,
-    pub user_id: String,
-    pub topic: String,
-    pub title: Option<String>,
-    pub quality: String,
-    pub priority: String,
-    pub status: String,
-    pub percentage: f64,
-    pub current_stage: String,
-    pub stages_completed: Vec<String>,
-    pub scenes_total: i32,
-    pub scenes_done: i32,
-    pub created_at: DateTime<Utc>,
-    pub started_at: Option<DateTime<Utc>>,
-    pub ended_at: Option<DateTime<Utc>>,
-    pub updated_at: DateTime<Utc>,
-    pub estimated_completion: Option<DateTime<Utc>>,
-    pub video_id: Option<Uuid>,
-    pub error_code: Option<String>,
-}
-
-/// A page of jobs.
-#[derive(Debug, Clone)]
-pub struct Jobs {
-    pub rows: Vec<JobRow>,
-    pub has_next: bool,
-    /// How many jobs match, on all pages.
-    pub total: u64,
-}
-
-/// So many jobs are counted one by one, at most.
-pub const COUNTED: u64 = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
 pub struct LogLine {
@@ -92,84 +25,6 @@ pub struct LogLine {
 pub const LEVELS: [&str; 4] = ["debug", "info", "warning", "error"];
 
 impl Catalog {
-    /// One page of the jobs that match.
-    pub async fn list(
-        &self,
-        filter: &JobFilter,
-        order: Order,
-        page: JobPage,
-        limit: u64,
-    ) -> Result<Jobs, Error> {
-        // One more than is shown tells whether there is a next page.
-        let mut rows = self.rows(filter, order, page, limit + 1).await?;
-        let has_next = rows.len() as u64 > limit;
-        rows.truncate(limit as usize);
-        let total = match page {
-            JobPage::Offset(0) if !has_next => rows.len() as u64,
-            _ => self.count(filter).await?,
-        };
-        Ok(Jobs { rows, has_next, total })
-    }
-
-    async fn rows(
-        &self,
-        filter: &JobFilter,
-        order: Order,
-        page: JobPage,
-        limit: u64,
-    ) -> Result<Vec<JobRow>, Error> {
-        let mut query = QueryBuilder::new(
-            "select job_id, version, user_id, topic, title, quality, priority, status, percentage, current_stage, stages_completed,
-                    scenes_total, scenes_done, created_at, started_at, ended_at, updated_at, estimated_completion, video_id, error_code
-             from catalog.jobs where true",
-        );
-        push_conditions(&mut query, filter);
-        let (direction, beyond) = match order {
-            Order::NewestFirst => ("desc", "<"),
-            Order::OldestFirst => ("asc", ">"),
-        };
-        if let JobPage::After(created_at, job_id) = page {
-            query.push(format!(" and (created_at, job_id) {beyond} ("));
-            query.push_bind(created_at).push(", ").push_bind(job_id).push(")");
-        }
-        query
-            .push(format!(" order by created_at {direction}, job_id {direction} limit "))
-            .push_bind(limit as i64);
-        if let JobPage::Offset(offset) = page {
-            query.push(" offset ").push_bind(offset as i64);
-        }
-        Ok(query.build_query_as().persistent(false).fetch_all(self.tables.pool()).await?)
-    }
-
-    /// How many jobs match. Counts by user, status and priority are kept; with other conditions, no more than
-    /// [`COUNTED`] are counted.
-    async fn count(&self, filter: &JobFilter) -> Result<u64, Error> {
-        let is_kept = filter.created_after.is_none() && filter.created_before.is_none() && filter.q.is_none();
-        let mut query = QueryBuilder::new("");
-        if is_kept {
-            query.push("select coalesce(sum(jobs), 0)::bigint from catalog.user_jobs where true");
-            push_conditions(&mut query, filter);
-        } else {
-            query.push("select count(*) from (select from catalog.jobs where true");
-            push_conditions(&mut query, filter);
-            query.push(" limit ").push_bind(COUNTED as i64).push(") counted");
-        }
-        let count: i64 = query.build_query_scalar().persistent(false).fetch_one(self.tables.pool()).await?;
-        Ok(count as u64)
-    }
-
-    /// How many jobs of a user, or of all, have each status.
-    pub async fn count_by_status(&self, user_id: Option<&str>) -> Result<Vec<(String, u64)>, Error> {
-        let counts: Vec<(String, i64)> = sqlx::query_as(
-            "select status, sum(jobs)::bigint from catalog.user_jobs where $1::text is null or user_id = $1 group by status",
-        )
-        .persistent(false)
-        .bind(user_id.map(text))
-        .fetch_all(self.tables.pool())
-        .await?;
-        Ok(counts.into_iter().map(|(status, jobs)| (status, jobs as u64)).collect())
-    }
-
     /// A job's log lines of a level or above, in order, and how many there are in all.
     pub async fn logs(
         &self,
@@ -263,32 +118,5 @@ impl Catalog {
             created_at: row.created_at,
             stages,
         }))
-    }
-}
-
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
-    let equal = [("user_id", &filter.user_id), ("status", &filter.status), ("priority", &filter.priority)];
-    for (column, value) in equal {
-        if let Some(value) = value {
-            query.push(format!(" and {column} = ")).push_bind(text(value));
-        }
-    }
-    if let Some(after) = filter.created_after {
-        query.push(" and created_at >= ").push_bind(after);
-    }
-    if let Some(before) = filter.created_before {
-        query.push(" and created_at < ").push_bind(before);
-    }
-    if let Some(words) = &filter.q {
-        let pattern: String = words
-            .chars()
-            .flat_map(|c| match c {
-                '%' | '_' | '\\' => vec!['\\', c],
-                c => vec![c],
-            })
-            .collect();
-        query
-            .push(" and (topic || ' ' || coalesce(title, '')) ilike ")
-            .push_bind(text(&format!("%{pattern}%")));
     }
 }

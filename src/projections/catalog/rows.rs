@@ -15,7 +15,8 @@ use reel_scene::Scene;
 #[derive(Debug, Clone)]
 pub struct CatalogJob {
     pub view: StatusView,
-    pub title: Option<String>,
+    /// When the files of the deleted job were removed.
+    pub files_removed_at: Option<DateTime<Utc>>,
     pub output_format: OutputFormat,
     pub stages: Vec<Row<StageRow>>,
     pub scenes: Vec<Row<SceneRow>>,
@@ -91,7 +92,10 @@ impl CatalogJob {
             title.len() + narration.len() + code.as_ref().map_or(0, String::len) + ROW_BYTES
         };
         let rows = self.stages.len() + self.files.len() + 1;
-        let texts = self.view.topic.len() + self.title.as_ref().map_or(0, String::len);
+        let StatusView { topic, title, description, tags, .. } = &self.view;
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let tags = tags.iter().map(String::len).sum::<usize>();
+        let texts = topic.len() + length(title) + length(description) + tags;
         self.scenes.iter().map(scene).sum::<usize>() + rows * ROW_BYTES + texts
     }
 
@@ -113,7 +117,7 @@ impl CatalogJob {
         let JobEvent::JobRequested(requested) = &recorded.event else { return None };
         Some(Self {
             view: StatusView::evolve(None, job_id, recorded)?,
-            title: requested.request.title.clone(),
+            files_removed_at: None,
             output_format: requested.request.output_format,
             stages: vec![],
             scenes: vec![],
@@ -173,6 +177,7 @@ impl CatalogJob {
             JobEvent::UploadCompleted { files, .. } => self.files.clone_from(files),
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::ContentErased {} => self.erase_content(),
+            JobEvent::DeletedFilesRemoved {} => self.files_removed_at = Some(at),
             JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageProgressed(_)
@@ -184,7 +189,8 @@ impl CatalogJob {
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobCancelled { .. }
             | JobEvent::WarningRaised { .. }
-            | JobEvent::DeadLetterDiscarded { .. } => {}
+            | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::JobDeleted {} => {}
         }
     }
 
@@ -194,7 +200,7 @@ impl CatalogJob {
         let scenes: Vec<&SceneRow> = self.scenes.iter().map(|row| &row.value).collect();
         serde_json::json!({
             "job": self.view,
-            "title": self.title,
+            "title": self.view.title,
             "output_format": self.output_format,
             "stages": stages,
             "scenes": scenes,
@@ -274,8 +280,6 @@ impl CatalogJob {
     }
 
     fn erase_content(&mut self) {
-        // Whether there was one is not known any more when the history is folded again.
-        self.title = None;
         for row in &mut self.scenes {
             row.change(|row| {
                 ERASED.clone_into(&mut row.title);

@@ -74,7 +74,8 @@ const ERASE_MESSAGES: [&str; 2] = [
 
 /// What is folded from the history; the same as the fold of an erasure leads to.
 const ERASE_FOLDED: [&str; 2] = [
-    "update jobs set topic = $2, title = null, error_message = case when error_message is not null then $2 end
+    "update jobs set topic = $2, title = null, description = null, tags = '{}',
+     error_message = case when error_message is not null then $2 end
      where job_id = any($1)",
     "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end where job_id = any($1)",
 ];
@@ -110,22 +111,26 @@ async fn write_jobs(
     if jobs.is_empty() {
         return Ok(());
     }
-
+    let tags: Vec<Json<Value>> =
+        jobs.iter().map(|job| json(&job.view.tags).map(Json)).collect::<Result<_, _>>()?;
     let stages = jobs.iter().map(|job| column(&job.view.stages_completed, |stage| stage.name()).join(","));
     sqlx::query(
         "insert into jobs (partition, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                            current_stage, stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at,
-                           updated_at, estimated_completion, video_id, error_code, error_message, error_stage)
+                           updated_at, estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description,
+                           tags, deleted_at, files_removed_at)
          select $1, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                 current_stage, string_to_array(stages_completed, ','), scenes_total, scenes_done, retry_count, created_at, started_at,
-                ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage
+                ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description,
+                array(select jsonb_array_elements_text(tags)), deleted_at, files_removed_at
          from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
                      $11::float8[], $12::text[], $13::text[], $14::integer[], $15::integer[], $16::integer[], $17::timestamptz[],
                      $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::uuid[], $23::text[],
-                     $24::text[], $25::text[])
+                     $24::text[], $25::text[], $26::uuid[], $27::text[], $28::jsonb[], $29::timestamptz[], $30::timestamptz[])
               as row (job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage, current_stage,
                       stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at, updated_at,
-                      estimated_completion, video_id, error_code, error_message, error_stage)
+                      estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description, tags,
+                      deleted_at, files_removed_at)
          on conflict (job_id) do update set
              version = excluded.version, topic = excluded.topic, title = excluded.title, status = excluded.status,
              percentage = excluded.percentage, current_stage = excluded.current_stage,
@@ -133,7 +138,9 @@ async fn write_jobs(
              scenes_done = excluded.scenes_done, retry_count = excluded.retry_count, started_at = excluded.started_at,
              ended_at = excluded.ended_at, updated_at = excluded.updated_at,
              estimated_completion = excluded.estimated_completion, video_id = excluded.video_id,
-             error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage
+             error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage,
+             description = excluded.description, tags = excluded.tags, deleted_at = excluded.deleted_at,
+             files_removed_at = excluded.files_removed_at
          where jobs.version < excluded.version",
     )
     .bind(partition)
@@ -141,7 +148,7 @@ async fn write_jobs(
     .bind(column(jobs, |job| job.view.version as i64))
     .bind(text_column(jobs, |job| &job.view.user_id))
     .bind(text_column(jobs, |job| &job.view.topic))
-    .bind(optional_text_column(jobs, |job| job.title.as_deref()))
+    .bind(optional_text_column(jobs, |job| job.view.title.as_deref()))
     .bind(column(jobs, |job| job.view.quality.name()))
     .bind(column(jobs, |job| job.view.priority.name()))
     .bind(column(jobs, |job| job.output_format.name()))
@@ -161,6 +168,11 @@ async fn write_jobs(
     .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.code.as_str())))
     .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.message.as_str())))
     .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
+    .bind(column(jobs, |job| job.view.batch_id.map(|batch| batch.0)))
+    .bind(optional_text_column(jobs, |job| job.view.description.as_deref()))
+    .bind(tags)
+    .bind(column(jobs, |job| job.view.deleted_at))
+    .bind(column(jobs, |job| job.files_removed_at))
     .execute(connection)
     .await?;
     Ok(())

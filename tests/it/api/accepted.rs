@@ -333,7 +333,7 @@ fn hold(default_cases: u32, property: impl Fn(Value) -> Result<(), TestCaseError
 }
 
 fn requested(request: &VideoRequest) -> JobRequested {
-    JobRequested { user_id: "user_1".into(), request: Box::new(request.clone()) }
+    JobRequested { user_id: "user_1".into(), request: Box::new(request.clone()), batch_id: None }
 }
 
 /// A list of faults, each with a place, a message and a type, none of them long.

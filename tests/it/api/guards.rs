@@ -19,6 +19,7 @@ const ROLES: [(&str, UserRole); 4] = [
 fn paths(route: &Route) -> Vec<String> {
     let path =
         route.path.replace("{job_id}", &uuid::Uuid::nil().to_string()).replace("{file}", "master.m3u8");
+    let path = path.replace("{batch_id}", &uuid::Uuid::nil().to_string());
     let prefixes: &[&str] = if route.is_versioned { &["/api/v1/", "/"] } else { &["/"] };
     prefixes.iter().map(|prefix| format!("{prefix}{path}")).collect()
 }

@@ -101,6 +101,74 @@ async fn jobs_are_listed_by_page_by_cursor_and_by_filter() {
     system.running.stop().await;
 }
 
+// 002-4.4
+#[tokio::test]
+async fn jobs_are_listed_by_tag_and_in_every_order_and_pages_know_what_comes_before() {
+    let system = System::start(&API_AND_PROJECTOR).await;
+    for (topic, priority, tags) in [
+        ("first", "low", json!(["Physics"])),
+        ("second", "urgent", json!(["physics", "ions, and more"])),
+        ("third", "normal", json!([])),
+        ("fourth", "urgent", json!(["%"])),
+        ("fifth", "high", json!(["ions"])),
+    ] {
+        let body = json!({ "topic": topic, "script": "Ions move.", "priority": priority, "tags": tags });
+        system.generate(&body).await;
+    }
+    let models = system.read_models().await;
+    models.caught_up().await;
+    let own = async |query: &str| get(&system, "user_1", "user", &format!("/api/v1/jobs{query}")).await;
+    assert_eq!(topics(&own("?tag=PHYSICS").await), ["second", "first"]);
+    assert_eq!(topics(&own("?tag=ions").await), ["fifth"], "whole tags only");
+    assert_eq!(topics(&own("?tag=ions%2C%20and%20more").await), ["second"]);
+    assert_eq!(
+        (own("?tag=%25").await["total_count"].clone(), own("?tag=ion").await["total_count"].clone()),
+        (json!(1), json!(0))
+    );
+    let no_batch = own("?batch_id=00000000-0000-0000-0000-000000000000").await;
+    assert_eq!((&no_batch["total_count"], &no_batch["has_previous"]), (&json!(0), &json!(false)));
+
+    // The first is worked on last.
+    let oldest = own("?sort=created_at&items_per_page=1").await;
+    let oldest = oldest["jobs"][0]["job_id"].as_str().unwrap().to_owned();
+    system.post(&format!("/api/v1/jobs/{oldest}/cancel"), &json!({})).await;
+    models.caught_up().await;
+    for (sort, expected) in [
+        ("-created_at", ["fifth", "fourth", "third", "second", "first"]),
+        ("created_at", ["first", "second", "third", "fourth", "fifth"]),
+        ("-updated_at", ["first", "fifth", "fourth", "third", "second"]),
+        ("updated_at", ["second", "third", "fourth", "fifth", "first"]),
+        ("-priority", ["fourth", "second", "fifth", "third", "first"]),
+        ("priority", ["first", "third", "fifth", "fourth", "second"]),
+    ] {
+        let (mut seen, mut pages, mut query) = (vec![], vec![], format!("?sort={sort}&items_per_page=2"));
+        loop {
+            let page = own(&query).await;
+            seen.extend(topics(&page).into_iter().map(str::to_owned));
+            pages.push((page["has_previous"].as_bool().unwrap(), page["has_next"].as_bool().unwrap()));
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            // A cursor knows its order.
+            query = format!("?items_per_page=2&cursor={cursor}");
+        }
+        assert_eq!(seen, expected, "{sort}");
+        assert_eq!(pages, [(false, true), (true, true), (true, false)], "{sort}");
+    }
+
+    // Nothing that matches comes before the place of a job that is not among the urgent ones.
+    let page = own("?items_per_page=1").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let urgent = own(&format!("?priority=urgent&cursor={cursor}")).await;
+    assert_eq!((topics(&urgent), &urgent["has_previous"]), (vec!["fourth", "second"], &json!(false)));
+    assert_eq!(own("?page=9").await["has_previous"], true);
+    let other_order = system.get(&format!("/api/v1/jobs?sort=priority&cursor={cursor}")).await;
+    let (status, error) = error_of(other_order).await;
+    assert_eq!((status, &error["details"][0]["loc"][1]), (422, &json!("cursor")));
+    for query in ["?batch_id=x", "?batch_id=%00", "?tag=%00", "?sort=topic", "?cursor=%00"] {
+        assert_eq!(error_of(system.get(&format!("/api/v1/jobs{query}")).await).await.0, 422, "{query}");
+    }
+    system.running.stop().await;
+}
+
 // 000-6.1, 002-3.2
 #[tokio::test]
 async fn a_jobs_log_lines_tell_what_happened() {

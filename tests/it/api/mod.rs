@@ -1,9 +1,11 @@
 //! The HTTP API and the command line, as their users meet them.
 
 mod accepted;
+mod batch;
 mod cancelling;
 mod cli;
 mod contract;
+mod deleting;
 mod guards;
 mod hostile;
 mod limits;

@@ -395,8 +395,8 @@ async fn no_word_of_an_erased_user_is_left_anywhere_and_others_keep_theirs() {
     let events = events_from_a_new_process(ANNA, &system, videos[0]).await;
     assert_eq!(ANNA.words_in(events.to_string().as_bytes()), written, "sealed, in the log");
     let sent_only = words(ANNA, &["requestid"]);
-    let in_views = words(ANNA, &["failing", "topic"]);
-    let in_rows = ["cancelled", "failing", "font", "script", "title", "topic"];
+    let in_views = words(ANNA, &["description", "failing", "tag", "title", "topic"]);
+    let in_rows = ["cancelled", "description", "failing", "font", "script", "tag", "title", "topic"];
     let before = Found {
         redis: in_views.clone(),
         redis_files: in_views,

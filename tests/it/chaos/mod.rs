@@ -1,3 +1,4 @@
 //! The crash suite.
 
+mod batches;
 mod kills;

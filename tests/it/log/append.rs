@@ -27,7 +27,7 @@ fn origin() -> Origin {
 
 fn request(priority: Priority) -> Command {
     let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
-    Command::Request(JobRequested { user_id: "user_1".into(), request: request.into() })
+    Command::Request(JobRequested { user_id: "user_1".into(), request: request.into(), batch_id: None })
 }
 
 fn item(stage: Stage) -> WorkItem {
@@ -317,7 +317,11 @@ async fn what_could_not_be_read_back_is_refused_before_anything_is_appended() {
     preferences.insert("a".to_owned(), deep);
     let mut deeply_nested = VideoRequest::of_script("Ions", "Ions move.");
     deeply_nested.style_preferences = Some(preferences.into());
-    let command = Command::Request(JobRequested { user_id: "user_1".into(), request: deeply_nested.into() });
+    let command = Command::Request(JobRequested {
+        user_id: "user_1".into(),
+        request: deeply_nested.into(),
+        batch_id: None,
+    });
     let job = JobId::new();
     let partition = executor.log().keys().partition_of(job.aggregate());
 

@@ -1,4 +1,5 @@
-//! Random histories: jobs that are requested, worked on, fail, are cancelled, begun again, put aside and erased, in
+//! Random histories: jobs that are requested, worked on, fail, are cancelled, begun again, put aside, erased and
+//! deleted, in
 //! whatever order the domain allows.
 
 use chrono::TimeDelta;
@@ -51,14 +52,20 @@ impl Histories<'_> {
             title: self.random.one_in(2).then(|| format!("title of user {user}")),
             ..VideoRequest::of_script(format!("topic of user {user}"), format!("script of user {user}"))
         };
-        Command::Request(JobRequested { user_id: format!("user_{user}"), request: request.into() })
+        Command::Request(JobRequested {
+            user_id: format!("user_{user}"),
+            request: request.into(),
+            batch_id: None,
+        })
     }
 
     fn command(&mut self, job_id: JobId, job: &Job) -> Command {
         if job.has_ended() {
-            return match self.random.below(6) {
+            return match self.random.below(8) {
                 0 => Command::EraseContent,
                 1 => Command::Discard { reason: None },
+                2 => Command::Delete,
+                3 => Command::NoteFilesRemoved,
                 _ => Command::Reprocess { from: None },
             };
         }

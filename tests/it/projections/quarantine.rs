@@ -31,7 +31,11 @@ type Raw = (&'static str, u32, String);
 
 fn requested(user: &str, topic: &str) -> Raw {
     let request = VideoRequest::of_script(topic, "A script.");
-    let event = JobEvent::JobRequested(JobRequested { user_id: user.into(), request: request.into() });
+    let event = JobEvent::JobRequested(JobRequested {
+        user_id: user.into(),
+        request: request.into(),
+        batch_id: None,
+    });
     ("JobRequested", 1, upcast::encode(&event).unwrap().data)
 }
 

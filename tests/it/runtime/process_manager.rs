@@ -33,7 +33,8 @@ impl ProcessManager for Requester {
         let refused = Order::new(JobId::of_event(happened.event_id, u32::MAX), job::Command::EraseContent);
         let request = |index| {
             let request = VideoRequest::of_script(format!("Job {index}"), "Ions move.");
-            let requested = JobRequested { user_id: "user_1".into(), request: request.into() };
+            let requested =
+                JobRequested { user_id: "user_1".into(), request: request.into(), batch_id: None };
             Order::new(JobId::of_event(happened.event_id, index), job::Command::Request(requested))
         };
         std::iter::once(refused).chain((0..*seq as u32).map(request)).collect()

@@ -135,8 +135,11 @@ impl Runtime {
     async fn request(&self, user: &str, priority: Priority) -> JobId {
         let job_id = JobId::new();
         let request = VideoRequest { priority, ..VideoRequest::of_script("Ions", "Ions move.") };
-        self.order(job_id, Command::Request(JobRequested { user_id: user.into(), request: request.into() }))
-            .await;
+        self.order(
+            job_id,
+            Command::Request(JobRequested { user_id: user.into(), request: request.into(), batch_id: None }),
+        )
+        .await;
         job_id
     }
 

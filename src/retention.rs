@@ -1,0 +1,74 @@
+//! Removes what is kept no longer: the files of jobs that their users have deleted.
+//!
+//! Which jobs these are is asked of the catalog. Files go first and the event comes after: a process that dies in between
+//! removes nothing once more, and then notes it. Two processes at once do no harm either.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::job::Command;
+use crate::events::Actor;
+use crate::execute::{Executor, Origin};
+use crate::ids::JobId;
+use crate::projections::catalog::Catalog;
+use crate::storage::{Prefix, Storage};
+use crate::telemetry::chain;
+
+/// How often to look. Files stay for hours.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Jobs whose files are removed at a time.
+const MAX_JOBS: i64 = 500;
+
+pub struct Retention {
+    pub executor: Executor,
+    pub catalog: Catalog,
+    pub storage: Storage,
+    /// How long the files of a deleted job stay.
+    pub deleted_files_kept: Duration,
+}
+
+impl Retention {
+    /// Looks again and again until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            self.sweep().await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Removes the files whose time has come, and returns of how many jobs. What cannot be removed now is tried again with
+    /// the next call.
+    pub async fn sweep(&self) -> usize {
+        let before = self.executor.clock().now() - self.deleted_files_kept;
+        let jobs = match self.catalog.deleted_before(before, MAX_JOBS).await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cannot look for files of deleted jobs");
+                return 0;
+            }
+        };
+        let mut removed = 0;
+        for job_id in jobs {
+            removed += usize::from(self.remove_files(job_id).await);
+        }
+        removed
+    }
+
+    /// Those of work went when the job ended. `false` when they are still there, or when it cannot be noted that they are not.
+    async fn remove_files(&self, job_id: JobId) -> bool {
+        if let Err(error) = self.storage.delete_prefix(&Prefix::of_video(job_id)).await {
+            tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a deleted job");
+            return false;
+        }
+        let origin = Origin::new(Actor::System);
+        let noted = self.executor.execute(job_id, Command::NoteFilesRemoved, &origin, None).await;
+        if let Err(error) = &noted {
+            tracing::warn!(%job_id, error = %chain(error), "cannot note that the files of a deleted job are removed");
+        }
+        noted.is_ok()
+    }
+}
