@@ -36,4 +36,5 @@ pub mod projections;
 pub mod signing;
 pub mod storage;
 pub mod telemetry;
+pub mod uploads;
 pub mod vault;

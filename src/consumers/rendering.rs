@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking, wait_for};
+use super::uploaded;
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile};
 use crate::events::{Rendition, Stage};
-use crate::storage::Recipe;
+use crate::storage::{Recipe, Storage as Objects};
 use crate::telemetry::chain;
+use reel_scene::{Block, Scene};
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
 use reel_studio::encode::scene_video::{self, Error, Material, Wanted};
@@ -26,13 +28,15 @@ pub struct Rendering {
     hardware: Option<Hardware>,
     /// Where logos are.
     logos: Option<PathBuf>,
+    /// Where uploads are.
+    objects: Objects,
 }
 
 impl Rendering {
     /// With a graphics processor, if one is wanted and works. One that is wanted and does not is told of once, here.
     pub fn new(media: &MediaConfig) -> Self {
         let hardware = if media.use_gpu { Self::find_hardware() } else { None };
-        Self { hardware, logos: media.logos.clone() }
+        Self { hardware, logos: media.logos.clone(), objects: Objects::local(&media.root) }
     }
 
     fn find_hardware() -> Option<Hardware> {
@@ -64,11 +68,17 @@ impl StageHandler for Rendering {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let (task, hardware, logos) = (task.clone(), self.hardware, self.logos.clone());
-        blocking(move || render(&task, hardware, logos.as_deref())).await
+        let objects = self.objects.clone();
+        blocking(move || render(&task, hardware, logos.as_deref(), &objects)).await
     }
 }
 
-fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Result<Outcome, StageError> {
+fn render(
+    task: &Task,
+    hardware: Option<Hardware>,
+    logos: Option<&Path>,
+    objects: &Objects,
+) -> Result<Outcome, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -80,13 +90,13 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
         .because(error)
     })?;
     // Where there is no such logo, the scene was written without it.
-    let images = Images::of_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
+    let mut images = Images::of_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
+    add_pictures(&mut images, task, index, &scene.description, objects)?;
     let material = Material {
         scene: &scene.description,
         source: code,
         timeline: &narrated.timeline,
         narration: &narration,
-        // Scenes of a job show no others: `read_scenes` refuses them.
         images: &images,
     };
     let clips = clips_to_make(task, index, material, hardware)?;
@@ -121,6 +131,33 @@ fn render(task: &Task, hardware: Option<Hardware>, logos: Option<&Path>) -> Resu
             renditions: others.iter().map(file_of).collect(),
         },
     })
+}
+
+/// Adds the uploaded pictures that a scene shows. Names that are none of the request's uploads are left to the layout,
+/// which refuses them.
+fn add_pictures(
+    images: &mut Images,
+    task: &Task,
+    index: u32,
+    scene: &Scene,
+    objects: &Objects,
+) -> Result<(), StageError> {
+    let request = task.request()?;
+    for block in &scene.blocks {
+        let Block::Image { file, .. } = block else { continue };
+        let upload = file.parse().ok().and_then(|id| request.uploads.iter().find(|of| of.upload_id == id));
+        let Some(upload) = upload else { continue };
+        let bytes = wait_for(uploaded::read(objects, &task.job.user_id, upload, upload.bytes))?;
+        images.add(file, bytes).map_err(|error| {
+            StageError::terminal(
+                ErrorCode::TypesettingFailed,
+                format!("a picture of scene {} cannot be read: {error}", index + 1),
+            )
+            .suggest("upload the picture again")
+            .because(error)
+        })?;
+    }
+    Ok(())
 }
 
 /// Copies the clips that the cache has, and returns the others.

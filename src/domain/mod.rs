@@ -11,8 +11,10 @@ use std::fmt::Debug;
 use crate::events::job::WorkItem;
 use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 
+pub mod configurations;
 pub mod job;
 pub mod projection;
+pub mod uploads;
 pub mod user;
 
 /// The state of one kind of aggregate, folded from its events, and its rules. The default is the state before the first

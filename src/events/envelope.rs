@@ -20,6 +20,10 @@ pub enum AggregateKind {
     Projection,
     /// A user: that their content was erased.
     User,
+    /// The files that a user has uploaded.
+    Uploads,
+    /// The configurations that a user has stored.
+    Configurations,
 }
 
 /// Who caused an event.

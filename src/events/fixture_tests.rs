@@ -11,7 +11,7 @@ use super::content::{self, SEALED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
-use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent};
+use super::{AggregateKind, ConfigurationEvent, JobEvent, ProjectionEvent, UploadEvent, UserEvent};
 
 /// What is asked of the events of one kind, whatever their type.
 struct Kind {
@@ -37,6 +37,8 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::Job => of::<JobEvent>(),
         AggregateKind::Projection => of::<ProjectionEvent>(),
         AggregateKind::User => of::<UserEvent>(),
+        AggregateKind::Uploads => of::<UploadEvent>(),
+        AggregateKind::Configurations => of::<ConfigurationEvent>(),
     }
 }
 
@@ -107,6 +109,8 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<JobEvent>();
     check::<ProjectionEvent>();
     check::<UserEvent>();
+    check::<UploadEvent>();
+    check::<ConfigurationEvent>();
 }
 
 /// A field that was renamed, added or dropped shows here: then the type needs a new schema number, an
@@ -185,6 +189,8 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::job_events());
     check(samples::projection_events());
     check(samples::user_events());
+    check(samples::upload_events());
+    check(samples::configuration_events());
 }
 
 /// What is sealed must not be missed by the decoder, with or without a key.
@@ -204,6 +210,8 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::job_events().iter().for_each(check);
     samples::projection_events().iter().for_each(check);
     samples::user_events().iter().for_each(check);
+    samples::upload_events().iter().for_each(check);
+    samples::configuration_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);

@@ -342,6 +342,8 @@ impl Event for JobEvent {
                 Personal("/request/style_preferences", Nothing),
                 Public("/request/quality_levels/*"),
                 Personal("/request/scenes", Nothing),
+                Public("/request/configuration/configuration_id"),
+                Personal("/request/uploads", Nothing),
             ],
             JobEvent::JobQueued { .. } => &[Public("/priority")],
             JobEvent::StageScheduled(_) => &[Public("/stage")],

@@ -12,6 +12,7 @@
 pub mod archive;
 pub mod chain;
 mod committer;
+pub mod configuration;
 pub mod connection;
 pub mod content;
 pub mod doorbell;
@@ -31,9 +32,11 @@ pub mod request;
 mod samples;
 mod stage;
 pub mod upcast;
+pub mod upload;
 pub mod user;
 pub mod work;
 
+pub use configuration::ConfigurationEvent;
 pub use envelope::{Actor, AggregateKind, CHAIN_START, Cause, Envelope, Payload, Tip, time_field};
 pub use event::{Event, Recorded, TypedId};
 pub use job::JobEvent;
@@ -45,4 +48,5 @@ pub use projection::ProjectionEvent;
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
+pub use upload::{ContentType, UploadEvent};
 pub use user::UserEvent;

@@ -14,7 +14,7 @@ use super::quarantine::{Quarantine, passes_over};
 use super::{Batch, Error, Owner, Projection};
 use crate::crash;
 use crate::events::doorbell::{self, Doorbell};
-use crate::events::{Event, EventLog, JobEvent};
+use crate::events::{ConfigurationEvent, Envelope, Event, EventLog, JobEvent, UploadEvent};
 use crate::execute::Executor;
 use crate::telemetry::chain;
 
@@ -260,11 +260,21 @@ fn leave_out(batch: &mut Batch, skips: &BTreeSet<u64>, owner: &dyn Owner) {
     }
     batch.events.retain(|(seq, event)| {
         let is_passed_over = passes_over(quarantined, *seq, event);
-        if is_passed_over && event.event_type == (JobEvent::ContentErased {}).type_name() {
+        if is_passed_over && is_erasure(event) {
             erased.push(event.aggregate_id);
         }
         !is_passed_over && !skips.contains(seq)
     });
+}
+
+/// Whether an event says that all content of its aggregate was erased.
+fn is_erasure(event: &Envelope) -> bool {
+    let erasures = [
+        (JobEvent::ContentErased {}).type_name(),
+        (UploadEvent::UploadsErased {}).type_name(),
+        (ConfigurationEvent::ConfigurationsErased {}).type_name(),
+    ];
+    erasures.contains(&event.event_type.as_str())
 }
 
 /// How many events of all partitions a projection has not applied yet.

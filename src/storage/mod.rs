@@ -1,11 +1,12 @@
 //! Where files live.
 //!
 //! Everything that is stored goes through one interface, [`Store`]: finished videos with their thumbnails, captions and
-//! streams, archived segments of the log, and the cache of spoken lines and clips. [`Local`] keeps objects in a folder:
+//! streams, uploaded files, archived segments of the log, and the cache of spoken lines and clips. [`Local`] keeps objects in a folder:
 //!
 //! ```text
 //! MEDIA_ROOT/
 //!   videos/<job id>/video.mp4   finished videos, their thumbnails, captions and streams
+//!   uploads/<user>/<upload id>  uploaded files, by the first upload of the same bytes
 //!   cache/<user>/…              spoken lines and clips, by what they were made from
 //!   work/<job id>/…             one job's files while it runs; removed when the job ends
 //! ARCHIVE_ROOT/

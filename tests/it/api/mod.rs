@@ -3,8 +3,10 @@
 mod accepted;
 mod cancelling;
 mod cli;
+mod configurations;
 mod contract;
 mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod uploads;
