@@ -79,6 +79,7 @@ pub struct Entry {
 
 const PROBLEM: &str = "src/api/problem.rs";
 const RECEPTION: &str = "src/api/uploads/reception.rs";
+const REFUSALS: &str = "src/api/uploads/refusals.rs";
 const SLOTS: &str = "src/api/uploads/slots.rs";
 const RETRIED: &[Appearance] = &[Appearance::Failure { is_retried: true }];
 const FINAL: &[Appearance] = &[Appearance::Failure { is_retried: false }];
@@ -151,7 +152,7 @@ impl ErrorCode {
                 &[Answer(413)],
                 "The body, or an uploaded file, is larger than the API accepts, or a picture has too many pixels.",
                 "Send less; the message gives the limit.",
-                &["src/api/generate.rs", RECEPTION, PROBLEM],
+                &["src/api/generate.rs", RECEPTION, REFUSALS, PROBLEM],
             ),
             Self::QuotaExceeded => entry(
                 &[Answer(413)],
@@ -163,7 +164,7 @@ impl ErrorCode {
                 &[Answer(415)],
                 "The body is of another type than the endpoint takes, or an uploaded file is of a type that is not taken.",
                 "Send the type that the message names; for files, `details` lists the allowed ones.",
-                &["src/api/generate.rs", "src/api/uploads/mod.rs", RECEPTION, PROBLEM],
+                &["src/api/generate.rs", "src/api/uploads/mod.rs", REFUSALS, PROBLEM],
             ),
             Self::RangeNotSatisfiable => entry(
                 &[Answer(416)],
@@ -181,7 +182,7 @@ impl ErrorCode {
                 &[Answer(422)],
                 "An uploaded file holds what a scanner for malicious content knows, or an SVG with a document type or entities.",
                 "Do not send the file. If it is a drawing of your own, save it without a DOCTYPE.",
-                &[RECEPTION],
+                &[REFUSALS],
             ),
             Self::IdempotencyKeyReused => entry(
                 &[Answer(422)],

@@ -16,9 +16,6 @@ mod picture;
 mod svg;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 pub use clamav::{Address as ClamavAddress, Clamav};
 
 use std::fs::File;

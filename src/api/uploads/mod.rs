@@ -3,6 +3,7 @@
 mod file_name;
 mod multipart;
 mod reception;
+mod refusals;
 mod slots;
 
 pub use reception::Reception;
@@ -29,7 +30,7 @@ use crate::domain::uploads::KeptUpload;
 use crate::error_codes::ErrorCode;
 use crate::ids::UploadId;
 use multipart::Multipart;
-use reception::no_such_upload;
+use refusals::no_such_upload;
 
 /// For a whole request.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);

@@ -11,21 +11,21 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{self, SHA256};
 use futures_util::Stream;
-use salvo::http::StatusCode;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio_util::bytes::Bytes;
 
-use super::file_name;
-use super::multipart::{self, Multipart, Part};
+use super::multipart::Multipart;
+use super::refusals::{
+    accept_part, no_such_upload, not_read, not_stored, not_written, refuse_field, refused,
+};
 use super::slots::{Slot, Slots};
-use crate::api::problem::{FieldError, Problem};
+use crate::api::problem::Problem;
 use crate::config::{MediaConfig, UploadsConfig};
 use crate::domain::uploads::{Command, KeptUpload, Quota, Rejection, Uploads};
 use crate::error_codes::ErrorCode;
-use crate::events::ContentType;
 use crate::events::upload::{Scanner, Upload};
 use crate::execute::{Executor, Origin};
 use crate::ids::{UploadId, UploadsId};
@@ -352,84 +352,4 @@ fn hex(bytes: &[u8]) -> String {
         let _to_memory = write!(hex, "{byte:02x}");
         hex
     })
-}
-
-/// The name of the file that a part is.
-fn accept_part(part: Part, index: usize) -> Result<String, Problem> {
-    let Some(name) = part.file_name else {
-        let msg = "is no file: a part needs a filename; only files are taken here";
-        return Err(refuse_field(&part.name, msg, "not_a_file"));
-    };
-    if index == MAX_FILES {
-        let msg = format!("has more than {MAX_FILES} files, which is the most that a request may have");
-        return Err(refuse_field("files", &msg, "too_long"));
-    }
-    Ok(file_name::clean(&name))
-}
-
-fn refuse_field(name: &str, msg: &str, kind: &str) -> Problem {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-    let loc = vec!["body".to_owned(), name];
-    Problem::validation(vec![FieldError { loc, msg: msg.to_owned(), r#type: kind.to_owned() }])
-}
-
-pub fn no_such_upload() -> Problem {
-    Problem::not_found("there is no such upload")
-}
-
-/// Why a file was not kept, as an answer that names it.
-fn refused(index: usize, name: &str, refusal: Refusal) -> Problem {
-    let file = format!("files[{index}] (`{name}`)");
-    let with = |code, details: serde_json::Value| {
-        let mut problem = Problem::new(code, format!("{file} {refusal}"));
-        problem.details = json!({ "index": index, "filename": name });
-        if let (Some(all), serde_json::Value::Object(more)) = (problem.details.as_object_mut(), details) {
-            all.extend(more);
-        }
-        problem
-    };
-    match &refusal {
-        Refusal::Empty | Refusal::Damaged { .. } => {
-            let kind = if matches!(refusal, Refusal::Empty) { "empty" } else { "damaged" };
-            let loc = vec!["body".to_owned(), "files".to_owned(), index.to_string()];
-            let msg = format!("`{name}` {refusal}");
-            Problem::validation(vec![FieldError { loc, msg, r#type: kind.to_owned() }])
-        }
-        Refusal::WrongType { found } => {
-            let allowed: Vec<&str> = ContentType::ALL.iter().map(|known| known.name()).collect();
-            with(ErrorCode::UnsupportedMediaType, json!({ "found": found, "allowed": allowed }))
-        }
-        Refusal::Malicious { what } => with(ErrorCode::MaliciousContent, json!({ "found": what })),
-        Refusal::TooLarge { found, max } => {
-            with(ErrorCode::PayloadTooLarge, json!({ "found": found, "max": max }))
-        }
-        Refusal::Unscanned(error) => {
-            tracing::error!(error = chain(error), "an upload cannot be scanned, and is refused");
-            Problem::unavailable(
-                "files cannot be scanned for malicious content for the moment, so none is taken",
-            )
-        }
-        Refusal::File(error) => {
-            tracing::error!(error = chain(error), "an upload cannot be read back");
-            Problem::unavailable("files cannot be checked for the moment")
-        }
-    }
-}
-
-fn not_read(error: multipart::Error) -> Problem {
-    match error {
-        multipart::Error::Idle => {
-            Problem { status: StatusCode::REQUEST_TIMEOUT, ..Problem::bad_request(error.to_string()) }
-        }
-        error => Problem::bad_request(error.to_string()),
-    }
-}
-
-fn not_written(error: io::Error) -> Problem {
-    not_stored(storage::Error::new("write", "an upload", error))
-}
-
-fn not_stored(error: storage::Error) -> Problem {
-    tracing::error!(error = chain(&error), "an upload cannot be stored");
-    Problem::unavailable("files cannot be stored for the moment")
 }

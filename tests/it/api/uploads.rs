@@ -544,6 +544,61 @@ async fn a_configured_scanner_decides_and_without_its_answer_nothing_is_kept() {
     system.running.stop().await;
 }
 
+/// ClamAV's daemon with one signature of our own, which needs no network. Stopped when dropped.
+struct Clamd(std::process::Child);
+
+impl Clamd {
+    async fn start(folder: &Path) -> (Self, ClamavAddress) {
+        let (database, socket) = (folder.join("signatures"), folder.join("clamd.socket"));
+        std::fs::create_dir_all(&database).unwrap();
+        let pattern: String = b"reel-test-malware".iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(database.join("reel.ndb"), format!("Reel.Test:0:*:{pattern}\n")).unwrap();
+        let config = format!(
+            "DatabaseDirectory {}\nLocalSocket {}\nForeground yes\nStreamMaxLength 1M\n",
+            database.display(),
+            socket.display()
+        );
+        let file = folder.join("clamd.conf");
+        std::fs::write(&file, config).unwrap();
+        let clamd = std::process::Command::new("/usr/sbin/clamd")
+            .arg(format!("--config-file={}", file.display()))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("clamd starts; `apt-get install clamav-daemon` installs it");
+        let clamd = Self(clamd);
+        eventually("clamd listens", async || tokio::net::UnixStream::connect(&socket).await.is_ok()).await;
+        (clamd, ClamavAddress::Unix(socket))
+    }
+}
+
+impl Drop for Clamd {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn clamd_itself_is_asked_and_what_it_does_not_scan_is_not_kept() {
+    let folder = crate::harness::folder();
+    let (clamd, address) = Clamd::start(folder.path()).await;
+    let system = System::start_with(&API, |config| config.uploads.clamav = Some(address)).await;
+    let kept = upload(&system, &[("a.txt", b"words".to_vec())]).await.pop().unwrap();
+    assert_eq!(kept["scanned_by"], json!(["built_in", "clamav"]));
+    system.request(Method::DELETE, &path(&kept)).send().await.unwrap();
+    let (status, error) = refused(&system, &[("a.txt", b"some reel-test-malware here".to_vec())]).await;
+    assert_eq!((status, error["error_code"].as_str()), (422, Some("MALICIOUS_CONTENT")), "{error}");
+    assert!(error["details"]["found"].as_str().unwrap().contains("Reel.Test"), "{error}");
+    // More than its StreamMaxLength: it answers before it has read all.
+    let (status, _) = refused(&system, &[("a.txt", vec![b'x'; 3 << 20])]).await;
+    assert_eq!(status, 503);
+    drop(clamd);
+    let (status, _) = refused(&system, &[("a.txt", b"words".to_vec())]).await;
+    assert_eq!(status, 503, "it is away");
+    system.running.stop().await;
+}
+
 #[tokio::test]
 async fn an_erasure_leaves_no_name_and_no_byte() {
     let system = System::start(&API_AND_PROJECTOR).await;
