@@ -158,7 +158,7 @@ impl ErrorCode {
                 &[Answer(413)],
                 "The user keeps as many uploads, or as many bytes of them, as one user may. `details` has the figures.",
                 "Delete uploads that are not needed any more, then send these again.",
-                &[RECEPTION],
+                &[REFUSALS],
             ),
             Self::UnsupportedMediaType => entry(
                 &[Answer(415)],

@@ -53,8 +53,8 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let erasure = Erasure::new(operator, pool, user_id)?;
     if !yes {
         bail!(
-            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; \
-             say --yes to do it",
+            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; uploads and \
+             configurations, too; say --yes to do it",
             erasure.jobs().await?.len(),
             erasure.user_id
         );

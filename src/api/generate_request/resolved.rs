@@ -58,3 +58,32 @@ impl Resolved {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn of(body: &Value) -> References {
+        References::of(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn ids_are_found_in_both_shapes_and_what_is_none_is_left_to_the_parser() {
+        let (configuration, upload) = (Uuid::now_v7(), Uuid::now_v7());
+        let flat = json!({ "configuration_id": configuration, "upload_ids": ["x", upload, 7, null] });
+        let expected = References {
+            configuration_id: Some(ConfigurationId(configuration)),
+            upload_ids: vec![UploadId(upload)],
+        };
+        assert_eq!(of(&flat), expected);
+        assert_eq!(of(&json!({ "configuration": flat, "upload_ids": [Uuid::nil()] })), expected);
+        for other in [json!([]), json!({}), json!({ "configuration_id": 7, "upload_ids": "x" })] {
+            assert!(of(&other).is_empty(), "{other}");
+        }
+        assert!(References::of(b"{").is_empty());
+        assert_eq!(of(&json!({ "upload_ids": vec![upload; 100_000] })).upload_ids.len(), MAX_UPLOAD_IDS);
+    }
+}

@@ -18,16 +18,14 @@ use tokio::sync::Mutex;
 use tokio_util::bytes::Bytes;
 
 use super::multipart::Multipart;
-use super::refusals::{
-    accept_part, no_such_upload, not_read, not_stored, not_written, refuse_field, refused,
-};
+use super::refusals::{accept_part, not_read, not_stored, not_written, refuse_field, refused, rejected};
 use super::slots::{Slot, Slots};
 use crate::api::problem::Problem;
 use crate::config::{MediaConfig, UploadsConfig};
 use crate::domain::uploads::{Command, KeptUpload, Quota, Rejection, Uploads};
 use crate::error_codes::ErrorCode;
 use crate::events::upload::{Scanner, Upload};
-use crate::execute::{Executor, Origin};
+use crate::execute::{self, Executor, Origin};
 use crate::ids::{UploadId, UploadsId};
 use crate::storage::{self, Content, Mode, Prefix, Storage};
 use crate::telemetry::chain;
@@ -218,20 +216,30 @@ impl Reception {
             received.files.iter().zip(&checked).map(|(file, checked)| self.describe(file, checked)).collect();
         let stored = self.store(&prefix, &uploads, &received, checked).await;
         drop(received);
-        let recorded = match stored {
-            Ok(()) => self.record(&user, uploads.clone(), &origin).await,
-            Err(error) => Err(not_stored(error)),
-        };
-        let needed = |upload: &Upload| match &recorded {
-            Ok(state) => state.needs(upload.upload_id),
-            Err(_) => false,
-        };
-        for upload in uploads.iter().filter(|upload| !needed(upload)) {
-            self.remove(&prefix, upload.upload_id).await;
+        if let Err(error) = stored {
+            self.remove_unneeded(&prefix, &uploads, &Uploads::default()).await;
+            return Err(not_stored(error));
         }
-        let state = recorded?;
+        let state = match self.record(&user, uploads.clone(), &origin).await {
+            Ok(state) => state,
+            Err(error) => {
+                // When the log fails, nobody knows whether it has recorded them: a later sweep will.
+                if matches!(error, execute::Error::Rejected(_)) {
+                    self.remove_unneeded(&prefix, &uploads, &Uploads::default()).await;
+                }
+                return Err(Problem::of_failure(error, rejected));
+            }
+        };
+        self.remove_unneeded(&prefix, &uploads, &state).await;
         self.sweep(&prefix, &state).await;
         Ok(uploads.iter().filter_map(|upload| state.get(upload.upload_id).cloned()).collect())
+    }
+
+    /// Removes what was just stored and is not needed by `state`.
+    async fn remove_unneeded(&self, prefix: &Prefix, uploads: &[Upload], state: &Uploads) {
+        for upload in uploads.iter().filter(|upload| !state.needs(upload.upload_id)) {
+            self.remove(prefix, upload.upload_id).await;
+        }
     }
 
     fn describe(&self, file: &ReceivedFile, checked: &Checked) -> Upload {
@@ -276,14 +284,17 @@ impl Reception {
 
     /// A user's requests come one after the other to the decision, which is about all of their uploads: many at once would
     /// only make each other decide again.
-    async fn record(&self, user: &str, uploads: Vec<Upload>, origin: &Origin) -> Result<Uploads, Problem> {
+    async fn record(
+        &self,
+        user: &str,
+        uploads: Vec<Upload>,
+        origin: &Origin,
+    ) -> Result<Uploads, execute::Error<Rejection>> {
         let id = UploadsId::of_user(user);
         let _turn = self.turns[id.0.as_u128() as usize % TURNS].lock().await;
         let command = Command::Receive { user_id: user.to_owned(), uploads, quota: self.quota };
-        match self.executor.execute(id, command, origin, None).await {
-            Ok(executed) => Ok(executed.loaded.into_state()),
-            Err(error) => Err(Problem::of_failure(error, |rejection| self.rejected(rejection))),
-        }
+        let executed = self.executor.execute(id, command, origin, None).await?;
+        Ok(executed.loaded.into_state())
     }
 
     /// Forgets an upload, and its bytes when no other shares them.
@@ -294,25 +305,11 @@ impl Reception {
             let command = Command::Delete { upload_id: upload.upload_id };
             self.executor.execute(id, command, origin, None).await
         };
-        let executed =
-            executed.map_err(|error| Problem::of_failure(error, |rejection| self.rejected(rejection)))?;
+        let executed = executed.map_err(|error| Problem::of_failure(error, rejected))?;
         if !executed.loaded.state.needs(upload.object) {
             self.remove(&Prefix::of_uploads(user), upload.object).await;
         }
         Ok(())
-    }
-
-    fn rejected(&self, rejection: Rejection) -> Problem {
-        let details = match &rejection {
-            Rejection::QuotaExceeded { used_bytes, more_bytes, max_bytes } => json!({
-                "limit": "limits.upload_mib_per_user", "used_bytes": used_bytes, "more_bytes": more_bytes, "max_bytes": max_bytes,
-            }),
-            Rejection::TooMany { kept, more, max_uploads } => {
-                json!({ "kept": kept, "more": more, "max_uploads": max_uploads })
-            }
-            Rejection::Unknown => return no_such_upload(),
-        };
-        Problem { details, ..Problem::new(ErrorCode::QuotaExceeded, rejection.to_string()) }
     }
 
     /// Removes stored bytes. What cannot be removed now goes with a later sweep.

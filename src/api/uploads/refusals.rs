@@ -8,6 +8,7 @@ use serde_json::json;
 use super::multipart::{self, Part};
 use super::{file_name, reception::MAX_FILES};
 use crate::api::problem::{FieldError, Problem};
+use crate::domain::uploads::Rejection;
 use crate::error_codes::ErrorCode;
 use crate::events::ContentType;
 use crate::storage;
@@ -35,6 +36,20 @@ pub fn refuse_field(name: &str, msg: &str, kind: &str) -> Problem {
 
 pub fn no_such_upload() -> Problem {
     Problem::not_found("there is no such upload")
+}
+
+/// Why the user's uploads stay as they are.
+pub fn rejected(rejection: Rejection) -> Problem {
+    let details = match &rejection {
+        Rejection::QuotaExceeded { used_bytes, more_bytes, max_bytes } => json!({
+            "limit": "limits.upload_mib_per_user", "used_bytes": used_bytes, "more_bytes": more_bytes, "max_bytes": max_bytes,
+        }),
+        Rejection::TooMany { kept, more, max_uploads } => {
+            json!({ "kept": kept, "more": more, "max_uploads": max_uploads })
+        }
+        Rejection::Unknown => return no_such_upload(),
+    };
+    Problem { details, ..Problem::new(ErrorCode::QuotaExceeded, rejection.to_string()) }
 }
 
 /// Why a file was not kept, as an answer that names it.
