@@ -86,12 +86,15 @@ fn large_picture(color: [u8; 3]) -> Vec<u8> {
 }
 
 /// The last frame of a finished video.
-fn last_frame(system: &System, job: &str) -> RgbImage {
-    let (video, frame) =
-        (system.media().join(format!("videos/{job}/video.mp4")), system.media().join("last.png"));
+async fn last_frame(system: &System, job: &str) -> RgbImage {
+    let video = system.get(&format!("/api/v1/videos/jobs/{job}/download")).await.bytes().await.unwrap();
+    let folder = crate::harness::folder();
+    let (file, frame) = (folder.path().join("video.mp4"), folder.path().join("last.png"));
+    std::fs::write(&file, video).unwrap();
     let mut ffmpeg = std::process::Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-sseof", "-0.5", "-i"]).arg(&video).args(["-update", "1", "-y"]).arg(&frame);
-    assert!(ffmpeg.status().unwrap().success());
+    ffmpeg.args(["-v", "error", "-sseof", "-0.5", "-i"]).arg(&file).args(["-update", "1", "-y"]).arg(&frame);
+    let made = ffmpeg.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     image::open(frame).unwrap().to_rgb8()
 }
 
@@ -686,7 +689,7 @@ async fn uploaded_texts_are_planned_and_pictures_shown() {
     assert_eq!((recorded.len(), &recorded[0]["upload_id"]), (1, &json!(text)), "once");
 
     let is_red = |pixel: &&Rgb<u8>| pixel.0[0] > 150 && pixel.0[1] < 90 && pixel.0[2] < 90;
-    let red_pixels = last_frame(&system, &shown).pixels().filter(is_red).count();
+    let red_pixels = last_frame(&system, &shown).await.pixels().filter(is_red).count();
     assert!(red_pixels > 2000, "{red_pixels} pixels of the last frame are red");
 
     // What is not there, not theirs, or cannot be shown is named.
