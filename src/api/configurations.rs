@@ -232,7 +232,7 @@ pub async fn replace_configuration(
 
 /// Delete a configuration
 ///
-/// What was requested with it stays as it is. With `If-Match`, only the version that it names is deleted.
+/// Jobs that were requested with it stay as they are. With `If-Match`, only the version that it names is deleted.
 #[endpoint(
     tags("configurations"),
     operation_id = "delete_configuration",

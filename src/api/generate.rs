@@ -207,7 +207,7 @@ pub(super) fn check_content_type(req: &Request) -> Result<(), Problem> {
     Err(Problem::new(ErrorCode::UnsupportedMediaType, message))
 }
 
-/// Why a body of at most `max_bytes` was not read.
+/// The answer when a body of at most `max_bytes` was not read.
 pub(super) fn unreadable(error: salvo::http::ParseError, max_bytes: usize) -> Problem {
     use salvo::http::ParseError;
     match error {

@@ -35,7 +35,7 @@ impl PageQuery {
     }
 }
 
-/// Where a page is in its list.
+/// The place of a page in its list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PageInfo {
     /// Items on all pages.

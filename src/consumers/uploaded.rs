@@ -1,4 +1,4 @@
-//! What a job reads of the files that its user has uploaded.
+//! Reads the files that a job's user has uploaded.
 
 use super::error::StageError;
 use crate::error_codes::ErrorCode;
@@ -12,7 +12,7 @@ pub const MAX_TEXT_CHARACTERS: usize = 200_000;
 pub struct Texts {
     /// One after the other, a blank line between them; `None` when there is none.
     pub text: Option<String>,
-    /// Whether there is more than [`MAX_TEXT_CHARACTERS`], of which the rest is left out.
+    /// Set when there is more than [`MAX_TEXT_CHARACTERS`]: the rest is left out.
     pub is_cut: bool,
 }
 

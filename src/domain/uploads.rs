@@ -26,7 +26,7 @@ pub struct KeptUpload {
     pub received_at: DateTime<Utc>,
 }
 
-/// How much one user may keep.
+/// The most that one user may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub max_bytes: u64,
@@ -80,7 +80,7 @@ impl Uploads {
         stored.filter(|upload| seen.insert(upload.object)).map(|upload| upload.bytes).sum()
     }
 
-    /// Whether an upload needs the bytes that are stored under an id.
+    /// Tells whether an upload needs the bytes that are stored under an id.
     pub fn needs(&self, object: UploadId) -> bool {
         self.kept.values().any(|kept| kept.upload.object == object)
     }

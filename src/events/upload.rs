@@ -11,7 +11,7 @@ use super::event::{
 };
 use crate::ids::{UploadId, UploadsId};
 
-/// What an uploaded file is, found by its content.
+/// The type of an uploaded file, found by its content.
 #[derive(
     Debug,
     Clone,
@@ -75,18 +75,18 @@ impl ContentType {
         name.parse().ok()
     }
 
-    /// Whether planning reads it.
+    /// Tells whether planning reads it.
     pub fn is_text(self) -> bool {
         matches!(self, ContentType::Text | ContentType::Markdown)
     }
 
-    /// Whether a scene can show it.
+    /// Tells whether a scene can show it.
     pub fn is_picture(self) -> bool {
         matches!(self, ContentType::Png | ContentType::Jpeg)
     }
 }
 
-/// What looked for malicious content and found none.
+/// A scanner that looked for malicious content and found none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -107,7 +107,7 @@ impl Scanner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     pub upload_id: UploadId,
-    /// What the user calls it: a text, never part of a path.
+    /// The name that the user gave it: a text, never part of a path.
     pub file_name: String,
     pub content_type: ContentType,
     /// Of what is stored.
@@ -117,7 +117,7 @@ pub struct Upload {
     /// The upload under whose id the bytes are stored: this one, or an earlier one with the same bytes.
     pub object: UploadId,
     pub scanned_by: Vec<Scanner>,
-    /// Whether something that could do harm was taken out, so that what is stored is not what was sent.
+    /// Set when something that could do harm was taken out: what is stored is then not what was sent.
     pub is_sanitized: bool,
     /// Pixels, of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]

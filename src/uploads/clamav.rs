@@ -32,7 +32,7 @@ pub enum Error {
     Answer { address: Address, answer: String },
 }
 
-/// Where the daemon listens.
+/// The address on which the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// Host and port.

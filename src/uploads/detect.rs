@@ -1,4 +1,4 @@
-//! What a file is, by how it begins.
+//! Detects the type of a file by its first bytes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use crate::events::ContentType;
 /// Bytes that are looked at.
 const HEAD_BYTES: usize = 4096;
 
-/// What a file seems to be; its content is checked afterwards.
+/// The type that a file seems to have; its content is checked afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guess {
     Picture(ContentType),
@@ -126,7 +126,7 @@ const KILOBITS: [[u32; 15]; 2] = [
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
-/// Whether a frame of MPEG layer III begins here, and another one where it ends.
+/// Tells whether a frame of MPEG layer III begins here, and another one where it ends.
 fn is_mp3(head: &[u8]) -> bool {
     let Some(length) = mp3_frame_bytes(head) else { return false };
     head.get(length..).is_some_and(|rest| rest.is_empty() || mp3_frame_bytes(rest).is_some())
@@ -147,7 +147,7 @@ fn mp3_frame_bytes(bytes: &[u8]) -> Option<usize> {
     (kilobits > 0).then(|| (samples * kilobits * 1000 / hertz + padding) as usize)
 }
 
-/// Whether there are no bytes that text never has.
+/// Tells whether there are no bytes that text never has.
 fn is_text(head: &[u8]) -> bool {
     head.iter().all(|byte| !matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0xfe | 0xff))
 }

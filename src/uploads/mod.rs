@@ -1,5 +1,4 @@
-//! What is looked at before an uploaded file is kept: what it is, whether it can be read within bounds, whether it could do
-//! harm.
+//! Checks an uploaded file before it is kept: its type, that it can be read within bounds, that it does no harm.
 //!
 //! Invariants:
 //! - The type is found by the content. A name only tells Markdown from other text.
@@ -28,7 +27,7 @@ pub const MAX_PIXELS: u64 = 40_000_000;
 /// Bytes that an SVG may have.
 pub const MAX_SVG_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Why a file is not kept.
+/// The reason for not keeping a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("is empty")]
@@ -48,7 +47,7 @@ pub enum Refusal {
     File(#[from] io::Error),
 }
 
-/// What was found out about a file.
+/// The findings about a file that may be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     pub content_type: ContentType,

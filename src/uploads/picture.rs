@@ -11,7 +11,7 @@ use crate::events::ContentType;
 
 /// Pixels of a side.
 const MAX_SIDE: u32 = 30_000;
-/// What decoding may take: 4 bytes for each of [`MAX_PIXELS`], and some for the decoder.
+/// Memory that decoding may take: 4 bytes for each of [`MAX_PIXELS`], and some for the decoder.
 const MAX_DECODING_BYTES: u64 = 256 * 1024 * 1024;
 
 /// One is decoded at a time, which bounds what all of them take.

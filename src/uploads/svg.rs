@@ -131,7 +131,7 @@ fn sanitize(text: &str) -> Result<Option<String>, Refusal> {
     Ok((copy.omitted > 0).then_some(copy.out))
 }
 
-/// Whether the XML declaration names another encoding than the one that the text was read in.
+/// Tells whether the XML declaration names another encoding than the one that the text was read in.
 fn declares_other_encoding(text: &str) -> bool {
     let declaration = text.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>"));
     let Some((declaration, _)) = declaration else { return false };

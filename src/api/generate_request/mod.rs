@@ -116,7 +116,7 @@ fn parse_wrapped(
     around.faults.into_result(request)
 }
 
-/// Where settings may be, beside their name.
+/// The fields in which settings may be.
 const WRAPPERS: [&str; 2] = ["settings", "configuration"];
 
 /// Parses the body of a stored configuration: its name, and its settings beside it or in `settings`.

@@ -150,7 +150,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a picture that a scene shows is one of the request's.
+/// Checks that a picture that a scene shows is one of the request's.
 fn check_picture(name: &str, uploads: &[Upload]) -> Result<(), String> {
     let found = name.parse().ok().and_then(|id| uploads.iter().find(|upload| upload.upload_id == id));
     match found {

@@ -1,4 +1,4 @@
-//! What a body refers to, which is looked up before it is parsed.
+//! The things that a body refers to, which are looked up before it is parsed.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct References {
     pub upload_ids: Vec<UploadId>,
 }
 
-/// What was found of them. What is not here does not exist, or is another user's.
+/// The things that were found. All others do not exist, or are another user's.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     pub configuration: Option<Configuration>,

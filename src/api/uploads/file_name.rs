@@ -1,4 +1,4 @@
-//! What a client calls a file, made into a text that can be shown anywhere. It is never part of a path.
+//! Makes the name that a client gives a file a text that can be shown anywhere. It is never part of a path.
 
 pub const MAX_CHARACTERS: usize = 200;
 const UNNAMED: &str = "unnamed";

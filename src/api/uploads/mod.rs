@@ -34,14 +34,15 @@ use refusals::no_such_upload;
 
 /// For a whole request.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// What is read, and forgotten, of a request that is refused while it is being sent, so that the client sees the answer.
+/// Bytes that are read and forgotten of a request that is refused while it is being sent, so that the client sees the
+/// answer.
 const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UploadAnswer {
     pub upload_id: Uuid,
-    /// What the client called the file, without folders and without characters that are no text.
+    /// The name that the client gave the file, without folders and without characters that are no text.
     pub filename: String,
     /// By its content: `image/png`, `text/markdown`…
     pub content_type: String,
@@ -51,9 +52,9 @@ pub struct UploadAnswer {
     pub sha256: String,
     /// `clean`: nothing malicious was found, or the file would not be here.
     pub scan_status: String,
-    /// What looked for it: `built_in`, and `clamav` where it is configured.
+    /// The scanners that looked for it: `built_in`, and `clamav` where it is configured.
     pub scanned_by: Vec<String>,
-    /// Whether something that could do harm was taken out of an SVG, so that `size` and `sha256` are not those of what was
+    /// True when something that could do harm was taken out of an SVG: `size` and `sha256` are then not those of what was
     /// sent.
     pub sanitized: bool,
     /// Pixels; null when it is no picture, or an SVG.

@@ -9,11 +9,11 @@ use memchr::memmem::Finder;
 use tokio::time::timeout;
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 
-/// What may stand before the first part, and in the headers of one.
+/// Bytes that may stand before the first part, and in the headers of one.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// White space behind a boundary (RFC 2046, `transport-padding`).
 const MAX_PADDING_BYTES: usize = 128;
-/// How long a client may send nothing.
+/// The longest time in which a client may send nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +139,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Multipart<S> {
         Ok(())
     }
 
-    /// What stands before `end`, which is passed over, too.
+    /// Takes the bytes before `end`, and passes over `end`.
     async fn take_until(
         &mut self,
         end: &'static [u8],

@@ -1,4 +1,4 @@
-//! Why files are refused, as answers.
+//! The answers to files that are refused.
 
 use std::io;
 
@@ -38,7 +38,7 @@ pub fn no_such_upload() -> Problem {
     Problem::not_found("there is no such upload")
 }
 
-/// Why the user's uploads stay as they are.
+/// The answer when the user's uploads stay as they are.
 pub fn rejected(rejection: Rejection) -> Problem {
     let details = match &rejection {
         Rejection::QuotaExceeded { used_bytes, more_bytes, max_bytes } => json!({
@@ -52,7 +52,7 @@ pub fn rejected(rejection: Rejection) -> Problem {
     Problem { details, ..Problem::new(ErrorCode::QuotaExceeded, rejection.to_string()) }
 }
 
-/// Why a file was not kept, as an answer that names it.
+/// The answer to a file that was not kept, which names it.
 pub fn refused(index: usize, name: &str, refusal: Refusal) -> Problem {
     let file = format!("files[{index}] (`{name}`)");
     let with = |code, details: serde_json::Value| {

@@ -1,4 +1,4 @@
-//! How many requests may be sending files at the same time: each may fill some of the disk before anything is known of it.
+//! Bounds the requests that send files at the same time: each may fill some of the disk before anything is known of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What the API asks the library.
+//! The queries of the API.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -21,11 +21,11 @@ pub struct Slice {
     pub limit: u64,
 }
 
-/// What is on a page, newest first.
+/// The items of a page, newest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// How many there are on all pages.
+    /// The number of items on all pages.
     pub total: u64,
 }
 

@@ -14,7 +14,7 @@ use crate::ids::{AggregateId, ConfigurationId, ConfigurationsId, UploadsId};
 use crate::projections::tables::{column, json, text};
 use crate::projections::{Batch, Error, decode_any};
 
-/// What one event changes.
+/// An event that changes rows.
 pub enum Change {
     Uploads(Recorded<UploadEvent>),
     Configurations(Recorded<ConfigurationEvent>),
@@ -100,7 +100,7 @@ pub async fn erase(connection: &mut PgConnection, ids: &[AggregateId]) -> Result
     Ok(())
 }
 
-/// Where rows are written, and to which aggregate they belong.
+/// The connection through which rows are written, and the aggregate to which they belong.
 struct Row<'a> {
     connection: &'a mut PgConnection,
     partition: i16,
