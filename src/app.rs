@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Admission, ApiState, Verifier};
+use crate::api::{self, Admission, ApiState, Reception, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig, Streams, without_credentials};
@@ -30,6 +30,7 @@ use crate::events::{EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection};
@@ -224,6 +225,14 @@ impl App {
             .try_bind()
             .await
             .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
+        let reception = Reception::new(
+            &self.config.media,
+            &self.config.uploads,
+            self.config.streams.limits.upload_bytes_per_user,
+            self.executor.clone(),
+        );
+        reception.sweep_incoming().context("uploads that were left unfinished cannot be removed")?;
+        let codec = self.executor.codec().clone();
         let state = ApiState {
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
@@ -232,10 +241,12 @@ impl App {
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
+            library: Library::new(self.pool.clone(), self.log().clone(), codec),
             trail: Trail::new(self.pool.clone()),
             projections: self.projections(),
             pool: self.pool.clone(),
             storage: Storage::local(&self.config.media.root),
+            reception,
             media: self.config.media.clone(),
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),

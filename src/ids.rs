@@ -43,6 +43,22 @@ id! {
     /// The id of the aggregate that holds what was decided about a user: a digest of their name at the issuer.
     UserId
 }
+id! {
+    /// The id of one user's uploads, as an aggregate: a digest of their name at the issuer.
+    UploadsId
+}
+id! {
+    /// The id of one uploaded file.
+    UploadId
+}
+id! {
+    /// The id of one user's stored configurations, as an aggregate: a digest of their name at the issuer.
+    ConfigurationsId
+}
+id! {
+    /// The id of one stored configuration.
+    ConfigurationId
+}
 id!(EventId);
 id! {
     /// The id of one intention. An aggregate applies a command id once, however often it is sent.
@@ -100,6 +116,32 @@ impl UserId {
     /// `user` is the user's name at the issuer of session tokens.
     pub fn of_name(user: &str) -> Self {
         Self(derive_from_name("user", user))
+    }
+}
+
+impl UploadsId {
+    /// `user` is the user's name at the issuer of session tokens.
+    pub fn of_user(user: &str) -> Self {
+        Self(derive_from_name("uploads", user))
+    }
+}
+
+impl UploadId {
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl ConfigurationsId {
+    /// `user` is the user's name at the issuer of session tokens.
+    pub fn of_user(user: &str) -> Self {
+        Self(derive_from_name("configurations", user))
+    }
+}
+
+impl ConfigurationId {
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
     }
 }
 
@@ -170,6 +212,22 @@ impl FromStr for JobId {
 }
 
 impl FromStr for BatchId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl FromStr for ConfigurationId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -18,7 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postgres", &[]),
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
     ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),
-    ("config", &["events", "signing", "vault"]),
+    ("uploads", &["events"]),
+    ("config", &["events", "signing", "uploads", "vault"]),
     ("storage", &["ids"]),
     ("projections", &["byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
     (
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "projections",
             "storage",
             "telemetry",
+            "uploads",
         ],
     ),
     // What is to go is asked of the catalog, and noted in the job.

@@ -37,4 +37,5 @@ pub mod retention;
 pub mod signing;
 pub mod storage;
 pub mod telemetry;
+pub mod uploads;
 pub mod vault;

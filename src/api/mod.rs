@@ -11,6 +11,7 @@ mod batch;
 mod batch_answer;
 mod batch_request;
 mod cancel;
+mod configurations;
 mod files;
 mod generate;
 pub mod generate_request;
@@ -24,16 +25,19 @@ mod jobs;
 pub mod jwks;
 mod metadata;
 pub(crate) mod metrics;
+mod paging;
 mod problem;
 mod query;
 mod reprocess;
 mod request_id;
 mod single_flight;
 mod status;
+mod uploads;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
 pub use problem::Problem;
+pub use uploads::Reception;
 
 use std::sync::Arc;
 
@@ -50,13 +54,14 @@ pub use hls::WatchedJobs;
 use request_id::RequestId;
 
 use crate::config::{MediaConfig, Streams};
-use crate::events::WorkQueue;
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
-use crate::execute::Executor;
-use crate::ids::JobId;
+use crate::events::{Actor, WorkQueue};
+use crate::execute::{Executor, Origin, Trace};
+use crate::ids::{CommandId, JobId};
 use crate::projections::Projection;
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
 use crate::storage::{Storage, Workspaces};
@@ -73,11 +78,13 @@ pub struct ApiState {
     pub doorbell: Doorbell,
     pub statuses: StatusViews,
     pub catalog: Catalog,
+    pub library: Library,
     pub trail: Trail,
     /// For health: how far each has read.
     pub projections: Vec<Arc<dyn Projection>>,
     pub pool: PgPool,
     pub storage: Storage,
+    pub reception: Reception,
     pub media: MediaConfig,
     pub streams: Streams,
     pub durability: Durability,
@@ -117,6 +124,14 @@ fn file<H: Handler>(path: &'static str, access: Access, endpoint: H, for_head: H
     [get(path, access, endpoint), Route::new(Method::HEAD, path, access, head)]
 }
 
+fn put(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::PUT, path, access, Router::with_path(path).put(endpoint))
+}
+
+fn delete(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::DELETE, path, access, Router::with_path(path).delete(endpoint))
+}
+
 fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
     Route::new(Method::POST, path, access, Router::with_path(path).post(endpoint))
 }
@@ -148,6 +163,15 @@ pub fn routes() -> Vec<Route> {
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        post("uploads/content", User, uploads::upload_content),
+        get("uploads", User, uploads::list_uploads),
+        get("uploads/{upload_id}", User, uploads::get_upload),
+        delete("uploads/{upload_id}", User, uploads::delete_upload),
+        post("configurations", User, configurations::create_configuration),
+        get("configurations", User, configurations::list_configurations),
+        get("configurations/{configuration_id}", User, configurations::get_configuration),
+        put("configurations/{configuration_id}", User, configurations::replace_configuration),
+        delete("configurations/{configuration_id}", User, configurations::delete_configuration),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
@@ -197,15 +221,36 @@ pub fn openapi() -> serde_json::Value {
     let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
     content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
     document["components"]["schemas"]["GenerateRequest"] = body;
-    let content = "/paths/~1api~1v1~1videos~1batch/post/requestBody/content/application~1json";
-    let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
-    content["schema"] = json!({ "$ref": "#/components/schemas/BatchRequest" });
+    set_body(&mut document, "/videos~1batch/post", "application/json", "BatchRequest");
     document["components"]["schemas"]["BatchRequest"] =
         generate_schema::batch_schema("#/components/schemas/GenerateRequest");
+    set_body(&mut document, "/configurations/post", "application/json", "ConfigurationRequest");
+    set_body(
+        &mut document,
+        "/configurations~1{configuration_id}/put",
+        "application/json",
+        "ConfigurationRequest",
+    );
+    document["components"]["schemas"]["ConfigurationRequest"] = generate_schema::configuration_schema();
+    set_body(&mut document, "/uploads~1content/post", "multipart/form-data", "UploadRequest");
+    document["components"]["schemas"]["UploadRequest"] = json!({
+        "type": "object",
+        "properties": { "files": { "type": "array", "items": { "type": "string", "format": "binary" }, "minItems": 1, "maxItems": 10 } },
+        "required": ["files"],
+    });
     for (name, definition) in definitions {
         document["components"]["schemas"][name] = definition;
     }
     document
+}
+
+/// Lets a body refer to a schema that the generator does not make.
+fn set_body(document: &mut serde_json::Value, operation: &str, content_type: &str, schema: &str) {
+    let content_type = content_type.replace('/', "~1");
+    let (path, method) = operation[1..].rsplit_once('/').expect("an operation has a path and a method");
+    let pointer = format!("/paths/~1api~1v1~1{path}/{method}/requestBody/content/{content_type}");
+    let content = document.pointer_mut(&pointer).expect("the endpoint has such a body");
+    content["schema"] = json!({ "$ref": format!("#/components/schemas/{schema}") });
 }
 
 fn openapi_of_routes() -> OpenApi {
@@ -250,6 +295,17 @@ fn job_id(req: &Request) -> Result<JobId, Problem> {
 async fn visible(state: &ApiState, job_id: JobId) -> Result<StatusView, Problem> {
     let view = state.statuses.get(job_id).await?.filter(|view| view.deleted_at.is_none());
     view.ok_or_else(Problem::no_such_job)
+}
+
+/// The origin of a command that a request leads to.
+fn origin(user: &User, req: &Request, depot: &Depot) -> Origin {
+    let correlation_id = request_id::correlation_id(depot);
+    Origin {
+        command_id: CommandId::new(),
+        actor: Actor::User(user.id.clone()),
+        trace: Some(Trace { correlation_id, traceparent: generate::traceparent(req) }),
+        causation_id: None,
+    }
 }
 
 /// The job in the path, if it is the caller's, or the caller is an admin.

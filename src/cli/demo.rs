@@ -17,7 +17,7 @@ use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
     ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
-    Streams, process_environment,
+    Streams, UploadsConfig, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use crate::ids::JobId;
@@ -63,6 +63,7 @@ impl Stack {
                 authorized_parties: vec![],
             },
             media,
+            uploads: UploadsConfig::from_environment(&env)?,
             keys: KeysConfig {
                 master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY))?)?,
                 signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY))?)?,

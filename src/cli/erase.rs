@@ -13,11 +13,12 @@ use super::unreadable::{self, Closed};
 use crate::app;
 use crate::config::{MediaConfig, RedisConfig, process_environment};
 use crate::domain::job::Command;
-use crate::domain::{batch, user};
+use crate::domain::{batch, configurations, uploads, user};
 use crate::events::{Actor, EventLog, TypedId};
 use crate::execute::Origin;
-use crate::ids::{BatchId, JobId, UserId};
+use crate::ids::{AggregateId, BatchId, ConfigurationsId, JobId, UploadsId, UserId};
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::rebuild::Edition;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
@@ -51,8 +52,8 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let erasure = Erasure::new(operator, pool, user_id)?;
     if !yes {
         bail!(
-            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; \
-             say --yes to do it",
+            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; uploads and \
+             configurations, too; say --yes to do it",
             erasure.jobs().await?.len(),
             erasure.user_id
         );
@@ -81,6 +82,7 @@ struct Erasure {
     pool: PgPool,
     user_id: String,
     catalog: Catalog,
+    library: Library,
     statuses: StatusViews,
     trail: Trail,
     storage: Storage,
@@ -91,7 +93,7 @@ struct Erasure {
 struct Jobs {
     erased: BTreeSet<JobId>,
     batches: BTreeSet<BatchId>,
-    /// Why others were not, a line each.
+    /// Why others were not, a line each; and what else was not.
     failed: Vec<String>,
 }
 
@@ -102,6 +104,7 @@ impl Erasure {
         let kept = operator.streams.retention.status_view;
         Ok(Self {
             catalog: Catalog::new(pool.clone(), log.clone(), codec.clone()),
+            library: Library::new(pool.clone(), log.clone(), codec.clone()),
             statuses: StatusViews::new(log, codec, kept),
             trail: Trail::new(pool.clone()),
             storage: Storage::local(&media),
@@ -146,10 +149,12 @@ impl Erasure {
                     Err(error) => jobs.failed.push(format!("batch {batch_id} is not erased: {error:#}")),
                 }
             }
+            jobs.failed.extend(self.erase_library().await);
             // Work that was under way may have made another key, until its job was cancelled.
             if destroyed == 0 {
                 break;
             }
+            jobs.failed.clear();
         }
         self.workspaces.cache_of(&self.user_id).clear().await?;
         let id = UserId::of_name(&self.user_id);
@@ -196,6 +201,20 @@ impl Erasure {
         Ok(found)
     }
 
+    /// Erases what the user keeps: uploads with their bytes, and configurations. Returns a line for each that is not.
+    async fn erase_library(&self) -> Vec<String> {
+        let files = self.storage.delete_prefix(&Prefix::of_uploads(&self.user_id)).await;
+        let uploads = self.operator.order(UploadsId::of_user(&self.user_id), uploads::Command::Erase).await;
+        let id = ConfigurationsId::of_user(&self.user_id);
+        let configurations = self.operator.order(id, configurations::Command::Erase).await;
+        let lines = [
+            files.err().map(|error| format!("uploaded files are not removed: {}", chain(&error))),
+            uploads.err().map(|error| format!("the uploads are not erased: {error:#}")),
+            configurations.err().map(|error| format!("the configurations are not erased: {error:#}")),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+
     async fn erase_job(&self, job_id: JobId) -> anyhow::Result<()> {
         // Files need no event to be read.
         self.storage.delete_prefix(&Prefix::of_video(job_id)).await?;
@@ -211,17 +230,21 @@ impl Erasure {
         Ok(())
     }
 
-    /// Waits until the rows of the jobs and batches say that they are erased. Returns a line for each that does not in time; those
-    /// of other partitions are not waited for.
+    /// Waits until the rows of the jobs, of the batches and of what the user keeps say that they are erased. Returns a line
+    /// for each that does not in time; those of other partitions are not waited for.
     async fn wait_for_read_models(
         &self,
         jobs: &BTreeSet<JobId>,
         batches: &BTreeSet<BatchId>,
     ) -> anyhow::Result<Vec<String>> {
         let keys = self.log().keys();
+        let kept = [
+            AggregateId(UploadsId::of_user(&self.user_id).0),
+            AggregateId(ConfigurationsId::of_user(&self.user_id).0),
+        ];
         let ids = jobs.iter().map(|job| job.aggregate()).chain(batches.iter().map(|batch| batch.aggregate()));
-        let partitions: BTreeSet<u16> = ids.map(|id| keys.partition_of(id)).collect();
-        let models: [&dyn Projection; 2] = [&self.catalog, &self.statuses];
+        let partitions: BTreeSet<u16> = ids.chain(kept).map(|id| keys.partition_of(id)).collect();
+        let models: [&dyn Projection; 3] = [&self.catalog, &self.library, &self.statuses];
         let (began, mut behind) = (Instant::now(), vec![]);
         for partition in partitions {
             let head = self.log().head(partition).await?;

@@ -36,6 +36,7 @@ mod scenario_creation;
 mod storage;
 mod takeover;
 mod task;
+mod uploaded;
 
 pub use error::StageError;
 pub use heartbeat::running_workers;
@@ -56,7 +57,7 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
     let voice = voice(media);
     vec![
         Arc::new(initializing::Initializing),
-        Arc::new(planning::Planning),
+        Arc::new(planning::Planning { objects: Objects::local(&media.root) }),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media)),

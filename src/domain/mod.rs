@@ -12,8 +12,10 @@ use crate::events::job::WorkItem;
 use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 
 pub mod batch;
+pub mod configurations;
 pub mod job;
 pub mod projection;
+pub mod uploads;
 pub mod user;
 
 /// The state of one kind of aggregate, folded from its events, and its rules. The default is the state before the first

@@ -152,6 +152,8 @@ impl JobRequested {
         Personal("/request/style_preferences", Nothing),
         Public("/request/quality_levels/*"),
         Personal("/request/scenes", Nothing),
+        Public("/request/configuration/configuration_id"),
+        Personal("/request/uploads", Nothing),
     ];
 }
 

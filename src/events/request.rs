@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr};
 
 use super::content::ERASED;
+use super::upload::Upload;
+use crate::ids::ConfigurationId;
 use reel_scene::Scene;
 pub use reel_scene::format::{OutputFormat, Quality, Rendition};
 use reel_scene::look::{Aspect, Colour, Look, Theme};
@@ -49,6 +51,18 @@ pub struct VideoRequest {
     /// Scenes of clients that plan themselves; they take precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+    /// The stored configuration whose settings stand where the request gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<UsedConfiguration>,
+    /// Files that the video is made from, as they were when it was requested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Upload>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedConfiguration {
+    pub configuration_id: ConfigurationId,
+    pub version: u64,
 }
 
 /// The name of a theme.
@@ -126,6 +140,8 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
             scenes: None,
+            configuration: None,
+            uploads: vec![],
         }
     }
 }
@@ -142,6 +158,7 @@ impl VideoRequest {
         self.model = None;
         self.style_preferences = None;
         self.scenes = None;
+        self.uploads.clear();
     }
 
     /// Returns the look: the theme that `template_id` names, with the style preferences.

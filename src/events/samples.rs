@@ -6,11 +6,13 @@ use uuid::Uuid;
 
 use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
-use super::request::Template;
+use super::request::{Template, UsedConfiguration};
+use super::upload::{Scanner, Upload};
 use super::{
-    BatchEvent, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest,
+    BatchEvent, ConfigurationEvent, ContentType, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality,
+    Stage, UploadEvent, UserEvent, VideoRequest,
 };
-use crate::ids::{AggregateId, BatchId, JobId};
+use crate::ids::{AggregateId, BatchId, ConfigurationId, JobId, UploadId};
 use reel_scene::format::Rendition;
 use reel_scene::{
     Block, ComparisonSide, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText, Scene, SceneTimeline,
@@ -92,6 +94,8 @@ fn request() -> VideoRequest {
         style_preferences: preferences.as_object().cloned().map(Into::into),
         quality_levels: vec![Quality::Low],
         scenes: Some(vec![scene()]),
+        configuration: Some(UsedConfiguration { configuration_id: ConfigurationId(Uuid::nil()), version: 1 }),
+        uploads: vec![upload()],
     }
 }
 
@@ -279,4 +283,47 @@ pub fn projection_events() -> Vec<ProjectionEvent> {
 
 pub fn user_events() -> Vec<UserEvent> {
     vec![UserEvent::UserErased { keys: 1, jobs: 2 }]
+}
+
+fn upload() -> Upload {
+    let upload_id = UploadId(Uuid::nil());
+    Upload {
+        upload_id,
+        file_name: words(),
+        content_type: ContentType::Png,
+        bytes: 1,
+        sha256: words(),
+        object: upload_id,
+        scanned_by: vec![Scanner::BuiltIn, Scanner::Clamav],
+        is_sanitized: true,
+        width: Some(1),
+        height: Some(1),
+    }
+}
+
+pub fn upload_events() -> Vec<UploadEvent> {
+    let upload = upload();
+    let upload_id = upload.upload_id;
+    vec![
+        UploadEvent::UploadReceived { user_id: "user_1".to_owned(), upload },
+        UploadEvent::UploadDeleted { upload_id },
+        UploadEvent::UploadsErased {},
+    ]
+}
+
+pub fn configuration_events() -> Vec<ConfigurationEvent> {
+    let configuration_id = ConfigurationId(Uuid::nil());
+    let settings = json!({ "tags": [WORDS], WORDS: { "deeper": WORDS } }).as_object().cloned();
+    let settings = settings.unwrap_or_default();
+    vec![
+        ConfigurationEvent::ConfigurationCreated {
+            user_id: "user_1".to_owned(),
+            configuration_id,
+            name: words(),
+            settings: settings.clone(),
+        },
+        ConfigurationEvent::ConfigurationReplaced { configuration_id, name: words(), settings },
+        ConfigurationEvent::ConfigurationDeleted { configuration_id },
+        ConfigurationEvent::ConfigurationsErased {},
+    ]
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use reelstream::app::{App, Role};
 use reelstream::config::{
     ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
-    Streams,
+    Streams, UploadsConfig,
 };
 use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
@@ -20,6 +20,7 @@ use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::ContentCodec;
 use reelstream::projections::catalog::Catalog;
+use reelstream::projections::library::Library;
 use reelstream::projections::rebuild::{self, Rebuildable};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
@@ -116,6 +117,7 @@ impl System {
                 authorized_parties: vec![],
             },
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
+            uploads: UploadsConfig::from_environment(&|_| None).unwrap(),
             keys: KeysConfig {
                 master: MasterKey::parse(MASTER_KEY).unwrap(),
                 signing: SigningKey::parse(MASTER_KEY).unwrap(),
@@ -255,6 +257,7 @@ pub struct ReadModels {
     pub pool: PgPool,
     pub statuses: StatusViews,
     pub catalog: Catalog,
+    pub library: Library,
     pub trail: Trail,
 }
 
@@ -263,7 +266,8 @@ impl ReadModels {
         let kept = Duration::from_secs(3600);
         Self {
             statuses: StatusViews::new(log.clone(), codec.clone(), kept),
-            catalog: Catalog::new(pool.clone(), log.clone(), codec),
+            catalog: Catalog::new(pool.clone(), log.clone(), codec.clone()),
+            library: Library::new(pool.clone(), log.clone(), codec),
             trail: Trail::new(pool.clone()),
             log,
             pool,
@@ -275,7 +279,12 @@ impl ReadModels {
     }
 
     pub fn models(&self) -> Vec<Arc<dyn Rebuildable>> {
-        vec![Arc::new(self.statuses.clone()), Arc::new(self.catalog.clone()), Arc::new(self.trail.clone())]
+        vec![
+            Arc::new(self.statuses.clone()),
+            Arc::new(self.catalog.clone()),
+            Arc::new(self.library.clone()),
+            Arc::new(self.trail.clone()),
+        ]
     }
 
     pub fn model(&self, name: &str) -> Arc<dyn Rebuildable> {
@@ -304,7 +313,7 @@ impl ReadModels {
         let mut all = vec![];
         let tables: Vec<String> = sqlx::query_scalar(
             "select schemaname || '.' || tablename from pg_tables
-             where schemaname in ('catalog', 'trail') and tablename <> 'checkpoints' order by 1",
+             where schemaname in ('catalog', 'library', 'trail') and tablename <> 'checkpoints' order by 1",
         )
         .fetch_all(&self.pool)
         .await
