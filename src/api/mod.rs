@@ -128,10 +128,6 @@ fn put(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
     Route::new(Method::PUT, path, access, Router::with_path(path).put(endpoint))
 }
 
-fn delete(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
-    Route::new(Method::DELETE, path, access, Router::with_path(path).delete(endpoint))
-}
-
 fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
     Route::new(Method::POST, path, access, Router::with_path(path).post(endpoint))
 }
