@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
+use salvo::fuse::FuseConfig;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -18,7 +19,10 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, Admission, ApiState, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
-use crate::config::{Config, RedisConfig, Streams, without_credentials};
+use crate::config::{ApiConfig, Config, ConnectionLimits, RedisConfig, Streams, without_credentials};
+use crate::consumers::callbacks::{Deliveries, JobEnds};
+use crate::consumers::outbox::Outbox;
+use crate::consumers::process_manager::Process;
 use crate::consumers::{self, StageHandler, Worker};
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
@@ -145,6 +149,13 @@ impl App {
         }
         if roles.contains(&Role::Worker) {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
+            let job_ends = Process::new(self.executor.clone(), JobEnds);
+            running.spawn(job_ends.run(self.doorbell.clone(), stop.clone()));
+            if let Some(deliveries) = Deliveries::new(self.executor.clone(), &self.config.webhooks) {
+                let deliveries = deliveries.context("cannot set up the sender of webhooks")?;
+                let outbox = Outbox::new(self.executor.clone(), deliveries);
+                running.spawn(outbox.run(self.doorbell.clone(), stop.clone()));
+            }
         }
         if roles.contains(&Role::Api) {
             let (server, service) = self.api().await?;
@@ -208,6 +219,7 @@ impl App {
             .await
             .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let state = ApiState {
+            config: self.config.api.clone(),
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
             queue: WorkQueue::new(self.log()),
@@ -220,13 +232,25 @@ impl App {
             pool: self.pool.clone(),
             storage: Storage::local(&self.config.media.root),
             media: self.config.media.clone(),
+            webhooks: self.config.webhooks.clone(),
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
         };
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
-        Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))
+        Ok((bounded(Server::new(acceptor), &self.config.api), api::service(Arc::new(state), &verifier)))
     }
+}
+
+/// The server, with limits on what one client may hold of it.
+fn bounded<A: Acceptor + Send>(server: Server<A>, config: &ApiConfig) -> Server<A> {
+    let ConnectionLimits { header, body, idle, max_connections } = config.connections;
+    let timeouts = FuseConfig::default()
+        .with_http1_header_timeout(header)
+        .with_request_body_timeout(body)
+        .with_connection_idle_timeout(idle)
+        .with_write_stall_timeout(idle);
+    server.fuse_config(timeouts).max_connections(max_connections)
 }
 
 /// Seals the whole segments of a partition, and takes those out of Redis that need not be there any more.

@@ -37,3 +37,4 @@ pub mod signing;
 pub mod storage;
 pub mod telemetry;
 pub mod vault;
+pub mod webhooks;

@@ -16,12 +16,14 @@
 //! Deliberately absent: any decision about what comes next (see `domain`).
 
 mod attempt;
+pub mod callbacks;
 mod code_generation;
 mod combining;
 mod error;
 mod heartbeat;
 mod initializing;
 mod intake;
+pub mod outbox;
 mod planning;
 pub mod process_manager;
 mod rebuild;

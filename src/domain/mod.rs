@@ -14,6 +14,7 @@ use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 pub mod job;
 pub mod projection;
 pub mod user;
+pub mod webhook;
 
 /// The state of one kind of aggregate, folded from its events, and its rules. The default is the state before the first
 /// event.

@@ -20,6 +20,8 @@ pub enum AggregateKind {
     Projection,
     /// A user: that their content was erased.
     User,
+    /// A message to a receiver that a user named.
+    Webhook,
 }
 
 /// Who caused an event.

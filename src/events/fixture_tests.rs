@@ -11,7 +11,7 @@ use super::content::{self, SEALED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
-use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent};
+use super::{AggregateKind, JobEvent, ProjectionEvent, UserEvent, WebhookEvent};
 
 /// What is asked of the events of one kind, whatever their type.
 struct Kind {
@@ -37,6 +37,7 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::Job => of::<JobEvent>(),
         AggregateKind::Projection => of::<ProjectionEvent>(),
         AggregateKind::User => of::<UserEvent>(),
+        AggregateKind::Webhook => of::<WebhookEvent>(),
     }
 }
 
@@ -107,6 +108,7 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<JobEvent>();
     check::<ProjectionEvent>();
     check::<UserEvent>();
+    check::<WebhookEvent>();
 }
 
 /// A field that was renamed, added or dropped shows here: then the type needs a new schema number, an
@@ -185,6 +187,7 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::job_events());
     check(samples::projection_events());
     check(samples::user_events());
+    check(samples::webhook_events());
 }
 
 /// What is sealed must not be missed by the decoder, with or without a key.
@@ -204,6 +207,7 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::job_events().iter().for_each(check);
     samples::projection_events().iter().for_each(check);
     samples::user_events().iter().for_each(check);
+    samples::webhook_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);

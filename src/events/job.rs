@@ -342,6 +342,7 @@ impl Event for JobEvent {
                 Personal("/request/style_preferences", Nothing),
                 Public("/request/quality_levels/*"),
                 Personal("/request/scenes", Nothing),
+                Personal("/request/callback_url", Nothing),
             ],
             JobEvent::JobQueued { .. } => &[Public("/priority")],
             JobEvent::StageScheduled(_) => &[Public("/stage")],

@@ -15,6 +15,7 @@ mod committer;
 pub mod connection;
 pub mod content;
 pub mod doorbell;
+pub mod due;
 mod envelope;
 pub mod event;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod samples;
 mod stage;
 pub mod upcast;
 pub mod user;
+pub mod webhook;
 pub mod work;
 
 pub use envelope::{Actor, AggregateKind, CHAIN_START, Cause, Envelope, Payload, Tip, time_field};
@@ -46,3 +48,4 @@ pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
 pub use user::UserEvent;
+pub use webhook::WebhookEvent;

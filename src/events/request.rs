@@ -49,6 +49,9 @@ pub struct VideoRequest {
     /// From clients that plan themselves; takes precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+    /// Who is told when the job has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 /// Names a theme.
@@ -126,6 +129,7 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
             scenes: None,
+            callback_url: None,
         }
     }
 }
@@ -142,6 +146,7 @@ impl VideoRequest {
         self.model = None;
         self.style_preferences = None;
         self.scenes = None;
+        self.callback_url = None;
     }
 
     /// How the video looks: the theme that `template_id` names, with the style preferences.
