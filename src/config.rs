@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod api;
+mod clerk;
 mod webhooks;
 
 pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
 use api::{RateFile, RateLimitsFile};
+pub use clerk::{ClerkConfig, ClerkKey};
 pub use webhooks::WebhookConfig;
 
 use crate::events::{Quality, Stage};
@@ -42,6 +44,7 @@ pub struct Config {
     pub postgres: PostgresConfig,
     pub api: ApiConfig,
     pub auth: AuthConfig,
+    pub clerk: ClerkConfig,
     pub media: MediaConfig,
     pub keys: KeysConfig,
     pub archive: ArchiveConfig,
@@ -269,6 +272,7 @@ impl Config {
             postgres: PostgresConfig::from_environment(env)?,
             api: ApiConfig::from_environment(env)?,
             auth: AuthConfig::from_environment(env)?,
+            clerk: ClerkConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
             keys: KeysConfig::from_environment(env)?,
             archive: ArchiveConfig::from_environment(env),

@@ -16,6 +16,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &["events", "ids"]),
     ("vault", &[]),
     ("webhooks", &[]),
+    ("clerk", &["config", "webhooks"]),
+    (
+        "erasure",
+        &["consumers", "domain", "events", "execute", "ids", "projections", "storage", "telemetry", "vault"],
+    ),
     ("postgres", &[]),
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
     ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),
@@ -42,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "api",
         &[
             "audit",
+            "clerk",
             "config",
             "consumers",
             "crash",

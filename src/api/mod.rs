@@ -10,6 +10,7 @@ pub mod auth;
 mod body;
 mod callback;
 mod cancel;
+mod clerk_webhook;
 mod edge;
 mod files;
 mod generate;
@@ -19,6 +20,7 @@ mod health;
 mod idempotency;
 mod jobs;
 pub mod jwks;
+mod me;
 mod metadata;
 pub(crate) mod metrics;
 mod problem;
@@ -48,6 +50,7 @@ pub use health::Examinations;
 use rate_limit::{LimitByAddress, LimitByUser, Limiters};
 use request_id::RequestId;
 
+use crate::clerk;
 use crate::config::{ApiConfig, MediaConfig, Streams, WebhookConfig};
 use crate::events::WorkQueue;
 use crate::events::connection::Durability;
@@ -59,6 +62,7 @@ use crate::projections::catalog::Catalog;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
 use crate::storage::{Storage, Workspaces};
+use crate::webhooks::Secret;
 
 /// More than the longest script in JSON's longest form.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -80,6 +84,9 @@ pub struct ApiState {
     pub storage: Storage,
     pub media: MediaConfig,
     pub webhooks: WebhookConfig,
+    /// `None` where Clerk is not asked about users.
+    pub clerk: Option<clerk::Client>,
+    pub clerk_webhook_secret: Option<Secret>,
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
@@ -149,6 +156,8 @@ pub fn routes() -> Vec<Route> {
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        get("auth/me", User, me::get_me),
+        post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),

@@ -16,8 +16,8 @@ use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
-    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
-    Streams, WebhookConfig, process_environment,
+    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
+    RedisConfig, Streams, WebhookConfig, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use crate::ids::JobId;
@@ -64,6 +64,7 @@ impl Stack {
                 issuer: issuer.url(),
                 authorized_parties: vec![],
             },
+            clerk: ClerkConfig::default(),
             media,
             keys: KeysConfig {
                 master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY))?)?,

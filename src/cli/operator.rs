@@ -94,6 +94,16 @@ impl Operator {
         Ok((operator, pool))
     }
 
+    /// What read models are made of.
+    pub fn sources(&self, pool: &PgPool) -> Sources {
+        Sources {
+            log: self.log().clone(),
+            decoder: self.executor.decoder().clone(),
+            pool: pool.clone(),
+            status_kept_after_end: self.streams.retention.status_view,
+        }
+    }
+
     pub fn log(&self) -> &EventLog {
         self.executor.log()
     }
@@ -116,12 +126,7 @@ impl Operator {
 
 /// All read models.
 pub fn read_models(operator: &Operator, pool: &PgPool) -> Vec<Arc<dyn Rebuildable>> {
-    projections::all(&Sources {
-        log: operator.log().clone(),
-        decoder: operator.executor.decoder().clone(),
-        pool: pool.clone(),
-        status_kept_after_end: operator.streams.retention.status_view,
-    })
+    projections::all(&operator.sources(pool))
 }
 
 pub async fn connect_postgres() -> anyhow::Result<PgPool> {

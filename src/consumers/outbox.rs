@@ -37,8 +37,10 @@ const BATCH: usize = 500;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long an effect is put off that could not be carried out.
 const POSTPONED_MS: i64 = 5000;
-/// How late an effect may be, and how often an owner says that it is there.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often an owner says that it is there, and looks whether a bell was missed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// From one look at the log to the next, at least: most events lead to no effect.
+const PACE: Duration = Duration::from_millis(50);
 /// How long running effects may go on after the process was told to stop.
 const DRAIN: Duration = Duration::from_millis(1500);
 
@@ -120,19 +122,21 @@ impl<E: Effect> Outbox<E> {
         let mut in_flight = InFlight { running: JoinSet::new(), ids: HashSet::new() };
         while !stop.is_cancelled() {
             bell.borrow_and_update();
-            if let Err(error) = self.clone().turn(partition, &mut in_flight).await {
-                tracing::warn!(effect = E::NAME, partition, error = %chain(&error), "an outbox waits");
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(PAUSE) => {}
+            let pace = tokio::time::sleep(PACE);
+            let next = match self.clone().turn(partition, &mut in_flight).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(effect = E::NAME, partition, error = %chain(&error), "an outbox waits");
+                    PAUSE
                 }
-            }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = doorbell::rung(&mut bell) => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(next) => {}
                 Some(ended) = in_flight.running.join_next() => self.conclude(partition, &mut in_flight.ids, ended).await,
             }
+            pace.await;
         }
         let drained = async {
             while let Some(ended) = in_flight.running.join_next().await {
@@ -147,16 +151,23 @@ impl<E: Effect> Outbox<E> {
         }
     }
 
-    /// Reads what is new, and begins what is due.
-    async fn turn(self: Arc<Self>, partition: u16, in_flight: &mut InFlight<E::Source>) -> Result<(), Error> {
+    /// Reads what is new, and begins what is due. Gives how long there is nothing to do.
+    async fn turn(
+        self: Arc<Self>,
+        partition: u16,
+        in_flight: &mut InFlight<E::Source>,
+    ) -> Result<Duration, Error> {
         if !self.catch_up(partition).await? {
-            return Ok(());
+            return Ok(LOOK_EVERY);
         }
         let now = self.executor.clock().now().timestamp_millis();
         // Those under way are still listed.
         for (id, at) in self.due.first(partition, 2 * E::MAX_IN_FLIGHT).await? {
             let id = <E::Source as events::TypedId>::of(id);
-            if at > now || in_flight.running.len() >= E::MAX_IN_FLIGHT {
+            if at > now {
+                return Ok(LOOK_EVERY.min(Duration::from_millis(at.abs_diff(now))));
+            }
+            if in_flight.running.len() >= E::MAX_IN_FLIGHT {
                 break;
             }
             if in_flight.ids.insert(id) {
@@ -164,7 +175,7 @@ impl<E: Effect> Outbox<E> {
                 in_flight.running.spawn(async move { (id, at, outbox.effect.carry_out(id).await) });
             }
         }
-        Ok(())
+        Ok(LOOK_EVERY)
     }
 
     /// Notes what the events up to the partition's head make due. `false` while another process does.

@@ -222,7 +222,10 @@ pub fn projection_events() -> Vec<ProjectionEvent> {
 }
 
 pub fn user_events() -> Vec<UserEvent> {
-    vec![UserEvent::UserErased { keys: 1, jobs: 2 }]
+    vec![
+        UserEvent::ErasureRequested { user_id: "user_1".to_owned() },
+        UserEvent::UserErased { keys: 1, jobs: 2 },
+    ]
 }
 
 pub fn webhook_events() -> Vec<WebhookEvent> {

@@ -90,7 +90,8 @@ fn not_sent(error: reqwest::Error) -> Error {
         }
         cause = found.source();
     }
-    Error::Unreachable(error)
+    // What a user wrote is for no log.
+    Error::Unreachable(error.without_url())
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use reelstream::app::{App, Role};
 use reelstream::config::{
-    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RateLimits,
-    RedisConfig, Streams, WebhookConfig,
+    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
+    RateLimits, RedisConfig, Streams, WebhookConfig,
 };
 use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
@@ -118,6 +118,7 @@ impl System {
                 jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
                 authorized_parties: vec![],
             },
+            clerk: ClerkConfig::default(),
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
             keys: KeysConfig {
                 master: MasterKey::parse(MASTER_KEY).unwrap(),

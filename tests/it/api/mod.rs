@@ -2,6 +2,7 @@
 
 mod accepted;
 mod cancelling;
+mod clerk;
 mod cli;
 mod contract;
 mod edge;
@@ -9,4 +10,5 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod tokens;
 mod webhooks;
