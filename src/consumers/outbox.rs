@@ -95,9 +95,12 @@ pub struct Outbox<E> {
     due: DueSet,
 }
 
+/// An aggregate, the time at which its effect was due, in ms, and what came of it.
+type Ended<I> = (I, i64, Result<Carried, NotCarriedOut>);
+
 /// One partition at work.
 struct InFlight<I> {
-    running: JoinSet<(I, i64, Result<Carried, NotCarriedOut>)>,
+    running: JoinSet<Ended<I>>,
     ids: HashSet<I>,
 }
 
@@ -217,7 +220,7 @@ impl<E: Effect> Outbox<E> {
         &self,
         partition: u16,
         ids: &mut HashSet<E::Source>,
-        ended: Result<(E::Source, i64, Result<Carried, NotCarriedOut>), tokio::task::JoinError>,
+        ended: Result<Ended<E::Source>, tokio::task::JoinError>,
     ) {
         let (id, at, carried) = match ended {
             Ok(ended) => ended,
