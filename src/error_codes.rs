@@ -17,6 +17,7 @@ pub enum ErrorCode {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    RequestTimeout,
     Conflict,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -129,6 +130,12 @@ impl ErrorCode {
                 "Use the method that `openapi.json` lists for the path.",
                 &[PROBLEM],
             ),
+            Self::RequestTimeout => entry(
+                &[Answer(408)],
+                "The body of the request stood still, or took too long altogether.",
+                "Send the request again, all of it at once.",
+                &["src/api/body.rs", PROBLEM],
+            ),
             Self::Conflict => entry(
                 &[Answer(409)],
                 "The job's current state does not allow the request: it has ended already, or its video is not ready.",
@@ -139,7 +146,7 @@ impl ErrorCode {
                 &[Answer(413)],
                 "The body is larger than the API accepts.",
                 "Send a smaller body; the message gives the limit in bytes.",
-                &["src/api/generate.rs", PROBLEM],
+                &["src/api/body.rs", PROBLEM],
             ),
             Self::UnsupportedMediaType => entry(
                 &[Answer(415)],
@@ -167,9 +174,9 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
+                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
-                &["src/api/admission.rs", PROBLEM],
+                &["src/api/admission.rs", PROBLEM, "src/api/rate_limit.rs"],
             ),
             Self::Overloaded => entry(
                 &[Answer(503)],

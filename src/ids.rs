@@ -43,6 +43,10 @@ id! {
     /// The id of the aggregate that holds what was decided about a user: a digest of their name at the issuer.
     UserId
 }
+id! {
+    /// The id of a webhook: one message to one receiver. It stands in the message, too.
+    WebhookId
+}
 id!(EventId);
 id! {
     /// The id of one intention. An aggregate applies a command id once, however often it is sent.
@@ -100,6 +104,13 @@ impl UserId {
     /// `user` is the user's name at the issuer of session tokens.
     pub fn of_name(user: &str) -> Self {
         Self(derive_from_name("user", user))
+    }
+}
+
+impl WebhookId {
+    /// The id of the webhook that an event leads to, chosen in advance: the same for every delivery of the event.
+    pub fn of_event(event: EventId) -> Self {
+        Self(derive(event.0, "webhook"))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::problem::{FieldError, Problem};
 use crate::events::request::{MAX_REQUEST_BYTES, StylePreferences, Template};
 use crate::events::{OutputFormat, Priority, Quality, VideoRequest};
+use crate::webhooks::target;
 use reel_scene::Scene;
 use reel_scene::check::control_character;
 use reel_scene::description;
@@ -45,7 +46,7 @@ const MAX_ECHO_CHARACTERS: usize = 100;
 const MAX_MESSAGE_CHARACTERS: usize = 500;
 
 /// Every field that a body may have.
-pub const FIELDS: [&str; 18] = [
+pub const FIELDS: [&str; 19] = [
     "topic",
     "context",
     "script",
@@ -64,9 +65,10 @@ pub const FIELDS: [&str; 18] = [
     "title",
     "description",
     "tags",
+    "callback_url",
 ];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
-const NOT_AVAILABLE: [&str; 3] = ["configuration_id", "upload_ids", "callback_url"];
+const NOT_AVAILABLE: [&str; 2] = ["configuration_id", "upload_ids"];
 const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
 /// Keys whose values would stay in the log for ever.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
@@ -303,9 +305,23 @@ impl<'a> Reader<'a> {
             style_preferences: self.style_preferences(),
             quality_levels: self.quality_levels(quality),
             scenes: self.scenes(),
+            callback_url: self.callback_url(),
         };
         self.refuse_too_large(&request);
         request
+    }
+
+    /// The URL as it was given. Whether it may be asked depends on the configuration, and is checked by `callback.rs`.
+    fn callback_url(&mut self) -> Option<String> {
+        let value = self.get("callback_url")?;
+        let text = self.string(&["callback_url"], value)?;
+        match target::parse(&text) {
+            Ok(_) => Some(text),
+            Err(unfit) => {
+                self.fail(&["callback_url"], unfit.to_string(), unfit.kind());
+                None
+            }
+        }
     }
 
     pub fn fail(&mut self, path: &[&str], msg: impl Into<String>, kind: &str) {
@@ -716,7 +732,7 @@ mod tests {
     fn every_fault_is_reported_with_its_place() {
         let faults = faults(json!({
             "topic": "x", "context": 7, "quality": "best", "tags": ["ok", 3], "output_format": "gif",
-            "custom_config": {"fps": 29, "duration_seconds": 601, "colour": 1, "db_password": "x"}, "callback_url": "http://x",
+            "custom_config": {"fps": 29, "duration_seconds": 601, "colour": 1, "db_password": "x"}, "callback_url": "ftp://x",
             "style_preferences": {"Token": 1}, "enable_subtitles": "yes", "quality_levels": ["4k"],
         }));
         assert_eq!(
@@ -724,7 +740,6 @@ mod tests {
             [
                 "body.topic: too_short",
                 "body.context: wrong_type",
-                "body.callback_url: not_available",
                 "body.custom_config.colour: unknown_key",
                 "body.custom_config.db_password: secret",
                 "body.custom_config.fps: not_allowed",
@@ -735,6 +750,7 @@ mod tests {
                 "body.tags.1: wrong_type",
                 "body.style_preferences.Token: secret",
                 "body.quality_levels.0: not_allowed",
+                "body.callback_url: not_a_url",
             ]
         );
     }

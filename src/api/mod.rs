@@ -10,7 +10,11 @@ pub mod auth;
 mod batch;
 mod batch_answer;
 mod batch_request;
+mod body;
+mod callback;
 mod cancel;
+mod clerk_webhook;
+mod edge;
 mod files;
 mod generate;
 pub mod generate_request;
@@ -22,10 +26,12 @@ mod job;
 mod job_list;
 mod jobs;
 pub mod jwks;
+mod me;
 mod metadata;
 pub(crate) mod metrics;
 mod problem;
 mod query;
+pub mod rate_limit;
 mod reprocess;
 mod request_id;
 mod single_flight;
@@ -34,6 +40,7 @@ mod status;
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
 pub use problem::Problem;
+pub use rate_limit::RouteClass;
 
 use std::sync::Arc;
 
@@ -47,9 +54,11 @@ use sqlx::PgPool;
 use auth::Guard;
 pub use health::Examinations;
 pub use hls::WatchedJobs;
+use rate_limit::{LimitByAddress, LimitByUser, Limiters};
 use request_id::RequestId;
 
-use crate::config::{MediaConfig, Streams};
+use crate::clerk;
+use crate::config::{ApiConfig, MediaConfig, Streams, WebhookConfig};
 use crate::events::WorkQueue;
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
@@ -60,12 +69,14 @@ use crate::projections::catalog::Catalog;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
 use crate::storage::{Storage, Workspaces};
+use crate::webhooks::Secret;
 
 /// More than the longest script in JSON's longest form.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Everything the endpoints use.
 pub struct ApiState {
+    pub config: ApiConfig,
     pub executor: Executor,
     pub admission: Admission,
     pub queue: WorkQueue,
@@ -79,6 +90,10 @@ pub struct ApiState {
     pub pool: PgPool,
     pub storage: Storage,
     pub media: MediaConfig,
+    pub webhooks: WebhookConfig,
+    /// `None` where Clerk is not asked about users.
+    pub clerk: Option<clerk::Client>,
+    pub clerk_webhook_secret: Option<Secret>,
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
@@ -91,6 +106,9 @@ pub struct Route {
     /// Without `/api/v1`.
     pub path: &'static str,
     pub access: Access,
+    /// What its requests are counted as: reads for `GET` and `HEAD`, and writes for the others, unless [`Self::of_class`]
+    /// says otherwise.
+    pub class: RouteClass,
     /// Where it is: under `/api/v1` and `/`, or under `/` alone.
     pub is_versioned: bool,
     endpoint: Router,
@@ -98,7 +116,13 @@ pub struct Route {
 
 impl Route {
     fn new(method: Method, path: &'static str, access: Access, endpoint: Router) -> Self {
-        Self { method, path, access, is_versioned: true, endpoint }
+        let is_safe = [Method::GET, Method::HEAD].contains(&method);
+        let class = if is_safe { RouteClass::Read } else { RouteClass::Write };
+        Self { method, path, access, class, is_versioned: true, endpoint }
+    }
+
+    fn of_class(self, class: RouteClass) -> Self {
+        Self { class, ..self }
     }
 
     /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
@@ -137,7 +161,7 @@ pub fn routes() -> Vec<Route> {
         file("videos/jobs/{job_id}/captions.srt", User, files::get_captions_srt, files::get_captions_srt),
     ];
     let mut routes = vec![
-        post("videos/generate", User, generate::generate_video),
+        post("videos/generate", User, generate::generate_video).of_class(RouteClass::Generate),
         get("videos/jobs/{job_id}/status", User, status::get_job_status),
         get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
         post("videos/batch", User, batch::create_batch),
@@ -148,6 +172,8 @@ pub fn routes() -> Vec<Route> {
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        get("auth/me", User, me::get_me),
+        post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
@@ -165,24 +191,34 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
-/// The routes of one prefix, each behind its guard.
-fn guarded_routes(verifier: &Verifier, are_versioned: bool) -> Router {
+/// The routes of one prefix, each behind its guard and its limit.
+fn guarded_routes(verifier: &Verifier, limiters: &Arc<Limiters>, are_versioned: bool) -> Router {
     let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
-        router.push(route.endpoint.hoop(guard))
+        let limit = LimitByUser { limiters: limiters.clone(), class: route.class };
+        router.push(route.endpoint.hoop(guard).hoop(limit))
     })
 }
 
 /// The whole service.
 pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
+    let limiters = Arc::new(Limiters::new(&state.streams.rate_limits));
+    let ApiConfig { trusted_proxies, allowed_origins, .. } = state.config.clone();
     let router = Router::new()
         .hoop(WithState(state))
-        .push(Router::with_path("api/v1").push(guarded_routes(verifier, true)))
-        .push(guarded_routes(verifier, true))
-        .push(guarded_routes(verifier, false));
-    Service::new(router)
-        .hoop(RequestId)
+        .push(Router::with_path("api/v1").push(guarded_routes(verifier, &limiters, true)))
+        .push(guarded_routes(verifier, &limiters, true))
+        .push(guarded_routes(verifier, &limiters, false));
+    let service = Service::new(router).hoop(RequestId).hoop(edge::SecurityHeaders);
+    // Outside of what may refuse, so that pages can read refusals; on the service, so that a preflight is no 405.
+    let service = match edge::cors(&allowed_origins) {
+        Some(cors) => service.hoop(cors),
+        None => service,
+    };
+    service
+        .hoop(edge::compression())
+        .hoop(LimitByAddress { limiters, trusted_proxies })
         .hoop(salvo::http::request::SecureMaxSize(BODY_BYTES))
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }

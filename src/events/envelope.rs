@@ -22,6 +22,8 @@ pub enum AggregateKind {
     Projection,
     /// A user; its events record erasures.
     User,
+    /// A message to a receiver that a user named.
+    Webhook,
 }
 
 /// The author of an event.

@@ -11,7 +11,7 @@ use super::content::{self, ENCRYPTED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
-use super::{AggregateKind, BatchEvent, JobEvent, ProjectionEvent, UserEvent};
+use super::{AggregateKind, BatchEvent, JobEvent, ProjectionEvent, UserEvent, WebhookEvent};
 
 /// The checks of one kind of events, for any type.
 struct Kind {
@@ -38,6 +38,7 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::Batch => of::<BatchEvent>(),
         AggregateKind::Projection => of::<ProjectionEvent>(),
         AggregateKind::User => of::<UserEvent>(),
+        AggregateKind::Webhook => of::<WebhookEvent>(),
     }
 }
 
@@ -109,6 +110,7 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<BatchEvent>();
     check::<ProjectionEvent>();
     check::<UserEvent>();
+    check::<WebhookEvent>();
 }
 
 /// A field that was renamed, added or dropped shows here: then the type needs a new schema number, an
@@ -188,6 +190,7 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::batch_events());
     check(samples::projection_events());
     check(samples::user_events());
+    check(samples::webhook_events());
 }
 
 /// Events must decode without their encrypted texts, and be whole with them.
@@ -208,6 +211,7 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::batch_events().iter().for_each(check);
     samples::projection_events().iter().for_each(check);
     samples::user_events().iter().for_each(check);
+    samples::webhook_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);

@@ -152,6 +152,7 @@ impl JobRequested {
         Personal("/request/style_preferences", Nothing),
         Public("/request/quality_levels/*"),
         Personal("/request/scenes", Nothing),
+        Personal("/request/callback_url", Nothing),
     ];
 }
 

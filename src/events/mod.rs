@@ -16,6 +16,7 @@ mod committer;
 pub mod connection;
 pub mod content;
 pub mod doorbell;
+pub mod due;
 mod envelope;
 pub mod event;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod samples;
 mod stage;
 pub mod upcast;
 pub mod user;
+pub mod webhook;
 pub mod work;
 
 pub use batch::BatchEvent;
@@ -48,3 +50,4 @@ pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
 pub use user::UserEvent;
+pub use webhook::WebhookEvent;

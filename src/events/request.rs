@@ -49,6 +49,9 @@ pub struct VideoRequest {
     /// Scenes of clients that plan themselves; they take precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+    /// Who is told when the job has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 /// The name of a theme.
@@ -126,6 +129,7 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
             scenes: None,
+            callback_url: None,
         }
     }
 }
@@ -142,6 +146,7 @@ impl VideoRequest {
         self.model = None;
         self.style_preferences = None;
         self.scenes = None;
+        self.callback_url = None;
     }
 
     /// Returns the look: the theme that `template_id` names, with the style preferences.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
 use super::request::Template;
+use super::webhook::{Abandonment, DeliveryFailure, FailureCode, Notice, WebhookEvent, WebhookRequested};
 use super::{
     BatchEvent, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest,
 };
@@ -92,6 +93,7 @@ fn request() -> VideoRequest {
         style_preferences: preferences.as_object().cloned().map(Into::into),
         quality_levels: vec![Quality::Low],
         scenes: Some(vec![scene()]),
+        callback_url: Some(words()),
     }
 }
 
@@ -278,5 +280,27 @@ pub fn projection_events() -> Vec<ProjectionEvent> {
 }
 
 pub fn user_events() -> Vec<UserEvent> {
-    vec![UserEvent::UserErased { keys: 1, jobs: 2 }]
+    vec![
+        UserEvent::ErasureRequested { user_id: "user_1".to_owned() },
+        UserEvent::UserErased { keys: 1, jobs: 2 },
+    ]
+}
+
+pub fn webhook_events() -> Vec<WebhookEvent> {
+    vec![
+        WebhookEvent::WebhookRequested(WebhookRequested {
+            user_id: "user_1".to_owned(),
+            job_id: JobId(Uuid::nil()),
+            job_version: 1,
+            notice: Notice::JobCompleted,
+            url: words(),
+        }),
+        WebhookEvent::WebhookAttemptFailed {
+            attempt: 1,
+            failure: DeliveryFailure { code: FailureCode::Refused, http_status: Some(500) },
+            retry_in_ms: Some(1),
+        },
+        WebhookEvent::WebhookDelivered { attempt: 1, http_status: 200 },
+        WebhookEvent::WebhookAbandoned { attempts: 1, reason: Abandonment::Failed },
+    ]
 }

@@ -3,10 +3,14 @@
 mod accepted;
 mod batch;
 mod cancelling;
+mod clerk;
 mod cli;
 mod contract;
 mod deleting;
+mod edge;
 mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod tokens;
+mod webhooks;
