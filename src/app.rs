@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use chrono::Utc;
 use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
+use salvo::fuse::FuseConfig;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -17,23 +18,30 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Admission, ApiState, Reception, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
+use crate::clerk;
 use crate::clock::Clock;
-use crate::config::{Config, RedisConfig, Streams, without_credentials};
+use crate::config::{
+    ApiConfig, ClerkConfig, Config, ConnectionLimits, RedisConfig, Streams, without_credentials,
+};
 use crate::consumers::batches::{BatchEnds, BatchJobs};
+use crate::consumers::callbacks::{Deliveries, JobEnds};
+use crate::consumers::outbox::Outbox;
 use crate::consumers::process_manager::Process;
 use crate::consumers::{self, StageHandler, Worker};
+use crate::erasure::Erasure;
+use crate::erasure::on_request::RequestedErasures;
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
-use crate::events::{EventLog, Keys, WorkQueue};
+use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
 use crate::projections::catalog::Catalog;
 use crate::projections::library::Library;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
-use crate::projections::{self, Projection};
+use crate::projections::{self, Projection, Sources};
 use crate::retention::Retention;
 use crate::signing::SigningKey;
 use crate::storage::{Storage, Workspaces};
@@ -101,14 +109,17 @@ impl App {
         self.executor.log()
     }
 
-    fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        let sources = projections::Sources {
+    fn sources(&self) -> Sources {
+        Sources {
             log: self.log().clone(),
             codec: self.executor.codec().clone(),
             pool: self.pool.clone(),
             status_kept_after_end: self.config.streams.retention.status_view,
-        };
-        projections::all(&sources).into_iter().map(|model| model as Arc<dyn Projection>).collect()
+        }
+    }
+
+    fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        projections::all(&self.sources()).into_iter().map(|model| model as Arc<dyn Projection>).collect()
     }
 
     /// Runs the roles until `stop`, then drains them. `bound` is told the API's address. Stops by itself, with
@@ -154,6 +165,15 @@ impl App {
         }
         if roles.contains(&Role::Worker) {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
+            let erasures = Outbox::new(self.executor.clone(), self.erasures());
+            running.spawn(erasures.run(self.doorbell.clone(), stop.clone()));
+            let job_ends = Process::new(self.executor.clone(), JobEnds);
+            running.spawn(job_ends.run(self.doorbell.clone(), stop.clone()));
+            if let Some(deliveries) = Deliveries::new(self.executor.clone(), &self.config.webhooks) {
+                let deliveries = deliveries.context("cannot set up the sender of webhooks")?;
+                let outbox = Outbox::new(self.executor.clone(), deliveries);
+                running.spawn(outbox.run(self.doorbell.clone(), stop.clone()));
+            }
         }
         if roles.contains(&Role::Api) {
             let (server, service) = self.api().await?;
@@ -214,6 +234,12 @@ impl App {
         }
     }
 
+    fn erasures(&self) -> RequestedErasures {
+        let (executor, media) = (self.executor.clone(), &self.config.media.root);
+        let erasure = Erasure::new(executor.clone(), &self.sources(), media, Actor::System);
+        RequestedErasures { executor, erasure }
+    }
+
     fn worker(&self) -> Worker {
         let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
         Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
@@ -233,7 +259,11 @@ impl App {
         );
         reception.sweep_incoming().context("uploads that were left unfinished cannot be removed")?;
         let codec = self.executor.codec().clone();
+        let ClerkConfig { secret_key, api_url, fetches_roles, .. } = &self.config.clerk;
+        let clerk = secret_key.clone().map(|key| clerk::Client::new(api_url, key)).transpose();
+        let clerk = clerk.context("cannot set up the client of Clerk's API")?;
         let state = ApiState {
+            config: self.config.api.clone(),
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
             queue: WorkQueue::new(self.log()),
@@ -248,14 +278,32 @@ impl App {
             storage: Storage::local(&self.config.media.root),
             reception,
             media: self.config.media.clone(),
+            webhooks: self.config.webhooks.clone(),
+            clerk: clerk.clone(),
+            clerk_webhook_secret: self.config.clerk.webhook_secret.clone(),
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
             watched: api::WatchedJobs::default(),
         };
-        let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
-        Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))
+        let mut verifier =
+            Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
+        if let Some(clerk) = clerk.filter(|_| *fetches_roles) {
+            verifier = verifier.with_roles_from(clerk);
+        }
+        Ok((bounded(Server::new(acceptor), &self.config.api), api::service(Arc::new(state), &verifier)))
     }
+}
+
+/// The server, with limits on what one client may hold of it.
+fn bounded<A: Acceptor + Send>(server: Server<A>, config: &ApiConfig) -> Server<A> {
+    let ConnectionLimits { header, body, idle, max_connections } = config.connections;
+    let timeouts = FuseConfig::default()
+        .with_http1_header_timeout(header)
+        .with_request_body_timeout(body)
+        .with_connection_idle_timeout(idle)
+        .with_write_stall_timeout(idle);
+    server.fuse_config(timeouts).max_connections(max_connections)
 }
 
 /// Seals the whole segments of a partition, and takes those out of Redis that need not be there any more.

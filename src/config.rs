@@ -2,11 +2,19 @@
 //! and cross-checked before anything starts.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+mod api;
+mod clerk;
+mod webhooks;
+
+pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
+use api::{RateFile, RateLimitsFile};
+pub use clerk::{ClerkConfig, ClerkKey};
+pub use webhooks::WebhookConfig;
 
 use crate::events::{Quality, Stage};
 use crate::signing::SigningKey;
@@ -37,10 +45,12 @@ pub struct Config {
     pub postgres: PostgresConfig,
     pub api: ApiConfig,
     pub auth: AuthConfig,
+    pub clerk: ClerkConfig,
     pub media: MediaConfig,
     pub uploads: UploadsConfig,
     pub keys: KeysConfig,
     pub archive: ArchiveConfig,
+    pub webhooks: WebhookConfig,
     pub streams: Streams,
 }
 
@@ -81,12 +91,6 @@ pub fn without_credentials(url: &str) -> String {
     let hosts = hosts.split(['?', '#']).next().unwrap_or_default();
     let separator = if scheme.is_empty() { "" } else { "://" };
     format!("{scheme}{separator}{hosts}")
-}
-
-#[derive(Debug, Clone)]
-pub struct ApiConfig {
-    /// `REEL_BIND`: address and port, `127.0.0.1:8080` by default; port 0 takes a free one.
-    pub bind: SocketAddr,
 }
 
 #[derive(Debug, Clone)]
@@ -237,6 +241,7 @@ pub struct ArchiveConfig {
 pub struct Streams {
     pub partitions: u16,
     pub limits: Limits,
+    pub rate_limits: RateLimits,
     pub retention: Retention,
     pub audit: Audit,
     pub stages: BTreeMap<Stage, StageSettings>,
@@ -306,10 +311,12 @@ impl Config {
             postgres: PostgresConfig::from_environment(env)?,
             api: ApiConfig::from_environment(env)?,
             auth: AuthConfig::from_environment(env)?,
+            clerk: ClerkConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
             uploads: UploadsConfig::from_environment(env)?,
             keys: KeysConfig::from_environment(env)?,
             archive: ArchiveConfig::from_environment(env),
+            webhooks: WebhookConfig::from_environment(env)?,
             streams: Streams::from_environment(env)?,
         })
     }
@@ -382,17 +389,6 @@ impl PostgresConfig {
     }
 }
 
-impl ApiConfig {
-    fn from_environment(env: Environment) -> Result<Self, Error> {
-        let bind = env("REEL_BIND").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let expected = "an address and a port, such as 127.0.0.1:8080";
-        match bind.parse() {
-            Ok(bind) => Ok(Self { bind }),
-            Err(_) => Err(Error::Invalid { name: "REEL_BIND", value: bind, expected }),
-        }
-    }
-}
-
 impl AuthConfig {
     fn from_environment(env: Environment) -> Result<Self, Error> {
         let issuer =
@@ -444,6 +440,21 @@ fn flag(env: Environment, name: &'static str) -> Result<bool, Error> {
     }
 }
 
+/// Reads a whole number from `low` to `high`; `None` when the variable is not set.
+fn number(
+    env: Environment,
+    name: &'static str,
+    low: u32,
+    high: u32,
+    expected: &'static str,
+) -> Result<Option<u32>, Error> {
+    let Some(value) = env(name) else { return Ok(None) };
+    match value.parse().ok().filter(|number| (low..=high).contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::Invalid { name, value, expected }),
+    }
+}
+
 /// Reads a whole number from 1 to `most`; `None` when the variable is not set.
 fn count<T: TryFrom<u32>>(env: Environment, name: &'static str, most: u32) -> Result<Option<T>, Error> {
     let Some(value) = env(name) else { return Ok(None) };
@@ -460,6 +471,8 @@ struct StreamsFile {
     partitions: Option<i64>,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    rate_limits: RateLimitsFile,
     #[serde(default)]
     retention: RetentionFile,
     #[serde(default)]
@@ -509,6 +522,11 @@ const SHIPPED_STREAMS: &str = include_str!("../streams.toml");
 
 impl Streams {
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        let streams = Self::from_files(env)?;
+        Ok(Self { rate_limits: streams.rate_limits.overridden(env)?, ..streams })
+    }
+
+    fn from_files(env: Environment) -> Result<Self, Error> {
         let shipped = parse("the shipped streams.toml", SHIPPED_STREAMS)?;
         let Some(path) = env("REEL_STREAMS").map(PathBuf::from) else {
             return Self::layered("the shipped streams.toml", &shipped, &shipped);
@@ -557,6 +575,23 @@ impl Streams {
             upload_bytes_per_user: bytes("limits.upload_mib_per_user", |file| {
                 file.limits.upload_mib_per_user
             })?,
+        };
+        let rate = |class: &str, pick: fn(&RateLimitsFile) -> Option<RateFile>| {
+            let file = pick(&own.rate_limits).or(pick(&shipped.rate_limits));
+            let RateFile { per_second, burst } =
+                file.ok_or_else(|| missing(format!("rate_limits.{class}")))?;
+            let number = |name: &str, value| {
+                range(format!("rate_limits.{class}.{name}"), value, 0, 1_000_000, "from 0 to 1000000")
+            };
+            let (per_second, burst) = (number("per_second", per_second)?, number("burst", burst)?);
+            Ok::<_, Error>(Rate::per_second(per_second as u32, burst as u32))
+        };
+        let rate_limits = RateLimits {
+            address: rate("address", |file| file.address)?,
+            read: rate("read", |file| file.read)?,
+            write: rate("write", |file| file.write)?,
+            generate: rate("generate", |file| file.generate)?,
+            live: rate("live", |file| file.live)?,
         };
         let hours = |key, pick| whole(key, pick, 8760, "from 1 to 8760").map(|hours| hours as u64 * 3600);
         let retention = Retention {
@@ -612,7 +647,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, limits, retention, audit, stages })
+        Ok(Self { partitions, limits, rate_limits, retention, audit, stages })
     }
 }
 
@@ -662,6 +697,10 @@ mod tests {
         assert_eq!(
             message("[retention]\nstatus_view_hours = 9000"),
             "streams.toml: retention.status_view_hours is 9000, but must be from 1 to 8760"
+        );
+        assert_eq!(
+            message("[rate_limits]\nread = { per_second = -1, burst = 5 }"),
+            "streams.toml: rate_limits.read.per_second is -1, but must be from 0 to 1000000"
         );
         assert!(message("[retention]\nlog_days = 3").contains("unknown field `log_days`"));
         assert!(message("[stages.painting]\nconcurrency = 1").contains("painting"));

@@ -17,6 +17,7 @@ pub enum ErrorCode {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    RequestTimeout,
     Conflict,
     PreconditionFailed,
     PayloadTooLarge,
@@ -136,6 +137,12 @@ impl ErrorCode {
                 "Use the method that `openapi.json` lists for the path.",
                 &[PROBLEM],
             ),
+            Self::RequestTimeout => entry(
+                &[Answer(408)],
+                "The body of the request stood still, or took too long altogether.",
+                "Send the request again, all of it at once.",
+                &["src/api/body.rs", PROBLEM],
+            ),
             Self::Conflict => entry(
                 &[Answer(409)],
                 "The job's current state does not allow the request: it has ended already, or its video is not ready.",
@@ -152,7 +159,7 @@ impl ErrorCode {
                 &[Answer(413)],
                 "The body, or an uploaded file, is larger than the API accepts, or a picture has too many pixels.",
                 "Send less; the message gives the limit.",
-                &["src/api/generate.rs", RECEPTION, REFUSALS, PROBLEM],
+                &["src/api/body.rs", RECEPTION, REFUSALS, PROBLEM],
             ),
             Self::QuotaExceeded => entry(
                 &[Answer(413)],
@@ -192,9 +199,9 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The user has as much open as one user may: jobs, urgent jobs, bytes of requests, or uploads that are being sent. `details` names the limit.",
+                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, or uploads that are being sent. `details` names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
-                &["src/api/admission.rs", SLOTS, PROBLEM],
+                &["src/api/admission.rs", SLOTS, PROBLEM, "src/api/rate_limit.rs"],
             ),
             Self::Overloaded => entry(
                 &[Answer(503)],

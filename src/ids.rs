@@ -59,6 +59,10 @@ id! {
     /// The id of one stored configuration.
     ConfigurationId
 }
+id! {
+    /// The id of a webhook: one message to one receiver. It stands in the message, too.
+    WebhookId
+}
 id!(EventId);
 id! {
     /// The id of one intention. An aggregate applies a command id once, however often it is sent.
@@ -142,6 +146,13 @@ impl ConfigurationsId {
 impl ConfigurationId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+}
+
+impl WebhookId {
+    /// The id of the webhook that an event leads to, chosen in advance: the same for every delivery of the event.
+    pub fn of_event(event: EventId) -> Self {
+        Self(derive(event.0, "webhook"))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::jwks::{self, KeySet};
 use super::problem::Problem;
+use crate::clerk;
 use crate::config::AuthConfig;
 use crate::telemetry::chain;
 
@@ -29,6 +30,27 @@ pub enum Role {
     Analyst,
     Auditor,
     Admin,
+}
+
+impl Role {
+    /// Unknown roles have the rights of `user`.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "admin" => Role::Admin,
+            "auditor" => Role::Auditor,
+            "analyst" => Role::Analyst,
+            _ => Role::User,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Analyst => "analyst",
+            Role::Auditor => "auditor",
+            Role::Admin => "admin",
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +97,19 @@ struct Metadata {
 pub struct Verifier {
     config: Arc<AuthConfig>,
     keys: KeySet,
+    /// Asked for the role of users whose tokens name none.
+    roles: Option<clerk::Client>,
 }
 
 impl Verifier {
     pub fn new(config: AuthConfig) -> Result<Self, reqwest::Error> {
         let keys = KeySet::new(config.jwks_url.clone())?;
-        Ok(Self { config: Arc::new(config), keys })
+        Ok(Self { config: Arc::new(config), keys, roles: None })
+    }
+
+    /// Asks for the role of users whose tokens name none.
+    pub fn with_roles_from(self, clerk: clerk::Client) -> Self {
+        Self { roles: Some(clerk), ..self }
     }
 
     /// The user that the header's token stands for.
@@ -99,11 +128,10 @@ impl Verifier {
         if !self.is_authorized(claims.azp.as_deref()) {
             return Err(Error::AuthorizedParty);
         }
-        let role = match claims.public_metadata.role.as_deref() {
-            Some("admin") => Role::Admin,
-            Some("auditor") => Role::Auditor,
-            Some("analyst") => Role::Analyst,
-            _ => Role::User,
+        let role = match (claims.public_metadata.role, &self.roles) {
+            (Some(role), _) => Role::named(&role),
+            (None, Some(clerk)) => fetch_role(clerk, &claims.sub).await,
+            (None, None) => Role::default(),
         };
         Ok(User { id: claims.sub, role })
     }
@@ -124,6 +152,19 @@ impl Verifier {
     fn is_authorized(&self, azp: Option<&str>) -> bool {
         let parties = &self.config.authorized_parties;
         parties.is_empty() || azp.is_some_and(|azp| parties.iter().any(|party| party == azp))
+    }
+}
+
+/// While Clerk does not answer, a user has the rights of `user`.
+async fn fetch_role(clerk: &clerk::Client, user: &str) -> Role {
+    match clerk.user(user).await {
+        Ok(profile) => {
+            profile.and_then(|profile| profile.role.as_deref().map(Role::named)).unwrap_or_default()
+        }
+        Err(error) => {
+            tracing::warn!(error = %chain(error.as_ref()), "a user's role cannot be had, so it counts as `user`");
+            Role::default()
+        }
     }
 }
 

@@ -18,12 +18,11 @@ use super::batch_answer::{BatchAnswer, BatchSummary};
 use super::batch_request::{self, BatchRequest};
 use super::generate::{
     admit, aside, check_content_type, idempotency_key, reserve, resolve, say_replayed, traceparent,
-    unreadable,
 };
 use super::generate_request::{References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
-use super::{ApiState, Role, User, state, user};
+use super::{ApiState, Role, User, body, callback, state, user};
 use crate::crash;
 use crate::domain::batch::{Command, Rejection};
 use crate::domain::job;
@@ -63,10 +62,10 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
     check_content_type(req)?;
     let key = idempotency_key(req)?;
     let trace = Trace { correlation_id: correlation_id(depot), traceparent: traceparent(req) };
-    let body = req.payload_with_max_size(BATCH_BODY_BYTES).await;
-    let body = body.map_err(|error| unreadable(error, BATCH_BODY_BYTES))?.clone();
+    let body = body::read(req, BATCH_BODY_BYTES).await?;
     let _turn = BATCHES.acquire().await.map_err(|_| Problem::internal())?;
     let request = read_batch(&state, &user, body.clone()).await?;
+    callback::check_batch(&request.jobs, &state.webhooks)?;
     let (batch_id, first_time) = match key {
         Some(key) => {
             let (id, first_time) = reserve(&state, &user, "batch:", &key, &body).await?;

@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::generate::{check_content_type, unreadable};
+use super::generate::check_content_type;
 use super::generate_request;
 use super::paging::{PageInfo, PageQuery};
 use super::problem::Problem;
 use super::query::Query;
-use super::{origin, state, user};
+use super::{body, origin, state, user};
 use crate::domain::configurations::{Command, Configuration, Expected, Rejection};
 use crate::error_codes::ErrorCode;
 use crate::events::configuration::Settings;
@@ -86,9 +86,8 @@ fn rejected(rejection: Rejection) -> Problem {
 /// The name and the settings of a body.
 async fn read_body(req: &mut Request) -> Result<(String, Settings), Problem> {
     check_content_type(req)?;
-    let body = req.payload_with_max_size(BODY_BYTES).await;
-    let body = body.map_err(|error| unreadable(error, BODY_BYTES))?;
-    generate_request::parse_configuration(body)
+    let body = body::read(req, BODY_BYTES).await?;
+    generate_request::parse_configuration(&body)
 }
 
 fn header(req: &Request, name: salvo::http::header::HeaderName) -> Option<&str> {

@@ -13,7 +13,7 @@ use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
 use super::status::JobSummary;
-use super::{ApiState, User, idempotency, state, user};
+use super::{ApiState, User, body, callback, idempotency, state, user};
 use crate::crash;
 use crate::domain::job::{Command, Rejection};
 use crate::error_codes::ErrorCode;
@@ -46,9 +46,9 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     check_content_type(req)?;
     let key = idempotency_key(req)?;
     let traceparent = traceparent(req);
-    let body = req.payload_with_max_size(super::BODY_BYTES).await;
-    let body = body.map_err(|error| unreadable(error, super::BODY_BYTES))?.clone();
+    let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
+    callback::check(&request, &state.webhooks)?;
 
     let (job_id, first_time) = match key {
         Some(key) => {
@@ -229,18 +229,6 @@ pub fn check_content_type(req: &Request) -> Result<(), Problem> {
     }
     let message = format!("the body must be application/json, not `{given}`");
     Err(Problem::new(ErrorCode::UnsupportedMediaType, message))
-}
-
-/// The answer when a body of at most `max_bytes` was not read.
-pub fn unreadable(error: salvo::http::ParseError, max_bytes: usize) -> Problem {
-    use salvo::http::ParseError;
-    match error {
-        ParseError::PayloadTooLarge => {
-            let message = format!("the body is too large; at most {max_bytes} bytes are taken");
-            Problem::new(ErrorCode::PayloadTooLarge, message)
-        }
-        _ => Problem::bad_request("the body ended before it was complete"),
-    }
 }
 
 /// The caller's W3C trace context, or the start of a new trace.

@@ -12,6 +12,7 @@ use super::generate_request::{
 };
 use crate::domain::batch::MAX_JOBS;
 use crate::events::{OutputFormat, Priority, Quality};
+use crate::webhooks::target::MAX_URL_CHARACTERS;
 use reel_scene::check;
 use reel_scene::description;
 use reel_scene::look::{Aspect, Theme};
@@ -132,6 +133,10 @@ fn flat_schema(scene: &Value) -> Value {
             },
             "title": text(TITLE_CHARACTERS, "The video's title."),
             "description": text(DESCRIPTION_CHARACTERS, "What is said about the video."),
+            "callback_url": {
+                "type": ["string", "null"], "format": "uri", "maxLength": MAX_URL_CHARACTERS,
+                "description": "Who is told when the job has ended: an http or https URL of a public address, without credentials. It gets a signed message by the Standard Webhooks specification.",
+            },
             "tags": {
                 "type": ["array", "null"], "maxItems": MAX_TAGS,
                 "items": { "type": "string", "minLength": TAG_CHARACTERS.0, "maxLength": TAG_CHARACTERS.1 },

@@ -10,8 +10,12 @@ pub mod auth;
 mod batch;
 mod batch_answer;
 mod batch_request;
+mod body;
+mod callback;
 mod cancel;
+mod clerk_webhook;
 mod configurations;
+mod edge;
 mod files;
 mod generate;
 pub mod generate_request;
@@ -23,11 +27,13 @@ mod job;
 mod job_list;
 mod jobs;
 pub mod jwks;
+mod me;
 mod metadata;
 pub(crate) mod metrics;
 mod paging;
 mod problem;
 mod query;
+pub mod rate_limit;
 mod reprocess;
 mod request_id;
 mod single_flight;
@@ -37,6 +43,7 @@ mod uploads;
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
 pub use problem::Problem;
+pub use rate_limit::RouteClass;
 pub use uploads::Reception;
 
 use std::sync::Arc;
@@ -51,9 +58,11 @@ use sqlx::PgPool;
 use auth::Guard;
 pub use health::Examinations;
 pub use hls::WatchedJobs;
+use rate_limit::{LimitByAddress, LimitByUser, Limiters};
 use request_id::RequestId;
 
-use crate::config::{MediaConfig, Streams};
+use crate::clerk;
+use crate::config::{ApiConfig, MediaConfig, Streams, WebhookConfig};
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
 use crate::events::{Actor, WorkQueue};
@@ -65,12 +74,14 @@ use crate::projections::library::Library;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
 use crate::storage::{Storage, Workspaces};
+use crate::webhooks::Secret;
 
 /// More than the longest script in JSON's longest form.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Everything the endpoints use.
 pub struct ApiState {
+    pub config: ApiConfig,
     pub executor: Executor,
     pub admission: Admission,
     pub queue: WorkQueue,
@@ -86,6 +97,10 @@ pub struct ApiState {
     pub storage: Storage,
     pub reception: Reception,
     pub media: MediaConfig,
+    pub webhooks: WebhookConfig,
+    /// `None` where Clerk is not asked about users.
+    pub clerk: Option<clerk::Client>,
+    pub clerk_webhook_secret: Option<Secret>,
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
@@ -98,6 +113,9 @@ pub struct Route {
     /// Without `/api/v1`.
     pub path: &'static str,
     pub access: Access,
+    /// What its requests are counted as: reads for `GET` and `HEAD`, and writes for the others, unless [`Self::of_class`]
+    /// says otherwise.
+    pub class: RouteClass,
     /// Where it is: under `/api/v1` and `/`, or under `/` alone.
     pub is_versioned: bool,
     endpoint: Router,
@@ -105,7 +123,13 @@ pub struct Route {
 
 impl Route {
     fn new(method: Method, path: &'static str, access: Access, endpoint: Router) -> Self {
-        Self { method, path, access, is_versioned: true, endpoint }
+        let is_safe = [Method::GET, Method::HEAD].contains(&method);
+        let class = if is_safe { RouteClass::Read } else { RouteClass::Write };
+        Self { method, path, access, class, is_versioned: true, endpoint }
+    }
+
+    fn of_class(self, class: RouteClass) -> Self {
+        Self { class, ..self }
     }
 
     /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
@@ -148,7 +172,7 @@ pub fn routes() -> Vec<Route> {
         file("videos/jobs/{job_id}/captions.srt", User, files::get_captions_srt, files::get_captions_srt),
     ];
     let mut routes = vec![
-        post("videos/generate", User, generate::generate_video),
+        post("videos/generate", User, generate::generate_video).of_class(RouteClass::Generate),
         get("videos/jobs/{job_id}/status", User, status::get_job_status),
         get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
         post("videos/batch", User, batch::create_batch),
@@ -168,6 +192,8 @@ pub fn routes() -> Vec<Route> {
         get("configurations/{configuration_id}", User, configurations::get_configuration),
         put("configurations/{configuration_id}", User, configurations::replace_configuration),
         delete("configurations/{configuration_id}", User, configurations::delete_configuration),
+        get("auth/me", User, me::get_me),
+        post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
@@ -185,24 +211,34 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
-/// The routes of one prefix, each behind its guard.
-fn guarded_routes(verifier: &Verifier, are_versioned: bool) -> Router {
+/// The routes of one prefix, each behind its guard and its limit.
+fn guarded_routes(verifier: &Verifier, limiters: &Arc<Limiters>, are_versioned: bool) -> Router {
     let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
-        router.push(route.endpoint.hoop(guard))
+        let limit = LimitByUser { limiters: limiters.clone(), class: route.class };
+        router.push(route.endpoint.hoop(guard).hoop(limit))
     })
 }
 
 /// The whole service.
 pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
+    let limiters = Arc::new(Limiters::new(&state.streams.rate_limits));
+    let ApiConfig { trusted_proxies, allowed_origins, .. } = state.config.clone();
     let router = Router::new()
         .hoop(WithState(state))
-        .push(Router::with_path("api/v1").push(guarded_routes(verifier, true)))
-        .push(guarded_routes(verifier, true))
-        .push(guarded_routes(verifier, false));
-    Service::new(router)
-        .hoop(RequestId)
+        .push(Router::with_path("api/v1").push(guarded_routes(verifier, &limiters, true)))
+        .push(guarded_routes(verifier, &limiters, true))
+        .push(guarded_routes(verifier, &limiters, false));
+    let service = Service::new(router).hoop(RequestId).hoop(edge::SecurityHeaders);
+    // Outside of what may refuse, so that pages can read refusals; on the service, so that a preflight is no 405.
+    let service = match edge::cors(&allowed_origins) {
+        Some(cors) => service.hoop(cors),
+        None => service,
+    };
+    service
+        .hoop(edge::compression())
+        .hoop(LimitByAddress { limiters, trusted_proxies })
         .hoop(salvo::http::request::SecureMaxSize(BODY_BYTES))
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }

@@ -127,6 +127,7 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => {
                 (ErrorCode::MethodNotAllowed, "this path does not take this method")
             }
+            StatusCode::REQUEST_TIMEOUT => (ErrorCode::RequestTimeout, "the request did not come in time"),
             StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::PayloadTooLarge, "the body is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (ErrorCode::UnsupportedMediaType, "the body's type is not supported")
@@ -155,6 +156,8 @@ impl Problem {
             path: req.uri().path().to_owned(),
             request_id: request_id(depot),
         };
+        // The framework's own refusals come after the service's hoops.
+        res.headers_mut().insert(salvo::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         res.replace_body(ResBody::None);
         res.render(Json(ErrorBody { error }));
     }
@@ -172,12 +175,16 @@ impl EndpointOutRegister for Problem {
         let statuses = [
             (StatusCode::UNAUTHORIZED, "no valid session token"),
             (StatusCode::NOT_FOUND, "unknown, or another user's"),
+            (StatusCode::TOO_MANY_REQUESTS, "too many requests; Retry-After says when to ask again"),
         ];
         for (status, description) in statuses {
             let body = ErrorBody::to_schema(components);
             let response =
                 oapi::Response::new(description).add_content("application/json", oapi::Content::new(body));
-            operation.responses.insert(status.as_str(), response);
+            // What an endpoint says of a status by itself stands.
+            if !operation.responses.contains_key(status.as_str()) {
+                operation.responses.insert(status.as_str(), response);
+            }
         }
     }
 }

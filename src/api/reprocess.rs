@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::problem::{FieldError, Problem};
-use super::{user, visible_job};
+use super::{body, user, visible_job};
 use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, Stage};
 use crate::execute::{Error, Origin};
@@ -59,12 +59,11 @@ pub async fn reprocess_job(req: &mut Request, depot: &mut Depot) -> Result<Json<
 }
 
 async fn from_stage(req: &mut Request) -> Result<Option<Stage>, Problem> {
-    let body =
-        req.payload().await.map_err(|_| Problem::bad_request("the body ended before it was complete"))?;
+    let body = body::read(req, super::BODY_BYTES).await?;
     if body.is_empty() {
         return Ok(None);
     }
-    let request: ReprocessRequest = serde_json::from_slice(body)
+    let request: ReprocessRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))?;
     let Some(name) = request.from_stage else { return Ok(None) };
     let names = Stage::ALL.map(Stage::name).join(", ");

@@ -16,14 +16,15 @@ use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
-    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
-    Streams, UploadsConfig, process_environment,
+    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
+    RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
 };
 use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::vault::MasterKey;
+use crate::webhooks::{Secret, TargetPolicy};
 use reel_scene::format::{Quality, Rendition};
 
 const SHIPPED_SCRIPT: &str = include_str!("../../examples/event-sourcing.md");
@@ -31,6 +32,7 @@ const DEV_USER: &str = "user_dev";
 /// Files of a data folder.
 const MASTER_KEY: &str = "master-key";
 const SIGNING_KEY: &str = "signing-key";
+const WEBHOOK_SECRET: &str = "webhook-secret";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The servers of a data folder. Fields are dropped in this order.
@@ -56,12 +58,13 @@ impl Stack {
         let config = Config {
             redis: RedisConfig { url: redis.url(), prefix: "reel".to_owned() },
             postgres: PostgresConfig { url: postgres.url("postgres") },
-            api: ApiConfig { bind },
+            api: ApiConfig::new(bind),
             auth: AuthConfig {
                 jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
                 issuer: issuer.url(),
                 authorized_parties: vec![],
             },
+            clerk: ClerkConfig::default(),
             media,
             uploads: UploadsConfig::from_environment(&env)?,
             keys: KeysConfig {
@@ -70,6 +73,11 @@ impl Stack {
                 trusted: vec![],
             },
             archive: ArchiveConfig::new(data.join("archive")),
+            webhooks: WebhookConfig {
+                // Whoever develops a receiver runs it here.
+                policy: TargetPolicy { allows_private: true },
+                ..WebhookConfig::new(Secret::parse(&kept(&data.join(WEBHOOK_SECRET), Secret::generate)?))
+            },
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })
@@ -87,6 +95,7 @@ impl Stack {
             ("DATABASE_URL", self.config.postgres.url.clone()),
             ("REEL_MASTER_KEY", key(MASTER_KEY)?),
             ("REEL_SIGNING_KEY", key(SIGNING_KEY)?),
+            ("WEBHOOK_SECRET", key(WEBHOOK_SECRET)?),
             ("ARCHIVE_ROOT", shown(&self.config.archive.root)),
             ("MEDIA_ROOT", shown(&self.config.media.root)),
         ];
@@ -104,10 +113,15 @@ impl Stack {
 
 /// A key of a data folder, made when it is new.
 fn kept_key(path: &Path) -> anyhow::Result<String> {
+    kept(path, || MasterKey::generate().ok())
+}
+
+/// A secret of a data folder, made when it is new.
+fn kept(path: &Path, generate: impl FnOnce() -> Option<String>) -> anyhow::Result<String> {
     if let Ok(text) = std::fs::read_to_string(path) {
         return Ok(text);
     }
-    let key = MasterKey::generate()?;
+    let key = generate().context("the system gives no random bytes")?;
     private(path, false)
         .and_then(|mut file| file.write_all(key.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;

@@ -8,7 +8,6 @@ mod erase;
 mod operator;
 mod projections;
 mod render;
-mod unreadable;
 mod watch;
 
 use std::path::PathBuf;

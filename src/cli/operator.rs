@@ -95,6 +95,16 @@ impl Operator {
         Ok((operator, pool))
     }
 
+    /// What read models are made of.
+    pub fn sources(&self, pool: &PgPool) -> Sources {
+        Sources {
+            log: self.log().clone(),
+            codec: self.executor.codec().clone(),
+            pool: pool.clone(),
+            status_kept_after_end: self.streams.retention.status_view,
+        }
+    }
+
     pub fn log(&self) -> &EventLog {
         self.executor.log()
     }
@@ -106,7 +116,7 @@ impl Operator {
     }
 
     pub async fn order<I: Id>(&self, id: I, command: CommandOf<I>) -> anyhow::Result<State<I>> {
-        let origin = Origin::new(self.actor());
+        let origin = Origin::standalone(self.actor());
         match self.executor.execute(id, command, &origin, None).await {
             Ok(executed) => Ok(executed.loaded.into_state()),
             Err(execute::Error::Rejected(rejection)) => bail!("{} {id}: {rejection}", I::KIND),
@@ -117,12 +127,7 @@ impl Operator {
 
 /// All read models.
 pub fn read_models(operator: &Operator, pool: &PgPool) -> Vec<Arc<dyn Rebuildable>> {
-    projections::all(&Sources {
-        log: operator.log().clone(),
-        codec: operator.executor.codec().clone(),
-        pool: pool.clone(),
-        status_kept_after_end: operator.streams.retention.status_view,
-    })
+    projections::all(&operator.sources(pool))
 }
 
 pub async fn connect_postgres() -> anyhow::Result<PgPool> {

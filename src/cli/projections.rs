@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::operator::{Operator, read_models};
 use super::say;
-use super::unreadable::{self, Closed};
+use crate::erasure::unreadable::{self, Closed};
 use crate::ids::{AggregateId, JobId};
 use crate::projections::decisions::{self, Decisions};
 use crate::projections::quarantine::{self, Quarantined};
@@ -77,13 +77,17 @@ pub async fn projections(command: Projections) -> anyhow::Result<()> {
         Projections::Release { name, aggregate_id, reason } => {
             release(&operator, find(&name)?, AggregateId(aggregate_id), &reason).await
         }
-        Projections::Close { job_id } => match unreadable::close(&operator, job_id, false).await? {
-            Closed::Now => say(format!("job {job_id} is cancelled")),
-            Closed::Before => say(format!("job {job_id} is not open")),
-            Closed::Readable => bail!(
-                "the events of job {job_id} can be read, so it can be cancelled as any other: `reel cancel {job_id}`"
-            ),
-        },
+        Projections::Close { job_id } => {
+            match unreadable::close(&operator.executor, &operator.queue, &operator.actor(), job_id, false)
+                .await?
+            {
+                Closed::Now => say(format!("job {job_id} is cancelled")),
+                Closed::Before => say(format!("job {job_id} is not open")),
+                Closed::Readable => bail!(
+                    "the events of job {job_id} can be read, so it can be cancelled as any other: `reel cancel {job_id}`"
+                ),
+            }
+        }
         Projections::Status { name: Some(name) } => status(&operator, find(&name)?).await,
         Projections::Status { name: None } => {
             for model in &models {

@@ -16,12 +16,14 @@
 
 mod attempt;
 pub mod batches;
+pub mod callbacks;
 mod code_generation;
 mod combining;
 mod error;
 mod heartbeat;
 mod initializing;
 mod intake;
+pub mod outbox;
 mod planning;
 pub mod process_manager;
 mod processor_slots;

@@ -101,7 +101,8 @@ impl Issuer {
         }
     }
 
-    pub fn sign(&self, claims: &TokenClaims) -> Result<String, Error> {
+    /// Signs [`TokenClaims`], or whatever else a test wants to be signed.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
     }

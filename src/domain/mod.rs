@@ -17,6 +17,7 @@ pub mod job;
 pub mod projection;
 pub mod uploads;
 pub mod user;
+pub mod webhook;
 
 /// The state of one kind of aggregate, folded from its events, and its rules. The default is the state before the first
 /// event.

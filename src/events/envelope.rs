@@ -26,6 +26,8 @@ pub enum AggregateKind {
     Uploads,
     /// The configurations that a user has stored.
     Configurations,
+    /// A message to a receiver that a user named.
+    Webhook,
 }
 
 /// The author of an event.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AggregateKind;
-use crate::ids::{AggregateId, BatchId, ConfigurationsId, JobId, ProjectionId, UploadsId, UserId};
+use crate::ids::{AggregateId, BatchId, ConfigurationsId, JobId, ProjectionId, UploadsId, UserId, WebhookId};
 
 /// An id that implies the kind of its aggregate.
 pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
@@ -87,6 +87,18 @@ impl TypedId for UploadsId {
 
 impl TypedId for ConfigurationsId {
     const KIND: AggregateKind = AggregateKind::Configurations;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for WebhookId {
+    const KIND: AggregateKind = AggregateKind::Webhook;
 
     fn aggregate(self) -> AggregateId {
         AggregateId(self.0)

@@ -13,6 +13,7 @@ use super::samples;
 use super::upcast::{decode, encode};
 use super::{
     AggregateKind, BatchEvent, ConfigurationEvent, JobEvent, ProjectionEvent, UploadEvent, UserEvent,
+    WebhookEvent,
 };
 
 /// The checks of one kind of events, for any type.
@@ -42,6 +43,7 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::User => of::<UserEvent>(),
         AggregateKind::Uploads => of::<UploadEvent>(),
         AggregateKind::Configurations => of::<ConfigurationEvent>(),
+        AggregateKind::Webhook => of::<WebhookEvent>(),
     }
 }
 
@@ -115,6 +117,7 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<UserEvent>();
     check::<UploadEvent>();
     check::<ConfigurationEvent>();
+    check::<WebhookEvent>();
 }
 
 /// A field that was renamed, added or dropped shows here: then the type needs a new schema number, an
@@ -196,6 +199,7 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::user_events());
     check(samples::upload_events());
     check(samples::configuration_events());
+    check(samples::webhook_events());
 }
 
 /// Events must decode without their encrypted texts, and be whole with them.
@@ -218,6 +222,7 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::user_events().iter().for_each(check);
     samples::upload_events().iter().for_each(check);
     samples::configuration_events().iter().for_each(check);
+    samples::webhook_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);

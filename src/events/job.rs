@@ -154,6 +154,7 @@ impl JobRequested {
         Personal("/request/scenes", Nothing),
         Public("/request/configuration/configuration_id"),
         Personal("/request/uploads", Nothing),
+        Personal("/request/callback_url", Nothing),
     ];
 }
 

@@ -133,6 +133,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:checkpoint:process:{name}", self.prefix)
     }
 
+    /// Sorted set of the aggregates for which an effect outside of the log is due; score = time in ms.
+    pub fn due(&self, partition: u16, effect: &str) -> String {
+        format!("{}:{{p{partition}}}:due:{effect}", self.prefix)
+    }
+
     /// Owner of that checkpoint; expires unless renewed.
     pub fn process_owner(&self, partition: u16, name: &str) -> String {
         format!("{}:{{p{partition}}}:owner:process:{name}", self.prefix)

@@ -17,6 +17,7 @@ pub mod configuration;
 pub mod connection;
 pub mod content;
 pub mod doorbell;
+pub mod due;
 mod envelope;
 pub mod event;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod stage;
 pub mod upcast;
 pub mod upload;
 pub mod user;
+pub mod webhook;
 pub mod work;
 
 pub use batch::BatchEvent;
@@ -52,3 +54,4 @@ pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};
 pub use stage::Stage;
 pub use upload::{ContentType, UploadEvent};
 pub use user::UserEvent;
+pub use webhook::WebhookEvent;

@@ -57,6 +57,9 @@ pub struct VideoRequest {
     /// Files that the video is made from, as they were when it was requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uploads: Vec<Upload>,
+    /// Who is told when the job has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +145,7 @@ impl VideoRequest {
             scenes: None,
             configuration: None,
             uploads: vec![],
+            callback_url: None,
         }
     }
 }
@@ -159,6 +163,7 @@ impl VideoRequest {
         self.style_preferences = None;
         self.scenes = None;
         self.uploads.clear();
+        self.callback_url = None;
     }
 
     /// Returns the look: the theme that `template_id` names, with the style preferences.

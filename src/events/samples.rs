@@ -8,6 +8,7 @@ use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
 use super::request::{Template, UsedConfiguration};
 use super::upload::{Scanner, Upload};
+use super::webhook::{Abandonment, DeliveryFailure, FailureCode, Notice, WebhookEvent, WebhookRequested};
 use super::{
     BatchEvent, ConfigurationEvent, ContentType, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality,
     Stage, UploadEvent, UserEvent, VideoRequest,
@@ -96,6 +97,7 @@ fn request() -> VideoRequest {
         scenes: Some(vec![scene()]),
         configuration: Some(UsedConfiguration { configuration_id: ConfigurationId(Uuid::nil()), version: 1 }),
         uploads: vec![upload()],
+        callback_url: Some(words()),
     }
 }
 
@@ -282,7 +284,29 @@ pub fn projection_events() -> Vec<ProjectionEvent> {
 }
 
 pub fn user_events() -> Vec<UserEvent> {
-    vec![UserEvent::UserErased { keys: 1, jobs: 2 }]
+    vec![
+        UserEvent::ErasureRequested { user_id: "user_1".to_owned() },
+        UserEvent::UserErased { keys: 1, jobs: 2 },
+    ]
+}
+
+pub fn webhook_events() -> Vec<WebhookEvent> {
+    vec![
+        WebhookEvent::WebhookRequested(WebhookRequested {
+            user_id: "user_1".to_owned(),
+            job_id: JobId(Uuid::nil()),
+            job_version: 1,
+            notice: Notice::JobCompleted,
+            url: words(),
+        }),
+        WebhookEvent::WebhookAttemptFailed {
+            attempt: 1,
+            failure: DeliveryFailure { code: FailureCode::Refused, http_status: Some(500) },
+            retry_in_ms: Some(1),
+        },
+        WebhookEvent::WebhookDelivered { attempt: 1, http_status: 200 },
+        WebhookEvent::WebhookAbandoned { attempts: 1, reason: Abandonment::Failed },
+    ]
 }
 
 fn upload() -> Upload {

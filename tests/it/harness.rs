@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use reelstream::app::{App, Role};
 use reelstream::config::{
-    ApiConfig, ArchiveConfig, AuthConfig, Config, KeysConfig, MediaConfig, PostgresConfig, RedisConfig,
-    Streams, UploadsConfig,
+    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
+    RateLimits, RedisConfig, Streams, UploadsConfig, WebhookConfig,
 };
 use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
@@ -27,6 +27,7 @@ use reelstream::projections::trail::Trail;
 use reelstream::projections::{Projection, lag};
 use reelstream::signing::SigningKey;
 use reelstream::vault::{MasterKey, Vault};
+use reelstream::webhooks::Secret;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 // The bench of the pipeline uses this file, and not all of these.
@@ -38,6 +39,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub const ALL_ROLES: [Role; 3] = [Role::Api, Role::Worker, Role::Projector];
+
+pub const WEBHOOK_SECRET: &str = "whsec_cmVlbHN0cmVhbSB0ZXN0cywgMzIgYnl0ZXMgb2Yga2U=";
 
 pub const MASTER_KEY: &str = "cmVlbHN0cmVhbSB0ZXN0cywgMzIgYnl0ZXMgb2Yga2U=";
 
@@ -110,12 +113,13 @@ impl System {
         let mut config = Config {
             redis: RedisConfig { url: servers.redis_url.clone(), prefix: servers.prefix.clone() },
             postgres: PostgresConfig { url: servers.database_url.clone() },
-            api: ApiConfig { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
+            api: ApiConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             auth: AuthConfig {
                 issuer: issuer.url(),
                 jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
                 authorized_parties: vec![],
             },
+            clerk: ClerkConfig::default(),
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
             uploads: UploadsConfig::from_environment(&|_| None).unwrap(),
             keys: KeysConfig {
@@ -124,7 +128,12 @@ impl System {
                 trusted: vec![],
             },
             archive: ArchiveConfig::new(servers.folder.path().join("archive")),
-            streams: Streams::from_environment(&|_| None).unwrap(),
+            webhooks: WebhookConfig::new(Secret::parse(WEBHOOK_SECRET)),
+            // Tests and benchmarks send more than a person does.
+            streams: Streams {
+                rate_limits: RateLimits::NONE,
+                ..Streams::from_environment(&|_| None).unwrap()
+            },
         };
         change(&mut config);
         let running = Running::start(config.clone(), roles).await;

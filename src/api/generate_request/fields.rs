@@ -25,7 +25,7 @@ pub const MAX_STYLE_DEPTH: usize = 4;
 /// Bytes of JSON, as they are sent.
 pub const MAX_SCENES_BYTES: usize = 512 * 1024;
 /// Every field that a body may have.
-pub const FIELDS: [&str; 20] = [
+pub const FIELDS: [&str; 21] = [
     "topic",
     "context",
     "script",
@@ -46,6 +46,7 @@ pub const FIELDS: [&str; 20] = [
     "tags",
     "configuration_id",
     "upload_ids",
+    "callback_url",
 ];
 /// Those that a stored configuration may have.
 pub const SETTINGS: [&str; 12] = [
@@ -62,8 +63,6 @@ pub const SETTINGS: [&str; 12] = [
     "use_rag",
     "tags",
 ];
-/// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
-pub(super) const NOT_AVAILABLE: [&str; 1] = ["callback_url"];
 /// Every key of `custom_config`.
 pub const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
 /// Keys whose values would stay in the log for ever.

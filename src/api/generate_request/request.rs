@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::fields::{
-    CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, FIELDS, MAX_SCENES_BYTES, MAX_UPLOAD_IDS, NOT_AVAILABLE,
-    SCRIPT_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
+    CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, FIELDS, MAX_SCENES_BYTES, MAX_UPLOAD_IDS, SCRIPT_CHARACTERS,
+    TITLE_CHARACTERS, TOPIC_CHARACTERS,
 };
 use super::reader::{Kind, Reader};
 use super::resolved::Resolved;
@@ -13,6 +13,7 @@ use crate::events::VideoRequest;
 use crate::events::request::{MAX_REQUEST_BYTES, Template, UsedConfiguration};
 use crate::events::upload::Upload;
 use crate::ids::UploadId;
+use crate::webhooks::target;
 use reel_scene::Scene;
 use reel_scene::description;
 
@@ -31,7 +32,6 @@ impl Reader<'_> {
             let msg = "is required unless script, scenes, or the upload_ids of a text is given";
             self.fail(&["context"], msg, "missing");
         }
-        self.refuse_unavailable();
         let custom = self.custom_config();
         let quality = self.quality().unwrap_or(defaults.quality);
         let request = VideoRequest {
@@ -56,9 +56,23 @@ impl Reader<'_> {
             scenes: self.scenes(&uploads),
             configuration,
             uploads,
+            callback_url: self.callback_url(),
         };
         self.refuse_too_large(&request);
         request
+    }
+
+    /// The URL as it was given. Whether it may be asked depends on the settings, and is checked by `callback.rs`.
+    fn callback_url(&mut self) -> Option<String> {
+        let value = self.get("callback_url")?;
+        let text = self.string(&["callback_url"], value)?;
+        match target::parse(&text) {
+            Ok(_) => Some(text),
+            Err(unfit) => {
+                self.fail(&["callback_url"], unfit.to_string(), unfit.kind());
+                None
+            }
+        }
     }
 
     /// The stored configuration whose settings stand in for fields that are not given.
@@ -118,19 +132,10 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_unavailable(&mut self) {
-        for name in NOT_AVAILABLE {
-            if self.is_given(name) {
-                self.fail(&[name], "is not available in this version", "not_available");
-            }
-        }
-    }
-
     /// Refuses fields that nothing reads. `also` are known, too.
     pub fn refuse_unknown_but(&mut self, also: &[&str]) {
         let fields = self.fields;
-        let is_known =
-            |name: &str| [&FIELDS[..], &NOT_AVAILABLE[..], also].iter().any(|known| known.contains(&name));
+        let is_known = |name: &str| FIELDS.contains(&name) || also.contains(&name);
         for name in fields.keys().filter(|name| !is_known(name)) {
             let msg = format!("is not a field; known are {}", FIELDS.join(", "));
             self.fail(&[name.as_str()], msg, "unknown_field");

@@ -238,6 +238,17 @@ fn block() -> BoxedStrategy<Value> {
     prop_oneof![3 => texts, 2 => drawings].boxed()
 }
 
+fn callback_url() -> BoxedStrategy<Value> {
+    let path = any::<u32>().prop_map(|number| json!(format!("https://app.example.com/{number}?ü=1")));
+    let others = select(vec![
+        json!("https://[::1]/"),
+        json!("ftp://x"),
+        json!("https://a@example.com"),
+        json!("HTTP://例え.jp/ü?q=#f"),
+    ]);
+    prop_oneof![20 => path, 2 => others, 1 => wrong()].boxed()
+}
+
 fn scene() -> BoxedStrategy<Value> {
     let reveals = vec((0_usize..3, prop::option::weighted(0.3, 0_usize..3)), 0..3).prop_map(|reveals| {
         reveals.into_iter().map(|(block, part)| json!({ "block": block, "part": part })).collect::<Value>()
@@ -283,6 +294,7 @@ fn body() -> BoxedStrategy<Value> {
         maybe("title", text_field(generate_request::TITLE_CHARACTERS)),
         maybe("description", text_field(generate_request::DESCRIPTION_CHARACTERS)),
         maybe("tags", tags),
+        maybe("callback_url", callback_url()),
         maybe("model", text_field(generate_request::MODEL_CHARACTERS)),
         maybe("style_preferences", style_preferences()),
         maybe("custom_config", custom.boxed()),
@@ -302,9 +314,9 @@ fn body() -> BoxedStrategy<Value> {
     );
     (text_field(generate_request::TOPIC_CHARACTERS), texts, settings, prop::bool::weighted(0.2))
         .prop_map(|(topic, texts, settings, is_wrapped)| {
-            let (first, a, b, c, d, e, f, g) = texts;
+            let (first, a, b, c, d, e, f, g, o) = texts;
             let (h, i, j, k, l, m, n, unknown) = settings;
-            let given = [a, b, c, d, e, f, g, h, i, j, k, l, m, n].into_iter();
+            let given = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o].into_iter();
             let mut body: Map<String, Value> =
                 given.filter_map(|(name, value)| Some((name, value?))).collect();
             body.insert("topic".into(), topic);

@@ -3,12 +3,16 @@
 mod accepted;
 mod batch;
 mod cancelling;
+mod clerk;
 mod cli;
 mod configurations;
 mod contract;
 mod deleting;
+mod edge;
 mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod tokens;
 mod uploads;
+mod webhooks;

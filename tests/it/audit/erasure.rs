@@ -21,7 +21,7 @@ static API: [Role; 1] = [Role::Api];
 static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
 
 /// The places of a request where a user may write, as the ends of the words that are written there.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     "topic",
     "context",
     "script",
@@ -33,6 +33,7 @@ const WRITTEN: [&str; 11] = [
     "mood",
     "font",
     "music",
+    "callback",
 ];
 /// The ends of other words: of headers, and of requests that become no video.
 const OTHER: [&str; 5] = ["requestid", "idempotency", "template", "failing", "cancelled"];
@@ -86,6 +87,7 @@ impl Person {
             "model": word("model"),
             "template_id": "midnight",
             "style_preferences": { "font": word("font"), "music": word("music"), word("moodkey"): [word("mood")] },
+            "callback_url": format!("https://hooks.invalid/{}", word("callback")),
             "quality": "low",
         })
     }

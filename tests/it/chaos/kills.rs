@@ -123,7 +123,12 @@ impl Theatre {
             .iter()
             .map(|stage| format!("[stages.{stage}]\nlease_seconds = 2\nattempts = 100\nconcurrency = 4\n"))
             .collect();
-        let settings = format!("[audit]\nseal_seconds = 1\nsegment_events = 50\n{settings}");
+        // Clients that ask again at once are refused by those that are there, not by a limit.
+        let limits: String = ["address", "read", "write", "generate", "live"]
+            .iter()
+            .map(|of| format!("[rate_limits.{of}]\nper_second = 0\nburst = 0\n"))
+            .collect();
+        let settings = format!("{limits}[audit]\nseal_seconds = 1\nsegment_events = 50\n{settings}");
         std::fs::write(folder.path().join("streams.toml"), settings).unwrap();
         let mut theatre = Self {
             random: Random::new(seed),

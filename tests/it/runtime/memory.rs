@@ -41,6 +41,8 @@ impl Dev {
             .args(["dev", "--port", "0", "--data"])
             .arg(folder.path().join("data"))
             .env("RUST_LOG", "warn")
+            .env("RATE_LIMIT_PER_USER", "0")
+            .env("RATE_LIMIT_REQUESTS", "0")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

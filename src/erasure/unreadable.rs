@@ -1,12 +1,24 @@
 //! Jobs whose events this version cannot read: they can be ended and erased, but nothing can be decided about them.
 
-use super::operator::Operator;
-use crate::events::{Append, Cause, Envelope, Error as LogError, Event, JobEvent, Mark, Payload, upcast};
-use crate::execute;
+use crate::events::{
+    self, Actor, Append, Cause, Envelope, Error as LogError, Event, JobEvent, Mark, Payload, WorkQueue,
+    upcast,
+};
+use crate::execute::{self, Executor};
 use crate::ids::{CommandId, JobId};
 
 /// How often an append is repeated because somebody else appended first.
 const MAX_TRIES: usize = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the event log failed")]
+    Log(#[from] events::Error),
+    #[error("the job cannot be loaded")]
+    Load(#[source] execute::Error),
+    #[error("its end cannot be written")]
+    Encode(#[from] upcast::Unreadable),
+}
 
 /// What became of a job that was to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +32,19 @@ pub enum Closed {
 
 /// Ends an open job, without a fold of its history: appends `JobCancelled`, and takes it off the list of open jobs. Also
 /// appends `ContentErased` when `erase` is set, whether the job is open or not.
-pub async fn close(operator: &Operator, job_id: JobId, erase: bool) -> anyhow::Result<Closed> {
-    match operator.executor.load(job_id).await {
+pub async fn close(
+    executor: &Executor,
+    queue: &WorkQueue,
+    actor: &Actor,
+    job_id: JobId,
+    erase: bool,
+) -> Result<Closed, Error> {
+    match executor.load(job_id).await {
         Ok(_) => return Ok(Closed::Readable),
         Err(error @ execute::Error::Decode { .. }) if !error.is_retryable() => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Error::Load(error)),
     }
-    let is_open = operator.queue.is_open(job_id.aggregate()).await?;
+    let is_open = queue.is_open(job_id.aggregate()).await?;
     let mut events = vec![];
     if is_open {
         events.push(JobEvent::JobCancelled { stage: None });
@@ -35,16 +53,16 @@ pub async fn close(operator: &Operator, job_id: JobId, erase: bool) -> anyhow::R
         events.push(JobEvent::ContentErased {});
     }
     if !events.is_empty() {
-        append(operator, job_id, &events).await?;
+        append(executor, actor, job_id, &events).await?;
     }
     Ok(if is_open { Closed::Now } else { Closed::Before })
 }
 
-async fn append(operator: &Operator, job_id: JobId, events: &[JobEvent]) -> anyhow::Result<()> {
+async fn append(executor: &Executor, actor: &Actor, job_id: JobId, events: &[JobEvent]) -> Result<(), Error> {
     let command_id = CommandId::new();
     for attempt in 1.. {
-        let last = operator.log().history(job_id.aggregate(), 0).await?.pop();
-        let envelopes = envelopes(operator, job_id, last.as_ref(), events, command_id)?;
+        let last = executor.log().history(job_id.aggregate(), 0).await?.pop();
+        let envelopes = envelopes(executor, actor, job_id, last.as_ref(), events, command_id)?;
         let append = Append {
             aggregate_id: job_id.aggregate(),
             expected_version: last.map_or(0, |last| last.version),
@@ -54,7 +72,7 @@ async fn append(operator: &Operator, job_id: JobId, events: &[JobEvent]) -> anyh
             mark: Some(Mark::Closed),
             done: None,
         };
-        match operator.log().append(&append).await {
+        match executor.log().append(&append).await {
             Err(LogError::Conflict { .. }) if attempt < MAX_TRIES => {}
             appended => {
                 appended?;
@@ -67,19 +85,20 @@ async fn append(operator: &Operator, job_id: JobId, events: &[JobEvent]) -> anyh
 
 /// Neither event holds words of a user, so nothing is sealed.
 fn envelopes(
-    operator: &Operator,
+    executor: &Executor,
+    actor: &Actor,
     job_id: JobId,
     last: Option<&Envelope>,
     events: &[JobEvent],
     command_id: CommandId,
-) -> anyhow::Result<Vec<Envelope>> {
+) -> Result<Vec<Envelope>, Error> {
     let mut tip = last.map(Envelope::tip).unwrap_or_default();
     let cause = Cause {
-        recorded_at: operator.executor.clock().now(),
+        recorded_at: executor.clock().now(),
         command_id,
         causation_id: last.map(|last| last.event_id),
         correlation_id: command_id.to_string(),
-        actor: operator.actor(),
+        actor: actor.clone(),
         traceparent: String::new(),
     };
     let mut envelopes = vec![];

@@ -1,0 +1,71 @@
+//! Reads the bodies of requests: bounded in bytes and in time.
+
+use std::time::Duration;
+
+use salvo::http::ParseError;
+use salvo::hyper::body::Bytes;
+use salvo::prelude::*;
+
+use super::problem::Problem;
+use crate::error_codes::ErrorCode;
+
+/// For a whole body, however steadily it comes. A body that stands still is given up sooner (`HTTP_BODY_SECONDS`).
+const MAX_READ_TIME: Duration = Duration::from_mins(2);
+
+/// Reads the whole body.
+///
+/// # Errors
+/// 413 for more than `max_bytes`, 408 for one that does not come in time, 400 for one that ends early.
+pub async fn read(req: &mut Request, max_bytes: usize) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(MAX_READ_TIME, req.payload_with_max_size(max_bytes)).await {
+        Ok(Ok(body)) => Ok(body.clone()),
+        Ok(Err(error)) => Err(unreadable(&error, max_bytes)),
+        Err(_) => Err(timed_out()),
+    }
+}
+
+fn unreadable(error: &ParseError, max_bytes: usize) -> Problem {
+    match error {
+        ParseError::PayloadTooLarge => {
+            let message = format!("the body is too large; at most {max_bytes} bytes are taken");
+            Problem::new(ErrorCode::PayloadTooLarge, message)
+        }
+        ParseError::Other(error) if is_timeout(error.as_ref()) => timed_out(),
+        ParseError::Io(error) if is_timeout(error) => timed_out(),
+        _ => Problem::bad_request("the body ended before it was complete"),
+    }
+}
+
+/// Whether the connection's limit on bodies that stand still is among the causes.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    if let Some(io) = io
+        && io.kind() == std::io::ErrorKind::TimedOut
+    {
+        return true;
+    }
+    // An I/O error that wraps another one does not name it as its source.
+    let inner = io.and_then(std::io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
+    inner.or_else(|| error.source()).is_some_and(is_timeout)
+}
+
+fn timed_out() -> Problem {
+    Problem::new(ErrorCode::RequestTimeout, "the body did not come in time")
+        .with_header(salvo::http::header::CONNECTION, salvo::http::header::HeaderValue::from_static("close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_stands_still_is_told_from_one_that_is_broken() {
+        let stalled = || Error::new(ErrorKind::TimedOut, "request body timeout");
+        assert!(is_timeout(&stalled()));
+        assert!(is_timeout(&Error::other(Error::other(stalled()))));
+        assert!(!is_timeout(&Error::other("connection reset")));
+        assert!(!is_timeout(&Error::from(ErrorKind::UnexpectedEof)));
+    }
+}
