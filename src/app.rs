@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Admission, ApiState, Verifier};
+use crate::api::{self, Admission, ApiState, Live, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig, Streams, without_credentials};
@@ -147,7 +147,8 @@ impl App {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
         }
         if roles.contains(&Role::Api) {
-            let (server, service) = self.api().await?;
+            let state = Arc::new(self.api_state(stop.clone()));
+            let (server, service) = self.api(&state).await?;
             let address = server.holdings().iter().find_map(|holding| holding.local_addr.clone().into_std());
             bound(address.context("the API has no address")?);
             let handle = server.handle();
@@ -156,6 +157,8 @@ impl App {
             running.spawn(async move {
                 stop.cancelled().await;
                 handle.stop_graceful(API_DRAIN);
+                // The server has let go of its sockets.
+                let _too_slow = tokio::time::timeout(API_DRAIN, state.live.drained()).await;
             });
         }
         running.close();
@@ -201,13 +204,8 @@ impl App {
         Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
     }
 
-    async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {
-        let bind = self.config.api.bind;
-        let acceptor = TcpListener::new(bind)
-            .try_bind()
-            .await
-            .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
-        let state = ApiState {
+    fn api_state(&self, stop: CancellationToken) -> ApiState {
+        ApiState {
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
             queue: WorkQueue::new(self.log()),
@@ -223,9 +221,28 @@ impl App {
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
-        };
+            live: Live::new(
+                self.log().clone(),
+                self.executor.decoder().clone(),
+                self.statuses.clone(),
+                self.doorbell.clone(),
+                &self.config.streams,
+                stop,
+            ),
+        }
+    }
+
+    async fn api(
+        &self,
+        state: &Arc<ApiState>,
+    ) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {
+        let bind = self.config.api.bind;
+        let acceptor = TcpListener::new(bind)
+            .try_bind()
+            .await
+            .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
-        Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))
+        Ok((Server::new(acceptor), api::service(state.clone(), &verifier)))
     }
 }
 

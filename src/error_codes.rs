@@ -167,7 +167,7 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
+                "The user has as much open as one user may: jobs, urgent jobs, bytes of requests, live connections, or tickets. The message names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
                 &["src/api/admission.rs", PROBLEM],
             ),

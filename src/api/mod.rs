@@ -16,6 +16,7 @@ mod health;
 mod idempotency;
 mod jobs;
 pub mod jwks;
+mod live;
 mod metadata;
 pub(crate) mod metrics;
 mod problem;
@@ -24,9 +25,11 @@ mod reprocess;
 mod request_id;
 mod single_flight;
 mod status;
+mod tickets;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
+pub use live::Live;
 pub use problem::Problem;
 
 use std::sync::Arc;
@@ -75,6 +78,7 @@ pub struct ApiState {
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
+    pub live: Live,
 }
 
 /// One line of the route table.
@@ -85,17 +89,23 @@ pub struct Route {
     pub access: Access,
     /// Where it is: under `/api/v1` and `/`, or under `/` alone.
     pub is_versioned: bool,
+    /// Whether it takes WebSockets, whose callers are refused with a close code.
+    takes_sockets: bool,
     endpoint: Router,
 }
 
 impl Route {
     fn new(method: Method, path: &'static str, access: Access, endpoint: Router) -> Self {
-        Self { method, path, access, is_versioned: true, endpoint }
+        Self { method, path, access, is_versioned: true, takes_sockets: false, endpoint }
     }
 
     /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
     fn unversioned(self) -> Self {
         Self { is_versioned: false, ..self }
+    }
+
+    fn with_sockets(self) -> Self {
+        Self { takes_sockets: true, ..self }
     }
 }
 
@@ -132,6 +142,8 @@ pub fn routes() -> Vec<Route> {
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        post("auth/tickets", User, tickets::create_ticket),
+        get("ws/jobs/{job_id}", User, live::watch_job).with_sockets(),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
@@ -154,7 +166,10 @@ fn guarded_routes(verifier: &Verifier, are_versioned: bool) -> Router {
     let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
-        router.push(route.endpoint.hoop(guard))
+        router.push(match route.takes_sockets {
+            true => route.endpoint.hoop(live::SocketGuard(guard)),
+            false => route.endpoint.hoop(guard),
+        })
     })
 }
 

@@ -136,7 +136,7 @@ impl JobSummary {
 }
 
 impl JobStatusAnswer {
-    fn of(view: &StatusView, streams: &Streams) -> Self {
+    pub fn of(view: &StatusView, streams: &Streams) -> Self {
         let is_completed = view.status == JobStatus::Completed;
         Self {
             summary: JobSummary::of(view),

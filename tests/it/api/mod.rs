@@ -8,3 +8,4 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod live;
