@@ -186,8 +186,8 @@ pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }
 
-/// The document that `openapi.json` holds: generated from the endpoints, with the schema of the body of
-/// `POST /videos/generate`, which is JSON Schema and more than the generator can say.
+/// The document that `openapi.json` holds: generated from the endpoints, with what the generator cannot say: the schema
+/// of the body of `POST /videos/generate`, which is JSON Schema, and that a job's events come as a stream, too.
 pub fn openapi() -> serde_json::Value {
     let document = serde_json::to_value(openapi_of_routes());
     let mut document = document.expect("an OpenAPI document is JSON");
@@ -195,6 +195,9 @@ pub fn openapi() -> serde_json::Value {
     let content = "/paths/~1api~1v1~1videos~1generate/post/requestBody/content/application~1json";
     let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
     content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
+    let content = "/paths/~1api~1v1~1jobs~1{job_id}~1events/get/responses/200/content";
+    let content = document.pointer_mut(content).expect("the endpoint answers with JSON");
+    content["text/event-stream"] = json!({ "schema": { "type": "string" } });
     document["components"]["schemas"]["GenerateRequest"] = body;
     for (name, definition) in definitions {
         document["components"]["schemas"][name] = definition;

@@ -48,6 +48,7 @@ struct Stored {
 #[endpoint(
     tags("live"),
     operation_id = "create_ticket",
+    status_codes(201, 401, 429),
     security(["bearer" = []]),
     responses((status_code = 201, description = "A new ticket", body = TicketAnswer),
               (status_code = 429, description = "The caller got too many within a minute", body = ErrorBody))

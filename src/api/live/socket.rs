@@ -93,7 +93,9 @@ impl Close {
     }
 
     fn of_feed(error: &FeedError) -> Self {
-        tracing::warn!(error = %chain(error), "a client that watches a job is dropped");
+        if let FeedError::Read(error) = error {
+            tracing::warn!(error = %chain(error), "a client that watches a job is dropped");
+        }
         match error {
             FeedError::Stopping => Self::stopping(),
             error if error.is_passing() => {
@@ -129,6 +131,7 @@ pub fn is_upgrade(req: &Request) -> bool {
 #[endpoint(
     tags("live"),
     operation_id = "watch_job",
+    status_codes(101, 400, 401, 403, 422, 426),
     security(["bearer" = []]),
     parameters(("job_id" = Uuid, Path, description = "The job")),
     responses((status_code = 101, description = "A WebSocket from here on"),

@@ -308,6 +308,35 @@ async fn a_client_that_lost_its_connection_resumes_by_version() {
     live.system.running.stop().await;
 }
 
+// 002-9.4
+#[tokio::test]
+async fn a_client_that_comes_and_goes_misses_nothing() {
+    let live = Bench::start(|_| {}).await;
+    let job = live.job().await;
+    // Nobody else watches, so the tail of the log is begun anew again and again.
+    let watch = async {
+        let (mut told, mut last) = (vec![], 0);
+        loop {
+            let mut socket = live.watch(&job, &format!("?after={last}")).await;
+            for _ in 0..3 {
+                match read(&mut socket).await {
+                    Got::Message(message) => {
+                        last = version(&message);
+                        told.push(message);
+                    }
+                    got => {
+                        assert_closed(&got, 1000, "the job has ended");
+                        return told;
+                    }
+                }
+            }
+        }
+    };
+    let (told, ()) = tokio::join!(watch, live.finish(&job));
+    assert_complete(&told, Some(0), &live.system.events(&job).await);
+    live.system.running.stop().await;
+}
+
 // 002-2.5, 002-6.1
 #[tokio::test]
 async fn who_may_not_watch_a_job_is_told_by_the_close_code() {
@@ -501,14 +530,19 @@ async fn a_client_that_says_too_much_or_nothing_is_dropped() {
 
 #[tokio::test]
 async fn a_slow_reader_gets_a_new_snapshot_and_is_not_buffered_for() {
-    const SCENES: u32 = 40;
+    const SCENES: u32 = 30;
     const CODE_BYTES: usize = 200_000;
-    let live = Bench::start(|settings| settings.queued_events = 4).await;
+    let live = Bench::start(|settings| {
+        settings.queued_events = 4;
+        // It is slow for longer than a client may be silent, on a busy machine.
+        settings.ping_every = Duration::from_secs(120);
+    })
+    .await;
     let job = live.job().await;
     let id: JobId = job.parse().unwrap();
     let address = live.system.running.url.strip_prefix("http://").unwrap().parse().unwrap();
     let stream = TcpSocket::new_v4().unwrap();
-    stream.set_recv_buffer_size(4096).unwrap();
+    stream.set_recv_buffer_size(32 << 10).unwrap();
     let request = live.handshake_as(&format!("/ws/jobs/{job}"), &live.system.token("user_1", "user"));
     let mut slow = open_on(stream.connect(address).await.unwrap(), request).await.unwrap();
     let mut told = vec![message(&mut slow).await];
