@@ -174,7 +174,7 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, or bytes of requests. `details` names the limit.",
+                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, live connections, or tickets. `details` or the message names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
                 &["src/api/admission.rs", PROBLEM, "src/api/rate_limit.rs"],
             ),

@@ -124,7 +124,7 @@ impl Erasure {
             }
             // After their jobs: a batch brings no job into being whose words are gone.
             for batch_id in self.batches(user_id).await? {
-                let origin = Origin::standalone(self.actor.clone());
+                let origin = Origin::new(self.actor.clone());
                 match self.executor.execute(batch_id, batch::Command::EraseContent, &origin, None).await {
                     Ok(_) => drop(erased.batches.insert(batch_id)),
                     Err(error) => {
@@ -205,7 +205,7 @@ impl Erasure {
     }
 
     async fn order(&self, job_id: JobId, command: job::Command) -> Result<(), Error> {
-        self.executor.execute(job_id, command, &Origin::standalone(self.actor.clone()), None).await?;
+        self.executor.execute(job_id, command, &Origin::new(self.actor.clone()), None).await?;
         Ok(())
     }
 }

@@ -12,5 +12,6 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod live;
 mod tokens;
 mod webhooks;
