@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Admission, ApiState, Reception, Verifier};
+use crate::api::{self, Admission, ApiState, Live, Reception, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clerk;
 use crate::clock::Clock;
@@ -176,7 +176,8 @@ impl App {
             }
         }
         if roles.contains(&Role::Api) {
-            let (server, service) = self.api().await?;
+            let state = Arc::new(self.api_state(stop.clone())?);
+            let (server, service) = self.api(&state).await?;
             let address = server.holdings().iter().find_map(|holding| holding.local_addr.clone().into_std());
             bound(address.context("the API has no address")?);
             let handle = server.handle();
@@ -185,6 +186,8 @@ impl App {
             running.spawn(async move {
                 stop.cancelled().await;
                 handle.stop_graceful(API_DRAIN);
+                // The server has let go of its sockets.
+                let _too_slow = tokio::time::timeout(API_DRAIN, state.live.drained()).await;
             });
         }
         running.close();
@@ -245,12 +248,7 @@ impl App {
         Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
     }
 
-    async fn api(&self) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {
-        let bind = self.config.api.bind;
-        let acceptor = TcpListener::new(bind)
-            .try_bind()
-            .await
-            .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
+    fn api_state(&self, stop: CancellationToken) -> anyhow::Result<ApiState> {
         let reception = Reception::new(
             &self.config.media,
             &self.config.uploads,
@@ -259,10 +257,10 @@ impl App {
         );
         reception.sweep_incoming().context("uploads that were left unfinished cannot be removed")?;
         let codec = self.executor.codec().clone();
-        let ClerkConfig { secret_key, api_url, fetches_roles, .. } = &self.config.clerk;
+        let ClerkConfig { secret_key, api_url, .. } = &self.config.clerk;
         let clerk = secret_key.clone().map(|key| clerk::Client::new(api_url, key)).transpose();
         let clerk = clerk.context("cannot set up the client of Clerk's API")?;
-        let state = ApiState {
+        Ok(ApiState {
             config: self.config.api.clone(),
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
@@ -285,13 +283,33 @@ impl App {
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
             watched: api::WatchedJobs::default(),
-        };
+            live: Live::new(
+                self.log().clone(),
+                self.executor.codec().clone(),
+                self.statuses.clone(),
+                self.doorbell.clone(),
+                &self.config.streams,
+                stop,
+            ),
+        })
+    }
+
+    async fn api(
+        &self,
+        state: &Arc<ApiState>,
+    ) -> anyhow::Result<(Server<impl Acceptor + use<>>, salvo::Service)> {
+        let bind = self.config.api.bind;
+        let acceptor = TcpListener::new(bind)
+            .try_bind()
+            .await
+            .with_context(|| format!("cannot listen on {bind}; is another process using that port?"))?;
         let mut verifier =
             Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
-        if let Some(clerk) = clerk.filter(|_| *fetches_roles) {
+        let clerk = state.clerk.clone();
+        if let Some(clerk) = clerk.filter(|_| self.config.clerk.fetches_roles) {
             verifier = verifier.with_roles_from(clerk);
         }
-        Ok((bounded(Server::new(acceptor), &self.config.api), api::service(Arc::new(state), &verifier)))
+        Ok((bounded(Server::new(acceptor), &self.config.api), api::service(state.clone(), &verifier)))
     }
 }
 

@@ -244,6 +244,7 @@ pub struct Streams {
     pub rate_limits: RateLimits,
     pub retention: Retention,
     pub audit: Audit,
+    pub live: LiveSettings,
     pub stages: BTreeMap<Stage, StageSettings>,
 }
 
@@ -268,6 +269,21 @@ pub struct Audit {
     pub seal_every: Duration,
     /// Events of an archived segment.
     pub segment_events: u64,
+}
+
+/// Live updates over WebSockets and server-sent events.
+#[derive(Debug, Clone)]
+pub struct LiveSettings {
+    /// Interval between two pings of a client.
+    pub ping_every: Duration,
+    /// Connections of one user to one API process.
+    pub clients_per_user: usize,
+    /// Events that wait for a client that reads slowly.
+    pub queued_events: usize,
+    /// How long a ticket can be used.
+    pub ticket_life: Duration,
+    /// Tickets that one user gets in that time.
+    pub tickets_per_user: u64,
 }
 
 /// Retention of derived data, and of the log in Redis.
@@ -478,6 +494,8 @@ struct StreamsFile {
     #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
+    live: LiveFile,
+    #[serde(default)]
     stages: BTreeMap<Stage, StageFile>,
 }
 
@@ -506,6 +524,16 @@ struct RetentionFile {
 struct AuditFile {
     seal_seconds: Option<i64>,
     segment_events: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LiveFile {
+    ping_seconds: Option<i64>,
+    clients_per_user: Option<i64>,
+    queued_events: Option<i64>,
+    ticket_seconds: Option<i64>,
+    tickets_per_user: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -614,6 +642,16 @@ impl Streams {
             seal_every: Duration::from_secs(seal_seconds as u64),
             segment_events: segment_events as u64,
         };
+        let seconds =
+            |key, pick| whole(key, pick, 3600, "from 1 to 3600").map(|s| Duration::from_secs(s as u64));
+        let count = |key, pick| whole(key, pick, 1_000_000, "from 1 to 1000000");
+        let live = LiveSettings {
+            ping_every: seconds("live.ping_seconds", |file| file.live.ping_seconds)?,
+            clients_per_user: count("live.clients_per_user", |file| file.live.clients_per_user)? as usize,
+            queued_events: count("live.queued_events", |file| file.live.queued_events)? as usize,
+            ticket_life: seconds("live.ticket_seconds", |file| file.live.ticket_seconds)?,
+            tickets_per_user: count("live.tickets_per_user", |file| file.live.tickets_per_user)? as u64,
+        };
         let mut stages = BTreeMap::new();
         for stage in Stage::ALL {
             let layers = || [own, shipped].into_iter().filter_map(|file| file.stages.get(&stage));
@@ -647,7 +685,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, limits, rate_limits, retention, audit, stages })
+        Ok(Self { partitions, limits, rate_limits, retention, audit, live, stages })
     }
 }
 

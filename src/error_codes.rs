@@ -199,7 +199,7 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, or uploads that are being sent. `details` names the limit.",
+                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, live connections, tickets, or uploads that are being sent. `details` or the message names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
                 &["src/api/admission.rs", SLOTS, PROBLEM, "src/api/rate_limit.rs"],
             ),

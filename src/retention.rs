@@ -64,7 +64,7 @@ impl Retention {
             tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a deleted job");
             return false;
         }
-        let origin = Origin::standalone(Actor::System);
+        let origin = Origin::new(Actor::System);
         let noted = self.executor.execute(job_id, Command::NoteFilesRemoved, &origin, None).await;
         if let Err(error) = &noted {
             tracing::warn!(%job_id, error = %chain(error), "cannot note that the files of a deleted job are removed");

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use salvo::http::header::AUTHORIZATION;
 use salvo::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::jwks::{self, KeySet};
 use super::problem::Problem;
@@ -20,9 +21,11 @@ const LEEWAY_SECONDS: u64 = 5;
 pub struct User {
     pub id: String,
     pub role: Role,
+    /// When the session token ends; what outlives a request ends then, too.
+    pub session_ends_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     #[default]
@@ -79,6 +82,8 @@ pub enum Error {
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
+    /// Seconds since 1970, with or without a fraction (RFC 7519, section 2).
+    exp: f64,
     azp: Option<String>,
     /// Session status; `pending` before a required task is done.
     sts: Option<String>,
@@ -133,7 +138,9 @@ impl Verifier {
             (None, Some(clerk)) => fetch_role(clerk, &claims.sub).await,
             (None, None) => Role::default(),
         };
-        Ok(User { id: claims.sub, role })
+        let session_ends_at =
+            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(User { id: claims.sub, role, session_ends_at })
     }
 
     fn validation(&self) -> Validation {
@@ -230,9 +237,14 @@ pub struct Guard {
 }
 
 impl Guard {
-    async fn admit(&self, req: &Request) -> Result<User, Problem> {
+    /// The caller, by the session token in the header.
+    pub async fn admit(&self, req: &Request) -> Result<User, Problem> {
         let header = req.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-        let user = self.verifier.verify(header).await?;
+        self.check_role(self.verifier.verify(header).await?)
+    }
+
+    /// The user, if the route is open to their role.
+    pub fn check_role(&self, user: User) -> Result<User, Problem> {
         if self.access.allows(user.role) { Ok(user) } else { Err(Problem::forbidden(self.access.refusal())) }
     }
 }

@@ -55,7 +55,7 @@ pub async fn get_job(req: &mut Request, depot: &mut Depot, res: &mut Response) -
 pub async fn delete_job(req: &mut Request, depot: &mut Depot) -> Result<Json<DeleteAnswer>, Problem> {
     let user = user(depot)?;
     let (state, view) = visible_job(req, depot).await?;
-    let origin = Origin::standalone(Actor::User(user.id));
+    let origin = Origin::new(Actor::User(user.id));
     match state.executor.execute(view.job_id, Command::Delete, &origin, None).await {
         Ok(_) => {}
         Err(Error::Rejected(Rejection::NotEnded)) => {

@@ -6,6 +6,7 @@ use salvo::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+use super::live::sse;
 use super::problem::Problem;
 use super::query::{Query, Whole, parse_one_of};
 use super::{ApiState, visible_job};
@@ -123,13 +124,18 @@ pub struct EventsQuery {
 }
 
 impl EventsQuery {
+    /// The version after which the part begins.
+    fn after(&self) -> u64 {
+        self.from_version.map_or(0, |version| version.0 - 1)
+    }
+
     /// Reads the part of the history, and the version at which the next part begins.
     pub async fn read(
         &self,
         state: &ApiState,
         job_id: JobId,
     ) -> Result<(Vec<Envelope>, Option<u64>), Problem> {
-        let after = self.from_version.map_or(0, |version| version.0 - 1);
+        let after = self.after();
         let limit = self.limit.map_or(MAX_EVENTS, |limit| limit.0);
         let log = state.executor.log();
         // One more than is shown tells whether there is a next part.
@@ -145,18 +151,29 @@ impl EventsQuery {
 /// The envelopes in order, from `from_version` on (1 by default), and `next_version` where there are more. `data` is
 /// given with the user's content opened; an event whose content was sealed is therefore not what its hash covers: that
 /// is what `/audit` gives.
+///
+/// With `Accept: text/event-stream` they come as server-sent events, and those that follow as they happen, until an event
+/// `end` when the job has ended: `id` is the version, `event` the type, `data` the envelope. `Last-Event-ID` resumes.
 #[endpoint(
     tags("jobs"),
     operation_id = "list_job_events",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job"))
+    parameters(("job_id" = Uuid, Path, description = "The job"),
+               ("Last-Event-ID" = Option<u64>, Header, description = "The last version that the client of a stream has")),
+    responses((status_code = 200, description = "The events", body = EventsAnswer),
+              (status_code = 429, description = "The caller has too many live connections open", body = super::problem::ErrorBody))
 )]
 pub async fn list_job_events(
     query: Query<EventsQuery>,
     req: &mut Request,
     depot: &mut Depot,
-) -> Result<Json<EventsAnswer>, Problem> {
+    res: &mut Response,
+) -> Result<(), Problem> {
     let (state, view) = visible_job(req, depot).await?;
+    if sse::is_wanted(req) {
+        let after = sse::last_event_id(req)?.unwrap_or_else(|| query.0.after());
+        return sse::stream_events(&state, &user(depot)?, &view, after, res).await;
+    }
     let (history, next_version) = query.0.read(&state, view.job_id).await?;
     let mut events = Vec::with_capacity(history.len());
     for mut envelope in history {
@@ -166,5 +183,6 @@ pub async fn list_job_events(
         envelope.data = opened.unwrap_or(envelope.data);
         events.push(serde_json::to_value(&envelope).map_err(projections::Error::from)?);
     }
-    Ok(Json(EventsAnswer { job_id: view.job_id.0, events, next_version }))
+    res.render(Json(EventsAnswer { job_id: view.job_id.0, events, next_version }));
+    Ok(())
 }

@@ -27,6 +27,7 @@ mod job;
 mod job_list;
 mod jobs;
 pub mod jwks;
+mod live;
 mod me;
 mod metadata;
 pub(crate) mod metrics;
@@ -38,10 +39,12 @@ mod reprocess;
 mod request_id;
 mod single_flight;
 mod status;
+mod tickets;
 mod uploads;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
+pub use live::Live;
 pub use problem::Problem;
 pub use rate_limit::RouteClass;
 pub use uploads::Reception;
@@ -105,6 +108,7 @@ pub struct ApiState {
     pub durability: Durability,
     pub examinations: Examinations,
     pub watched: WatchedJobs,
+    pub live: Live,
 }
 
 /// One line of the route table.
@@ -118,6 +122,8 @@ pub struct Route {
     pub class: RouteClass,
     /// Where it is: under `/api/v1` and `/`, or under `/` alone.
     pub is_versioned: bool,
+    /// Whether it takes WebSockets, whose callers are refused with a close code.
+    takes_sockets: bool,
     endpoint: Router,
 }
 
@@ -125,7 +131,7 @@ impl Route {
     fn new(method: Method, path: &'static str, access: Access, endpoint: Router) -> Self {
         let is_safe = [Method::GET, Method::HEAD].contains(&method);
         let class = if is_safe { RouteClass::Read } else { RouteClass::Write };
-        Self { method, path, access, class, is_versioned: true, endpoint }
+        Self { method, path, access, class, is_versioned: true, takes_sockets: false, endpoint }
     }
 
     fn of_class(self, class: RouteClass) -> Self {
@@ -135,6 +141,10 @@ impl Route {
     /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
     fn unversioned(self) -> Self {
         Self { is_versioned: false, ..self }
+    }
+
+    fn with_sockets(self) -> Self {
+        Self { takes_sockets: true, ..self }
     }
 }
 
@@ -194,6 +204,8 @@ pub fn routes() -> Vec<Route> {
         delete("configurations/{configuration_id}", User, configurations::delete_configuration),
         get("auth/me", User, me::get_me),
         post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
+        post("auth/tickets", User, tickets::create_ticket),
+        get("ws/jobs/{job_id}", User, live::watch_job).with_sockets(),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
@@ -217,7 +229,10 @@ fn guarded_routes(verifier: &Verifier, limiters: &Arc<Limiters>, are_versioned: 
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
         let limit = LimitByUser { limiters: limiters.clone(), class: route.class };
-        router.push(route.endpoint.hoop(guard).hoop(limit))
+        router.push(match route.takes_sockets {
+            true => route.endpoint.hoop(live::SocketGuard(guard)).hoop(limit),
+            false => route.endpoint.hoop(guard).hoop(limit),
+        })
     })
 }
 
@@ -243,8 +258,8 @@ pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }
 
-/// The document that `openapi.json` holds: generated from the endpoints, with the schema of the body of
-/// `POST /videos/generate`, which is JSON Schema and more than the generator can say.
+/// The document that `openapi.json` holds: generated from the endpoints, with what the generator cannot say: the schema
+/// of the body of `POST /videos/generate`, which is JSON Schema, and that a job's events come as a stream, too.
 pub fn openapi() -> serde_json::Value {
     let document = serde_json::to_value(openapi_of_routes());
     let mut document = document.expect("an OpenAPI document is JSON");
@@ -252,6 +267,9 @@ pub fn openapi() -> serde_json::Value {
     let content = "/paths/~1api~1v1~1videos~1generate/post/requestBody/content/application~1json";
     let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
     content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
+    let content = "/paths/~1api~1v1~1jobs~1{job_id}~1events/get/responses/200/content";
+    let content = document.pointer_mut(content).expect("the endpoint answers with JSON");
+    content["text/event-stream"] = json!({ "schema": { "type": "string" } });
     document["components"]["schemas"]["GenerateRequest"] = body;
     set_body(&mut document, "/videos~1batch/post", "application/json", "BatchRequest");
     document["components"]["schemas"]["BatchRequest"] =

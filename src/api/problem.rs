@@ -19,7 +19,7 @@ use crate::projections;
 use crate::telemetry::chain;
 
 /// An error on its way to the client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem {
     pub status: StatusCode,
     pub code: ErrorCode,
@@ -98,6 +98,12 @@ impl Problem {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::ServiceUnavailable, message)
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
+    }
+
+    /// As much as one user may have or do at a time.
+    pub fn too_many(message: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(ErrorCode::RateLimitExceeded, message)
+            .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
     pub fn forbidden(message: impl Into<String>) -> Self {

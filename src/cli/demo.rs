@@ -1,6 +1,6 @@
 //! `reel demo` and `reel dev`: everything in one process, on servers of its own.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
     RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
 };
-use crate::dev::{Issuer, PrivatePostgres, PrivateRedis};
+use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::telemetry;
@@ -33,6 +33,8 @@ const DEV_USER: &str = "user_dev";
 const MASTER_KEY: &str = "master-key";
 const SIGNING_KEY: &str = "signing-key";
 const WEBHOOK_SECRET: &str = "webhook-secret";
+/// Signs session tokens, in this run and the next; `reel token` reads it.
+pub const ISSUER_KEY: &str = "issuer-key";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The servers of a data folder. Fields are dropped in this order.
@@ -52,7 +54,12 @@ impl Stack {
         let lock = lock(&data)?;
         let redis = PrivateRedis::start(&data.join("redis"))?;
         let postgres = PrivatePostgres::start(&data.join("postgres"))?;
-        let issuer = Issuer::start(stop.clone()).await?;
+        let issuer_key = kept_key(&data.join(ISSUER_KEY), || Ok(TokenSigner::generate_key()?))?;
+        let issuer = Issuer::start_with(&issuer_key, Some(KEPT_ISSUER), stop.clone());
+        let issuer =
+            issuer.await.with_context(|| format!("cannot use {}", data.join(ISSUER_KEY).display()))?;
+        let make_key = || Ok(MasterKey::generate()?);
+        let make_secret = || Secret::generate().context("the system gives no random bytes");
         let env = |name: &str| process_environment(name).filter(|_| name != "MEDIA_ROOT");
         let media = MediaConfig { root: data.join("media"), ..MediaConfig::from_environment(&env)? };
         let config = Config {
@@ -61,22 +68,22 @@ impl Stack {
             api: ApiConfig::new(bind),
             auth: AuthConfig {
                 jwks_url: format!("{}/.well-known/jwks.json", issuer.url()),
-                issuer: issuer.url(),
+                issuer: issuer.name().to_owned(),
                 authorized_parties: vec![],
             },
             clerk: ClerkConfig::default(),
             media,
             uploads: UploadsConfig::from_environment(&env)?,
             keys: KeysConfig {
-                master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY))?)?,
-                signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY))?)?,
+                master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY), make_key)?)?,
+                signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY), make_key)?)?,
                 trusted: vec![],
             },
             archive: ArchiveConfig::new(data.join("archive")),
             webhooks: WebhookConfig {
                 // Whoever develops a receiver runs it here.
                 policy: TargetPolicy { allows_private: true },
-                ..WebhookConfig::new(Secret::parse(&kept(&data.join(WEBHOOK_SECRET), Secret::generate)?))
+                ..WebhookConfig::new(Secret::parse(&kept_key(&data.join(WEBHOOK_SECRET), make_secret)?))
             },
             streams: Streams::from_environment(&env)?,
         };
@@ -91,6 +98,7 @@ impl Stack {
         let settings = [
             ("REEL_API_URL", url.to_owned()),
             ("REEL_TOKEN", token.to_owned()),
+            ("REEL_DATA", shown(&folder)),
             ("REDIS_URL", self.config.redis.url.clone()),
             ("DATABASE_URL", self.config.postgres.url.clone()),
             ("REEL_MASTER_KEY", key(MASTER_KEY)?),
@@ -112,16 +120,13 @@ impl Stack {
 }
 
 /// A key of a data folder, made when it is new.
-fn kept_key(path: &Path) -> anyhow::Result<String> {
-    kept(path, || MasterKey::generate().ok())
-}
-
-/// A secret of a data folder, made when it is new.
-fn kept(path: &Path, generate: impl FnOnce() -> Option<String>) -> anyhow::Result<String> {
-    if let Ok(text) = std::fs::read_to_string(path) {
-        return Ok(text);
+fn kept_key(path: &Path, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => return Ok(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-    let key = generate().context("the system gives no random bytes")?;
+    let key = make()?;
     private(path, false)
         .and_then(|mut file| file.write_all(key.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -261,7 +266,8 @@ Then try, in another terminal:
   reel projections list
   reel audit verify
   curl $REEL_API_URL/api/v1/system/health
-  curl -H \"Authorization: Bearer $REEL_TOKEN\" $REEL_API_URL/api/v1/videos/jobs/JOB_ID/status",
+  curl -H \"Authorization: Bearer $REEL_TOKEN\" $REEL_API_URL/api/v1/videos/jobs/JOB_ID/status
+  reel token --user admin_1 --role admin",
             folder.display(),
             settings.display()
         ))?;

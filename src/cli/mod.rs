@@ -8,6 +8,7 @@ mod erase;
 mod operator;
 mod projections;
 mod render;
+mod token;
 mod watch;
 
 use std::path::PathBuf;
@@ -43,12 +44,14 @@ enum Command {
     /// Run everything for development: servers, API, workers, projector, and a token to try them
     Dev {
         /// Keep the data here, between runs too [default: a folder that is removed at the end]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "REEL_DATA")]
         data: Option<PathBuf>,
         /// The API's port on loopback; 0 takes a free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
+    /// Print a session token of the issuer that `reel dev` runs, for any user and role
+    Token(token::Token),
     /// Serve the HTTP API; settings come from the environment and streams.toml
     Serve,
     /// Run the pipeline's stages
@@ -169,6 +172,7 @@ impl Arguments {
         match self.command {
             Command::Demo { file, data } => demo::demo(file.as_deref(), &data).await,
             Command::Dev { data, port } => demo::dev(data.as_deref(), port).await,
+            Command::Token(arguments) => token::token(&arguments),
             Command::Serve => serve(Role::Api).await,
             Command::Work => serve(Role::Worker).await,
             Command::Project => serve(Role::Projector).await,

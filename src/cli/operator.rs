@@ -116,7 +116,7 @@ impl Operator {
     }
 
     pub async fn order<I: Id>(&self, id: I, command: CommandOf<I>) -> anyhow::Result<State<I>> {
-        let origin = Origin::standalone(self.actor());
+        let origin = Origin::new(self.actor());
         match self.executor.execute(id, command, &origin, None).await {
             Ok(executed) => Ok(executed.loaded.into_state()),
             Err(execute::Error::Rejected(rejection)) => bail!("{} {id}: {rejection}", I::KIND),

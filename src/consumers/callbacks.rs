@@ -85,7 +85,7 @@ impl Deliveries {
         let last_event = webhook.tip.event_id.ok_or("a webhook without events")?;
         let origin = Origin {
             command_id: CommandId::of_attempt(AttemptToken::of_event(last_event), "deliver"),
-            ..Origin::standalone(Actor::System)
+            ..Origin::new(Actor::System)
         };
         match self.executor.execute(id, command, &origin, None).await {
             Ok(_) | Err(execute::Error::Rejected(Rejection::NotDue { .. } | Rejection::NotPending)) => Ok(()),

@@ -127,7 +127,7 @@ impl Erasure {
             }
             // After their jobs: a batch brings no job into being whose words are gone.
             for batch_id in self.batches(user_id).await? {
-                let origin = Origin::standalone(self.actor.clone());
+                let origin = Origin::new(self.actor.clone());
                 match self.executor.execute(batch_id, batch::Command::EraseContent, &origin, None).await {
                     Ok(_) => drop(erased.batches.insert(batch_id)),
                     Err(error) => {
@@ -196,11 +196,11 @@ impl Erasure {
 
     /// Erases what the user keeps: uploads with their bytes, and configurations. Returns a line for each that is not.
     async fn erase_library(&self, user_id: &str) -> Vec<String> {
-        let origin = Origin::standalone(self.actor.clone());
+        let origin = Origin::new(self.actor.clone());
         let files = self.storage.delete_prefix(&Prefix::of_uploads(user_id)).await;
         let id = UploadsId::of_user(user_id);
         let uploads = self.executor.execute(id, uploads::Command::Erase, &origin, None).await;
-        let origin = Origin::standalone(self.actor.clone());
+        let origin = Origin::new(self.actor.clone());
         let id = ConfigurationsId::of_user(user_id);
         let configurations = self.executor.execute(id, configurations::Command::Erase, &origin, None).await;
         let lines = [
@@ -228,7 +228,7 @@ impl Erasure {
     }
 
     async fn order(&self, job_id: JobId, command: job::Command) -> Result<(), Error> {
-        self.executor.execute(job_id, command, &Origin::standalone(self.actor.clone()), None).await?;
+        self.executor.execute(job_id, command, &Origin::new(self.actor.clone()), None).await?;
         Ok(())
     }
 }

@@ -173,6 +173,16 @@ impl Keys {
         format!("{}:idempotency:{digest}", self.prefix)
     }
 
+    /// Whom a ticket stands for, under the ticket's digest; goes when the ticket is used or too old.
+    pub fn ticket(&self, digest: &str) -> String {
+        format!("{}:ticket:{digest}", self.prefix)
+    }
+
+    /// How many tickets a user got lately, under the digest of the user's id.
+    pub fn ticket_count(&self, digest: &str) -> String {
+        format!("{}:ticket-count:{digest}", self.prefix)
+    }
+
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.
     pub fn workers(&self) -> String {
         format!("{}:workers", self.prefix)

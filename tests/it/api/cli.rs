@@ -1,6 +1,8 @@
 //! The command line as its user meets it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use crate::media::videos::probe;
 
 fn reel() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reel"));
-    for name in ["REEL_API_URL", "REEL_TOKEN", "REDIS_URL", "DATABASE_URL", "REEL_LOG"] {
+    for name in ["REEL_API_URL", "REEL_TOKEN", "REEL_DATA", "REDIS_URL", "DATABASE_URL", "REEL_LOG"] {
         command.env_remove(name);
     }
     command
@@ -67,9 +69,24 @@ fn mistakes_get_one_clear_line() {
     assert!(one_line(&message).contains("not provided: <FILE>"), "{message}");
     let message = refused(reel().args(["status", "not-an-id"]));
     assert!(one_line(&message).contains("invalid value 'not-an-id' for '<JOB_ID>'"), "{message}");
+    let without_key = refused(reel().args(["token", "--user", "user_1", "--data"]).arg(folder.path()));
+    let expected = format!("reel: {} has no issuer key; start `reel dev` first", folder.path().display());
+    assert!(one_line(&without_key).starts_with(&expected), "{without_key}");
+    let message = refused(reel().args(["token", "--user", "user_1", "--expires", "1 week"]));
+    assert!(
+        one_line(&message).contains("expected a whole number with s, m, h or d, such as 90s or 1h"),
+        "{message}"
+    );
+    let message = refused(reel().args(["token", "--user", "user_1", "--role", "root"]));
+    assert!(one_line(&message).contains("[possible values: user, analyst, auditor, admin]"), "{message}");
+    std::fs::write(folder.path().join("issuer-key"), "not a key").unwrap();
+    let message = refused(reel().args(["token", "--user", "user_1", "--data"]).arg(folder.path()));
+    assert!(one_line(&message).ends_with("issuer-key: it is not an RSA key in PEM (PKCS #8)"), "{message}");
+    let help = reel().args(["token", "--help"]).output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("reel token --user admin_1 --role admin"));
     let help = reel().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for command in ["demo", "dev", "serve", "work", "project", "generate", "status", "events"] {
+    for command in ["demo", "dev", "token", "serve", "work", "project", "generate", "status", "events"] {
         assert!(help.contains(&format!("  {command}")), "{command} is missing in: {help}");
     }
 }
@@ -195,7 +212,35 @@ fn dev_goes_on_with_the_work_of_its_last_run() {
         let exports: Vec<(String, String)> = text.lines().filter_map(export).collect();
         (child, exports)
     };
+    /// The status of a request to list all users' jobs, which only admins may.
+    fn list_all(exports: &[(String, String)], token: &str) -> u16 {
+        let (_, url) = exports.iter().find(|(name, _)| name == "REEL_API_URL").unwrap();
+        let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+        write!(
+            stream,
+            "GET /api/v1/system/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+    let token_of = |exports: &[(String, String)], role: &str| {
+        let exports = exports.iter().cloned();
+        let output =
+            reel().args(["token", "--user", "user_1", "--role", role]).envs(exports).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+
     let (mut first, exports) = start();
+    let admin = token_of(&exports, "admin");
+    assert_eq!(list_all(&exports, &admin), 200);
+    for role in ["user", "analyst", "auditor"] {
+        assert_eq!(list_all(&exports, &token_of(&exports, role)), 403, "{role}");
+    }
+    let mode = std::fs::metadata(data.join("issuer-key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let generated =
         reel().args(["generate", "examples/event-sourcing.md"]).envs(exports.clone()).output().unwrap();
     let job_id = String::from_utf8(generated.stdout).unwrap().trim().to_owned();
@@ -213,6 +258,7 @@ fn dev_goes_on_with_the_work_of_its_last_run() {
     assert_eq!(processes_in(&data), Vec::<String>::new());
 
     let (mut second, exports) = start();
+    assert_eq!(list_all(&exports, &admin), 200, "tokens outlive a restart");
     let deadline = Instant::now() + Duration::from_secs(240);
     loop {
         let status = reel().args(["status", &job_id]).envs(exports.clone()).output().unwrap();

@@ -13,6 +13,7 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod live;
 mod tokens;
 mod uploads;
 mod webhooks;
