@@ -141,7 +141,7 @@ impl ErrorCode {
                 &[Answer(408)],
                 "The body of the request stood still, or took too long altogether.",
                 "Send the request again, all of it at once.",
-                &["src/api/body.rs", PROBLEM],
+                &["src/api/body.rs", REFUSALS, PROBLEM],
             ),
             Self::Conflict => entry(
                 &[Answer(409)],

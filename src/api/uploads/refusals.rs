@@ -2,7 +2,6 @@
 
 use std::io;
 
-use salvo::http::StatusCode;
 use serde_json::json;
 
 use super::multipart::{self, Part};
@@ -93,9 +92,7 @@ pub fn refused(index: usize, name: &str, refusal: Refusal) -> Problem {
 
 pub fn not_read(error: multipart::Error) -> Problem {
     match error {
-        multipart::Error::Idle => {
-            Problem { status: StatusCode::REQUEST_TIMEOUT, ..Problem::bad_request(error.to_string()) }
-        }
+        multipart::Error::Idle => Problem::new(ErrorCode::RequestTimeout, error.to_string()),
         error => Problem::bad_request(error.to_string()),
     }
 }
