@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::live::sse;
 use super::problem::Problem;
 use super::query::{Query, Whole, parse_one_of};
-use super::{ApiState, visible_job};
+use super::{ApiState, user, visible_job};
 use crate::events::Envelope;
 use crate::ids::JobId;
 use crate::projections;

@@ -10,7 +10,7 @@ use super::process_manager::{Happened, Order, ProcessManager};
 use crate::domain::job::{Job, Status};
 use crate::domain::{batch, job};
 use crate::events::batch::{BatchJobRequested, EndStatus, JobShare};
-use crate::events::content::SEALED;
+use crate::events::content::ENCRYPTED;
 use crate::events::job::JobRequested;
 use crate::events::{Actor, BatchEvent, JobEvent};
 use crate::ids::{BatchId, CommandId, JobId};
@@ -48,7 +48,7 @@ impl ProcessManager for BatchJobs {
 fn is_erased(requested: &JobRequested) -> bool {
     let request = &requested.request;
     let has_words = request.context.is_some() || request.script.is_some() || request.scenes.is_some();
-    request.topic == SEALED && !has_words
+    request.topic == ENCRYPTED && !has_words
 }
 
 /// Tells batches how their jobs end.

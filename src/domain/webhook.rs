@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Aggregate, Id};
-use crate::events::content::SEALED;
+use crate::events::content::ENCRYPTED;
 use crate::events::webhook::{Abandonment, DeliveryFailure, WebhookRequested};
 use crate::events::{Recorded, WebhookEvent};
 use crate::ids::WebhookId;
@@ -52,7 +52,7 @@ impl Id for WebhookId {
 impl Webhook {
     /// Whether the receiver's URL is gone with its user's key.
     pub fn is_erased(&self) -> bool {
-        self.requested.as_ref().is_some_and(|requested| requested.url == SEALED)
+        self.requested.as_ref().is_some_and(|requested| requested.url == ENCRYPTED)
     }
 
     /// Whether this is the attempt that comes next.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Catalog;
 use crate::events::batch::{BatchEvent, Totals};
-use crate::events::{Envelope, Priority};
+use crate::events::Priority;
 use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, BatchId, JobId};
 use crate::projections::tables::{column, text};
@@ -60,6 +60,21 @@ pub async fn changes(events: &Events, codec: &ContentCodec) -> Result<BTreeMap<B
         }
     }
     Ok(changes)
+}
+
+impl Change {
+    fn apply(&mut self, event: BatchEvent, at: DateTime<Utc>) {
+        match event {
+            BatchEvent::BatchRequested { user_id, batch_name, batch_priority, job_ids } => {
+                let (name, priority) = (batch_name, batch_priority);
+                self.begun = Some(Begun { user_id, name, priority, job_ids, at });
+            }
+            BatchEvent::BatchCompleted(totals) => self.ended = Some(Some((at, totals))),
+            BatchEvent::BatchJobReopened { .. } => self.ended = Some(None),
+            BatchEvent::BatchContentErased {} => self.is_erased = true,
+            BatchEvent::BatchJobRequested(_) | BatchEvent::BatchJobEnded(_) => {}
+        }
+    }
 }
 
 pub async fn write(
