@@ -223,6 +223,7 @@ impl App {
             streams: self.config.streams.clone(),
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
+            figures: api::Figures::default(),
         };
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
         Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))

@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::visible_job;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
+use crate::ids::JobId;
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
 use reel_studio::join::captions::{self, Chapter};
@@ -141,7 +142,7 @@ fn describe_video(
     logs: Vec<LogLine>,
     chapters: &[Chapter],
 ) -> MetadataAnswer {
-    let links = Links { base: format!("/api/v1/videos/jobs/{}", view.job_id), files: &row.files };
+    let links = Links::of(view.job_id, &row.files);
     let videos: Vec<(Rendition, &StoredFile)> = row
         .files
         .iter()
@@ -176,7 +177,7 @@ fn describe_video(
 }
 
 /// The file that a download gives is of the format that was asked for.
-fn delivered_format(videos: &[(Rendition, &StoredFile)], quality: Quality) -> OutputFormat {
+pub fn delivered_format(videos: &[(Rendition, &StoredFile)], quality: Quality) -> OutputFormat {
     let formats = videos.iter().filter(|(made, _)| made.quality == quality).map(|(made, _)| made.format);
     formats.max().unwrap_or_default()
 }
@@ -200,17 +201,21 @@ fn video_details(row: &VideoRow, format: OutputFormat) -> VideoDetails {
 }
 
 /// Where the files of a job are.
-struct Links<'a> {
+pub struct Links<'a> {
     base: String,
     files: &'a [StoredFile],
 }
 
-impl Links<'_> {
-    fn to(&self, path: &str) -> String {
+impl<'a> Links<'a> {
+    pub fn of(job_id: JobId, files: &'a [StoredFile]) -> Self {
+        Self { base: format!("/api/v1/videos/jobs/{job_id}"), files }
+    }
+
+    pub fn to(&self, path: &str) -> String {
         format!("{}/{path}", self.base)
     }
 
-    fn has(&self, role: FileRole) -> bool {
+    pub fn has(&self, role: FileRole) -> bool {
         self.files.iter().any(|file| file.role == role)
     }
 

@@ -5,6 +5,7 @@
 //! error has the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
 mod admission;
+mod analytics;
 mod audit;
 pub mod auth;
 mod cancel;
@@ -22,12 +23,16 @@ mod problem;
 mod query;
 mod reprocess;
 mod request_id;
+mod scenes;
 mod single_flight;
 mod status;
+mod system;
+mod video_url;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
 pub use problem::Problem;
+pub use system::Figures;
 
 use std::sync::Arc;
 
@@ -75,6 +80,7 @@ pub struct ApiState {
     pub streams: Streams,
     pub durability: Durability,
     pub examinations: Examinations,
+    pub figures: Figures,
 }
 
 /// One line of the route table.
@@ -115,7 +121,7 @@ fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
 
 /// Every endpoint, and who may call it.
 pub fn routes() -> Vec<Route> {
-    use Access::{Admin, Auditor, Public, User};
+    use Access::{Admin, Analyst, Auditor, Public, User};
     let files = [
         file("videos/jobs/{job_id}/download", User, files::download_video, files::download_video),
         file("videos/jobs/{job_id}/thumbnail", User, files::get_thumbnail, files::get_thumbnail),
@@ -128,16 +134,25 @@ pub fn routes() -> Vec<Route> {
         post("videos/generate", User, generate::generate_video),
         get("videos/jobs/{job_id}/status", User, status::get_job_status),
         get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
+        get("videos/jobs/{job_id}/video-url", User, video_url::get_video_url),
+        get("videos/jobs/{job_id}/scenes", User, scenes::list_scenes),
         get("jobs", User, jobs::list_jobs),
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        get("analytics/throughput", Analyst, analytics::get_throughput),
+        get("analytics/stages", Analyst, analytics::get_stages),
+        get("analytics/failures", Analyst, analytics::get_failures),
+        get("analytics/storage", Analyst, analytics::get_storage),
+        get("analytics/latency", Analyst, analytics::get_latency),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
         get("audit/jobs/{job_id}/verify", Auditor, audit::verify_job_history),
         get("system/health", Public, health::get_health),
         get("system/jobs", Admin, jobs::list_all_jobs),
+        get("system/metrics", User, system::get_metrics),
+        get("system/queue-status", User, system::get_queue_status),
         post("system/jobs/{job_id}/cancel", User, cancel::cancel_job_in_system),
         post("system/jobs/{job_id}/reprocess", Admin, reprocess::reprocess_job),
         get("healthz", Public, health::healthz).unversioned(),

@@ -191,12 +191,22 @@ pub async fn catch_framework_errors(req: &Request, depot: &Depot, res: &mut Resp
 
 impl From<projections::Error> for Problem {
     fn from(error: projections::Error) -> Self {
-        tracing::error!(error = %chain(&error), "a query failed");
+        Problem::of_projection(&error)
+    }
+}
+
+impl Problem {
+    /// Tells of a query that failed, whoever else is told of it.
+    pub fn of_projection(error: &projections::Error) -> Self {
+        tracing::error!(error = %chain(error), "a query failed");
         match error {
             error if error.is_passing() => Problem::unavailable("the data is out of reach for the moment"),
             projections::Error::Decode { .. } | projections::Error::History { .. } => {
                 Problem::unreadable_job()
             }
+            projections::Error::TooSlow { seconds } => Problem::unavailable(format!(
+                "the figures took longer than {seconds} s to find: ask for a shorter time or a longer bucket"
+            )),
             _ => Problem::internal(),
         }
     }

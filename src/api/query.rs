@@ -73,7 +73,7 @@ fn read<T: DeserializeOwned>(mut given: BTreeMap<String, String>) -> Result<T, P
 }
 
 /// A parameter that is not what it must be.
-fn field_error(name: &str, given: &str, expected: &str) -> FieldError {
+pub fn field_error(name: &str, given: &str, expected: &str) -> FieldError {
     let shown: String = given.chars().take(100).collect();
     FieldError {
         loc: vec!["query".to_owned(), name.to_owned()],

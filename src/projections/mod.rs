@@ -12,6 +12,7 @@
 //! One file or folder for each read model holds its writes and its queries: `status` (Redis), `catalog` and `trail`
 //! (Postgres, with what `tables` does for both). [`all`] lists them.
 
+pub mod analytics;
 pub mod catalog;
 mod compact;
 pub mod decisions;
@@ -91,6 +92,8 @@ pub enum Error {
         "projection {projection} has another owner of partition {partition} now, so this one's write is refused"
     )]
     Fenced { projection: &'static str, partition: u16 },
+    #[error("a query took longer than {seconds} s and was cancelled")]
+    TooSlow { seconds: u64 },
 }
 
 impl Error {
@@ -102,7 +105,9 @@ impl Error {
             Error::Decode { source, .. } => source.is_passing(),
             Error::Record(error) => error.is_passing(),
             Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
-            Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } => false,
+            Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } | Error::TooSlow { .. } => {
+                false
+            }
         }
     }
 
@@ -117,7 +122,8 @@ impl Error {
             | Error::Decision { .. }
             | Error::Record(_)
             | Error::AheadOfLog { .. }
-            | Error::Fenced { .. } => false,
+            | Error::Fenced { .. }
+            | Error::TooSlow { .. } => false,
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order};
+pub use queries::{JobFilter, JobPage, JobRow, Jobs, LEVELS, LogLine, Order, Waiting};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::history::Histories;

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Catalog, StageRow, VideoRow};
+use super::{Catalog, SceneRow, StageRow, VideoRow};
 use crate::events::job::{StoredFile, VideoFacts};
 use crate::ids::JobId;
 use crate::projections::Error;
@@ -73,6 +73,17 @@ pub struct Jobs {
     pub has_next: bool,
     /// How many jobs match, on all pages.
     pub total: u64,
+}
+
+/// Jobs of all users that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Jobs that wait for their first stage, by priority.
+    pub by_priority: Vec<(String, u64)>,
+    /// Jobs that have begun.
+    pub running: u64,
+    /// Since when the job waits that waits the longest.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
 /// So many jobs are counted one by one, at most.
@@ -199,6 +210,33 @@ impl Catalog {
         Ok((total as u64, lines))
     }
 
+    /// How many jobs of all users wait and run, and since when the job waits that waits the longest.
+    pub async fn waiting(&self) -> Result<Waiting, Error> {
+        /// Of the jobs that were requested first, one of which has waited the longest. A job that is begun again waits
+        /// anew, though it was requested long ago.
+        const OLDEST_LOOKED_AT: i64 = 1000;
+        let counts: Vec<(String, String, i64)> = sqlx::query_as(
+            "select status, priority, sum(jobs)::bigint from catalog.user_jobs
+             where status in ('queued', 'processing') group by status, priority",
+        )
+        .fetch_all(self.tables.pool())
+        .await?;
+        let oldest: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "select min(updated_at) from
+                 (select updated_at from catalog.jobs where status = 'queued' order by created_at limit $1) waiting",
+        )
+        .bind(OLDEST_LOOKED_AT)
+        .fetch_one(self.tables.pool())
+        .await?;
+        let (queued, running): (Vec<_>, Vec<_>) =
+            counts.into_iter().partition(|(status, _, _)| status == "queued");
+        Ok(Waiting {
+            by_priority: queued.into_iter().map(|(_, priority, jobs)| (priority, jobs as u64)).collect(),
+            running: running.into_iter().map(|(_, _, jobs)| jobs as u64).sum(),
+            oldest,
+        })
+    }
+
     /// The jobs of a user, oldest first.
     pub async fn jobs_of(&self, user_id: &str) -> Result<Vec<JobId>, Error> {
         let jobs: Vec<Uuid> = sqlx::query_scalar(
@@ -208,6 +246,25 @@ impl Catalog {
         .fetch_all(self.tables.pool())
         .await?;
         Ok(jobs.into_iter().map(JobId).collect())
+    }
+
+    /// The scenes of a job as of `version`, in order. Where the projection is behind, they are folded from the log.
+    pub async fn scenes(&self, job_id: JobId, version: u64) -> Result<Vec<SceneRow>, Error> {
+        // One statement, so that the rows are of the version, even if the projection writes meanwhile.
+        let stored: Option<(i64, Json<Vec<SceneRow>>)> = sqlx::query_as(
+            "select version, coalesce((select jsonb_agg(s order by s.scene) from catalog.scenes s where s.job_id = j.job_id), '[]')
+             from catalog.jobs j where job_id = $1",
+        )
+        .bind(job_id.0)
+        .fetch_optional(self.tables.pool())
+        .await?;
+        match stored {
+            Some((stored, rows)) if stored as u64 >= version => Ok(rows.0),
+            _ => {
+                let job = self.folded(job_id, version).await?;
+                Ok(job.map_or_else(Vec::new, super::CatalogJob::into_scenes))
+            }
+        }
     }
 
     /// The video of a completed job; `None` when it has none. What the projection has not reached

@@ -215,6 +215,10 @@ impl CatalogJob {
         })
     }
 
+    pub fn into_scenes(self) -> Vec<SceneRow> {
+        self.scenes.into_iter().map(|row| row.value).collect()
+    }
+
     pub fn stage_row(&self, stage: Stage) -> Option<&StageRow> {
         self.stages.iter().map(|row| &row.value).find(|row| row.stage == stage.name())
     }

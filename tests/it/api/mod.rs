@@ -1,6 +1,7 @@
 //! The HTTP API and the command line, as their users meet them.
 
 mod accepted;
+mod analytics_http;
 mod cancelling;
 mod cli;
 mod contract;
@@ -8,3 +9,5 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod reading;
+mod system;
