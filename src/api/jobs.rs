@@ -115,7 +115,7 @@ impl ListedJob {
                     stages_completed: row.stages_completed,
                     updated_at: row.updated_at,
                     estimated_completion: row.estimated_completion,
-                    processing_time_seconds: row.started_at.map(|from| seconds(from, until)),
+                    processing_time_seconds: row.started_at.map_or(0.0, |from| seconds(from, until)),
                     scenes_total: total,
                     scenes_done: done,
                 },

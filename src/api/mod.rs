@@ -9,6 +9,7 @@ mod analytics;
 mod audit;
 pub mod auth;
 mod cancel;
+mod documents;
 mod files;
 mod generate;
 pub mod generate_request;
@@ -19,6 +20,7 @@ mod jobs;
 pub mod jwks;
 mod metadata;
 pub(crate) mod metrics;
+mod openapi;
 mod problem;
 mod query;
 mod reprocess;
@@ -31,16 +33,16 @@ mod video_url;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
+pub use openapi::openapi;
 pub use problem::Problem;
 pub use system::Figures;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use salvo::http::Method;
-use salvo::oapi::security::{Http, HttpAuthScheme};
-use salvo::oapi::{Info, OpenApi, SecurityScheme};
+use salvo::http::header::{CONTENT_TYPE, HeaderValue};
+use salvo::hyper::body::Bytes;
 use salvo::prelude::*;
-use serde_json::json;
 use sqlx::PgPool;
 
 use auth::Guard;
@@ -99,7 +101,7 @@ impl Route {
         Self { method, path, access, is_versioned: true, endpoint }
     }
 
-    /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
+    /// An endpoint for machines or browsers, under `/` alone.
     fn unversioned(self) -> Self {
         Self { is_versioned: false, ..self }
     }
@@ -159,6 +161,9 @@ pub fn routes() -> Vec<Route> {
         get("readyz", Public, health::readyz).unversioned(),
         get("metrics", Public, metrics::serve_metrics).unversioned(),
         get("openapi.json", Public, serve_openapi).unversioned(),
+        get("docs", Public, documents::serve_docs).unversioned(),
+        get("docs/{file}", Public, documents::serve_asset).unversioned(),
+        get("redoc", Public, documents::serve_redoc).unversioned(),
     ];
     routes.extend(files.into_iter().flatten());
     routes
@@ -186,37 +191,14 @@ pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }
 
-/// The document that `openapi.json` holds: generated from the endpoints, with the schema of the body of
-/// `POST /videos/generate`, which is JSON Schema and more than the generator can say.
-pub fn openapi() -> serde_json::Value {
-    let document = serde_json::to_value(openapi_of_routes());
-    let mut document = document.expect("an OpenAPI document is JSON");
-    let (body, definitions) = generate_schema::schema("/components/schemas");
-    let content = "/paths/~1api~1v1~1videos~1generate/post/requestBody/content/application~1json";
-    let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
-    content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
-    document["components"]["schemas"]["GenerateRequest"] = body;
-    for (name, definition) in definitions {
-        document["components"]["schemas"][name] = definition;
-    }
-    document
-}
-
-fn openapi_of_routes() -> OpenApi {
-    let versioned = routes().into_iter().filter(|route| route.is_versioned);
-    let router = versioned.fold(Router::with_path("api/v1"), |router, route| router.push(route.endpoint));
-    let bearer = Http::new(HttpAuthScheme::Bearer).bearer_format("JWT");
-    OpenApi::with_info(
-        Info::new("Reelstream", env!("CARGO_PKG_VERSION"))
-            .description("Turns a topic or a script into a narrated MP4; every step is an immutable event."),
-    )
-    .add_security_scheme("bearer", SecurityScheme::Http(bearer))
-    .merge_router(&router)
-}
+/// It never changes while the program runs.
+static OPENAPI: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(&openapi()).expect("an OpenAPI document is JSON").into());
 
 #[handler]
-async fn serve_openapi(res: &mut Response) {
-    res.render(Json(openapi()));
+async fn serve_openapi(res: &mut Response) -> Result<(), Problem> {
+    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    res.write_body(OPENAPI.clone()).map_err(|_| Problem::internal())
 }
 
 struct WithState(Arc<ApiState>);

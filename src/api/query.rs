@@ -10,7 +10,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike, Utc};
 use salvo::extract::{Extractible, Metadata};
-use salvo::http::StatusCode;
 use salvo::oapi::{
     self, BasicType, Components, EndpointArgRegister, Object, Operation, RefOr, Schema, ToSchema,
 };
@@ -20,7 +19,7 @@ use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor}
 use serde::{Deserialize, forward_to_deserialize_any};
 use uuid::Uuid;
 
-use super::problem::{ErrorBody, FieldError, Problem};
+use super::problem::{FieldError, Problem};
 
 /// Longer than anything that a list is searched for.
 const MAX_WORDS_CHARACTERS: usize = 500;
@@ -47,10 +46,6 @@ impl<'ex, T: DeserializeOwned> Extractible<'ex> for Query<T> {
 impl<T: EndpointArgRegister> EndpointArgRegister for Query<T> {
     fn register(components: &mut Components, operation: &mut Operation, arg: &str) {
         T::register(components, operation, arg);
-        let body = oapi::Content::new(ErrorBody::to_schema(components));
-        let response = oapi::Response::new("Some parameters are not valid; each is listed");
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        operation.responses.insert(status.as_str(), response.add_content("application/json", body));
     }
 }
 

@@ -23,7 +23,7 @@ use crate::projections::{self, lag};
 const INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct MetricsAnswer {
+pub struct SystemMetricsAnswer {
     /// When the figures were found; they are at most two seconds old.
     pub timestamp: DateTime<Utc>,
     pub queue: QueueMetrics,
@@ -116,7 +116,7 @@ type Found<T> = Result<Arc<T>, Arc<projections::Error>>;
 
 /// The latest figures, found anew when they are too old.
 pub struct Figures {
-    metrics: SingleFlight<Found<MetricsAnswer>>,
+    metrics: SingleFlight<Found<SystemMetricsAnswer>>,
     queue: SingleFlight<Found<QueueStatusAnswer>>,
     /// Processor usage is the difference between two looks.
     machine: Arc<Mutex<sysinfo::System>>,
@@ -139,7 +139,7 @@ impl Default for Figures {
 /// What waits and runs by stage, how long the last jobs took, how many end, how far the read models are, and what the
 /// machine has left. The same for everybody who is signed in: it tells nothing of any user.
 #[endpoint(tags("system"), operation_id = "get_metrics", security(["bearer" = []]))]
-pub async fn get_metrics(depot: &mut Depot) -> Result<Json<MetricsAnswer>, Problem> {
+pub async fn get_metrics(depot: &mut Depot) -> Result<Json<SystemMetricsAnswer>, Problem> {
     let state = state(depot)?;
     let found = state.figures.metrics.get(|| find_metrics(state.clone())).await;
     answer(found)
@@ -163,18 +163,18 @@ fn answer<T: Clone>(found: Option<Found<T>>) -> Result<Json<T>, Problem> {
     }
 }
 
-async fn find_metrics(state: Arc<ApiState>) -> Found<MetricsAnswer> {
+async fn find_metrics(state: Arc<ApiState>) -> Found<SystemMetricsAnswer> {
     metrics(&state).await.map(Arc::new).map_err(Arc::new)
 }
 
-async fn metrics(state: &ApiState) -> Result<MetricsAnswer, projections::Error> {
+async fn metrics(state: &ApiState) -> Result<SystemMetricsAnswer, projections::Error> {
     let log = state.executor.log();
     let mut projection_lag = BTreeMap::new();
     for projection in &state.projections {
         projection_lag.insert(projection.name().to_owned(), lag(log, projection.as_ref()).await?);
     }
     let recent = Analytics::new(state.pool.clone()).recent().await?;
-    Ok(MetricsAnswer {
+    Ok(SystemMetricsAnswer {
         timestamp: Utc::now(),
         queue: queue(state).await?,
         throughput: ThroughputMetrics {

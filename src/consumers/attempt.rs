@@ -16,11 +16,13 @@ use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::error_codes::ErrorCode;
 use crate::events::Error as LogError;
+use crate::events::job::Usage;
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
 use crate::storage::Cache;
 use crate::telemetry::chain;
+use reel_studio::usage::Meter;
 
 /// How often the log is asked whether the attempt is still wanted, which also renews the lease. What is
 /// cancelled, or has been taken over, stops this soon.
@@ -68,8 +70,8 @@ impl Attempt {
 
     async fn do_work(&self, loaded: LoadedJob) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
-        let began = Instant::now();
-        let outcome = match self.run_handler(loaded).await {
+        let (began, meter) = (Instant::now(), Meter::default());
+        let outcome = match self.run_handler(loaded, &meter).await {
             Ending::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");
                 self.until_settled(|| self.leave()).await;
@@ -88,8 +90,13 @@ impl Attempt {
                 tracing::error!(duration_ms, code = %error.code, error = %error.for_log(), "stage failed")
             }
         }
+        let usage = Usage {
+            cpu_ms: meter.cpu_ms(),
+            wall_ms: duration_ms,
+            peak_memory_bytes: meter.peak_memory_bytes(),
+        };
         crash::point("attempt.done");
-        self.until_settled(|| self.record(&outcome)).await;
+        self.until_settled(|| self.record(&outcome, usage)).await;
         crash::point("attempt.recorded");
     }
 
@@ -129,7 +136,7 @@ impl Attempt {
         }
     }
 
-    async fn run_handler(&self, loaded: LoadedJob) -> Ending {
+    async fn run_handler(&self, loaded: LoadedJob, meter: &Meter) -> Ending {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
@@ -146,7 +153,8 @@ impl Attempt {
         };
         let handler = self.handler.clone();
         // A task of its own, so that a panic in a handler is an error like any other.
-        let mut running = tokio::spawn(async move { handler.run(&task).await }.in_current_span());
+        let work = meter.clone().count(async move { handler.run(&task).await });
+        let mut running = tokio::spawn(work.in_current_span());
         let reporting = self.report_progress(reports);
         tokio::pin!(reporting);
         let deadline = tokio::time::sleep(self.timeout);
@@ -160,6 +168,7 @@ impl Attempt {
                 joined = &mut running => break joined,
                 () = &mut reporting => {}
                 _ = looks.tick(), if !superseded => {
+                    meter.note_memory();
                     if !self.is_still_wanted().await {
                         superseded = true;
                         cancel.cancel();
@@ -225,7 +234,7 @@ impl Attempt {
         std::future::pending().await
     }
 
-    async fn record(&self, outcome: &Result<Outcome, StageError>) -> Result<(), Error> {
+    async fn record(&self, outcome: &Result<Outcome, StageError>, usage: Usage) -> Result<(), Error> {
         let item = self.work.item;
         let command = match outcome {
             Ok(outcome) => {
@@ -234,14 +243,14 @@ impl Attempt {
             }
             Err(error) => self.failed(error),
         };
-        match self.finish(command).await {
+        match self.finish(command, usage).await {
             Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded).await,
             Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
-                self.fail_for_good(format!("the result of the stage does not fit: {reason}")).await?;
+                self.fail_for_good(format!("the result of the stage does not fit: {reason}"), usage).await?;
             }
             Err(error @ Error::Unreadable { .. }) => {
                 tracing::error!(error = %chain(&error), "the result of the stage was not recorded");
-                self.fail_for_good("the result of the stage could not be recorded".to_owned()).await?;
+                self.fail_for_good("the result of the stage could not be recorded".to_owned(), usage).await?;
             }
             Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await?,
             Err(Error::Log(LogError::StaleAttempt)) => {
@@ -254,9 +263,9 @@ impl Attempt {
     }
 
     /// Another attempt would end the same way.
-    async fn fail_for_good(&self, message: String) -> Result<(), Error> {
-        let executed =
-            self.finish(self.failed(&StageError::terminal(ErrorCode::InternalError, message))).await?;
+    async fn fail_for_good(&self, message: String, usage: Usage) -> Result<(), Error> {
+        let failed = self.failed(&StageError::terminal(ErrorCode::InternalError, message));
+        let executed = self.finish(failed, usage).await?;
         self.worker.clean_up(self.job_id(), &executed.loaded).await;
         Ok(())
     }
@@ -268,7 +277,8 @@ impl Attempt {
         Command::FailWork { item, error: error.to_failure(), most_attempts, delay_ms }
     }
 
-    async fn finish(&self, command: Command) -> Result<Executed<Job>, Error> {
+    async fn finish(&self, ending: Command, usage: Usage) -> Result<Executed<Job>, Error> {
+        let command = Command::Measure { item: self.work.item, usage, ending: Box::new(ending) };
         let origin = self.worker.origin(&self.work, "finish");
         let (executor, done) = (&self.worker.executor, Some(&self.work.receipt));
         executor.execute_since(self.job_id(), self.work.version, command, &origin, done).await

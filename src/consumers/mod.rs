@@ -33,6 +33,7 @@ mod reuse;
 mod runner;
 mod scenario_creation;
 mod storage;
+mod sweep;
 mod takeover;
 mod task;
 

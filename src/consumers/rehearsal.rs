@@ -125,5 +125,6 @@ fn facts() -> VideoFacts {
         audio_codec: "aac".into(),
         bitrate: 1,
         file_size: 1,
+        technical: None,
     }
 }

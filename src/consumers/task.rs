@@ -12,6 +12,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
 use crate::storage::{Cache, Workspace};
+use reel_studio::usage::Meter;
 
 #[async_trait]
 pub trait StageHandler: Send + Sync + 'static {
@@ -69,7 +70,12 @@ impl Progress {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
 ) -> Result<T, StageError> {
-    match tokio::task::spawn_blocking(work).await {
+    let meter = Meter::current();
+    let measured = move || match meter {
+        Some(meter) => meter.on_thread(work),
+        None => work(),
+    };
+    match tokio::task::spawn_blocking(measured).await {
         Ok(outcome) => outcome,
         Err(panic) => {
             Err(StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly")

@@ -49,6 +49,33 @@ pub struct VideoRequest {
     /// From clients that plan themselves; takes precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+    /// Which pipeline is asked for; there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_version: Option<PipelineVersion>,
+    /// How often each piece of the job's work is tried again; without it, as `streams.toml` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_attempts: Option<u32>,
+    /// Whether the video is packaged for HLS.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enable_streaming: bool,
+    /// Whether the files that the job was made with go as soon as it is completed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub cleanup_local_files: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+/// A pipeline, by the version that requests know it under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PipelineVersion {
+    #[serde(rename = "2.0")]
+    V2,
 }
 
 /// Names a theme.
@@ -126,6 +153,10 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
             scenes: None,
+            pipeline_version: None,
+            retry_attempts: None,
+            enable_streaming: true,
+            cleanup_local_files: true,
         }
     }
 }

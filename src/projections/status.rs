@@ -20,7 +20,7 @@ use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};
 use super::{Batch, Error, OWNED_FOR, Owner, Projection};
 use crate::events::content::ERASED;
-use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
+use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
 use crate::execute::Decoder;
 use crate::ids::{AggregateId, JobId};
@@ -53,7 +53,29 @@ pub struct StatusView {
     pub video: Option<VideoFacts>,
     pub failure: Option<(Stage, Failure)>,
     pub retry_count: u32,
+    /// How often each piece of work is tried again, where the request says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_attempts: Option<u32>,
+    /// The attempts that failed since the job was requested or begun again: the last [`MAX_TRIED`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<FailedAttempt>,
+    /// What all attempts took, together; `None` before one was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    pub attempt: u32,
+    pub code: String,
+    pub at: DateTime<Utc>,
+}
+
+/// Failed attempts that a view holds.
+const MAX_TRIED: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +170,9 @@ impl StatusView {
             video: None,
             failure: None,
             retry_count: 0,
+            retry_attempts: request.retry_attempts,
+            tried: vec![],
+            usage: None,
         })
     }
 
@@ -168,6 +193,14 @@ impl StatusView {
             JobEvent::SceneCodeGenerated { .. } | JobEvent::SceneRendered { .. } => self.scenes_done += 1,
             JobEvent::StageCompleted { stage, .. } => self.stages_completed.push(*stage),
             JobEvent::StageRetryScheduled { .. } => self.retry_count += 1,
+            JobEvent::StageMeasured(measured) => self.add(measured.usage),
+            JobEvent::StageFailed { stage, scene, attempt, error } => {
+                if self.tried.len() == MAX_TRIED {
+                    self.tried.remove(0);
+                }
+                let (stage, scene, attempt, code) = (*stage, *scene, *attempt, error.code.clone());
+                self.tried.push(FailedAttempt { stage, scene, attempt, code, at });
+            }
             JobEvent::JobCompleted { video_id, video } => {
                 self.end(JobStatus::Completed, at);
                 self.video_id = Some(*video_id);
@@ -189,8 +222,7 @@ impl StatusView {
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
-            | JobEvent::UploadCompleted { .. }
-            | JobEvent::StageFailed { .. } => {}
+            | JobEvent::UploadCompleted { .. } => {}
         }
     }
 
@@ -199,13 +231,22 @@ impl StatusView {
         self.topic = ERASED.to_owned();
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
+            failure.causes.clear();
         }
+    }
+
+    fn add(&mut self, usage: Usage) {
+        let sum = self.usage.get_or_insert_default();
+        sum.cpu_ms += usage.cpu_ms;
+        sum.wall_ms += usage.wall_ms;
+        sum.peak_memory_bytes = sum.peak_memory_bytes.max(usage.peak_memory_bytes);
     }
 
     fn begin_again(&mut self, from: Stage) {
         self.status = JobStatus::Queued;
         self.ended_at = None;
         self.failure = None;
+        self.tried.clear();
         self.stages_completed.retain(|stage| *stage < from);
         if from <= Stage::Planning {
             self.scenes_total = 0;
@@ -216,7 +257,7 @@ impl StatusView {
     fn end(&mut self, status: JobStatus, at: DateTime<Utc>) {
         self.status = status;
         self.ended_at = Some(at);
-        self.estimated_completion = None;
+        self.estimated_completion = Some(at);
     }
 }
 

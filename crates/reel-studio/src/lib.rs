@@ -25,6 +25,7 @@ mod pipeline_tests;
 mod sources;
 pub mod speak;
 pub mod studio;
+pub mod usage;
 
 pub use ffmpeg::is_disk_full;
 /// A digest of the sources that decide how a scene looks and sounds, and of the versions of their dependencies. It belongs

@@ -108,7 +108,13 @@ fn code() -> Outcome {
 }
 
 fn failure() -> Failure {
-    Failure { code: "DISK_FULL".into(), message: "no space left".into(), retryable: false, suggestion: None }
+    Failure {
+        code: "DISK_FULL".into(),
+        message: "no space left".into(),
+        retryable: false,
+        suggestion: None,
+        causes: vec![],
+    }
 }
 
 /// A job whose scenes are planned and narrated: both code generations are open.
@@ -305,6 +311,7 @@ fn lost() -> Failure {
         message: "a worker stopped".into(),
         retryable: true,
         suggestion: None,
+        causes: vec![],
     }
 }
 
@@ -369,6 +376,7 @@ fn a_stored_video_completes_the_job() {
         audio_codec: "aac".into(),
         bitrate: 1,
         file_size: 20,
+        technical: None,
     };
     let target = StorageTarget::Local;
     let job = rendering_job()

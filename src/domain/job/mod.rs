@@ -63,6 +63,7 @@ impl Aggregate for Job {
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StageCompleted { .. }
+            | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobCompleted { .. }
@@ -103,6 +104,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::UploadStarted { .. }
         | JobEvent::UploadCompleted { .. }
         | JobEvent::StageCompleted { .. }
+        | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }
         | JobEvent::WarningRaised { .. }
         | JobEvent::StageRetryScheduled { .. }

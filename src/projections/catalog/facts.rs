@@ -178,6 +178,7 @@ impl Facts {
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
+            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::CancelRequested { .. }
@@ -230,6 +231,7 @@ impl Facts {
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
+            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageRetryScheduled { .. }
@@ -328,6 +330,7 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         | JobEvent::ThumbnailCreated(_)
         | JobEvent::UploadStarted { .. }
         | JobEvent::StageCompleted { .. }
+        | JobEvent::StageMeasured(_)
         | JobEvent::CancelRequested { .. } => return None,
     })
 }

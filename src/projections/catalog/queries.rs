@@ -312,6 +312,8 @@ impl Catalog {
             audio_codec: row.audio_codec,
             bitrate: row.bitrate as u64,
             file_size: row.file_size as u64,
+            // Of the history alone: what it says of streams is asked for rarely.
+            technical: None,
         };
         Ok(Some(VideoRow {
             video_id: row.video_id,

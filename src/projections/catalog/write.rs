@@ -172,12 +172,13 @@ async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
         return Ok(());
     }
     sqlx::query(
-        "insert into stages (job_id, stage, queued_at, started_at, completed_at, attempts, failures, retries)
+        "insert into stages (job_id, stage, queued_at, started_at, completed_at, attempts, failures, retries, cpu_ms, busy_ms)
          select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::integer[],
-                              $7::integer[], $8::integer[])
+                              $7::integer[], $8::integer[], $9::bigint[], $10::bigint[])
          on conflict (job_id, stage) do update set
              queued_at = excluded.queued_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-             attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries",
+             attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries,
+             cpu_ms = excluded.cpu_ms, busy_ms = excluded.busy_ms",
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
     .bind(text_column(&rows, |(_, row)| &row.stage))
@@ -187,6 +188,8 @@ async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     .bind(column(&rows, |(_, row)| row.attempts))
     .bind(column(&rows, |(_, row)| row.failures))
     .bind(column(&rows, |(_, row)| row.retries))
+    .bind(column(&rows, |(_, row)| row.cpu_ms))
+    .bind(column(&rows, |(_, row)| row.busy_ms))
     .execute(connection)
     .await?;
     Ok(())

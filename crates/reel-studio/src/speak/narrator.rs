@@ -12,6 +12,7 @@ use crate::speak::loudness::{self, Meter};
 use crate::speak::music::{Mixer, Music};
 use crate::speak::narration::{Pcm, SAMPLE_RATE_HZ, Voice};
 use crate::speak::timeline;
+use crate::usage::metered;
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{Scene, SceneTimeline};
 
@@ -141,11 +142,11 @@ where
 
 async fn read(file: &Path) -> Result<Pcm, Error> {
     let file = file.to_owned();
-    Ok(tokio::task::spawn_blocking(move || timeline::read_wav(&file)).await??)
+    Ok(tokio::task::spawn_blocking(metered(move || timeline::read_wav(&file))).await??)
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), timeline::Error> + Send + 'static) -> Result<(), Error> {
-    Ok(tokio::task::spawn_blocking(work).await??)
+    Ok(tokio::task::spawn_blocking(metered(work)).await??)
 }
 
 /// How much a video says, and how long it should last.

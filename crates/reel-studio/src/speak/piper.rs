@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
 use crate::speak::narration::{Error, Group, NORMAL_WORDS_PER_MINUTE};
+use crate::usage::{ChildUsage, Meter};
 
 /// What the process runs.
 const DRIVER: &str = include_str!("piper.py");
@@ -42,8 +43,13 @@ impl Piper {
             Some(process) => process,
             None => self.start()?,
         };
+        let pid = process.group.0.id();
+        let before = pid.and_then(ChildUsage::of);
         match process.speak(line).await {
             Ok(spoken) => {
+                if let (Some(meter), Some(after)) = (Meter::current(), pid.and_then(ChildUsage::of)) {
+                    after.count_since(before, &meter);
+                }
                 *place = Some(process);
                 Ok(spoken)
             }
