@@ -224,6 +224,7 @@ impl App {
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
             figures: api::Figures::default(),
+            forecasts: api::Forecasts::default(),
         };
         let verifier = Verifier::new(self.config.auth.clone()).context("cannot set up the token verifier")?;
         Ok((Server::new(acceptor), api::service(Arc::new(state), &verifier)))

@@ -18,6 +18,7 @@ pub enum ErrorCode {
     NotFound,
     MethodNotAllowed,
     Conflict,
+    PreconditionFailed,
     PayloadTooLarge,
     UnsupportedMediaType,
     RangeNotSatisfiable,
@@ -135,17 +136,23 @@ impl ErrorCode {
                 "Read the job's status; `details` holds it. Repeat the request when the state allows it.",
                 &[PROBLEM],
             ),
+            Self::PreconditionFailed => entry(
+                &[Answer(412)],
+                "The file is not one of those that `If-Match` names: it was replaced.",
+                "Ask for the file's `ETag`, and begin again.",
+                &["src/api/files.rs"],
+            ),
             Self::PayloadTooLarge => entry(
                 &[Answer(413)],
                 "The body is larger than the API accepts.",
                 "Send a smaller body; the message gives the limit in bytes.",
-                &["src/api/generate.rs", PROBLEM],
+                &["src/api/body.rs", PROBLEM],
             ),
             Self::UnsupportedMediaType => entry(
                 &[Answer(415)],
                 "The body is not JSON.",
                 "Send JSON with `Content-Type: application/json`.",
-                &["src/api/generate.rs", PROBLEM],
+                &["src/api/body.rs", PROBLEM],
             ),
             Self::RangeNotSatisfiable => entry(
                 &[Answer(416)],

@@ -253,8 +253,10 @@ async fn list(query: JobsQuery, depot: &Depot, user_id: Option<String>) -> Resul
         q: query.q.map(|words| words.0).filter(|words| !words.is_empty()),
     };
     let order = query.sort.unwrap_or(Order::NewestFirst);
-    let catalog = &state(depot)?.catalog;
-    let Jobs { rows, has_next, total } = catalog.list(&filter, order, place, items_per_page).await?;
+    let state = state(depot)?;
+    let catalog = &state.catalog;
+    let Jobs { mut rows, has_next, total } = catalog.list(&filter, order, place, items_per_page).await?;
+    rows.iter_mut().for_each(|row| state.estimate_row(row));
     let last = rows.last().filter(|_| has_next);
     let next_cursor = last.map(|row| Cursor { time: row.created_at, id: row.job_id }.encode());
     let mut total_by_status: BTreeMap<String, u64> =

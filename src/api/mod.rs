@@ -8,9 +8,11 @@ mod admission;
 mod analytics;
 mod audit;
 pub mod auth;
+mod body;
 mod cancel;
 mod documents;
 mod files;
+mod forecasts;
 mod generate;
 pub mod generate_request;
 mod generate_schema;
@@ -33,6 +35,7 @@ mod video_url;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
+pub use forecasts::Forecasts;
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use system::Figures;
@@ -83,6 +86,7 @@ pub struct ApiState {
     pub durability: Durability,
     pub examinations: Examinations,
     pub figures: Figures,
+    pub forecasts: Forecasts,
 }
 
 /// One line of the route table.
@@ -225,9 +229,10 @@ fn job_id(req: &Request) -> Result<JobId, Problem> {
 /// The job in the path, if it is the caller's, or the caller is an admin.
 async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, StatusView), Problem> {
     let (state, user, job_id) = (state(depot)?, user(depot)?, job_id(req)?);
-    let view = state.statuses.get(job_id).await?.ok_or_else(Problem::no_such_job)?;
+    let mut view = state.statuses.get(job_id).await?.ok_or_else(Problem::no_such_job)?;
     if view.user_id != user.id && user.role != Role::Admin {
         return Err(Problem::no_such_job());
     }
+    state.estimate(&mut view);
     Ok((state, view))
 }

@@ -1,5 +1,6 @@
 //! `GET /videos/jobs/{job_id}/status`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -278,7 +279,7 @@ fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
 
 /// The status of a job
 ///
-/// `ETag` is the job's version: with `If-None-Match` an unchanged job answers 304. `?wait=SECONDS`
+/// `ETag` is the job's version, and weak, because estimates change between versions: with `If-None-Match` an unchanged job answers 304. `?wait=SECONDS`
 /// (at most 30) holds the request until the job changes.
 #[endpoint(
     tags("videos"),
@@ -314,7 +315,7 @@ pub async fn get_job_status(
 }
 
 /// The view once its version has moved, or as it is after `wait`. An ended job never moves.
-async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
+async fn changed(state: &Arc<ApiState>, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
     if view.ended_at.is_some() {
         return Ok(view);
     }
@@ -325,7 +326,9 @@ async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<S
         bell.borrow_and_update();
         let version = log.version(view.job_id.aggregate()).await.map_err(crate::projections::Error::from)?;
         if version > view.version {
-            return state.statuses.get(view.job_id).await?.ok_or_else(Problem::no_such_job);
+            let mut view = state.statuses.get(view.job_id).await?.ok_or_else(Problem::no_such_job)?;
+            state.estimate(&mut view);
+            return Ok(view);
         }
         if tokio::time::timeout_at(deadline, crate::events::doorbell::rung(&mut bell)).await.is_err() {
             return Ok(view);
@@ -334,10 +337,11 @@ async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<S
 }
 
 fn etag(version: u64) -> String {
-    format!("\"v{version}\"")
+    format!("W/\"v{version}\"")
 }
 
 /// `If-None-Match` compares weakly and may list several tags (RFC 9110, section 13.1.2).
 pub fn matches_etag(header: &str, etag: &str) -> bool {
-    header.trim() == "*" || header.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    header.trim() == "*" || header.split(',').any(|tag| opaque(tag) == opaque(etag))
 }

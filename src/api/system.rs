@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
-use crate::events::Stage;
+use crate::events::{Priority, Stage};
 use crate::projections::analytics::{Analytics, PercentilesRow, Recent};
 use crate::projections::{self, lag};
 
@@ -106,7 +106,7 @@ pub struct QueueStatusAnswer {
     pub running: u64,
     /// How long the job has waited that waits the longest; 0 when none waits.
     pub oldest_waiting_seconds: f64,
-    /// When a job that is requested now would begin, in seconds from now.
+    /// When a job of normal priority that is requested now would have the workers' attention, in seconds from now.
     pub estimated_wait_seconds: f64,
     pub by_priority: BTreeMap<String, u64>,
     pub timestamp: DateTime<Utc>,
@@ -243,7 +243,7 @@ async fn find_queue_status(state: Arc<ApiState>) -> Found<QueueStatusAnswer> {
     queue_status(&state).await.map(Arc::new).map_err(Arc::new)
 }
 
-async fn queue_status(state: &ApiState) -> Result<QueueStatusAnswer, projections::Error> {
+async fn queue_status(state: &Arc<ApiState>) -> Result<QueueStatusAnswer, projections::Error> {
     let now = Utc::now();
     let waiting = state.catalog.waiting().await?;
     let seconds = |since: DateTime<Utc>| (now - since).num_milliseconds().max(0) as f64 / 1000.0;
@@ -252,7 +252,7 @@ async fn queue_status(state: &ApiState) -> Result<QueueStatusAnswer, projections
         depth,
         running: waiting.running,
         oldest_waiting_seconds: waiting.oldest.map_or(0.0, seconds),
-        estimated_wait_seconds: 0.0,
+        estimated_wait_seconds: (state.forecast().wait_of_new(Priority::default()) * 10.0).round() / 10.0,
         by_priority: waiting.by_priority.into_iter().collect(),
         timestamp: now,
     })

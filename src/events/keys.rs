@@ -169,6 +169,11 @@ impl Keys {
     }
 
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.
+    /// When a job was first said to be done, for whoever repeats its request.
+    pub fn promise(&self, job: JobId) -> String {
+        format!("{}:promise:{job}", self.prefix)
+    }
+
     pub fn workers(&self) -> String {
         format!("{}:workers", self.prefix)
     }

@@ -16,6 +16,7 @@ pub mod analytics;
 pub mod catalog;
 mod compact;
 pub mod decisions;
+pub mod estimates;
 #[cfg(feature = "parquet")]
 pub mod export;
 pub mod halts;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use lru::LruCache;
 use redis::Script;
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};
-use super::{Batch, Error, OWNED_FOR, Owner, Projection};
+use super::{Batch, Error, OWNED_FOR, Owner, Projection, estimates};
 use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
-use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
+use crate::events::{EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
 use crate::execute::Decoder;
 use crate::ids::{AggregateId, JobId};
 
@@ -46,7 +46,11 @@ pub struct StatusView {
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// When the job ended. While it goes on, answers tell what a forecast says.
     pub estimated_completion: Option<DateTime<Utc>>,
+    /// As long as the narration was measured; before, as it is expected to be.
+    #[serde(default)]
+    pub narration_ms: u64,
     pub scenes_total: u32,
     pub scenes_done: u32,
     pub video_id: Option<Uuid>,
@@ -107,11 +111,21 @@ impl JobStatus {
     }
 }
 
-/// A first guess, until the narration is measured: words are spoken at about this pace…
-const WORDS_PER_MINUTE: f64 = 150.0;
-/// …and a minute of video takes a third of a minute to make, after a few seconds of overhead.
-const SECONDS_PER_VIDEO_SECOND: f64 = 0.33;
-const OVERHEAD_SECONDS: f64 = 5.0;
+/// How long the narration of a request is expected to be.
+pub fn expected_narration_ms(request: &VideoRequest) -> u64 {
+    if let Some(wanted_ms) = request.duration_ms() {
+        return wanted_ms;
+    }
+    let count = |text: &str| text.split_whitespace().count();
+    let words: usize = match (&request.scenes, &request.script, &request.context) {
+        (Some(scenes), _, _) => {
+            scenes.iter().flat_map(|scene| &scene.steps).map(|step| count(&step.narration)).sum()
+        }
+        (None, Some(text), _) | (None, None, Some(text)) => count(text),
+        (None, None, None) => 0,
+    };
+    (estimates::narration_seconds(words) * 1000.0) as u64
+}
 
 impl StatusView {
     /// The view after one more event. `None` in means a job not seen before; events before the
@@ -146,8 +160,6 @@ impl StatusView {
             return None;
         };
         let request = &requested.request;
-        let text = request.script.as_deref().or(request.context.as_deref()).unwrap_or_default();
-        let spoken_seconds = text.split_whitespace().count() as f64 / WORDS_PER_MINUTE * 60.0;
         Some(Self {
             job_id,
             version: recorded.version,
@@ -163,7 +175,8 @@ impl StatusView {
             updated_at: recorded.recorded_at,
             started_at: None,
             ended_at: None,
-            estimated_completion: Some(estimate(recorded.recorded_at, spoken_seconds)),
+            estimated_completion: None,
+            narration_ms: expected_narration_ms(request),
             scenes_total: 0,
             scenes_done: 0,
             video_id: None,
@@ -187,8 +200,7 @@ impl StatusView {
             JobEvent::StageProgressed(StageProgressed { .. }) => {}
             JobEvent::ScenePlanned { .. } => self.scenes_total += 1,
             JobEvent::ScenarioCreated { scenes, .. } => {
-                let video_ms: u64 = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
-                self.estimated_completion = Some(estimate(at, video_ms as f64 / 1000.0));
+                self.narration_ms = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
             }
             JobEvent::SceneCodeGenerated { .. } | JobEvent::SceneRendered { .. } => self.scenes_done += 1,
             JobEvent::StageCompleted { stage, .. } => self.stages_completed.push(*stage),
@@ -245,6 +257,7 @@ impl StatusView {
     fn begin_again(&mut self, from: Stage) {
         self.status = JobStatus::Queued;
         self.ended_at = None;
+        self.estimated_completion = None;
         self.failure = None;
         self.tried.clear();
         self.stages_completed.retain(|stage| *stage < from);
@@ -259,11 +272,6 @@ impl StatusView {
         self.ended_at = Some(at);
         self.estimated_completion = Some(at);
     }
-}
-
-fn estimate(from: DateTime<Utc>, video_seconds: f64) -> DateTime<Utc> {
-    let seconds = OVERHEAD_SECONDS + video_seconds * SECONDS_PER_VIDEO_SECOND;
-    from + TimeDelta::milliseconds((seconds * 1000.0) as i64)
 }
 
 /// Views that an owner keeps, so that most events need no question to Redis.

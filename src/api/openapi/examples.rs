@@ -89,6 +89,9 @@ pub fn error(code: ErrorCode) -> Value {
         ErrorCode::RangeNotSatisfiable => {
             ("the range `bytes=99999-` lies outside the file of 48213 bytes", Value::Null)
         }
+        ErrorCode::PreconditionFailed => {
+            ("the file is another one by now: its ETag is \"6f1e\"", Value::Null)
+        }
         ErrorCode::RateLimitExceeded => (
             "you have too much open: 1000 of at most 1000 jobs are open",
             json!({ "limit": "limits.open_jobs_per_user", "open": 1000, "max": 1000 }),

@@ -108,6 +108,8 @@ const FORBIDDEN: CommonError = ("Forbidden", ErrorCode::Forbidden, "The caller's
 const NOT_FOUND: CommonError = ("NotFound", ErrorCode::NotFound, "Unknown, or another user's");
 const CONFLICT: CommonError =
     ("Conflict", ErrorCode::Conflict, "Not possible in the state that the job is in");
+const PRECONDITION: CommonError =
+    ("PreconditionFailed", ErrorCode::PreconditionFailed, "The file is not one of those that If-Match names");
 const TOO_LARGE: CommonError = ("PayloadTooLarge", ErrorCode::PayloadTooLarge, "The body is too large");
 const UNSUPPORTED: CommonError =
     ("UnsupportedMediaType", ErrorCode::UnsupportedMediaType, "The body is of a type that is not read here");
@@ -129,12 +131,13 @@ const UNAVAILABLE: CommonError = (
     "Out of reach for the moment; Retry-After says when to ask again",
 );
 
-const COMMON: [CommonError; 11] = [
+const COMMON: [CommonError; 12] = [
     BAD_REQUEST,
     UNAUTHORIZED,
     FORBIDDEN,
     NOT_FOUND,
     CONFLICT,
+    PRECONDITION,
     TOO_LARGE,
     UNSUPPORTED,
     NOT_SATISFIABLE,
@@ -182,6 +185,7 @@ fn errors_of(route: &Route, operation: &Value) -> Vec<CommonError> {
         (!matches!(route.access, Access::Public | Access::User), FORBIDDEN),
         (names_something(route), NOT_FOUND),
         (is_file, CONFLICT),
+        (is_file, PRECONDITION),
         (has_body, TOO_LARGE),
         (has_body, UNSUPPORTED),
         (is_file, NOT_SATISFIABLE),

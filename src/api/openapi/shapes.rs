@@ -201,7 +201,7 @@ pub fn headers() -> Value {
     json!({
         "X-Request-Id": header("The request's id: as it was sent, or a new one. Also in the body of errors.", text(), "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a22"),
         "Location": header("Where to follow what was begun.", text(), "/api/v1/videos/jobs/0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a11/status"),
-        "ETag": header("Names this state of the answer, for If-None-Match.", text(), "\"v12\""),
+        "ETag": header("Names this state of the answer, for If-None-Match.", text(), "W/\"v12\""),
         "Cache-Control": header("How long the answer may be kept, and by whom.", text(), "private, no-cache"),
         "Retry-After": header("Seconds after which it is worth asking again.", text(), "2"),
         "WWW-Authenticate": header("What is to be sent.", text(), "Bearer realm=\"reelstream\""),

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use super::{Catalog, SceneRow, StageRow, VideoRow};
 use crate::events::job::{StoredFile, VideoFacts};
+use crate::events::{Priority, Quality, Stage};
 use crate::ids::JobId;
 use crate::projections::Error;
+use crate::projections::estimates::{OpenJob, Sample, Work};
 use crate::projections::tables::text;
 
 /// Which jobs to list. Every condition that is set must hold.
@@ -210,6 +212,64 @@ impl Catalog {
         Ok((total as u64, lines))
     }
 
+    /// The jobs of all users that have not ended.
+    pub async fn open_jobs(&self) -> Result<Vec<OpenJob>, Error> {
+        /// More than may be open.
+        const MAX_OPEN: i64 = 50_000;
+        type Row = (Uuid, String, String, String, String, f64, DateTime<Utc>, i64);
+        let rows: Vec<Row> = sqlx::query_as(
+            "select job_id, user_id, priority, quality, status, percentage, created_at, narration_ms from catalog.jobs
+             where status in ('queued', 'processing') order by created_at limit $1",
+        )
+        .bind(MAX_OPEN)
+        .fetch_all(self.tables.pool())
+        .await?;
+        let open =
+            |(job_id, user_id, priority, quality, status, percentage, created_at, narration_ms): Row| {
+                OpenJob {
+                    job_id: JobId(job_id),
+                    user_id,
+                    priority: Priority::parse(&priority).unwrap_or_default(),
+                    quality: Quality::named(&quality).unwrap_or_default(),
+                    has_begun: status == "processing",
+                    percentage,
+                    created_at,
+                    narration_seconds: narration_ms as f64 / 1000.0,
+                }
+            };
+        Ok(rows.into_iter().map(open).collect())
+    }
+
+    /// What the last jobs took that were completed, the oldest first. Without those of before attempts were measured.
+    pub async fn samples(&self) -> Result<Vec<Sample>, Error> {
+        /// After so many jobs, one weighs nothing any more.
+        const SAMPLES: i64 = 300;
+        let rows: Vec<(Uuid, String, i64, String, i64)> = sqlx::query_as(
+            "with recent as (
+                 select job_id, quality, narration_ms, ended_at from catalog.jobs
+                 where status = 'completed' order by created_at desc limit $1
+             )
+             select job_id, quality, narration_ms, stage, busy_ms from recent join catalog.stages using (job_id)
+             order by ended_at, job_id",
+        )
+        .bind(SAMPLES)
+        .fetch_all(self.tables.pool())
+        .await?;
+        let mut samples: Vec<(Uuid, Sample)> = vec![];
+        for (job_id, quality, narration_ms, stage, busy_ms) in rows {
+            if samples.last().is_none_or(|(last, _)| *last != job_id) {
+                let quality = Quality::named(&quality).unwrap_or_default();
+                let (narration_seconds, work) = (narration_ms as f64 / 1000.0, Work::default());
+                samples.push((job_id, Sample { quality, narration_seconds, work }));
+            }
+            if let (Some((_, sample)), Some(stage)) = (samples.last_mut(), Stage::parse(&stage)) {
+                sample.work.0[stage as usize] = busy_ms as f64 / 1000.0;
+            }
+        }
+        let samples = samples.into_iter().map(|(_, sample)| sample);
+        Ok(samples.filter(|sample| sample.work.0.iter().any(|seconds| *seconds > 0.0)).collect())
+    }
+
     /// How many jobs of all users wait and run, and since when the job waits that waits the longest.
     pub async fn waiting(&self) -> Result<Waiting, Error> {
         /// Of the jobs that were requested first, one of which has waited the longest. A job that is begun again waits
@@ -217,7 +277,7 @@ impl Catalog {
         const OLDEST_LOOKED_AT: i64 = 1000;
         let counts: Vec<(String, String, i64)> = sqlx::query_as(
             "select status, priority, sum(jobs)::bigint from catalog.user_jobs
-             where status in ('queued', 'processing') group by status, priority",
+             where status in ('queued', 'processing') group by status, priority having sum(jobs) > 0",
         )
         .fetch_all(self.tables.pool())
         .await?;

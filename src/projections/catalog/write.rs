@@ -115,17 +115,17 @@ async fn write_jobs(
     sqlx::query(
         "insert into jobs (partition, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                            current_stage, stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at,
-                           updated_at, estimated_completion, video_id, error_code, error_message, error_stage)
+                           updated_at, estimated_completion, video_id, error_code, error_message, error_stage, narration_ms)
          select $1, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                 current_stage, string_to_array(stages_completed, ','), scenes_total, scenes_done, retry_count, created_at, started_at,
-                ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage
+                ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage, narration_ms
          from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
                      $11::float8[], $12::text[], $13::text[], $14::integer[], $15::integer[], $16::integer[], $17::timestamptz[],
                      $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::uuid[], $23::text[],
-                     $24::text[], $25::text[])
+                     $24::text[], $25::text[], $26::bigint[])
               as row (job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage, current_stage,
                       stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at, updated_at,
-                      estimated_completion, video_id, error_code, error_message, error_stage)
+                      estimated_completion, video_id, error_code, error_message, error_stage, narration_ms)
          on conflict (job_id) do update set
              version = excluded.version, topic = excluded.topic, title = excluded.title, status = excluded.status,
              percentage = excluded.percentage, current_stage = excluded.current_stage,
@@ -133,7 +133,8 @@ async fn write_jobs(
              scenes_done = excluded.scenes_done, retry_count = excluded.retry_count, started_at = excluded.started_at,
              ended_at = excluded.ended_at, updated_at = excluded.updated_at,
              estimated_completion = excluded.estimated_completion, video_id = excluded.video_id,
-             error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage
+             error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage,
+             narration_ms = excluded.narration_ms
          where jobs.version < excluded.version",
     )
     .bind(partition)
@@ -161,6 +162,7 @@ async fn write_jobs(
     .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.code.as_str())))
     .bind(optional_text_column(jobs, |job| failure(job).map(|(_, failure)| failure.message.as_str())))
     .bind(column(jobs, |job| failure(job).map(|(stage, _)| stage.name())))
+    .bind(column(jobs, |job| job.view.narration_ms as i64))
     .execute(connection)
     .await?;
     Ok(())

@@ -253,3 +253,44 @@ async fn the_pages_load_nothing_from_elsewhere() {
     }
     system.running.stop().await;
 }
+
+/// The programs of a language in docs/API.md.
+fn programs(language: &str) -> Vec<String> {
+    let guide = include_str!("../../../docs/API.md");
+    let blocks = guide.split(&format!("```{language} runnable\n")).skip(1);
+    blocks.map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_programs_of_the_guide_make_videos() {
+    let system = System::start(&ALL_ROLES).await;
+    let token = system.token("user_guide", "user");
+    for (language, program, arguments, gives_file) in [
+        ("sh", "sh", ["-c"].as_slice(), true),
+        ("js", "node", &["--input-type=module", "-e"], false),
+        ("python", "python3", &["-c"], true),
+    ] {
+        let texts = programs(language);
+        assert_eq!(texts.len(), 1, "{language}");
+        let out = system.servers.folder.path().join(format!("{language}.mp4"));
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(arguments)
+            .arg(&texts[0])
+            .env("REEL_API_URL", &system.running.url)
+            .env("REEL_TOKEN", &token);
+        let ended = command.env("OUT", &out).kill_on_drop(true).output();
+        let ended = tokio::time::timeout(Duration::from_secs(120), ended).await.expect("it ends").unwrap();
+        let said =
+            String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{language}: {said}");
+        assert!(said.contains("100"), "{language} tells the progress: {said}");
+        if gives_file {
+            let video = std::fs::read(&out).unwrap();
+            assert_eq!(&video[4..8], b"ftyp", "{language} has an MP4");
+        } else {
+            assert!(said.contains("/stream"), "{said}");
+        }
+    }
+    system.running.stop().await;
+}

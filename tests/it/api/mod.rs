@@ -10,6 +10,7 @@ mod guards;
 mod hostile;
 mod limits;
 mod listing;
+mod ranges;
 mod reading;
 mod schema;
 mod system;

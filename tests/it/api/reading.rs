@@ -109,3 +109,159 @@ async fn what_is_told_of_a_job_is_told_to_its_owner_alone() {
     }
     system.running.stop().await;
 }
+
+// 000-5.1, 000-6.2
+#[tokio::test]
+async fn no_field_is_null_for_want_of_work() {
+    let system = System::start(&ALL_ROLES).await;
+    let accepted: Value =
+        system.post("/api/v1/videos/generate", &short_request()).await.json().await.unwrap();
+    let job_id = accepted["job_id"].as_str().unwrap().to_owned();
+    let statuses = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await;
+    for status in statuses.iter().filter(|status| status["completed_at"].is_null()) {
+        for field in
+            ["/estimated_completion", "/progress/estimated_completion", "/progress/processing_time_seconds"]
+        {
+            assert!(!status.pointer(field).unwrap().is_null(), "{field}: {status}");
+        }
+        for field in ["queue_time_seconds", "processing_time_seconds", "cpu_usage_percent", "memory_usage_mb"]
+        {
+            assert!(status["metrics"][field].as_f64().unwrap() >= 0.0, "{field}: {status}");
+        }
+    }
+    let done = statuses.last().unwrap();
+    assert_eq!(done["estimated_completion"], done["completed_at"]);
+    let (percent, megabytes) = (
+        done["metrics"]["cpu_usage_percent"].as_f64().unwrap(),
+        done["metrics"]["memory_usage_mb"].as_f64().unwrap(),
+    );
+    assert!((1.0..6400.0).contains(&percent), "{done}");
+    assert!((10.0..20_000.0).contains(&megabytes), "{done}");
+    // The voice is a child, and what it takes is counted.
+    let measured: Vec<Value> =
+        system.events(&job_id).await.into_iter().filter(|event| event["type"] == "StageMeasured").collect();
+    let of_stage = |stage: &str| measured.iter().filter(|event| event["data"]["stage"] == stage).count();
+    assert!(
+        of_stage("rendering") == 1 && of_stage("scenario_creation") == 1 && of_stage("storage") == 1,
+        "{measured:?}"
+    );
+    assert!(measured.iter().all(|event| event["data"]["peak_memory_bytes"].as_u64().unwrap() > 1 << 20));
+
+    let metadata: Value = system.get(&path(&job_id, "metadata")).await.json().await.unwrap();
+    let technical = &metadata["technical_metadata"];
+    assert!(technical["format"]["format_name"].as_str().unwrap().contains("mp4"), "{technical}");
+    assert_eq!(technical["format"]["size"], metadata["video"]["file_size"]);
+    let streams = technical["streams"].as_array().unwrap();
+    assert_eq!(technical["format"]["nb_streams"], streams.len());
+    let of_type = |kind: &str| streams.iter().find(|stream| stream["codec_type"] == kind).unwrap();
+    let (video, audio) = (of_type("video"), of_type("audio"));
+    assert_eq!(
+        (&video["codec_name"], &video["width"], &video["height"]),
+        (&json!("h264"), &json!(854), &json!(480))
+    );
+    assert_eq!((&video["pix_fmt"], &video["avg_frame_rate"]), (&json!("yuv420p"), &json!("30/1")));
+    assert_eq!(video["nb_frames"], technical["frames"]);
+    assert_eq!((&audio["codec_name"], &audio["sample_rate"]), (&json!("aac"), &json!(48_000)));
+    system.read_models().await.caught_up().await;
+    system.read_models().await.verify().await;
+    system.running.stop().await;
+}
+
+// 000-5.1, 000-5.3, 001-4.5
+#[tokio::test]
+async fn a_failure_tells_where_why_and_what_was_tried() {
+    let system = System::start_with(&ALL_ROLES, |config| {
+        config.media.espeak_program = "/srv/voices/no-such-voice".into();
+        for settings in config.streams.stages.values_mut() {
+            settings.attempts = 2;
+        }
+    })
+    .await;
+    let mut body = short_request();
+    body["custom_config"] = json!({ "retry_attempts": 1 });
+    let job_id = system.generate(&body).await;
+    let failed = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    let error = &failed["error"];
+    assert_eq!(
+        (&failed["status"], &error["error_code"]),
+        (&json!("failed"), &json!("NARRATION_FAILED")),
+        "{failed}"
+    );
+    assert_eq!((&error["retry_count"], &error["max_retries"]), (&json!(1), &json!(1)));
+    let details = &error["error_details"];
+    assert_eq!(
+        (&details["stage"], &details["scene"], &details["attempt"]),
+        (&json!("scenario_creation"), &Value::Null, &json!(2))
+    );
+    let causes = details["causes"].as_array().unwrap();
+    assert!(causes[0].as_str().unwrap().contains("no-such-voice"), "{details}");
+    assert!(causes.iter().all(|cause| !cause.as_str().unwrap().contains("/srv/voices")), "{details}");
+    let tried: Vec<(&Value, &Value)> = details["tried"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["attempt"], &one["error_code"]))
+        .collect();
+    assert_eq!(tried, [(&json!(1), &json!("NARRATION_FAILED")), (&json!(2), &json!("NARRATION_FAILED"))]);
+    assert_eq!(failed["estimated_completion"], failed["updated_at"]);
+
+    let mut body = short_request();
+    body["custom_config"] = json!({ "retry_attempts": 0 });
+    let job_id = system.generate(&body).await;
+    let failed = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
+    assert_eq!((&failed["error"]["retry_count"], &failed["error"]["max_retries"]), (&json!(0), &json!(0)));
+    let erased = system.reel(&["erase", "user", "user_1", "--yes"]);
+    assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
+    let models = system.read_models().await;
+    models.caught_up().await;
+    models.verify().await;
+    assert_eq!(
+        system.status(&job_id).await["error"]["error_details"]["causes"],
+        json!([]),
+        "causes may quote the user"
+    );
+    system.running.stop().await;
+}
+
+#[tokio::test]
+async fn settings_of_older_clients_have_their_effect_or_are_refused() {
+    let system = System::start(&ALL_ROLES).await;
+    let mut body = short_request();
+    body["custom_config"] = json!({
+        "pipeline_version": "2.0", "enable_streaming": false, "thumbnail_generation": false,
+        "cleanup_local_files": false, "s3_upload_enabled": false, "retry_attempts": 3,
+    });
+    let job_id = system.completed(&body).await;
+    let metadata: Value = system.get(&path(&job_id, "metadata")).await.json().await.unwrap();
+    assert_eq!(metadata["streaming_info"]["hls_url"], Value::Null);
+    assert_eq!(metadata["thumbnail_urls"], json!([]));
+    assert_eq!(system.get(&path(&job_id, "stream")).await.status(), 200, "the file itself can be streamed");
+    assert_eq!(system.get(&path(&job_id, "hls/master.m3u8")).await.status(), 404);
+    let work = system.media().join("work").join(&job_id);
+    assert!(work.is_dir(), "what the video was made with is kept");
+    let plain = system.completed(&short_request()).await;
+    assert!(!system.media().join("work").join(plain).exists());
+
+    let mut body = short_request();
+    body["custom_config"] = json!({
+        "pipeline_version": "3.0", "enable_streaming": "yes", "thumbnail_generation": 1, "cleanup_local_files": [],
+        "s3_upload_enabled": true, "retry_attempts": 11,
+    });
+    let (status, error) = error_of(system.post("/api/v1/videos/generate", &body).await).await;
+    let details = error["details"].as_array().unwrap();
+    let mut named: Vec<&str> = details.iter().map(|detail| detail["loc"][2].as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(status, 422);
+    assert_eq!(
+        named,
+        [
+            "cleanup_local_files",
+            "enable_streaming",
+            "pipeline_version",
+            "retry_attempts",
+            "s3_upload_enabled",
+            "thumbnail_generation"
+        ]
+    );
+    system.running.stop().await;
+}

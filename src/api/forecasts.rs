@@ -1,0 +1,135 @@
+//! When jobs will be done, as answers tell it. The forecast is made anew once a second at most, in the background: no
+//! answer waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use super::ApiState;
+use super::problem::Problem;
+use super::single_flight::SingleFlight;
+use crate::consumers::running_workers;
+use crate::events::{EventLog, Stage, VideoRequest};
+use crate::ids::JobId;
+use crate::projections;
+use crate::projections::catalog::JobRow;
+use crate::projections::estimates::{Forecast, Slots, Speeds};
+use crate::projections::status::{StatusView, expected_narration_ms};
+use crate::telemetry::chain;
+
+/// How old a forecast may be before another is made.
+const FORECAST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long speeds are taken to be the same.
+const SPEEDS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The latest forecast.
+pub struct Forecasts {
+    latest: Mutex<Arc<Forecast>>,
+    speeds: Mutex<Option<(Instant, Speeds)>>,
+    refresh: SingleFlight<()>,
+}
+
+impl Default for Forecasts {
+    /// Until the first is made: nothing is open, and speeds are guessed.
+    fn default() -> Self {
+        let slots = Slots { of_stage: [1.0; Stage::ALL.len()], scenes_of_job: 1.0 };
+        let first = Forecast::new(Utc::now(), Speeds::default(), slots, vec![]);
+        Self {
+            latest: Mutex::new(Arc::new(first)),
+            speeds: Mutex::new(None),
+            refresh: SingleFlight::new(FORECAST_INTERVAL),
+        }
+    }
+}
+
+impl ApiState {
+    /// The latest forecast. Begins to make another when it is old.
+    pub fn forecast(self: &Arc<Self>) -> Arc<Forecast> {
+        let state = self.clone();
+        self.forecasts.refresh.start(move || async move { state.refresh_forecast().await });
+        self.forecasts.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn refresh_forecast(&self) {
+        match self.make_forecast().await {
+            Ok(forecast) => {
+                *self.forecasts.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(forecast);
+            }
+            // The one before goes on being used.
+            Err(error) => tracing::warn!(error = %chain(&error), "no forecast could be made"),
+        }
+    }
+
+    async fn make_forecast(&self) -> Result<Forecast, projections::Error> {
+        let workers = running_workers(self.executor.log()).await?.max(1) as f64;
+        let slots = |stage: Stage| {
+            let slots = self.streams.stage(stage).concurrency;
+            let slots =
+                if stage == Stage::Rendering { slots.min(self.media.max_concurrent_renders) } else { slots };
+            slots as f64 * workers
+        };
+        let slots = Slots {
+            of_stage: Stage::ALL.map(slots),
+            scenes_of_job: f64::from(self.media.max_scene_concurrency),
+        };
+        let speeds = self.speeds().await?;
+        Ok(Forecast::new(Utc::now(), speeds, slots, self.catalog.open_jobs().await?))
+    }
+
+    async fn speeds(&self) -> Result<Speeds, projections::Error> {
+        let known = || self.forecasts.speeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, speeds)) = known().as_ref()
+            && at.elapsed() < SPEEDS_INTERVAL
+        {
+            return Ok(speeds.clone());
+        }
+        let speeds = Speeds::learn(&self.catalog.samples().await?);
+        *known() = Some((Instant::now(), speeds.clone()));
+        Ok(speeds)
+    }
+
+    /// Tells when a job will be done that is going on.
+    pub fn estimate(self: &Arc<Self>, view: &mut StatusView) {
+        if view.ended_at.is_some() {
+            return;
+        }
+        let forecast = self.forecast();
+        let found = forecast.completion_of(view.job_id).unwrap_or_else(|| {
+            let seconds = view.narration_ms as f64 / 1000.0;
+            forecast.completion_of_new(view.created_at, view.priority, view.quality, seconds)
+        });
+        // What should have been done by now is about to be.
+        view.estimated_completion = Some(found.max(Utc::now()));
+    }
+
+    /// The same for a row of a list.
+    pub fn estimate_row(self: &Arc<Self>, row: &mut JobRow) {
+        if row.ended_at.is_none() {
+            let found = self.forecast().completion_of(JobId(row.job_id));
+            row.estimated_completion = Some(found.unwrap_or(row.created_at).max(Utc::now()));
+        }
+    }
+
+    /// When a job would be done that is requested now.
+    pub fn estimate_request(self: &Arc<Self>, request: &VideoRequest) -> DateTime<Utc> {
+        let seconds = expected_narration_ms(request) as f64 / 1000.0;
+        self.forecast().completion_of_new(Utc::now(), request.priority, request.quality, seconds)
+    }
+}
+
+/// Notes what a request was promised, for as long as it may be repeated; gives what was promised first.
+pub async fn promise(
+    log: &EventLog,
+    job_id: JobId,
+    completion: DateTime<Utc>,
+    kept_for: Duration,
+) -> Result<DateTime<Utc>, Problem> {
+    let mut set = redis::cmd("SET");
+    set.arg(log.keys().promise(job_id)).arg(completion.timestamp_micros());
+    set.arg("NX").arg("GET").arg("EX").arg(kept_for.as_secs());
+    // As precise as it is kept.
+    let completion = completion.trunc_subsecs(6);
+    let earlier: Option<i64> = set.query_async(&mut log.connection()).await?;
+    Ok(earlier.and_then(DateTime::from_timestamp_micros).unwrap_or(completion))
+}
