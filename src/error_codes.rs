@@ -396,7 +396,8 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
+            // The OpenAPI document gives examples of codes, and raises none.
+            if path.is_dir() && name != "src/api/openapi" {
                 sources(&path, found);
             } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && name != "src/error_codes.rs" {
                 let text = std::fs::read_to_string(&path).unwrap();

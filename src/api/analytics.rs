@@ -14,14 +14,22 @@ use crate::projections::analytics::{
 };
 
 /// How far back figures go unless the query says so.
-const DEFAULT_PERIOD: TimeDelta = TimeDelta::hours(24);
+fn default_period(bucket: Bucket) -> TimeDelta {
+    match bucket {
+        Bucket::Minute => TimeDelta::hours(1),
+        Bucket::Hour => TimeDelta::hours(24),
+        Bucket::Day => TimeDelta::days(30),
+        Bucket::Week => TimeDelta::weeks(26),
+    }
+}
 
 /// Which time, in which steps.
 #[derive(Debug, Default, Deserialize, ToParameters)]
 #[serde(default)]
 #[salvo(parameters(default_parameter_in = Query))]
 pub struct PeriodQuery {
-    /// The beginning, RFC 3339; by default 24 hours before `to`. Taken back to the beginning of its bucket.
+    /// The beginning, RFC 3339, taken back to the beginning of its bucket; by default an hour before `to` by minute, a day by
+    /// hour, 30 days by day, 26 weeks by week.
     from: Option<Time>,
     /// The end, RFC 3339; by default now. Taken on to the end of its bucket.
     to: Option<Time>,
@@ -38,8 +46,8 @@ fn parse_bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Buc
 impl PeriodQuery {
     fn period(&self, now: DateTime<Utc>) -> Result<Period, Problem> {
         let to = self.to.map_or(now, |time| time.0);
-        let from = self.from.map_or(to - DEFAULT_PERIOD, |time| time.0);
         let bucket = self.bucket.unwrap_or(Bucket::Hour);
+        let from = self.from.map_or(to - default_period(bucket), |time| time.0);
         let period = Period::covering(from, to, bucket);
         let is_year = |time: DateTime<Utc>| (1..=9999).contains(&time.year());
         let mut errors = vec![];

@@ -290,6 +290,8 @@ pub struct LogsQuery {
 }
 
 /// The log lines of a job
+///
+/// What its events say, in words, in order: a page of `limit` lines from `offset` on, of `level` or above.
 #[endpoint(
     tags("jobs"),
     operation_id = "list_job_logs",

@@ -57,10 +57,11 @@ impl Attempt {
     pub async fn run(self) {
         let (job_id, item) = (self.job_id(), self.work.item);
         let span = tracing::info_span!("stage", stage = %item.stage, %job_id, scene = item.scene);
+        let began = Instant::now();
         async {
             if let Some(loaded) = self.until_settled(|| self.start()).await.flatten() {
                 crash::point("attempt.started");
-                self.do_work(loaded).await;
+                self.do_work(loaded, began).await;
             }
         }
         .instrument(span)
@@ -68,7 +69,8 @@ impl Attempt {
         self.worker.held.remove(&self.work);
     }
 
-    async fn do_work(&self, loaded: LoadedJob) {
+    /// `taken` is when the slot was taken.
+    async fn do_work(&self, loaded: LoadedJob, taken: Instant) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let (began, meter) = (Instant::now(), Meter::default());
         let outcome = match self.run_handler(loaded, &meter).await {
@@ -92,7 +94,7 @@ impl Attempt {
         }
         let usage = Usage {
             cpu_ms: meter.cpu_ms(),
-            wall_ms: duration_ms,
+            wall_ms: taken.elapsed().as_millis() as u64,
             peak_memory_bytes: meter.peak_memory_bytes(),
         };
         crash::point("attempt.done");

@@ -378,6 +378,76 @@ mod tests {
         assert!(new < at(11) + TimeDelta::seconds(80));
     }
 
+    struct Simulated {
+        open: OpenJob,
+        starts: f64,
+        ends: f64,
+    }
+
+    impl Simulated {
+        fn sample(&self) -> Sample {
+            let mut work = Work::default();
+            work.0[Stage::Rendering as usize] = self.ends - 0.5 - self.starts;
+            work.0[Stage::Storage as usize] = 0.5;
+            Sample { quality: Quality::Low, narration_seconds: self.open.narration_seconds, work }
+        }
+
+        fn open_at(&self, now: f64) -> OpenJob {
+            let done = ((now - self.starts) / (self.ends - self.starts)).clamp(0.0, 1.0);
+            let has_begun = self.starts <= now;
+            OpenJob {
+                has_begun,
+                percentage: if has_begun { 80.0 + 10.0 * done } else { 0.0 },
+                ..self.open.clone()
+            }
+        }
+    }
+
+    /// Jobs of mixed lengths come at random to two slots that serve them in order, each up to a quarter faster or slower than
+    /// the others: what a new job is told, against what becomes of it.
+    #[test]
+    fn in_a_simulation_of_200_mixed_jobs_the_median_error_is_under_a_quarter() {
+        let mut state = 7_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state >> 8) / f64::from(1_u32 << 24)
+        };
+        let moment = |seconds: f64| later(at(0), seconds);
+        let (mut jobs, mut free, mut now): (Vec<Simulated>, [f64; 2], f64) = (vec![], [0.0; 2], 0.0);
+        let (mut errors, mut longest_wait): (Vec<f64>, f64) = (vec![], 0.0);
+        for number in 0..240 {
+            now += if random() < 0.2 { 0.0 } else { random() * 12.0 };
+            let narration_seconds = 5.0 + random() * 195.0;
+            let seconds = (1.0 + 0.1 * narration_seconds) * (0.75 + random() * 0.5);
+            let slot = if free[0] <= free[1] { 0 } else { 1 };
+            let starts = free[slot].max(now);
+            free[slot] = starts + seconds;
+            let ends = starts + seconds + 0.5;
+            longest_wait = longest_wait.max(starts - now);
+            let (done, open): (Vec<&Simulated>, Vec<&Simulated>) =
+                jobs.iter().partition(|job| job.ends <= now);
+            let samples: Vec<Sample> = done.into_iter().map(Simulated::sample).collect();
+            let open = open.into_iter().map(|job| job.open_at(now)).collect();
+            let forecast = Forecast::new(moment(now), Speeds::learn(&samples), slots(2.0), open);
+            let told =
+                forecast.completion_of_new(moment(now), Priority::Normal, Quality::Low, narration_seconds);
+            if number >= 40 {
+                let told = (told - moment(now)).num_milliseconds() as f64 / 1000.0;
+                errors.push((told - (ends - now)).abs() / (ends - now));
+            }
+            let open = OpenJob {
+                narration_seconds,
+                created_at: moment(now),
+                ..open("a", Priority::Normal, 0, false)
+            };
+            jobs.push(Simulated { open, starts, ends });
+        }
+        assert!(longest_wait > 20.0, "some wait: {longest_wait}");
+        errors.sort_by(f64::total_cmp);
+        let median = errors[errors.len() / 2];
+        assert!(median < 0.25, "{median}");
+    }
+
     #[test]
     fn twice_the_slots_halve_the_wait_and_nothing_waits_when_nothing_is_open() {
         let jobs: Vec<OpenJob> = (0..10).map(|number| open("a", Priority::Normal, number, false)).collect();

@@ -106,8 +106,6 @@ const BAD_REQUEST: CommonError = ("BadRequest", ErrorCode::BadRequest, "The requ
 const UNAUTHORIZED: CommonError = ("Unauthorized", ErrorCode::Unauthorized, "No valid session token");
 const FORBIDDEN: CommonError = ("Forbidden", ErrorCode::Forbidden, "The caller's role may not call this");
 const NOT_FOUND: CommonError = ("NotFound", ErrorCode::NotFound, "Unknown, or another user's");
-const CONFLICT: CommonError =
-    ("Conflict", ErrorCode::Conflict, "Not possible in the state that the job is in");
 const PRECONDITION: CommonError =
     ("PreconditionFailed", ErrorCode::PreconditionFailed, "The file is not one of those that If-Match names");
 const TOO_LARGE: CommonError = ("PayloadTooLarge", ErrorCode::PayloadTooLarge, "The body is too large");
@@ -131,12 +129,11 @@ const UNAVAILABLE: CommonError = (
     "Out of reach for the moment; Retry-After says when to ask again",
 );
 
-const COMMON: [CommonError; 12] = [
+const COMMON: [CommonError; 11] = [
     BAD_REQUEST,
     UNAUTHORIZED,
     FORBIDDEN,
     NOT_FOUND,
-    CONFLICT,
     PRECONDITION,
     TOO_LARGE,
     UNSUPPORTED,
@@ -184,7 +181,6 @@ fn errors_of(route: &Route, operation: &Value) -> Vec<CommonError> {
         (needs_token, UNAUTHORIZED),
         (!matches!(route.access, Access::Public | Access::User), FORBIDDEN),
         (names_something(route), NOT_FOUND),
-        (is_file, CONFLICT),
         (is_file, PRECONDITION),
         (has_body, TOO_LARGE),
         (has_body, UNSUPPORTED),
@@ -211,8 +207,12 @@ fn complete(document: &mut Value, route: &Route) {
     let errors = errors_of(route, operation);
     let responses = operation["responses"].as_object_mut().expect("an operation has responses");
     for error in errors {
-        let reference = || json!({ "$ref": format!("#/components/responses/{}", error.0) });
-        responses.entry(status_of(error)).or_insert_with(reference);
+        let described = || match route.method {
+            // Without a body, which the component has.
+            Method::HEAD => json!({ "description": error.2 }),
+            _ => json!({ "$ref": format!("#/components/responses/{}", error.0) }),
+        };
+        responses.entry(status_of(error)).or_insert_with(described);
     }
     // Where another 2xx is declared, the generator's own 200 says nothing.
     if responses.contains_key("201") {
@@ -223,9 +223,8 @@ fn complete(document: &mut Value, route: &Route) {
             describe_response(response, status, &id, &route.method);
         }
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-        describe_parameter(parameter);
-    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten().for_each(describe_parameter);
     if route.method == Method::HEAD {
         operation["operationId"] = format!("head_{id}").into();
         operation["summary"] =

@@ -257,7 +257,8 @@ async fn the_pages_load_nothing_from_elsewhere() {
 /// The programs of a language in docs/API.md.
 fn programs(language: &str) -> Vec<String> {
     let guide = include_str!("../../../docs/API.md");
-    let blocks = guide.split(&format!("```{language} runnable\n")).skip(1);
+    let fence = format!("```{language} runnable\n");
+    let blocks = guide.split(fence.as_str()).skip(1);
     blocks.map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }
 

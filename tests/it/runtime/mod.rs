@@ -1,6 +1,5 @@
 //! Workers: leases, retries, takeover, memory, processes over several aggregates.
 
-mod estimates;
 mod memory;
 mod process_manager;
 mod takeover;
