@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::ApiState;
 use super::problem::Problem;
@@ -99,23 +99,28 @@ impl ApiState {
             let seconds = view.narration_ms as f64 / 1000.0;
             forecast.completion_of_new(view.created_at, view.priority, view.quality, seconds)
         });
-        // What should have been done by now is about to be.
-        view.estimated_completion = Some(found.max(Utc::now()));
+        view.estimated_completion = Some(told(found));
     }
 
     /// The same for a row of a list.
     pub fn estimate_row(self: &Arc<Self>, row: &mut JobRow) {
         if row.ended_at.is_none() {
             let found = self.forecast().completion_of(JobId(row.job_id));
-            row.estimated_completion = Some(found.unwrap_or(row.created_at).max(Utc::now()));
+            row.estimated_completion = Some(told(found.unwrap_or(row.created_at)));
         }
     }
 
     /// When a job would be done that is requested now.
     pub fn estimate_request(self: &Arc<Self>, request: &VideoRequest) -> DateTime<Utc> {
         let seconds = expected_narration_ms(request) as f64 / 1000.0;
-        self.forecast().completion_of_new(Utc::now(), request.priority, request.quality, seconds)
+        told(self.forecast().completion_of_new(Utc::now(), request.priority, request.quality, seconds))
     }
+}
+
+/// A forecast as it is told: what should have been done by now is about to be, and nobody knows it better than to the second.
+fn told(found: DateTime<Utc>) -> DateTime<Utc> {
+    let found = found.max(Utc::now());
+    found.trunc_subsecs(0) + TimeDelta::seconds(1)
 }
 
 /// Notes what a request was promised, for as long as it may be repeated; gives what was promised first.
@@ -126,10 +131,8 @@ pub async fn promise(
     kept_for: Duration,
 ) -> Result<DateTime<Utc>, Problem> {
     let mut set = redis::cmd("SET");
-    set.arg(log.keys().promise(job_id)).arg(completion.timestamp_micros());
+    set.arg(log.keys().promise(job_id)).arg(completion.timestamp());
     set.arg("NX").arg("GET").arg("EX").arg(kept_for.as_secs());
-    // As precise as it is kept.
-    let completion = completion.trunc_subsecs(6);
     let earlier: Option<i64> = set.query_async(&mut log.connection()).await?;
-    Ok(earlier.and_then(DateTime::from_timestamp_micros).unwrap_or(completion))
+    Ok(earlier.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(completion))
 }

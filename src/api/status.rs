@@ -112,7 +112,7 @@ pub struct TriedAnswer {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetricsAnswer {
-    /// From the request to the first stage; so far, while the job waits.
+    /// From the request to the first stage; as of the job's last event, while it waits.
     pub queue_time_seconds: f64,
     /// From the first stage to the end; so far, while the job goes on.
     pub processing_time_seconds: f64,
@@ -137,8 +137,7 @@ impl MetricsAnswer {
         Self {
             queue_time_seconds: match view.started_at {
                 Some(at) => seconds_between(view.created_at, at),
-                None if has_ended => seconds_between(view.created_at, until),
-                None => seconds_between(view.created_at, Utc::now()),
+                None => seconds_between(view.created_at, until),
             },
             processing_time_seconds: processing,
             cpu_usage_percent: usage.map(percent),

@@ -416,7 +416,7 @@ mod tests {
         let (mut jobs, mut free, mut now): (Vec<Simulated>, [f64; 2], f64) = (vec![], [0.0; 2], 0.0);
         let (mut errors, mut longest_wait): (Vec<f64>, f64) = (vec![], 0.0);
         for number in 0..240 {
-            now += if random() < 0.2 { 0.0 } else { random() * 12.0 };
+            now += if random() < 0.2 { 0.0 } else { random() * 18.0 };
             let narration_seconds = 5.0 + random() * 195.0;
             let seconds = (1.0 + 0.1 * narration_seconds) * (0.75 + random() * 0.5);
             let slot = if free[0] <= free[1] { 0 } else { 1 };
@@ -424,11 +424,11 @@ mod tests {
             free[slot] = starts + seconds;
             let ends = starts + seconds + 0.5;
             longest_wait = longest_wait.max(starts - now);
-            let (done, open): (Vec<&Simulated>, Vec<&Simulated>) =
+            let (done, running): (Vec<&Simulated>, Vec<&Simulated>) =
                 jobs.iter().partition(|job| job.ends <= now);
             let samples: Vec<Sample> = done.into_iter().map(Simulated::sample).collect();
-            let open = open.into_iter().map(|job| job.open_at(now)).collect();
-            let forecast = Forecast::new(moment(now), Speeds::learn(&samples), slots(2.0), open);
+            let open_jobs = running.into_iter().map(|job| job.open_at(now)).collect();
+            let forecast = Forecast::new(moment(now), Speeds::learn(&samples), slots(2.0), open_jobs);
             let told =
                 forecast.completion_of_new(moment(now), Priority::Normal, Quality::Low, narration_seconds);
             if number >= 40 {

@@ -241,6 +241,8 @@ impl StatusView {
     /// Erases what the user wrote.
     pub fn erase_words(&mut self) {
         self.topic = ERASED.to_owned();
+        // How long it was expected to be follows from what was to be said.
+        self.narration_ms = 0;
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
             failure.causes.clear();

@@ -64,7 +64,8 @@ impl Running {
         Self::run(app, roles, stop).await
     }
 
-    /// With other handlers than those that make videos.
+    /// With other handlers than those that make videos: for benchmarks.
+    #[allow(dead_code)]
     pub async fn start_with(
         config: Config,
         roles: &'static [Role],

@@ -247,7 +247,7 @@ impl Catalog {
         let rows: Vec<(Uuid, String, i64, String, i64)> = sqlx::query_as(
             "with recent as (
                  select job_id, quality, narration_ms, ended_at from catalog.jobs
-                 where status = 'completed' order by created_at desc limit $1
+                 where status = 'completed' and narration_ms > 0 order by created_at desc limit $1
              )
              select job_id, quality, narration_ms, stage, busy_ms from recent join catalog.stages using (job_id)
              order by ended_at, job_id",

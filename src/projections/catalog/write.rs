@@ -74,7 +74,7 @@ const ERASE_MESSAGES: [&str; 2] = [
 
 /// What is folded from the history; the same as the fold of an erasure leads to.
 const ERASE_FOLDED: [&str; 2] = [
-    "update jobs set topic = $2, title = null, error_message = case when error_message is not null then $2 end
+    "update jobs set topic = $2, title = null, narration_ms = 0, error_message = case when error_message is not null then $2 end
      where job_id = any($1)",
     "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end where job_id = any($1)",
 ];
