@@ -38,6 +38,52 @@ fn time(value: &Value) -> DateTime<Utc> {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(measure());
+    report::write_section("estimates", &report);
+}
+
+/// Jobs of 5 to 200 seconds of narration of five users, in bursts and one by one.
+async fn measure() -> String {
+    let system = System::start(&API_AND_PROJECTOR).await;
+    let rehearsal = Rehearsal { scenes: 4, ms_per_second: 6, ..Rehearsal::default() };
+    let workers = Running::start_with(system.config.clone(), &[Role::Worker], handlers(rehearsal)).await;
+    let mut numbers = Numbers(7);
+    let mut promised = vec![];
+    for number in 0..LEARNED_FROM + MEASURED {
+        let script = "word ".repeat(13 + numbers.below(487) as usize);
+        let user = format!("user_{}", numbers.below(5));
+        let request = system.anonymous(reqwest::Method::POST, "/api/v1/videos/generate");
+        let request = request.bearer_auth(system.token(&user, "user"));
+        let body = json!({ "topic": "Words", "script": script, "quality": "low" });
+        let accepted: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+        promised.push((
+            accepted["job_id"].as_str().unwrap().to_owned(),
+            time(&accepted["created_at"]),
+            time(&accepted["estimated_completion"]),
+        ));
+        // Every twentieth job begins a burst of five.
+        if number % 20 >= 5 {
+            tokio::time::sleep(Duration::from_millis(u64::from(60 + numbers.below(240)))).await;
+        }
+    }
+    let mut errors = vec![];
+    for (job_id, created_at, promised) in promised.split_off(LEARNED_FROM) {
+        let request = |path: String| {
+            let request = system.anonymous(reqwest::Method::GET, &path);
+            request.bearer_auth(system.token("admin_1", "admin")).send()
+        };
+        let done = loop {
+            let answer = request(format!("/api/v1/videos/jobs/{job_id}/status?wait=20")).await.unwrap();
+            let status: Value = answer.json().await.unwrap();
+            if !status["completed_at"].is_null() {
+                break time(&status["completed_at"]);
+            }
+            assert_ne!(status["status"], "failed", "{status}");
+        };
+        let (took, off) = ((done - created_at).as_seconds_f64(), (done - promised).as_seconds_f64());
+        errors.push(off.abs() / took.max(0.001));
+    }
+    errors.sort_by(f64::total_cmp);
+    let quantile = |share: f64| errors[((errors.len() - 1) as f64 * share) as usize] * 100.0;
     workers.stop().await;
     system.running.stop().await;
     format!(

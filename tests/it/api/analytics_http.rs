@@ -97,7 +97,8 @@ async fn a_period_is_checked_and_bounded() {
             let mut named: Vec<&str> =
                 details.iter().map(|detail| detail["loc"][1].as_str().unwrap()).collect();
             let mut expected = loc.clone();
-            (named.sort_unstable(), expected.sort_unstable());
+            named.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(named, expected, "{query}");
         }
     }
