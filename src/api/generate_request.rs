@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
-use crate::events::request::{MAX_REQUEST_BYTES, StylePreferences, Template};
+use crate::events::request::{MAX_REQUEST_BYTES, PipelineVersion, StylePreferences, Template};
 use crate::events::{OutputFormat, Priority, Quality, VideoRequest};
 use crate::webhooks::target;
 use reel_scene::Scene;
@@ -69,7 +69,19 @@ pub const FIELDS: [&str; 19] = [
 ];
 /// Fields of the contract that this version cannot honour; refusing them is better than ignoring them.
 const NOT_AVAILABLE: [&str; 2] = ["configuration_id", "upload_ids"];
-const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
+const CUSTOM_KEYS: [&str; 8] = [
+    "fps",
+    "duration_seconds",
+    "pipeline_version",
+    "retry_attempts",
+    "enable_streaming",
+    "thumbnail_generation",
+    "cleanup_local_files",
+    "s3_upload_enabled",
+];
+/// Names of the one pipeline in requests.
+pub const PIPELINE_VERSIONS: [&str; 3] = ["2.0", "2", "v2"];
+pub const RETRY_ATTEMPTS: (u32, u32) = (0, 10);
 /// Keys whose values would stay in the log for ever.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];
 
@@ -256,6 +268,25 @@ impl Kind {
 struct Custom {
     fps: u32,
     duration_seconds: Option<u32>,
+    pipeline_version: Option<PipelineVersion>,
+    retry_attempts: Option<u32>,
+    enable_streaming: bool,
+    thumbnail_generation: bool,
+    cleanup_local_files: bool,
+}
+
+impl Default for Custom {
+    fn default() -> Self {
+        Self {
+            fps: 30,
+            duration_seconds: None,
+            pipeline_version: None,
+            retry_attempts: None,
+            enable_streaming: true,
+            thumbnail_generation: true,
+            cleanup_local_files: true,
+        }
+    }
 }
 
 /// Reads fields and collects what is wrong with them.
@@ -295,7 +326,7 @@ impl<'a> Reader<'a> {
             fps: custom.fps,
             duration_seconds: custom.duration_seconds,
             enable_subtitles: self.flag("enable_subtitles").unwrap_or(true),
-            enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true),
+            enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true) && custom.thumbnail_generation,
             title: self.text("title", TITLE_CHARACTERS),
             description: self.text("description", DESCRIPTION_CHARACTERS),
             tags: self.tags(),
@@ -306,6 +337,10 @@ impl<'a> Reader<'a> {
             quality_levels: self.quality_levels(quality),
             scenes: self.scenes(),
             callback_url: self.callback_url(),
+            pipeline_version: custom.pipeline_version,
+            retry_attempts: custom.retry_attempts,
+            enable_streaming: custom.enable_streaming,
+            cleanup_local_files: custom.cleanup_local_files,
         };
         self.refuse_too_large(&request);
         request
@@ -595,7 +630,7 @@ impl<'a> Reader<'a> {
     }
 
     fn custom_config(&mut self) -> Custom {
-        let mut read = Custom { fps: 30, duration_seconds: None };
+        let mut read = Custom::default();
         let Some(custom) = self.object("custom_config") else { return read };
         for key in custom.keys() {
             if is_secret(key) {
@@ -627,7 +662,44 @@ impl<'a> Reader<'a> {
                 self.fail(&["custom_config", "duration_seconds"], msg, "out_of_range");
             }
         }
+        if let Some(value) = given("retry_attempts") {
+            let (least, most) = RETRY_ATTEMPTS;
+            read.retry_attempts = whole(value).filter(|retries| (least..=most).contains(retries));
+            if read.retry_attempts.is_none() {
+                let value = echo(&value.to_string());
+                let msg = format!("is {value}, but must be a whole number from {least} to {most}");
+                self.fail(&["custom_config", "retry_attempts"], msg, "out_of_range");
+            }
+        }
+        if let Some(value) = given("pipeline_version") {
+            let is_known = value.as_str().is_some_and(|version| PIPELINE_VERSIONS.contains(&version));
+            read.pipeline_version = is_known.then_some(PipelineVersion::V2);
+            if !is_known {
+                let (value, known) = (echo(&value.to_string()), PIPELINE_VERSIONS.join(", "));
+                let msg = format!("is {value}, but must be one of {known}");
+                self.fail(&["custom_config", "pipeline_version"], msg, "not_allowed");
+            }
+        }
+        read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);
+        read.thumbnail_generation = self.custom_flag(&custom, "thumbnail_generation", true);
+        read.cleanup_local_files = self.custom_flag(&custom, "cleanup_local_files", true);
+        if self.custom_flag(&custom, "s3_upload_enabled", false) {
+            let msg = "is true, but no S3 is configured here: leave it out, or say false, and videos are stored locally";
+            self.fail(&["custom_config", "s3_upload_enabled"], msg, "not_available");
+        }
         read
+    }
+
+    fn custom_flag(&mut self, custom: &Map<String, Value>, name: &str, default: bool) -> bool {
+        match custom.get(name) {
+            None | Some(Value::Null) => default,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                let msg = format!("is {}, but must be true or false", echo(&other.to_string()));
+                self.fail(&["custom_config", name], msg, "wrong_type");
+                default
+            }
+        }
     }
 
     fn refuse_unavailable(&mut self) {
