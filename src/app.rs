@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Admission, ApiState, Live, Verifier};
+use crate::api::{self, Admission, ApiState, Live, Reception, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clerk;
 use crate::clock::Clock;
@@ -38,6 +38,7 @@ use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection, Sources};
@@ -248,6 +249,14 @@ impl App {
     }
 
     fn api_state(&self, stop: CancellationToken) -> anyhow::Result<ApiState> {
+        let reception = Reception::new(
+            &self.config.media,
+            &self.config.uploads,
+            self.config.streams.limits.upload_bytes_per_user,
+            self.executor.clone(),
+        );
+        reception.sweep_incoming().context("uploads that were left unfinished cannot be removed")?;
+        let codec = self.executor.codec().clone();
         let ClerkConfig { secret_key, api_url, .. } = &self.config.clerk;
         let clerk = secret_key.clone().map(|key| clerk::Client::new(api_url, key)).transpose();
         let clerk = clerk.context("cannot set up the client of Clerk's API")?;
@@ -266,10 +275,12 @@ impl App {
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
+            library: Library::new(self.pool.clone(), self.log().clone(), codec),
             trail: Trail::new(self.pool.clone()),
             projections: self.projections(),
             pool: self.pool.clone(),
             storage: Storage::local(&self.config.media.root),
+            reception,
             media: self.config.media.clone(),
             webhooks: self.config.webhooks.clone(),
             clerk: clerk.clone(),

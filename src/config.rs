@@ -18,6 +18,7 @@ pub use webhooks::WebhookConfig;
 
 use crate::events::{Quality, Stage};
 use crate::signing::SigningKey;
+use crate::uploads::ClamavAddress;
 use crate::vault::MasterKey;
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,7 @@ pub struct Config {
     pub auth: AuthConfig,
     pub clerk: ClerkConfig,
     pub media: MediaConfig,
+    pub uploads: UploadsConfig,
     pub keys: KeysConfig,
     pub archive: ArchiveConfig,
     pub webhooks: WebhookConfig,
@@ -123,6 +125,40 @@ pub struct MediaConfig {
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
 }
+
+#[derive(Debug, Clone)]
+pub struct UploadsConfig {
+    /// `MAX_FILE_SIZE`: bytes that an uploaded file may have, 104857600 (100 MiB) by default.
+    pub max_file_bytes: u64,
+    /// `CLAMAV_ADDRESS`: the daemon that scans what is uploaded, such as `127.0.0.1:3310` or `/run/clamav/clamd.ctl`; none by
+    /// default. While it does not answer, nothing can be uploaded. Its `StreamMaxLength` must not be less than
+    /// `MAX_FILE_SIZE`.
+    pub clamav: Option<ClamavAddress>,
+}
+
+impl UploadsConfig {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        let max_file_bytes = match env("MAX_FILE_SIZE") {
+            None => MAX_FILE_BYTES,
+            Some(value) => match value.parse() {
+                Ok(bytes @ 1..=MOST_FILE_BYTES) => bytes,
+                _ => {
+                    let expected = "a whole number of bytes from 1 to 10737418240";
+                    return Err(Error::Invalid { name: "MAX_FILE_SIZE", value, expected });
+                }
+            },
+        };
+        let expected = "host:port, or the path of a socket";
+        let clamav = env("CLAMAV_ADDRESS").map(|value| {
+            let invalid = || Error::Invalid { name: "CLAMAV_ADDRESS", value: value.clone(), expected };
+            ClamavAddress::parse(&value).ok_or_else(invalid)
+        });
+        Ok(Self { max_file_bytes, clamav: clamav.transpose()? })
+    }
+}
+
+const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
+const MOST_FILE_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 
 /// The voice of the narration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,6 +258,8 @@ pub struct Limits {
     /// Most bytes of the recorded requests of open jobs.
     pub open_request_bytes: u64,
     pub open_request_bytes_per_user: u64,
+    /// Bytes of the uploads that a user keeps.
+    pub upload_bytes_per_user: u64,
 }
 
 /// Settings of seals and segments.
@@ -291,6 +329,7 @@ impl Config {
             auth: AuthConfig::from_environment(env)?,
             clerk: ClerkConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
+            uploads: UploadsConfig::from_environment(env)?,
             keys: KeysConfig::from_environment(env)?,
             archive: ArchiveConfig::from_environment(env),
             webhooks: WebhookConfig::from_environment(env)?,
@@ -468,6 +507,7 @@ struct LimitsFile {
     open_urgent_jobs_per_user: Option<i64>,
     open_requests_mib: Option<i64>,
     open_requests_mib_per_user: Option<i64>,
+    upload_mib_per_user: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -559,6 +599,9 @@ impl Streams {
             open_request_bytes: bytes("limits.open_requests_mib", |file| file.limits.open_requests_mib)?,
             open_request_bytes_per_user: bytes("limits.open_requests_mib_per_user", |file| {
                 file.limits.open_requests_mib_per_user
+            })?,
+            upload_bytes_per_user: bytes("limits.upload_mib_per_user", |file| {
+                file.limits.upload_mib_per_user
             })?,
         };
         let rate = |class: &str, pick: fn(&RateLimitsFile) -> Option<RateFile>| {
@@ -708,6 +751,19 @@ mod tests {
         let media = MediaConfig::from_environment(&|_| None).unwrap();
         assert_eq!(media.default_quality, Quality::High);
         assert!(media.max_concurrent_renders >= 1);
+    }
+
+    #[test]
+    fn uploads_are_bounded_and_scanned_as_the_environment_says() {
+        let of = |name: &'static str, value: &'static str| {
+            UploadsConfig::from_environment(&|asked| (asked == name).then(|| value.to_owned()))
+        };
+        assert_eq!(of("X", "").unwrap().max_file_bytes, 100 << 20);
+        assert_eq!(of("MAX_FILE_SIZE", "1048576").unwrap().max_file_bytes, 1 << 20);
+        assert!(of("CLAMAV_ADDRESS", "127.0.0.1:3310").unwrap().clamav.is_some());
+        let message = |name, value| of(name, value).unwrap_err().to_string();
+        assert!(message("MAX_FILE_SIZE", "0").starts_with("MAX_FILE_SIZE is `0`, but must be"));
+        assert!(message("CLAMAV_ADDRESS", "clamd").ends_with("host:port, or the path of a socket"));
     }
 
     #[test]

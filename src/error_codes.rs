@@ -21,15 +21,18 @@ pub enum ErrorCode {
     Conflict,
     PreconditionFailed,
     PayloadTooLarge,
+    QuotaExceeded,
     UnsupportedMediaType,
     RangeNotSatisfiable,
     ValidationError,
+    MaliciousContent,
     IdempotencyKeyReused,
     RateLimitExceeded,
     Overloaded,
     ServiceUnavailable,
     InternalError,
     JobUnreadable,
+    UploadGone,
     NothingToSay,
     DurationOutOfReach,
     NarrationFailed,
@@ -76,6 +79,9 @@ pub struct Entry {
 }
 
 const PROBLEM: &str = "src/api/problem.rs";
+const RECEPTION: &str = "src/api/uploads/reception.rs";
+const REFUSALS: &str = "src/api/uploads/refusals.rs";
+const SLOTS: &str = "src/api/uploads/slots.rs";
 const RETRIED: &[Appearance] = &[Appearance::Failure { is_retried: true }];
 const FINAL: &[Appearance] = &[Appearance::Failure { is_retried: false }];
 
@@ -135,7 +141,7 @@ impl ErrorCode {
                 &[Answer(408)],
                 "The body of the request stood still, or took too long altogether.",
                 "Send the request again, all of it at once.",
-                &["src/api/body.rs", PROBLEM],
+                &["src/api/body.rs", REFUSALS, PROBLEM],
             ),
             Self::Conflict => entry(
                 &[Answer(409)],
@@ -145,21 +151,27 @@ impl ErrorCode {
             ),
             Self::PreconditionFailed => entry(
                 &[Answer(412)],
-                "The file is not one of those that `If-Match` names: it was replaced.",
-                "Ask for the file's `ETag`, and begin again.",
-                &["src/api/files.rs"],
+                "What `If-Match` names is not what is there any more: a file was replaced, or a configuration is at another version.",
+                "Read it again, and begin again with the `ETag` of what was read.",
+                &["src/api/configurations.rs", "src/api/files.rs"],
             ),
             Self::PayloadTooLarge => entry(
                 &[Answer(413)],
-                "The body is larger than the API accepts.",
-                "Send a smaller body; the message gives the limit in bytes.",
-                &["src/api/body.rs", PROBLEM],
+                "The body, or an uploaded file, is larger than the API accepts, or a picture has too many pixels.",
+                "Send less; the message gives the limit.",
+                &["src/api/body.rs", RECEPTION, REFUSALS, PROBLEM],
+            ),
+            Self::QuotaExceeded => entry(
+                &[Answer(413)],
+                "The user keeps as many uploads, or as many bytes of them, as one user may. `details` has the figures.",
+                "Delete uploads that are not needed any more, then send these again.",
+                &[REFUSALS],
             ),
             Self::UnsupportedMediaType => entry(
                 &[Answer(415)],
-                "The body is not JSON.",
-                "Send JSON with `Content-Type: application/json`.",
-                &["src/api/body.rs", PROBLEM],
+                "The body is of another type than the endpoint takes, or an uploaded file is of a type that is not taken.",
+                "Send the type that the message names; for files, `details` lists the allowed ones.",
+                &["src/api/body.rs", "src/api/uploads/mod.rs", REFUSALS, PROBLEM],
             ),
             Self::RangeNotSatisfiable => entry(
                 &[Answer(416)],
@@ -173,6 +185,12 @@ impl ErrorCode {
                 "Correct each field in `details`: `loc` says where it is, `msg` what is expected.",
                 &[PROBLEM],
             ),
+            Self::MaliciousContent => entry(
+                &[Answer(422)],
+                "An uploaded file holds what a scanner for malicious content knows, or an SVG with a document type or entities.",
+                "Do not send the file. If it is a drawing of your own, save it without a DOCTYPE.",
+                &[REFUSALS],
+            ),
             Self::IdempotencyKeyReused => entry(
                 &[Answer(422)],
                 "The `Idempotency-Key` was already used with another body.",
@@ -181,15 +199,15 @@ impl ErrorCode {
             ),
             Self::RateLimitExceeded => entry(
                 &[Answer(429)],
-                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, live connections, or tickets. `details` or the message names the limit.",
+                "The address or the user sends more requests than `rate_limits` in `streams.toml` allows, or the user has as much open as one user may: jobs, urgent jobs, bytes of requests, live connections, tickets, or uploads that are being sent. `details` or the message names the limit.",
                 "Wait for the seconds in `Retry-After`, or cancel a job, then repeat the request.",
-                &["src/api/admission.rs", PROBLEM, "src/api/rate_limit.rs"],
+                &["src/api/admission.rs", SLOTS, PROBLEM, "src/api/rate_limit.rs"],
             ),
             Self::Overloaded => entry(
                 &[Answer(503)],
-                "As much is open as `limits.open_jobs` or `limits.open_requests_mib` in `streams.toml` allows.",
+                "As much is open as `limits.open_jobs` or `limits.open_requests_mib` in `streams.toml` allows, or as many uploads are being sent as one process takes.",
                 "Wait for the seconds in `Retry-After`, then repeat the request. Operators can add workers.",
-                &["src/api/admission.rs"],
+                &["src/api/admission.rs", SLOTS],
             ),
             Self::ServiceUnavailable => entry(
                 &[Answer(503)],
@@ -208,6 +226,12 @@ impl ErrorCode {
                 "An event of the job cannot be read by this version. Other jobs are not affected.",
                 "Tell an operator: `reel projections list` says why, `reel projections close` ends the job.",
                 &[PROBLEM],
+            ),
+            Self::UploadGone => entry(
+                FINAL,
+                "An uploaded file that the request refers to was deleted before the job needed it.",
+                "Upload the file again, and send the request with its new id.",
+                &["src/consumers/uploaded.rs"],
             ),
             Self::NothingToSay => entry(
                 FINAL,
@@ -271,9 +295,9 @@ impl ErrorCode {
             ),
             Self::StorageFailed => entry(
                 RETRIED,
-                "The video, its captions or its playlists cannot be stored.",
+                "The video, its captions or its playlists cannot be stored, or an uploaded file cannot be read.",
                 "Operators: check that the workers may write to `MEDIA_ROOT`.",
-                &["src/consumers/storage.rs"],
+                &["src/consumers/storage.rs", "src/consumers/uploaded.rs"],
             ),
             Self::WorkspaceUnavailable => entry(
                 RETRIED,
@@ -313,7 +337,7 @@ impl ErrorCode {
             ),
             Self::ScriptShortened => entry(
                 &[Warning],
-                "The script is longer than the requested duration allows, so the planner left sentences out.",
+                "The script is longer than the requested duration allows, so the planner left sentences out, or uploaded texts are longer than a script may be.",
                 "Request a longer duration, or give a shorter script.",
                 &["src/consumers/planning.rs"],
             ),

@@ -44,6 +44,22 @@ id! {
     UserId
 }
 id! {
+    /// The id of one user's uploads, as an aggregate: a digest of their name at the issuer.
+    UploadsId
+}
+id! {
+    /// The id of one uploaded file.
+    UploadId
+}
+id! {
+    /// The id of one user's stored configurations, as an aggregate: a digest of their name at the issuer.
+    ConfigurationsId
+}
+id! {
+    /// The id of one stored configuration.
+    ConfigurationId
+}
+id! {
     /// The id of a webhook: one message to one receiver. It stands in the message, too.
     WebhookId
 }
@@ -104,6 +120,32 @@ impl UserId {
     /// `user` is the user's name at the issuer of session tokens.
     pub fn of_name(user: &str) -> Self {
         Self(derive_from_name("user", user))
+    }
+}
+
+impl UploadsId {
+    /// `user` is the user's name at the issuer of session tokens.
+    pub fn of_user(user: &str) -> Self {
+        Self(derive_from_name("uploads", user))
+    }
+}
+
+impl UploadId {
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl ConfigurationsId {
+    /// `user` is the user's name at the issuer of session tokens.
+    pub fn of_user(user: &str) -> Self {
+        Self(derive_from_name("configurations", user))
+    }
+}
+
+impl ConfigurationId {
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
     }
 }
 
@@ -181,6 +223,22 @@ impl FromStr for JobId {
 }
 
 impl FromStr for BatchId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl FromStr for ConfigurationId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

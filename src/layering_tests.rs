@@ -24,7 +24,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postgres", &[]),
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
     ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),
-    ("config", &["events", "signing", "vault", "webhooks"]),
+    ("uploads", &["events"]),
+    ("config", &["events", "signing", "uploads", "vault", "webhooks"]),
     ("storage", &["ids"]),
     ("projections", &["byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
     (
@@ -59,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "projections",
             "storage",
             "telemetry",
+            "uploads",
             "webhooks",
         ],
     ),

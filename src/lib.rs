@@ -39,5 +39,6 @@ pub mod retention;
 pub mod signing;
 pub mod storage;
 pub mod telemetry;
+pub mod uploads;
 pub mod vault;
 pub mod webhooks;

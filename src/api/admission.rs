@@ -222,6 +222,7 @@ mod tests {
             open_urgent_jobs_per_user: 1,
             open_request_bytes: 1000,
             open_request_bytes_per_user: 500,
+            upload_bytes_per_user: 0,
         })
     }
 

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use super::batch_answer::{BatchAnswer, BatchSummary};
 use super::batch_request::{self, BatchRequest};
 use super::forecasts::promise;
-use super::generate::{admit, idempotency_key, reserve, say_replayed, traceparent};
+use super::generate::{admit, aside, idempotency_key, reserve, resolve, say_replayed, traceparent};
+use super::generate_request::{References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
 use super::{ApiState, Role, User, body, callback, state, user};
@@ -25,7 +26,7 @@ use crate::crash;
 use crate::domain::batch::{Command, Rejection};
 use crate::domain::job;
 use crate::events::job::JobRequested;
-use crate::events::{Actor, AggregateKind, Quality, TypedId, VideoRequest};
+use crate::events::{Actor, AggregateKind, TypedId, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
 use crate::ids::{BatchId, CommandId, JobId};
 use crate::projections::status::{JobStatus, StatusView};
@@ -62,7 +63,7 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
     let trace = Trace { correlation_id: correlation_id(depot), traceparent: traceparent(req) };
     let body = body::read(req, BATCH_BODY_BYTES).await?;
     let _turn = BATCHES.acquire().await.map_err(|_| Problem::internal())?;
-    let request = parse(body.clone(), state.media.default_quality).await?;
+    let request = read_batch(&state, &user, body.clone()).await?;
     callback::check_batch(&request.jobs, &state.webhooks)?;
     let is_repeatable = key.is_some();
     let (batch_id, first_time) = match key {
@@ -94,13 +95,30 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
     Ok(())
 }
 
-/// Parses a body where it may take as long as it needs: on a thread that blocks.
-async fn parse(body: Bytes, default_quality: Quality) -> Result<BatchRequest, Problem> {
-    let parsed = tokio::task::spawn_blocking(move || batch_request::parse(&body, default_quality));
-    parsed.await.map_err(|error| {
-        tracing::error!(%error, "a body could not be parsed");
-        Problem::internal()
-    })?
+/// Parses a body, with what its jobs refer to of the caller's.
+async fn read_batch(state: &ApiState, user: &User, body: Bytes) -> Result<BatchRequest, Problem> {
+    let default_quality = state.media.default_quality;
+    let references = aside(body.clone(), |body| Ok(batch_request::references(body))).await?;
+    let resolved = resolve_jobs(state, user, &references).await?;
+    aside(body, move |body| batch_request::parse(body, default_quality, &resolved)).await
+}
+
+/// Looks up what each job refers to, once for jobs that refer to the same.
+async fn resolve_jobs(
+    state: &ApiState,
+    user: &User,
+    references: &[References],
+) -> Result<Vec<Resolved>, Problem> {
+    let mut resolved: Vec<Resolved> = Vec::with_capacity(references.len());
+    for (index, of_job) in references.iter().enumerate() {
+        let same = references[..index].iter().position(|earlier| earlier == of_job);
+        let found = match same {
+            Some(earlier) => resolved[earlier].clone(),
+            None => resolve(state, user, of_job).await?,
+        };
+        resolved.push(found);
+    }
+    Ok(resolved)
 }
 
 /// A batch without the state of its jobs.

@@ -8,8 +8,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::generate_request::{
-    Defaults, Faults, Fields, Kind, Reader, TITLE_CHARACTERS, not_json, read_json, read_request,
-    recorded_bytes,
+    Defaults, Faults, Fields, Kind, Reader, References, Resolved, TITLE_CHARACTERS, not_json, read_object,
+    read_request, recorded_bytes,
 };
 use super::problem::Problem;
 use crate::domain::batch::MAX_JOBS;
@@ -28,22 +28,27 @@ pub struct BatchRequest {
     pub jobs: Vec<VideoRequest>,
 }
 
-/// `batch_priority` is the priority of those jobs that name none.
-pub fn parse(body: &[u8], default_quality: Quality) -> Result<BatchRequest, Problem> {
-    let body = read_json(body)?;
-    if Kind::of(body) != Kind::Object {
-        let mut faults = Faults::default();
-        faults.add(&["body"], "must be a JSON object", "wrong_type");
-        return Err(faults.into_problem());
+/// Reads the ids that each job has in the places for them. All else is left to [`parse`], which refuses what is wrong.
+pub fn references(body: &[u8]) -> Vec<References> {
+    let Ok(fields) = serde_json::from_slice::<Fields>(body) else { return vec![] };
+    let jobs = fields.get("jobs").copied().filter(|jobs| Kind::of(jobs) == Kind::Array);
+    match jobs.and_then(|jobs| Items::read(jobs).ok()) {
+        Some(items) if items.count <= MAX_JOBS => {
+            items.first.into_iter().map(|item| References::of(item.get().as_bytes())).collect()
+        }
+        _ => vec![],
     }
-    let fields: Fields = serde_json::from_str(body.get()).map_err(not_json)?;
+}
+
+/// Parses a body whose [`references`] were looked up: `resolved` has what was found for each job, in their order; jobs
+/// past its end refer to nothing. `batch_priority` is the priority of those jobs for which neither they nor their
+/// configuration name one.
+pub fn parse(body: &[u8], default_quality: Quality, resolved: &[Resolved]) -> Result<BatchRequest, Problem> {
+    let fields = read_object(body)?;
     let mut reader = Reader::new(&fields, vec!["body"]);
     let priority = reader.one_of("batch_priority", &Priority::ALL, Priority::name).unwrap_or_default();
     let name = reader.text("batch_name", BATCH_NAME_CHARACTERS);
-    for name in fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
-        let msg = format!("is not a field; known are {}", FIELDS.join(", "));
-        reader.fail(&[name.as_str()], msg, "unknown_field");
-    }
+    reader.refuse_unknown(&FIELDS);
     if !reader.is_given("jobs") {
         reader.fail(&["jobs"], "is required", "missing");
     }
@@ -61,7 +66,7 @@ pub fn parse(body: &[u8], default_quality: Quality) -> Result<BatchRequest, Prob
         }
     }
     let defaults = Defaults { quality: default_quality, priority };
-    let jobs = read_jobs(&items.first, defaults, &mut reader.faults)?;
+    let jobs = read_jobs(&items.first, defaults, resolved, &mut reader.faults)?;
     let bytes: usize = jobs.iter().map(recorded_bytes).sum();
     if bytes > MAX_BATCH_BYTES {
         let msg = format!(
@@ -80,11 +85,15 @@ pub fn parse(body: &[u8], default_quality: Quality) -> Result<BatchRequest, Prob
 fn read_jobs(
     items: &[&RawValue],
     defaults: Defaults,
+    resolved: &[Resolved],
     faults: &mut Faults,
 ) -> Result<Vec<VideoRequest>, Problem> {
     let mut jobs = Vec::with_capacity(items.len());
+    let nothing = Resolved::default();
     for (index, item) in items.iter().enumerate() {
-        match read_request(item, &["body", "jobs", &index.to_string()], defaults).map_err(not_json)? {
+        let resolved = resolved.get(index).unwrap_or(&nothing);
+        let place = index.to_string();
+        match read_request(item, &["body", "jobs", &place], defaults, resolved).map_err(not_json)? {
             Ok(job) => jobs.push(job),
             Err(more) => faults.extend(more),
         }
@@ -141,11 +150,13 @@ impl<'a> Items<'a> {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::ids::{ConfigurationId, UploadId};
 
     fn parsed(body: &Value) -> Result<BatchRequest, Problem> {
-        parse(body.to_string().as_bytes(), Quality::High)
+        parse(body.to_string().as_bytes(), Quality::High, &[])
     }
 
     fn job() -> Value {
@@ -207,6 +218,35 @@ mod tests {
     }
 
     #[test]
+    fn each_job_has_what_was_found_for_it() {
+        let (configuration_id, upload_id) = (Uuid::now_v7(), Uuid::now_v7());
+        let mut configured = job();
+        configured["configuration_id"] = json!(configuration_id);
+        let mut uploaded = job();
+        uploaded["upload_ids"] = json!([upload_id]);
+        let body =
+            json!({"jobs": [job(), configured, {"configuration": uploaded}, 7], "batch_priority": "high"});
+        let of_jobs = references(body.to_string().as_bytes());
+        let expected = [
+            References::default(),
+            References { configuration_id: Some(ConfigurationId(configuration_id)), ..References::default() },
+            References { upload_ids: vec![UploadId(upload_id)], ..References::default() },
+            References::default(),
+        ];
+        assert_eq!(of_jobs, expected);
+        assert_eq!(
+            faults(&body),
+            [
+                "body.jobs.1.configuration_id: unknown",
+                "body.jobs.2.configuration.upload_ids.0: unknown",
+                "body.jobs.3: wrong_type",
+            ]
+        );
+        assert!(references(b"{").is_empty());
+        assert!(references(json!({ "jobs": vec![job(); MAX_JOBS + 1] }).to_string().as_bytes()).is_empty());
+    }
+
+    #[test]
     fn too_many_jobs_are_refused_with_how_to_send_them() {
         let problem = parsed(&json!({ "jobs": vec![job(); MAX_JOBS + 1], "batch_priority": 1 })).unwrap_err();
         assert_eq!(
@@ -217,19 +257,19 @@ mod tests {
         assert_eq!(errors[1]["loc"], json!(["body", "jobs"]));
         assert_eq!(errors[1]["msg"], "has 51 items, but must have 1 to 50");
         let huge = format!("{{\"jobs\": [{}1]}}", "1,".repeat(1_000_000));
-        let problem = parse(huge.as_bytes(), Quality::High).unwrap_err();
+        let problem = parse(huge.as_bytes(), Quality::High, &[]).unwrap_err();
         assert_eq!(problem.details["suggested_batches"], 20_001);
     }
 
     #[test]
     fn hostile_bodies_are_refused() {
         let deep = format!("{{\"jobs\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        let problem = parse(deep.as_bytes(), Quality::High).unwrap_err();
+        let problem = parse(deep.as_bytes(), Quality::High, &[]).unwrap_err();
         assert_eq!(problem.details[0]["loc"], json!(["body", "jobs", "0"]));
         let nul = json!({"jobs": [{"topic": "Ions\0", "script": "x"}], "batch_name": "a\0"});
         assert_eq!(faults(&nul), ["body.batch_name: not_text", "body.jobs.0.topic: not_text"]);
         let half = br#"{"jobs": [{"topic": "Ions \ud800", "script": "x"}]}"#;
-        let problem = parse(half, Quality::High).unwrap_err();
+        let problem = parse(half, Quality::High, &[]).unwrap_err();
         assert_eq!(problem.details[0]["loc"], json!(["body", "jobs", "0", "topic"]));
         let mut long = job();
         long["script"] = json!("\u{20000}".repeat(200_000));

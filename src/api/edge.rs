@@ -18,10 +18,11 @@ const GZIP_LEVEL: u32 = 5;
 const PREFLIGHT_SECONDS: u64 = 3600;
 
 /// Headers that pages of other origins may send.
-const REQUEST_HEADERS: [&str; 8] = [
+const REQUEST_HEADERS: [&str; 9] = [
     "authorization",
     "content-type",
     "idempotency-key",
+    "if-match",
     "if-none-match",
     "last-event-id",
     "range",

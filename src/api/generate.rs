@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::admission::{self, Admitted};
 use super::forecasts::promise;
-use super::generate_request;
+use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
 use super::status::JobSummary;
@@ -19,7 +19,7 @@ use crate::crash;
 use crate::domain::job::{Command, Rejection};
 use crate::error_codes::ErrorCode;
 use crate::events::job::JobRequested;
-use crate::events::{Actor, Quality, VideoRequest};
+use crate::events::{Actor, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
 use crate::ids::{AggregateId, CommandId, JobId};
 
@@ -48,7 +48,7 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let key = idempotency_key(req)?;
     let traceparent = traceparent(req);
     let body = body::read(req, super::BODY_BYTES).await?;
-    let request = parse(body.clone(), state.media.default_quality).await?;
+    let request = read_request(&state, &user, body.clone()).await?;
     callback::check(&request, &state.webhooks)?;
 
     let is_repeatable = key.is_some();
@@ -90,14 +90,68 @@ pub fn say_replayed(res: &mut Response) {
 /// Bodies that are parsed at the same time, which bounds the memory that this takes: some 30 MiB each at worst.
 static PARSERS: Semaphore = Semaphore::const_new(8);
 
-/// Parses a body where it may take as long as it needs: on a thread that blocks.
-async fn parse(body: Bytes, default_quality: Quality) -> Result<VideoRequest, Problem> {
-    let permit = PARSERS.acquire().await.map_err(|_| Problem::internal())?;
-    let parsed = tokio::task::spawn_blocking(move || {
-        let _held_while_parsing = permit;
-        generate_request::parse(&body, default_quality)
+/// Parses a body, with what it refers to of the caller's: a configuration, uploads.
+pub(super) async fn read_request(
+    state: &ApiState,
+    user: &User,
+    body: Bytes,
+) -> Result<VideoRequest, Problem> {
+    let default_quality = state.media.default_quality;
+    let read = parse_aside(body.clone(), move |body| {
+        let references = References::of(body);
+        match references.is_empty() {
+            true => generate_request::parse(body, default_quality).map(Read::Whole),
+            false => Ok(Read::Referring(references)),
+        }
     });
-    parsed.await.map_err(|error| {
+    let references = match read.await? {
+        Read::Whole(request) => return Ok(request),
+        Read::Referring(references) => references,
+    };
+    let resolved = resolve(state, user, &references).await?;
+    parse_aside(body, move |body| generate_request::parse_with(body, default_quality, &resolved)).await
+}
+
+/// A body of which the first look is done.
+#[expect(clippy::large_enum_variant, reason = "it is unpacked at once")]
+enum Read {
+    Whole(VideoRequest),
+    Referring(References),
+}
+
+/// Looks up what a body refers to.
+pub async fn resolve(state: &ApiState, user: &User, references: &References) -> Result<Resolved, Problem> {
+    let mut resolved = Resolved::default();
+    if let Some(id) = references.configuration_id {
+        resolved.configuration = state.library.configuration(&user.id, id).await?;
+    }
+    for &id in &references.upload_ids {
+        if let Some(kept) = state.library.upload(&user.id, id).await? {
+            resolved.uploads.insert(id, kept.upload);
+        }
+    }
+    Ok(resolved)
+}
+
+/// Parses a body aside, when it is its turn.
+async fn parse_aside<T: Send + 'static>(
+    body: Bytes,
+    parse: impl FnOnce(&[u8]) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let permit = PARSERS.acquire().await.map_err(|_| Problem::internal())?;
+    let parse_in_turn = move |body: &[u8]| {
+        let _held_while_parsing = permit;
+        parse(body)
+    };
+    aside(body, parse_in_turn).await
+}
+
+/// Parses a body where it may take as long as it needs: on a thread that blocks.
+pub async fn aside<T: Send + 'static>(
+    body: Bytes,
+    parse: impl FnOnce(&[u8]) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(move || parse(&body)).await.map_err(|error| {
         tracing::error!(%error, "a body could not be parsed");
         Problem::internal()
     })?

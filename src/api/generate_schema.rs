@@ -1,13 +1,14 @@
-//! The JSON Schema of the body of `POST /videos/generate`, made of the bounds that its parser keeps to.
+//! The JSON Schema of the bodies of `POST /videos/generate` and of `/configurations`, made of the bounds that their parser
+//! keeps to.
 
 use serde_json::{Map, Value, json};
 
 use super::batch_request::{BATCH_NAME_CHARACTERS, MAX_BATCH_BYTES};
 use super::generate_request::{
     CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES,
-    MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS,
-    PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS, SCRIPT_CHARACTERS, TAG_CHARACTERS,
-    TITLE_CHARACTERS, TOPIC_CHARACTERS,
+    MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MAX_UPLOAD_IDS,
+    MODEL_CHARACTERS, NAME_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
+    SCRIPT_CHARACTERS, SETTINGS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
 };
 use crate::domain::batch::MAX_JOBS;
 use crate::events::{OutputFormat, Priority, Quality};
@@ -52,6 +53,26 @@ pub fn batch_schema(job: &str) -> Value {
     })
 }
 
+/// The JSON Schema of a stored configuration: settings beside its name, or in `settings`.
+pub fn configuration_schema() -> Value {
+    let fields = flat_schema(&Value::Null);
+    let mut settings: Map<String, Value> =
+        SETTINGS.iter().map(|name| ((*name).to_owned(), fields["properties"][name].clone())).collect();
+    let wrapped = json!({ "type": "object", "properties": settings, "additionalProperties": false });
+    let (least, most) = NAME_CHARACTERS;
+    let name = json!({ "type": "string", "minLength": least, "maxLength": most, "description": "Unique among the caller's. Lengths are counted after trimming." });
+    settings.insert("name".to_owned(), name.clone());
+    json!({ "anyOf": [
+        { "type": "object", "properties": settings, "required": ["name"], "additionalProperties": false },
+        {
+            "type": "object",
+            "properties": { "name": name, "settings": wrapped },
+            "required": ["name", "settings"],
+            "additionalProperties": false,
+        },
+    ] })
+}
+
 fn flat_schema(scene: &Value) -> Value {
     let text = |(least, most): (usize, usize), about: &str| json!({ "type": ["string", "null"], "minLength": least, "maxLength": most, "description": about });
     let one_of = |names: Vec<&str>, about: &str| {
@@ -71,12 +92,12 @@ fn flat_schema(scene: &Value) -> Value {
         "type": "object",
         "properties": {
             "topic": topic,
-            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script` or `scenes` is given."),
+            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script`, `scenes` or the `upload_ids` of a text is given."),
             "script": text(SCRIPT_CHARACTERS, "The full text, Markdown or plain; at least one letter or digit."),
             "scenes": {
                 "type": ["array", "null"], "items": scene,
                 "minItems": check::SCENES.start(), "maxItems": check::SCENES.end(),
-                "description": format!("A scene description, in place of a script; at most {MAX_SCENES_BYTES} bytes of JSON. Pictures need files and are refused."),
+                "description": format!("A scene description, in place of a script; at most {MAX_SCENES_BYTES} bytes of JSON. A picture names one of `upload_ids`, a PNG or JPEG."),
             },
             "model": text(MODEL_CHARACTERS, "Recorded; has no effect."),
             "use_rag": flag("Recorded; has no effect."),
@@ -128,6 +149,14 @@ fn flat_schema(scene: &Value) -> Value {
                 "items": { "type": "string", "minLength": TAG_CHARACTERS.0, "maxLength": TAG_CHARACTERS.1 },
                 "description": "Trimmed, in lower case, without repetitions.",
             },
+            "configuration_id": {
+                "type": ["string", "null"], "format": "uuid",
+                "description": "A stored configuration of the caller, whose settings stand in for fields that are not given.",
+            },
+            "upload_ids": {
+                "type": ["array", "null"], "maxItems": MAX_UPLOAD_IDS, "items": { "type": "string", "format": "uuid" },
+                "description": "Uploads of the caller. Texts are the script where there is none, and context beside one; PNG and JPEG pictures are there for scenes that name them.",
+            },
         },
         "required": ["topic"],
         "additionalProperties": false,
@@ -136,13 +165,48 @@ fn flat_schema(scene: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generate_request::{FIELDS, parse};
+    use super::super::generate_request::{FIELDS, Resolved, parse_configuration, parse_with};
     use super::*;
+    use crate::events::ContentType;
+    use crate::events::upload::Upload;
+    use crate::ids::UploadId;
+
+    /// The one upload that there is.
+    const UPLOAD: UploadId = UploadId(uuid::Uuid::nil());
 
     fn is_accepted(field: &str, value: Value) -> bool {
         let mut body = json!({"topic": "Ions", "script": "They move."});
         body[field] = value;
-        parse(body.to_string().as_bytes(), Quality::High).is_ok()
+        let upload = Upload {
+            upload_id: UPLOAD,
+            file_name: "a.txt".into(),
+            content_type: ContentType::Text,
+            bytes: 1,
+            sha256: String::new(),
+            object: UPLOAD,
+            scanned_by: vec![],
+            is_sanitized: false,
+            width: None,
+            height: None,
+        };
+        let resolved = Resolved { uploads: [(UPLOAD, upload)].into(), ..Resolved::default() };
+        parse_with(body.to_string().as_bytes(), Quality::High, &resolved).is_ok()
+    }
+
+    #[test]
+    fn the_schema_of_a_configuration_is_what_the_parser_accepts() {
+        let schema = configuration_schema();
+        let properties = schema["anyOf"][0]["properties"].as_object().unwrap();
+        for (name, schema) in properties {
+            let is_accepted = |value: Value| {
+                let mut body = json!({ "name": "Lectures" });
+                body[name] = value;
+                parse_configuration(body.to_string().as_bytes()).is_ok()
+            };
+            check_bounds(name, schema, &is_accepted);
+        }
+        let wrapped = json!({ "name": "Lectures", "settings": { "quality": "low" } });
+        assert!(parse_configuration(wrapped.to_string().as_bytes()).is_ok());
     }
 
     /// Every bound in the schema is the parser's: a value at it is accepted, and one past it is refused.
@@ -184,6 +248,7 @@ mod tests {
         if let Some(most) = number("maxItems") {
             let item = match schema["items"]["enum"].get(0) {
                 Some(first) => first.clone(),
+                None if name == "upload_ids" => json!(UPLOAD),
                 None if name == "scenes" => json!({"title": "T", "steps": [{"narration": "x"}]}),
                 None => json!("x"),
             };

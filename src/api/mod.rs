@@ -15,6 +15,7 @@ mod body;
 mod callback;
 mod cancel;
 mod clerk_webhook;
+mod configurations;
 mod documents;
 mod edge;
 mod files;
@@ -34,6 +35,7 @@ mod me;
 mod metadata;
 pub(crate) mod metrics;
 mod openapi;
+mod paging;
 mod problem;
 mod query;
 pub mod rate_limit;
@@ -44,6 +46,7 @@ mod single_flight;
 mod status;
 mod system;
 mod tickets;
+mod uploads;
 mod video_url;
 
 pub use admission::Admission;
@@ -54,6 +57,7 @@ pub use openapi::openapi;
 pub use problem::Problem;
 pub use rate_limit::RouteClass;
 pub use system::Figures;
+pub use uploads::Reception;
 
 use std::sync::{Arc, LazyLock};
 
@@ -71,13 +75,14 @@ use request_id::RequestId;
 
 use crate::clerk;
 use crate::config::{ApiConfig, MediaConfig, Streams, WebhookConfig};
-use crate::events::WorkQueue;
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
-use crate::execute::Executor;
-use crate::ids::JobId;
+use crate::events::{Actor, WorkQueue};
+use crate::execute::{Executor, Origin, Trace};
+use crate::ids::{CommandId, JobId};
 use crate::projections::Projection;
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
 use crate::storage::{Storage, Workspaces};
@@ -96,11 +101,13 @@ pub struct ApiState {
     pub doorbell: Doorbell,
     pub statuses: StatusViews,
     pub catalog: Catalog,
+    pub library: Library,
     pub trail: Trail,
     /// For health: how far each has read.
     pub projections: Vec<Arc<dyn Projection>>,
     pub pool: PgPool,
     pub storage: Storage,
+    pub reception: Reception,
     pub media: MediaConfig,
     pub webhooks: WebhookConfig,
     /// `None` where Clerk is not asked about users.
@@ -162,6 +169,10 @@ fn file<H: Handler>(path: &'static str, access: Access, endpoint: H, for_head: H
     [get(path, access, endpoint), Route::new(Method::HEAD, path, access, head)]
 }
 
+fn put(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
+    Route::new(Method::PUT, path, access, Router::with_path(path).put(endpoint))
+}
+
 fn post(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
     Route::new(Method::POST, path, access, Router::with_path(path).post(endpoint))
 }
@@ -195,6 +206,15 @@ pub fn routes() -> Vec<Route> {
         get("jobs/{job_id}/events", User, jobs::list_job_events),
         get("jobs/{job_id}/logs", User, jobs::list_job_logs),
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
+        post("uploads/content", User, uploads::upload_content),
+        get("uploads", User, uploads::list_uploads),
+        get("uploads/{upload_id}", User, uploads::get_upload),
+        delete("uploads/{upload_id}", User, uploads::delete_upload),
+        post("configurations", User, configurations::create_configuration),
+        get("configurations", User, configurations::list_configurations),
+        get("configurations/{configuration_id}", User, configurations::get_configuration),
+        put("configurations/{configuration_id}", User, configurations::replace_configuration),
+        delete("configurations/{configuration_id}", User, configurations::delete_configuration),
         get("auth/me", User, me::get_me),
         post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
         post("auth/tickets", User, tickets::create_ticket),
@@ -296,6 +316,17 @@ fn job_id(req: &Request) -> Result<JobId, Problem> {
 async fn visible(state: &ApiState, job_id: JobId) -> Result<StatusView, Problem> {
     let view = state.statuses.get(job_id).await?.filter(|view| view.deleted_at.is_none());
     view.ok_or_else(Problem::no_such_job)
+}
+
+/// The origin of a command that a request leads to.
+fn origin(user: &User, req: &Request, depot: &Depot) -> Origin {
+    let correlation_id = request_id::correlation_id(depot);
+    Origin {
+        command_id: CommandId::new(),
+        actor: Actor::User(user.id.clone()),
+        trace: Some(Trace { correlation_id, traceparent: generate::traceparent(req) }),
+        causation_id: None,
+    }
 }
 
 /// The job in the path, if it is the caller's, or the caller is an admin.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::request_id::request_id;
 use crate::audit;
 use crate::error_codes::ErrorCode;
+use crate::events::AggregateKind;
 use crate::execute;
 use crate::projections;
 use crate::telemetry::chain;
@@ -203,7 +204,7 @@ impl Problem {
         match error {
             error if error.is_retryable() => Problem::unavailable("the data is out of reach for the moment"),
             projections::Error::Decode { .. }
-            | projections::Error::DecodeBatch { .. }
+            | projections::Error::DecodeAny { .. }
             | projections::Error::History { .. } => Problem::unreadable_job(),
             projections::Error::TooSlow { seconds } => Problem::unavailable(format!(
                 "the figures took longer than {seconds} s to find: ask for a shorter time or a longer bucket"
@@ -225,10 +226,20 @@ impl From<audit::Error> for Problem {
 
 impl<R: std::error::Error + 'static> From<execute::Error<R>> for Problem {
     fn from(error: execute::Error<R>) -> Self {
+        Problem::of_failure(error, |rejection| {
+            Problem::conflict(rejection.to_string(), serde_json::Value::Null)
+        })
+    }
+}
+
+impl Problem {
+    /// The answer to a command that led to nothing; `rejected` says what the decider's refusal means.
+    pub fn of_failure<R: std::error::Error + 'static>(
+        error: execute::Error<R>,
+        rejected: impl FnOnce(R) -> Self,
+    ) -> Self {
         match error {
-            execute::Error::Rejected(rejection) => {
-                Problem::conflict(rejection.to_string(), serde_json::Value::Null)
-            }
+            execute::Error::Rejected(rejection) => rejected(rejection),
             execute::Error::Log(_) | execute::Error::Contended { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the event log is out of reach for the moment")
@@ -237,11 +248,12 @@ impl<R: std::error::Error + 'static> From<execute::Error<R>> for Problem {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unavailable("the keys of users' content are out of reach for the moment")
             }
-            execute::Error::Decode { .. } => {
+            execute::Error::Decode { kind: AggregateKind::Job, .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");
                 Problem::unreadable_job()
             }
-            execute::Error::Encrypt(_)
+            execute::Error::Decode { .. }
+            | execute::Error::Encrypt(_)
             | execute::Error::Unreadable { .. }
             | execute::Error::Unencryptable { .. } => {
                 tracing::error!(error = %chain(&error), "a command failed");

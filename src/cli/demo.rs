@@ -17,7 +17,7 @@ use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
-    RedisConfig, Streams, WebhookConfig, process_environment,
+    RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
 };
 use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
@@ -73,6 +73,7 @@ impl Stack {
             },
             clerk: ClerkConfig::default(),
             media,
+            uploads: UploadsConfig::from_environment(&env)?,
             keys: KeysConfig {
                 master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY), make_key)?)?,
                 signing: SigningKey::parse(&kept_key(&data.join(SIGNING_KEY), make_key)?)?,

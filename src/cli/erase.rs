@@ -13,7 +13,7 @@ use crate::app;
 use crate::config::{MediaConfig, RedisConfig, process_environment};
 use crate::erasure::{Erased, Erasure};
 use crate::events::TypedId;
-use crate::ids::{BatchId, JobId};
+use crate::ids::{BatchId, ConfigurationsId, JobId, UploadsId};
 use crate::projections::{self, Projection};
 use crate::telemetry::chain;
 
@@ -41,15 +41,15 @@ pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let order = Order::new(operator, pool)?;
     if !yes {
         bail!(
-            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; \
-             say --yes to do it",
+            "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; uploads and \
+             configurations, too; say --yes to do it",
             order.erasure.jobs(&user_id).await?.len(),
             user_id
         );
     }
     let erased = order.erase(&user_id).await?;
     let mut left = erased.failed;
-    left.extend(order.wait_for_read_models(&erased.jobs, &erased.batches).await?);
+    left.extend(order.wait_for_read_models(&user_id, &erased.jobs, &erased.batches).await?);
     left.extend(order.clean_disks().await);
     // What was running for the user may have added a last result before it stopped.
     order.erasure.workspaces.cache_of(&user_id).clear().await?;
@@ -87,18 +87,21 @@ impl Order {
         Ok(erased)
     }
 
-    /// Waits until the rows of the jobs and batches say that they are erased. Returns a line for each that does not in time; those
-    /// of other partitions are not waited for.
+    /// Waits until the rows of the jobs, of the batches and of what the user keeps say that they are erased. Returns a line
+    /// for each that does not in time; those of other partitions are not waited for.
     async fn wait_for_read_models(
         &self,
+        user_id: &str,
         jobs: &BTreeSet<JobId>,
         batches: &BTreeSet<BatchId>,
     ) -> anyhow::Result<Vec<String>> {
         let log = self.erasure.log();
         let keys = log.keys();
         let ids = jobs.iter().map(|job| job.aggregate()).chain(batches.iter().map(|batch| batch.aggregate()));
-        let partitions: BTreeSet<u16> = ids.map(|id| keys.partition_of(id)).collect();
-        let models: [&dyn Projection; 2] = [&self.erasure.catalog, &self.erasure.statuses];
+        let kept = [UploadsId::of_user(user_id).aggregate(), ConfigurationsId::of_user(user_id).aggregate()];
+        let partitions: BTreeSet<u16> = ids.chain(kept).map(|id| keys.partition_of(id)).collect();
+        let models: [&dyn Projection; 3] =
+            [&self.erasure.catalog, &self.erasure.library, &self.erasure.statuses];
         let (began, mut behind) = (Instant::now(), vec![]);
         for partition in partitions {
             let head = log.head(partition).await?;

@@ -39,6 +39,7 @@ mod storage;
 mod sweep;
 mod takeover;
 mod task;
+mod uploaded;
 
 pub use error::StageError;
 pub use heartbeat::running_workers;
@@ -59,7 +60,7 @@ pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
     let voice = voice(media);
     vec![
         Arc::new(initializing::Initializing),
-        Arc::new(planning::Planning),
+        Arc::new(planning::Planning { objects: Objects::local(&media.root) }),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media)),

@@ -4,13 +4,19 @@ use async_trait::async_trait;
 
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
+use super::uploaded::{self, MAX_TEXT_CHARACTERS, Texts};
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::Stage;
+use crate::events::VideoRequest;
 use crate::events::job::Warning;
+use crate::storage::Storage as Objects;
 use reel_planner::{self, PlanError};
 
-pub struct Planning;
+pub struct Planning {
+    /// Holds uploads.
+    pub objects: Objects,
+}
 
 #[async_trait]
 impl StageHandler for Planning {
@@ -19,10 +25,18 @@ impl StageHandler for Planning {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let request = task.request()?.clone();
+        let mut request = task.request()?.clone();
         if let Some(scenes) = request.scenes {
             return Ok(Outcome::Planned { scenes, warnings: vec![] });
         }
+        let texts = uploaded::read_texts(&self.objects, &task.job.user_id, &request.uploads).await?;
+        let cut = texts.is_cut.then(|| Warning {
+            code: ErrorCode::ScriptShortened.to_string(),
+            message: format!(
+                "the uploaded texts are longer than the {MAX_TEXT_CHARACTERS} characters that are read: the rest is left out"
+            ),
+        });
+        add_texts(&mut request, texts);
         let plan = blocking(move || {
             reel_planner::plan(&reel_planner::Request {
                 topic: &request.topic,
@@ -41,8 +55,19 @@ impl StageHandler for Planning {
                 plan.omitted_sentences
             ),
         });
-        Ok(Outcome::Planned { scenes: plan.scenes, warnings: shortened.into_iter().collect() })
+        Ok(Outcome::Planned { scenes: plan.scenes, warnings: cut.into_iter().chain(shortened).collect() })
     }
+}
+
+/// Uploaded texts are the script where there is none, and context beside one.
+fn add_texts(request: &mut VideoRequest, texts: Texts) {
+    let Some(text) = texts.text else { return };
+    if request.script.is_none() {
+        request.script = Some(text);
+        return;
+    }
+    let context = request.context.take().into_iter().chain([text]);
+    request.context = Some(context.collect::<Vec<_>>().join("\n\n"));
 }
 
 fn cannot_plan(error: PlanError) -> StageError {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking, wait_for};
+use super::uploaded;
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
@@ -15,6 +16,7 @@ use crate::events::job::{Clip, RenditionFile, SceneStream, StreamSegment};
 use crate::events::{OutputFormat, Rendition, Stage};
 use crate::storage::{Content, Mode, Prefix, Storage};
 use crate::telemetry::chain;
+use reel_scene::{Block, Scene};
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
 use reel_studio::encode::scene_video::{self, ClipOutput, Error, Material};
@@ -29,6 +31,7 @@ pub struct Rendering {
     hardware: Option<Hardware>,
     /// The folder of logos.
     logos: Option<PathBuf>,
+    /// Holds uploads, and takes the parts of streams.
     objects: Storage,
 }
 
@@ -90,13 +93,13 @@ fn render(
         .because(error)
     })?;
     // Without the logo's file, code generation wrote the scene without a logo.
-    let images = Images::read_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
+    let mut images = Images::read_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
+    add_pictures(&mut images, task, index, &scene.description, objects)?;
     let material = Material {
         scene: &scene.description,
         source: code,
         timeline: &narrated.timeline,
         narration: &narration,
-        // Scenes of a job show no other pictures: `read_scenes` refuses them.
         images: &images,
     };
     let clips = plan_clips(task, index, material, hardware)?;
@@ -176,6 +179,33 @@ fn stream(
         setup_bytes: part.setup_bytes,
         segments: part.segments.into_iter().map(segment).collect(),
     }))
+}
+
+/// Adds the uploaded pictures that a scene shows. Names that are none of the request's uploads are left to the layout,
+/// which refuses them.
+fn add_pictures(
+    images: &mut Images,
+    task: &Task,
+    index: u32,
+    scene: &Scene,
+    objects: &Storage,
+) -> Result<(), StageError> {
+    let request = task.request()?;
+    for block in &scene.blocks {
+        let Block::Image { file, .. } = block else { continue };
+        let upload = file.parse().ok().and_then(|id| request.uploads.iter().find(|of| of.upload_id == id));
+        let Some(upload) = upload else { continue };
+        let bytes = wait_for(uploaded::read(objects, &task.job.user_id, upload, upload.bytes))?;
+        images.add(file, bytes).map_err(|error| {
+            StageError::terminal(
+                ErrorCode::TypesettingFailed,
+                format!("a picture of scene {} cannot be read: {error}", index + 1),
+            )
+            .suggest("upload the picture again")
+            .because(error)
+        })?;
+    }
+    Ok(())
 }
 
 /// Copies the clips that are cached, and returns the others.

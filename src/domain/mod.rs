@@ -12,8 +12,10 @@ use crate::events::job::WorkItem;
 use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 
 pub mod batch;
+pub mod configurations;
 pub mod job;
 pub mod projection;
+pub mod uploads;
 pub mod user;
 pub mod webhook;
 

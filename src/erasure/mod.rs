@@ -11,11 +11,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::domain::{batch, job, user};
+use crate::domain::{batch, configurations, job, uploads, user};
 use crate::events::{self, Actor, EventLog, TypedId, WorkQueue};
 use crate::execute::{self, Executor, Origin};
-use crate::ids::{BatchId, JobId, UserId};
+use crate::ids::{BatchId, ConfigurationsId, JobId, UploadsId, UserId};
 use crate::projections::catalog::Catalog;
+use crate::projections::library::Library;
 use crate::projections::rebuild::{Edition, Rebuildable};
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
@@ -58,7 +59,7 @@ pub struct Erased {
     pub keys: u64,
     pub jobs: BTreeSet<JobId>,
     pub batches: BTreeSet<BatchId>,
-    /// Why other jobs were not erased, a line each.
+    /// Why others were not erased, a line each; and what else was not.
     pub failed: Vec<String>,
 }
 
@@ -70,6 +71,7 @@ pub struct Erasure {
     /// Who is recorded as the cause.
     actor: Actor,
     pub catalog: Catalog,
+    pub library: Library,
     pub statuses: StatusViews,
     trail: Trail,
     read_models: Vec<Arc<dyn Rebuildable>>,
@@ -84,6 +86,7 @@ impl Erasure {
             queue: WorkQueue::new(&log),
             actor,
             catalog: Catalog::new(pool.clone(), log.clone(), codec.clone()),
+            library: Library::new(pool.clone(), log.clone(), codec.clone()),
             statuses: StatusViews::new(log, codec, status_kept_after_end),
             trail: Trail::new(pool),
             read_models: projections::all(sources),
@@ -97,7 +100,7 @@ impl Erasure {
         self.executor.log()
     }
 
-    /// Destroys keys, erases jobs and removes files.
+    /// Destroys keys, erases jobs and what the user keeps, and removes files.
     pub async fn erase(&self, user_id: &str) -> Result<Erased, Error> {
         let vault = self.executor.codec().vault().ok_or(Error::NoVault)?;
         let (mut erased, mut tried) = (Erased::default(), BTreeSet::new());
@@ -132,8 +135,11 @@ impl Erasure {
                     }
                 }
             }
+            let kept = self.erase_library(user_id).await;
             // Work that was under way may have made another key, until its job was cancelled.
             if destroyed == 0 {
+                // All of it was tried again each time, so that the last time counts.
+                erased.failed.extend(kept);
                 break;
             }
         }
@@ -186,6 +192,23 @@ impl Erasure {
             }
         }
         Ok(found)
+    }
+
+    /// Erases what the user keeps: uploads with their bytes, and configurations. Returns a line for each that is not.
+    async fn erase_library(&self, user_id: &str) -> Vec<String> {
+        let origin = Origin::new(self.actor.clone());
+        let files = self.storage.delete_prefix(&Prefix::of_uploads(user_id)).await;
+        let id = UploadsId::of_user(user_id);
+        let uploads = self.executor.execute(id, uploads::Command::Erase, &origin, None).await;
+        let origin = Origin::new(self.actor.clone());
+        let id = ConfigurationsId::of_user(user_id);
+        let configurations = self.executor.execute(id, configurations::Command::Erase, &origin, None).await;
+        let lines = [
+            files.err().map(|error| format!("uploaded files are not removed: {}", chain(&error))),
+            uploads.err().map(|error| format!("the uploads are not erased: {}", chain(&error))),
+            configurations.err().map(|error| format!("the configurations are not erased: {}", chain(&error))),
+        ];
+        lines.into_iter().flatten().collect()
     }
 
     async fn erase_job(&self, job_id: JobId) -> Result<(), Error> {

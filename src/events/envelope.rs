@@ -22,6 +22,10 @@ pub enum AggregateKind {
     Projection,
     /// A user; its events record erasures.
     User,
+    /// The files that a user has uploaded.
+    Uploads,
+    /// The configurations that a user has stored.
+    Configurations,
     /// A message to a receiver that a user named.
     Webhook,
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AggregateKind;
-use crate::ids::{AggregateId, BatchId, JobId, ProjectionId, UserId, WebhookId};
+use crate::ids::{AggregateId, BatchId, ConfigurationsId, JobId, ProjectionId, UploadsId, UserId, WebhookId};
 
 /// An id that implies the kind of its aggregate.
 pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
@@ -63,6 +63,30 @@ impl TypedId for ProjectionId {
 
 impl TypedId for UserId {
     const KIND: AggregateKind = AggregateKind::User;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for UploadsId {
+    const KIND: AggregateKind = AggregateKind::Uploads;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for ConfigurationsId {
+    const KIND: AggregateKind = AggregateKind::Configurations;
 
     fn aggregate(self) -> AggregateId {
         AggregateId(self.0)

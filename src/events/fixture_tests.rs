@@ -11,7 +11,10 @@ use super::content::{self, ENCRYPTED};
 use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
-use super::{AggregateKind, BatchEvent, JobEvent, ProjectionEvent, UserEvent, WebhookEvent};
+use super::{
+    AggregateKind, BatchEvent, ConfigurationEvent, JobEvent, ProjectionEvent, UploadEvent, UserEvent,
+    WebhookEvent,
+};
 
 /// The checks of one kind of events, for any type.
 struct Kind {
@@ -38,6 +41,8 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::Batch => of::<BatchEvent>(),
         AggregateKind::Projection => of::<ProjectionEvent>(),
         AggregateKind::User => of::<UserEvent>(),
+        AggregateKind::Uploads => of::<UploadEvent>(),
+        AggregateKind::Configurations => of::<ConfigurationEvent>(),
         AggregateKind::Webhook => of::<WebhookEvent>(),
     }
 }
@@ -110,6 +115,8 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<BatchEvent>();
     check::<ProjectionEvent>();
     check::<UserEvent>();
+    check::<UploadEvent>();
+    check::<ConfigurationEvent>();
     check::<WebhookEvent>();
 }
 
@@ -190,6 +197,8 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::batch_events());
     check(samples::projection_events());
     check(samples::user_events());
+    check(samples::upload_events());
+    check(samples::configuration_events());
     check(samples::webhook_events());
 }
 
@@ -211,6 +220,8 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::batch_events().iter().for_each(check);
     samples::projection_events().iter().for_each(check);
     samples::user_events().iter().for_each(check);
+    samples::upload_events().iter().for_each(check);
+    samples::configuration_events().iter().for_each(check);
     samples::webhook_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);

@@ -154,6 +154,8 @@ impl JobRequested {
         Personal("/request/style_preferences", Nothing),
         Public("/request/quality_levels/*"),
         Personal("/request/scenes", Nothing),
+        Public("/request/configuration/configuration_id"),
+        Personal("/request/uploads", Nothing),
         Personal("/request/callback_url", Nothing),
         Public("/request/pipeline_version"),
     ];

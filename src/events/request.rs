@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr};
 
 use super::content::ERASED;
+use super::upload::Upload;
+use crate::ids::ConfigurationId;
 use reel_scene::Scene;
 pub use reel_scene::format::{OutputFormat, Quality, Rendition};
 use reel_scene::look::{Aspect, Colour, Look, Theme};
@@ -49,6 +51,12 @@ pub struct VideoRequest {
     /// Scenes of clients that plan themselves; they take precedence over the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<Vec<Scene>>,
+    /// The stored configuration whose settings stand where the request gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<UsedConfiguration>,
+    /// Files that the video is made from, as they were when it was requested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Upload>,
     /// Who is told when the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
@@ -79,6 +87,12 @@ fn is_yes(flag: &bool) -> bool {
 pub enum PipelineVersion {
     #[serde(rename = "2.0")]
     V2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedConfiguration {
+    pub configuration_id: ConfigurationId,
+    pub version: u64,
 }
 
 /// The name of a theme.
@@ -156,6 +170,8 @@ impl VideoRequest {
             style_preferences: None,
             quality_levels: vec![],
             scenes: None,
+            configuration: None,
+            uploads: vec![],
             callback_url: None,
             pipeline_version: None,
             retry_attempts: None,
@@ -177,6 +193,7 @@ impl VideoRequest {
         self.model = None;
         self.style_preferences = None;
         self.scenes = None;
+        self.uploads.clear();
         self.callback_url = None;
     }
 

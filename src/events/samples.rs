@@ -6,12 +6,14 @@ use uuid::Uuid;
 
 use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
-use super::request::{PipelineVersion, Template};
+use super::request::{PipelineVersion, Template, UsedConfiguration};
+use super::upload::{Scanner, Upload};
 use super::webhook::{Abandonment, DeliveryFailure, FailureCode, Notice, WebhookEvent, WebhookRequested};
 use super::{
-    BatchEvent, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality, Stage, UserEvent, VideoRequest,
+    BatchEvent, ConfigurationEvent, ContentType, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality,
+    Stage, UploadEvent, UserEvent, VideoRequest,
 };
-use crate::ids::{AggregateId, BatchId, JobId};
+use crate::ids::{AggregateId, BatchId, ConfigurationId, JobId, UploadId};
 use reel_scene::format::Rendition;
 use reel_scene::{
     Block, ComparisonSide, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText, Scene, SceneTimeline,
@@ -93,6 +95,8 @@ fn request() -> VideoRequest {
         style_preferences: preferences.as_object().cloned().map(Into::into),
         quality_levels: vec![Quality::Low],
         scenes: Some(vec![scene()]),
+        configuration: Some(UsedConfiguration { configuration_id: ConfigurationId(Uuid::nil()), version: 1 }),
+        uploads: vec![upload()],
         callback_url: Some(words()),
         pipeline_version: Some(PipelineVersion::V2),
         retry_attempts: Some(1),
@@ -344,5 +348,48 @@ pub fn webhook_events() -> Vec<WebhookEvent> {
         },
         WebhookEvent::WebhookDelivered { attempt: 1, http_status: 200 },
         WebhookEvent::WebhookAbandoned { attempts: 1, reason: Abandonment::Failed },
+    ]
+}
+
+fn upload() -> Upload {
+    let upload_id = UploadId(Uuid::nil());
+    Upload {
+        upload_id,
+        file_name: words(),
+        content_type: ContentType::Png,
+        bytes: 1,
+        sha256: words(),
+        object: upload_id,
+        scanned_by: vec![Scanner::BuiltIn, Scanner::Clamav],
+        is_sanitized: true,
+        width: Some(1),
+        height: Some(1),
+    }
+}
+
+pub fn upload_events() -> Vec<UploadEvent> {
+    let upload = upload();
+    let upload_id = upload.upload_id;
+    vec![
+        UploadEvent::UploadReceived { user_id: "user_1".to_owned(), upload },
+        UploadEvent::UploadDeleted { upload_id },
+        UploadEvent::UploadsErased {},
+    ]
+}
+
+pub fn configuration_events() -> Vec<ConfigurationEvent> {
+    let configuration_id = ConfigurationId(Uuid::nil());
+    let settings = json!({ "tags": [WORDS], WORDS: { "deeper": WORDS } }).as_object().cloned();
+    let settings = settings.unwrap_or_default();
+    vec![
+        ConfigurationEvent::ConfigurationCreated {
+            user_id: "user_1".to_owned(),
+            configuration_id,
+            name: words(),
+            settings: settings.clone(),
+        },
+        ConfigurationEvent::ConfigurationReplaced { configuration_id, name: words(), settings },
+        ConfigurationEvent::ConfigurationDeleted { configuration_id },
+        ConfigurationEvent::ConfigurationsErased {},
     ]
 }

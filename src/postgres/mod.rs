@@ -1,7 +1,7 @@
 //! Connects to PostgreSQL and migrates it. No other module does.
 //!
-//! Each table belongs to one module, which alone writes and queries it: the schemas `catalog` and `trail` to the read
-//! models of those names, `user_keys` to the vault, `audit_seals` to the audit. The schema `analytics` holds views over
+//! Each table belongs to one module, which alone writes and queries it: the schemas `catalog`, `library` and `trail` to the
+//! read models of those names, `user_keys` to the vault, `audit_seals` to the audit. The schema `analytics` holds views over
 //! the catalog; it is defined here, because a migration and a rebuild's switch both make it.
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgPool};
 
-use super::{Error, catalog};
+use super::{Error, catalog, library};
 
 /// Writes the tables that hold users' words anew, in every edition, without old versions of rows, and what the query
 /// planner has noted of them. A table is locked while it is written, and waited for a few seconds. Returns those that
@@ -10,9 +10,9 @@ use super::{Error, catalog};
 pub async fn compact(pool: &PgPool) -> Result<Vec<(String, sqlx::Error)>, Error> {
     let mut tables: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables
-         where schemaname = $1 or starts_with(schemaname, $1 || '_') order by 1",
+         where split_part(schemaname, '_', 1) = any($1) order by 1",
     )
-    .bind(catalog::NAME)
+    .bind(vec![catalog::NAME, library::NAME])
     .fetch_all(pool)
     .await?;
     // Last, since each table before leaves an old version there.

@@ -9,8 +9,8 @@
 //! - An event that cannot be applied stops its aggregate in its projection, and nothing else (`quarantine`). A projection
 //!   halts only at what is wrong with the log or the database itself (`halts`).
 //!
-//! One file or folder for each read model holds its writes and its queries: `status` (Redis), `catalog` and `trail`
-//! (Postgres, with what `tables` does for both). [`all`] lists them.
+//! One file or folder for each read model holds its writes and its queries: `status` (Redis), `catalog`, `library`
+//! and `trail` (Postgres, with what `tables` does for both). [`all`] lists them.
 
 pub mod analytics;
 pub mod catalog;
@@ -21,6 +21,7 @@ pub mod estimates;
 pub mod export;
 pub mod halts;
 mod history;
+pub mod library;
 pub mod quarantine;
 pub mod rebuild;
 mod runner;
@@ -38,10 +39,11 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 
 use crate::events::job::RecordedJobEvent;
-use crate::events::{self, Envelope, EventLog, TypedId, upcast};
+use crate::events::{self, AggregateKind, Envelope, Event, EventLog, Recorded, TypedId, upcast};
 use crate::execute::{self, ContentCodec, DecodeError};
-use crate::ids::{AggregateId, BatchId, JobId};
+use crate::ids::{AggregateId, JobId};
 use catalog::Catalog;
+use library::Library;
 use quarantine::{Quarantined, QuarantinedAggregates};
 use rebuild::Rebuildable;
 use status::StatusViews;
@@ -62,7 +64,8 @@ pub fn all(sources: &Sources) -> Vec<Arc<dyn Rebuildable>> {
     let Sources { log, codec, pool, status_kept_after_end } = sources.clone();
     vec![
         Arc::new(StatusViews::new(log.clone(), codec.clone(), status_kept_after_end)),
-        Arc::new(Catalog::new(pool.clone(), log, codec)),
+        Arc::new(Catalog::new(pool.clone(), log.clone(), codec.clone())),
+        Arc::new(Library::new(pool.clone(), log, codec)),
         Arc::new(Trail::new(pool)),
     ]
 }
@@ -77,8 +80,8 @@ pub enum Error {
     Postgres(#[from] sqlx::Error),
     #[error("event {version} of job {job} cannot be decoded")]
     Decode { job: JobId, version: u64, source: DecodeError },
-    #[error("event {version} of batch {batch} cannot be decoded")]
-    DecodeBatch { batch: BatchId, version: u64, source: DecodeError },
+    #[error("event {version} of {kind} {aggregate_id} cannot be decoded")]
+    DecodeAny { kind: AggregateKind, aggregate_id: AggregateId, version: u64, source: DecodeError },
     #[error("the history of {aggregate_id} cannot be read")]
     History { aggregate_id: AggregateId, source: events::Error },
     #[error("a stored view cannot be read")]
@@ -105,7 +108,7 @@ impl Error {
         match self {
             Error::Redis(_) | Error::Fenced { .. } => true,
             Error::Log(error) | Error::History { source: error, .. } => error.is_retryable(),
-            Error::Decode { source, .. } | Error::DecodeBatch { source, .. } => source.is_retryable(),
+            Error::Decode { source, .. } | Error::DecodeAny { source, .. } => source.is_retryable(),
             Error::Record(error) => error.is_retryable(),
             Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
             Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } | Error::TooSlow { .. } => {
@@ -117,7 +120,7 @@ impl Error {
     /// Whether the events of one aggregate are at fault, and not the log or the database.
     pub fn is_about_one_aggregate(&self) -> bool {
         match self {
-            Error::Decode { .. } | Error::DecodeBatch { .. } | Error::History { .. } => !self.is_retryable(),
+            Error::Decode { .. } | Error::DecodeAny { .. } | Error::History { .. } => !self.is_retryable(),
             Error::Postgres(error) => is_about_the_data(error),
             Error::View(_) => true,
             Error::Log(_)
@@ -134,8 +137,9 @@ impl Error {
     fn aggregate_id(&self) -> Option<AggregateId> {
         match self {
             Error::Decode { job, .. } => Some(job.aggregate()),
-            Error::DecodeBatch { batch, .. } => Some(batch.aggregate()),
-            Error::History { aggregate_id, .. } => Some(*aggregate_id),
+            Error::DecodeAny { aggregate_id, .. } | Error::History { aggregate_id, .. } => {
+                Some(*aggregate_id)
+            }
             _ => None,
         }
     }
@@ -143,7 +147,7 @@ impl Error {
     /// The version of the event that is at fault, where the error says so.
     fn version(&self) -> Option<u64> {
         match self {
-            Error::Decode { version, .. } | Error::DecodeBatch { version, .. } => Some(*version),
+            Error::Decode { version, .. } | Error::DecodeAny { version, .. } => Some(*version),
             _ => None,
         }
     }
@@ -198,6 +202,13 @@ impl Batch {
 async fn decode(codec: &ContentCodec, envelope: &Envelope) -> Result<RecordedJobEvent, Error> {
     let (job, version) = (JobId::of(envelope.aggregate_id), envelope.version);
     codec.decode(envelope).await.map_err(|source| Error::Decode { job, version, source })
+}
+
+/// Decodes an event of any kind of aggregate; the error names it.
+async fn decode_any<E: Event>(codec: &ContentCodec, envelope: &Envelope) -> Result<Recorded<E>, Error> {
+    let Envelope { aggregate: kind, aggregate_id, version, .. } = *envelope;
+    let named = |source| Error::DecodeAny { kind, aggregate_id, version, source };
+    codec.decode(envelope).await.map_err(named)
 }
 
 /// A read model that follows the log.

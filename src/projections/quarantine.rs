@@ -55,8 +55,11 @@ pub fn passes_over(quarantined: &QuarantinedAggregates, seq: u64, envelope: &Env
 /// Why an event cannot be applied, without a word of its content: it is recorded for ever.
 pub fn describe(error: &Error) -> String {
     match error {
-        Error::Decode { source: DecodeError::Shape(shape), .. } => format!("{error}: {shape}"),
-        Error::Decode { .. } | Error::History { .. } | Error::View(_) => error.to_string(),
+        Error::Decode { source: DecodeError::Shape(shape), .. }
+        | Error::DecodeAny { source: DecodeError::Shape(shape), .. } => format!("{error}: {shape}"),
+        Error::Decode { .. } | Error::DecodeAny { .. } | Error::History { .. } | Error::View(_) => {
+            error.to_string()
+        }
         Error::Postgres(sqlx::Error::Database(refusal)) => {
             let code = refusal.code().unwrap_or_default();
             format!("postgres refuses the rows that it leads to (SQLSTATE {code})")

@@ -14,7 +14,7 @@ use super::quarantine::{Quarantine, passes_over};
 use super::{Batch, Error, Owner, Projection};
 use crate::crash;
 use crate::events::doorbell::{self, Doorbell};
-use crate::events::{BatchEvent, Event, EventLog, JobEvent};
+use crate::events::{BatchEvent, ConfigurationEvent, Envelope, Event, EventLog, JobEvent, UploadEvent};
 use crate::execute::Executor;
 use crate::telemetry::chain;
 
@@ -255,18 +255,27 @@ pub async fn step(
 /// same: its type says it, whatever its history is.
 fn leave_out(batch: &mut Batch, skips: &BTreeSet<u64>, owner: &dyn Owner) {
     let (quarantined, erased) = (owner.quarantined(), &mut batch.erased);
-    let erasures =
-        [(JobEvent::ContentErased {}).type_name(), (BatchEvent::BatchContentErased {}).type_name()];
     if skips.is_empty() && quarantined.is_empty() {
         return;
     }
     batch.events.retain(|(seq, event)| {
         let is_passed_over = passes_over(quarantined, *seq, event);
-        if is_passed_over && erasures.contains(&event.event_type.as_str()) {
+        if is_passed_over && is_erasure(event) {
             erased.push(event.aggregate_id);
         }
         !is_passed_over && !skips.contains(seq)
     });
+}
+
+/// Whether an event says that all content of its aggregate was erased.
+fn is_erasure(event: &Envelope) -> bool {
+    let erasures = [
+        (JobEvent::ContentErased {}).type_name(),
+        (BatchEvent::BatchContentErased {}).type_name(),
+        (UploadEvent::UploadsErased {}).type_name(),
+        (ConfigurationEvent::ConfigurationsErased {}).type_name(),
+    ];
+    erasures.contains(&event.event_type.as_str())
 }
 
 /// How many events of all partitions a projection has not applied yet.

@@ -130,18 +130,27 @@ impl JobStatus {
     }
 }
 
+/// Words of the uploaded texts, about: five letters and a blank each.
+fn uploaded_words(request: &VideoRequest) -> usize {
+    let texts = request.uploads.iter().filter(|upload| upload.content_type.is_text());
+    texts.map(|upload| upload.bytes as usize / 6).sum()
+}
+
 /// How long the narration of a request is expected to be.
 pub fn expected_narration_ms(request: &VideoRequest) -> u64 {
     if let Some(wanted_ms) = request.duration_ms() {
         return wanted_ms;
     }
     let count = |text: &str| text.split_whitespace().count();
-    let words: usize = match (&request.scenes, &request.script, &request.context) {
-        (Some(scenes), _, _) => {
+    let words: usize = match (&request.scenes, &request.script) {
+        (Some(scenes), _) => {
             scenes.iter().flat_map(|scene| &scene.steps).map(|step| count(&step.narration)).sum()
         }
-        (None, Some(text), _) | (None, None, Some(text)) => count(text),
-        (None, None, None) => 0,
+        (None, Some(script)) => count(script),
+        (None, None) => match uploaded_words(request) {
+            0 => request.context.as_deref().map_or(0, count),
+            words => words,
+        },
     };
     (estimates::narration_seconds(words) * 1000.0) as u64
 }

@@ -40,6 +40,11 @@ impl Prefix {
         Self(format!("videos/{job}"))
     }
 
+    /// The uploads of one user, whose id may hold any character.
+    pub fn of_uploads(user: &str) -> Self {
+        Self(format!("uploads/{}", &blake3::hash(user.as_bytes()).to_hex()[..32]))
+    }
+
     /// The cached results of one user, whose id may hold any character.
     pub fn of_cache(user: &str) -> Self {
         Self(format!("cache/{}", &blake3::hash(user.as_bytes()).to_hex()[..32]))

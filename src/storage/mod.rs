@@ -1,11 +1,13 @@
 //! Stores files.
 //!
 //! Everything that is stored goes through one interface, [`Store`]: finished videos with their thumbnails, captions and
-//! streams, archived segments of the log, and the cache of spoken lines and clips. [`Local`] stores objects in a folder:
+//! streams, uploaded files, archived segments of the log, and the cache of spoken lines and clips. [`Local`] stores objects in
+//! a folder:
 //!
 //! ```text
 //! MEDIA_ROOT/
 //!   videos/<job id>/video.mp4   finished videos, their thumbnails, captions and streams
+//!   uploads/<user>/<upload id>  uploaded files, by the first upload of the same bytes
 //!   cache/<user>/…              spoken lines and clips, by the digest of their recipe
 //!   work/<job id>/…             one job's files while it runs; removed when the job ends
 //! ARCHIVE_ROOT/

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use reelstream::app::{App, Role};
 use reelstream::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
-    RateLimits, RedisConfig, Streams, WebhookConfig,
+    RateLimits, RedisConfig, Streams, UploadsConfig, WebhookConfig,
 };
 use reelstream::consumers::StageHandler;
 use reelstream::dev::Issuer;
@@ -21,6 +21,7 @@ use reelstream::events::connection::{Address, Connection};
 use reelstream::events::{EventLog, Keys};
 use reelstream::execute::ContentCodec;
 use reelstream::projections::catalog::Catalog;
+use reelstream::projections::library::Library;
 use reelstream::projections::rebuild::{self, Rebuildable};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
@@ -137,6 +138,7 @@ impl System {
             },
             clerk: ClerkConfig::default(),
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
+            uploads: UploadsConfig::from_environment(&|_| None).unwrap(),
             keys: KeysConfig {
                 master: MasterKey::parse(MASTER_KEY).unwrap(),
                 signing: SigningKey::parse(MASTER_KEY).unwrap(),
@@ -281,6 +283,7 @@ pub struct ReadModels {
     pub pool: PgPool,
     pub statuses: StatusViews,
     pub catalog: Catalog,
+    pub library: Library,
     pub trail: Trail,
 }
 
@@ -289,7 +292,8 @@ impl ReadModels {
         let kept = Duration::from_secs(3600);
         Self {
             statuses: StatusViews::new(log.clone(), codec.clone(), kept),
-            catalog: Catalog::new(pool.clone(), log.clone(), codec),
+            catalog: Catalog::new(pool.clone(), log.clone(), codec.clone()),
+            library: Library::new(pool.clone(), log.clone(), codec),
             trail: Trail::new(pool.clone()),
             log,
             pool,
@@ -301,7 +305,12 @@ impl ReadModels {
     }
 
     pub fn models(&self) -> Vec<Arc<dyn Rebuildable>> {
-        vec![Arc::new(self.statuses.clone()), Arc::new(self.catalog.clone()), Arc::new(self.trail.clone())]
+        vec![
+            Arc::new(self.statuses.clone()),
+            Arc::new(self.catalog.clone()),
+            Arc::new(self.library.clone()),
+            Arc::new(self.trail.clone()),
+        ]
     }
 
     pub fn model(&self, name: &str) -> Arc<dyn Rebuildable> {
@@ -330,7 +339,7 @@ impl ReadModels {
         let mut all = vec![];
         let tables: Vec<String> = sqlx::query_scalar(
             "select schemaname || '.' || tablename from pg_tables
-             where schemaname in ('catalog', 'trail') and tablename <> 'checkpoints' order by 1",
+             where schemaname in ('catalog', 'library', 'trail') and tablename <> 'checkpoints' order by 1",
         )
         .fetch_all(&self.pool)
         .await

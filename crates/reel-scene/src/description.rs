@@ -41,8 +41,11 @@ pub fn read(json: &str) -> Result<Description, Vec<Fault>> {
 }
 
 /// Reads scenes in the API's form, each the JSON of one scene, or returns the faults of all scenes. Their paths begin with
-/// `scenes`.
-pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
+/// `scenes`. `check_picture` says what is wrong with the name of a picture, for which there is no file beside the scenes.
+pub fn read_scenes(
+    scenes: &[&str],
+    check_picture: &dyn Fn(&str) -> Result<(), String>,
+) -> Result<Vec<Scene>, Vec<Fault>> {
     if !check::SCENES.contains(&scenes.len()) {
         let (least, most) = check::SCENES.into_inner();
         let message = format!("has {} scenes, but must have {least} to {most}", scenes.len());
@@ -51,7 +54,7 @@ pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
     let mut read = vec![];
     let mut faults = vec![];
     for (index, json) in scenes.iter().enumerate() {
-        match read_scene(index, json) {
+        match read_scene(index, json, check_picture) {
             Ok(scene) => read.push(scene),
             Err(found) => faults.extend(found),
         }
@@ -63,7 +66,11 @@ pub fn read_scenes(scenes: &[&str]) -> Result<Vec<Scene>, Vec<Fault>> {
     Ok(read)
 }
 
-fn read_scene(index: usize, json: &str) -> Result<Scene, Vec<Fault>> {
+fn read_scene(
+    index: usize,
+    json: &str,
+    check_picture: &dyn Fn(&str) -> Result<(), String>,
+) -> Result<Scene, Vec<Fault>> {
     let path = || ["scenes".to_owned(), index.to_string()];
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let scene: Scene = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -73,12 +80,13 @@ fn read_scene(index: usize, json: &str) -> Result<Scene, Vec<Fault>> {
         vec![Fault { path: path().into_iter().chain(fault.path).collect(), message }]
     })?;
     let mut faults = check::scene_faults(index, &scene);
-    let images = scene.blocks.iter().enumerate().filter(|(_, block)| matches!(block, Block::Image { .. }));
-    for (block, _) in images.take(check::MAX_FAULTS) {
-        let path = path().into_iter().chain(["blocks".to_owned(), block.to_string()]).collect();
-        let message =
-            "is a picture, which needs a file beside the description; requests cannot have files yet";
-        faults.push(Fault { path, message: message.to_owned() });
+    let wrong = scene.blocks.iter().enumerate().filter_map(|(block, of)| match of {
+        Block::Image { file, .. } => Some((block, check_picture(file).err()?)),
+        _ => None,
+    });
+    for (block, message) in wrong.take(check::MAX_FAULTS) {
+        let path = path().into_iter().chain(["blocks".to_owned(), block.to_string(), "upload_id".to_owned()]);
+        faults.push(Fault { path: path.collect(), message });
     }
     if faults.is_empty() { Ok(scene) } else { Err(faults) }
 }

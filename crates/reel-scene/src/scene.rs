@@ -142,8 +142,10 @@ pub enum Block {
     Figure {
         shapes: Vec<Shape>,
     },
-    /// A picture from a file beside the description.
+    /// A picture.
     Image {
+        /// A file beside the description; in a request, where it may be called `upload_id`, an upload of its `upload_ids`.
+        #[serde(alias = "upload_id")]
         file: String,
         #[serde(default)]
         caption: String,

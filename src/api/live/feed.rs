@@ -116,7 +116,11 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Item, FeedError> {
         loop {
             match self.source {
-                Source::Snapshot => return self.take_snapshot().await,
+                Source::Snapshot => {
+                    if let Some(snapshot) = self.take_snapshot().await? {
+                        return Ok(snapshot);
+                    }
+                }
                 Source::Log => {
                     if let Some(event) = self.read.pop_front() {
                         return Ok(self.tell(event));
@@ -152,13 +156,17 @@ impl Feed {
         Item::Event(event)
     }
 
-    async fn take_snapshot(&mut self) -> Result<Item, FeedError> {
+    /// The status as it is now; `None` when the client has it, so that only events were dropped that it had.
+    async fn take_snapshot(&mut self) -> Result<Option<Item>, FeedError> {
         let view = self.hub.renderer().statuses().get(self.job_id).await?.ok_or(FeedError::Unreadable)?;
-        let message = self.hub.renderer().snapshot(&view)?;
+        let snapshot = match view.version == self.position {
+            true => None,
+            false => Some(Item::Snapshot(self.hub.renderer().snapshot(&view)?)),
+        };
         self.position = view.version;
         self.has_ended = view.ended_at.is_some();
         self.source = if self.has_ended { Source::Log } else { Source::Tail };
-        Ok(Item::Snapshot(message))
+        Ok(snapshot)
     }
 
     /// Reads the next part of the history; nothing when there is no more.

@@ -7,6 +7,8 @@ use crate::error_codes::ErrorCode;
 const JOB: &str = "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a11";
 const VIDEO: &str = "5b1c7c5e-6c0c-5a53-9c2b-4f0c3f1b8e77";
 const BATCH: &str = "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a44";
+const CONFIGURATION: &str = "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a55";
+const UPLOAD: &str = "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a66";
 const TICKET: &str = "q0cVvRkGhyxYkzXUZ1z5lXhyRyDVbvzKf1TtmB0mS3E";
 const REQUEST: &str = "0199c0de-7a3e-7cc1-9f5e-0b8f6d2f4a22";
 const EVENT: &str = "0199c0de-7a41-7d02-8e11-3c5d7a9b0c33";
@@ -26,6 +28,9 @@ pub fn parameter(name: &str) -> Option<Value> {
     Some(match name {
         "job_id" => JOB.into(),
         "batch_id" => BATCH.into(),
+        "configuration_id" => CONFIGURATION.into(),
+        "upload_id" => UPLOAD.into(),
+        "If-Match" | "If-None-Match" => "\"v1\"".into(),
         "tag" => "physics".into(),
         "token" => TICKET.into(),
         "after" | "Last-Event-ID" => 2.into(),
@@ -139,6 +144,9 @@ pub fn particular_error(operation: &str, status: &str) -> Option<Value> {
         (_, "403") => ErrorCode::Forbidden,
         (_, "404") => ErrorCode::NotFound,
         (_, "409") => ErrorCode::Conflict,
+        (_, "412") => ErrorCode::PreconditionFailed,
+        (_, "413") => ErrorCode::PayloadTooLarge,
+        (_, "415") => ErrorCode::UnsupportedMediaType,
         (_, "416") => ErrorCode::RangeNotSatisfiable,
         (_, "422") => ErrorCode::ValidationError,
         (_, "429") => ErrorCode::RateLimitExceeded,
@@ -297,6 +305,45 @@ fn batch() -> Value {
     )
 }
 
+fn configuration() -> Value {
+    json!({
+        "configuration_id": CONFIGURATION,
+        "name": "Lectures",
+        "settings": { "quality": "high", "output_format": "mp4", "tags": ["physics"] },
+        "version": 1,
+        "created_at": CREATED,
+        "updated_at": CREATED,
+    })
+}
+
+fn upload() -> Value {
+    json!({
+        "upload_id": UPLOAD,
+        "filename": "cell.png",
+        "content_type": "image/png",
+        "size": 48213,
+        "sha256": HASH,
+        "scan_status": "clean",
+        "scanned_by": ["built_in"],
+        "sanitized": false,
+        "width": 640,
+        "height": 360,
+        "created_at": CREATED,
+    })
+}
+
+/// The only page of a short list.
+fn page(field: &str, item: Value) -> Value {
+    json!({
+        field: [item],
+        "total_count": 1,
+        "page": 1,
+        "items_per_page": 20,
+        "has_next": false,
+        "has_previous": false,
+    })
+}
+
 fn log_line() -> Value {
     json!({
         "timestamp": STARTED,
@@ -427,7 +474,7 @@ fn system_metrics() -> Value {
             "by_stage": { "rendering": { "p50_seconds": 2.4, "p95_seconds": 8.1, "p99_seconds": 12.2 } },
         },
         "throughput": { "jobs_per_minute": 4, "jobs_per_hour": 212, "failed_per_hour": 1, "cancelled_per_hour": 0 },
-        "projection_lag": { "status": 0, "catalog": 3, "trail": 0 },
+        "projection_lag": { "status": 0, "catalog": 3, "trail": 0, "library": 0 },
         "workers": 2,
         "resources": {
             "cpu_usage_percent": 73.5,
@@ -474,6 +521,11 @@ pub fn success(operation: &str) -> Option<Value> {
         }),
         "create_batch" => batch_summary(),
         "get_batch" => batch(),
+        "create_configuration" | "get_configuration" | "replace_configuration" => configuration(),
+        "list_configurations" => page("configurations", configuration()),
+        "upload_content" => json!({ "uploads": [upload()] }),
+        "list_uploads" => page("uploads", upload()),
+        "get_upload" => upload(),
         "get_me" => json!({
             "user_id": "user_1",
             "role": "user",

@@ -20,9 +20,11 @@ use crate::error_codes::ErrorCode;
 const JSON: &str = "application/json";
 
 /// The tags with their descriptions, in the order of the document.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 9] = [
     ("videos", "Making videos, and what is made."),
     ("jobs", "Lists, logs and histories of jobs, and cancelling."),
+    ("uploads", "Files that requests refer to."),
+    ("configurations", "Settings of requests, stored under a name."),
     ("live", "Watching jobs as they happen."),
     ("auth", "The caller, and what the identity provider tells."),
     ("system", "How the system is, and what operators do."),
@@ -31,7 +33,10 @@ const TAGS: [(&str, &str); 7] = [
 ];
 
 /// Operations whose answers have an `ETag`.
-const WITH_ETAG: [&str; 8] = [
+const WITH_ETAG: [&str; 11] = [
+    "create_configuration",
+    "get_configuration",
+    "replace_configuration",
     "get_job",
     "get_job_status",
     "download_video",
@@ -93,21 +98,34 @@ fn generated() -> OpenApi {
     .merge_router(&router)
 }
 
-/// Adds the bodies of `POST /videos/generate` and `POST /videos/batch`, which are JSON Schema, and more than the generator
-/// can say.
+/// Adds the bodies that are JSON Schema, or files, and more than the generator can say.
 fn add_request_bodies(document: &mut Value) {
-    let (body, definitions) = generate_schema::schema("/components/schemas");
-    let job = "#/components/schemas/GenerateRequest";
-    for (path, name, schema) in
-        [("generate", "GenerateRequest", body), ("batch", "BatchRequest", generate_schema::batch_schema(job))]
-    {
-        let content = format!("/paths/~1api~1v1~1videos~1{path}/post/requestBody/content/application~1json");
-        let content = document.pointer_mut(&content).expect("the endpoint has a JSON body");
+    let (generate, definitions) = generate_schema::schema("/components/schemas");
+    let batch = generate_schema::batch_schema("#/components/schemas/GenerateRequest");
+    let files = json!({
+        "type": "object",
+        "properties": { "files": { "type": "array", "items": { "type": "string", "format": "binary" }, "minItems": 1, "maxItems": 10 } },
+        "required": ["files"],
+    });
+    for (path, method, content_type, name) in [
+        ("videos/generate", "post", JSON, "GenerateRequest"),
+        ("videos/batch", "post", JSON, "BatchRequest"),
+        ("configurations", "post", JSON, "ConfigurationRequest"),
+        ("configurations/{configuration_id}", "put", JSON, "ConfigurationRequest"),
+        ("uploads/content", "post", "multipart/form-data", "UploadRequest"),
+    ] {
+        let (path, content_type) = (path.replace('/', "~1"), content_type.replace('/', "~1"));
+        let content = format!("/paths/~1api~1v1~1{path}/{method}/requestBody/content/{content_type}");
+        let content = document.pointer_mut(&content).expect("the endpoint has such a body");
         content["schema"] = json!({ "$ref": format!("#/components/schemas/{name}") });
-        document["components"]["schemas"][name] = schema;
     }
+    let schemas = &mut document["components"]["schemas"];
+    schemas["GenerateRequest"] = generate;
+    schemas["BatchRequest"] = batch;
+    schemas["ConfigurationRequest"] = generate_schema::configuration_schema();
+    schemas["UploadRequest"] = files;
     for (name, definition) in definitions {
-        document["components"]["schemas"][name] = definition;
+        schemas[name] = definition;
     }
 }
 
@@ -127,7 +145,7 @@ const UNAUTHORIZED: CommonError = ("Unauthorized", ErrorCode::Unauthorized, "No 
 const FORBIDDEN: CommonError = ("Forbidden", ErrorCode::Forbidden, "The caller's role may not call this");
 const NOT_FOUND: CommonError = ("NotFound", ErrorCode::NotFound, "Unknown, or another user's");
 const PRECONDITION: CommonError =
-    ("PreconditionFailed", ErrorCode::PreconditionFailed, "The file is not one of those that If-Match names");
+    ("PreconditionFailed", ErrorCode::PreconditionFailed, "What is there is none of what If-Match names");
 const TIMED_OUT: CommonError =
     ("RequestTimeout", ErrorCode::RequestTimeout, "The body stood still, or took too long altogether");
 const TOO_LARGE: CommonError = ("PayloadTooLarge", ErrorCode::PayloadTooLarge, "The body is too large");
@@ -299,14 +317,14 @@ fn add_headers(response: &mut Value, status: &str, id: &str) {
     let mut names = vec!["X-Request-Id"];
     let is_file = FILES.iter().any(|(file, _)| *file == id);
     match status {
-        "201" if id != "create_ticket" => names.push("Location"),
+        "201" if !["create_ticket", "upload_content"].contains(&id) => names.push("Location"),
         "206" => names.push("Content-Range"),
         "401" => names.push("WWW-Authenticate"),
         "416" => names.push("Content-Range"),
         "429" | "503" => names.push("Retry-After"),
         _ => {}
     }
-    if matches!(status, "200" | "206" | "304") && WITH_ETAG.contains(&id) {
+    if matches!(status, "200" | "201" | "206" | "304") && WITH_ETAG.contains(&id) {
         names.extend(["ETag", "Cache-Control"]);
     }
     if matches!(status, "200" | "206") && is_file {

@@ -13,7 +13,7 @@ use crate::events::{Envelope, Priority};
 use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, BatchId, JobId};
 use crate::projections::tables::{column, text};
-use crate::projections::{Batch as Events, Error};
+use crate::projections::{Batch as Events, Error, decode_any};
 
 /// A batch as it was requested.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -56,33 +56,10 @@ pub async fn changes(events: &Events, codec: &ContentCodec) -> Result<BTreeMap<B
         let change = changes.entry(batch).or_default();
         change.version = envelope.version;
         if envelope.event_type != REQUEST {
-            change.apply(decode(batch, envelope, codec).await?, envelope.recorded_at);
+            change.apply(decode_any::<BatchEvent>(codec, envelope).await?.event, envelope.recorded_at);
         }
     }
     Ok(changes)
-}
-
-async fn decode(batch: BatchId, envelope: &Envelope, codec: &ContentCodec) -> Result<BatchEvent, Error> {
-    let version = envelope.version;
-    match codec.decode(envelope).await {
-        Ok(recorded) => Ok(recorded.event),
-        Err(source) => Err(Error::DecodeBatch { batch, version, source }),
-    }
-}
-
-impl Change {
-    fn apply(&mut self, event: BatchEvent, at: DateTime<Utc>) {
-        match event {
-            BatchEvent::BatchRequested { user_id, batch_name, batch_priority, job_ids } => {
-                let (name, priority) = (batch_name, batch_priority);
-                self.begun = Some(Begun { user_id, name, priority, job_ids, at });
-            }
-            BatchEvent::BatchCompleted(totals) => self.ended = Some(Some((at, totals))),
-            BatchEvent::BatchJobReopened { .. } => self.ended = Some(None),
-            BatchEvent::BatchContentErased {} => self.is_erased = true,
-            BatchEvent::BatchJobRequested(_) | BatchEvent::BatchJobEnded(_) => {}
-        }
-    }
 }
 
 pub async fn write(

@@ -49,7 +49,7 @@ async fn metrics_tell_depth_times_throughput_lag_and_what_the_machine_has_left()
     }
     assert!(metrics["processing_times"]["total"]["p95_seconds"].as_f64().unwrap() > 0.1);
     assert_eq!(metrics["throughput"]["jobs_per_hour"], 1);
-    assert_eq!(metrics["projection_lag"], json!({ "status": 0, "catalog": 0, "trail": 0 }));
+    assert_eq!(metrics["projection_lag"], json!({ "status": 0, "catalog": 0, "trail": 0, "library": 0 }));
     assert_eq!(metrics["workers"], 1);
     let resources = &metrics["resources"];
     for (used, whole) in

@@ -71,7 +71,7 @@ async fn migrations_run_from_several_processes_at_once_and_again_after_half_of_o
     let (a, b, c) = tokio::join!(migrate(&pool), migrate(&pool), migrate(&pool));
     a.and(b).and(c).unwrap();
     // A server that stopped in the middle of a migration has undone it: only the first of the two is there.
-    let undo = "drop schema analytics, catalog, trail cascade; drop table user_keys, audit_seals;
+    let undo = "drop schema analytics, catalog, library, trail cascade; drop table user_keys, audit_seals;
                 create table projection_checkpoints (); create table jobs (); create table stages (); create table videos ();
                 delete from _sqlx_migrations where version > 1";
     sqlx::raw_sql(undo).execute(&pool).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_damaged_entry_halts_its_partition_alone_until_it_is_skipped() {
     let id: JobId = job_id.parse().unwrap();
     let partition = models.log.keys().partition_of(id.aggregate());
     let seq = damage(&system, partition).await;
-    eventually("all three are halted", async || halts::all(&models.log).await.unwrap().len() == 3).await;
+    eventually("all four are halted", async || halts::all(&models.log).await.unwrap().len() == 4).await;
     for halt in halts::all(&models.log).await.unwrap() {
         assert_eq!((halt.partition, halt.seq), (partition, seq));
     }
@@ -224,7 +224,7 @@ async fn a_damaged_entry_halts_its_partition_alone_until_it_is_skipped() {
     let (partition_text, seq_text) = (partition.to_string(), seq.to_string());
     let (ok, error) = reel(&["projections", "skip", "catalog", &partition_text, "1", "--reason", "no"]);
     assert!(!ok && error.contains("is not halted there"), "{error}");
-    for name in ["catalog", "status", "trail"] {
+    for name in ["catalog", "library", "status", "trail"] {
         let skip =
             ["projections", "skip", name, &partition_text, &seq_text, "--reason", "a broken tool wrote it"];
         let (ok, error) = reel(&skip);
@@ -233,7 +233,7 @@ async fn a_damaged_entry_halts_its_partition_alone_until_it_is_skipped() {
     models.caught_up().await;
     eventually("nothing is halted", async || halts::all(&models.log).await.unwrap().is_empty()).await;
     let skipped = models.rows_of("trail.events").await;
-    assert_eq!(skipped.iter().filter(|row| row["type"] == "EventSkipped").count(), 3, "recorded");
+    assert_eq!(skipped.iter().filter(|row| row["type"] == "EventSkipped").count(), 4, "recorded");
     // A rebuild skips it, too.
     let model = models.model("catalog");
     let differences = rebuild::rebuild(&models.log, &model, false, &watch::Sender::default()).await.unwrap();

@@ -2,7 +2,8 @@
 //! front.
 
 use std::collections::HashMap;
-use std::io::{self, Cursor};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use image::imageops::FilterType;
@@ -58,6 +59,13 @@ impl Images {
         Ok(Self(HashMap::from([(name.to_owned(), read_file(path)?)])))
     }
 
+    /// Adds a picture, a PNG or JPEG in memory.
+    pub fn add(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let open = || Ok(Cursor::new(bytes.as_slice()));
+        self.0.insert(name.to_owned(), convert(Path::new(name), open)?);
+        Ok(())
+    }
+
     /// Iterates over the contents, in the order of the names.
     pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
         let mut names: Vec<&String> = self.0.keys().collect();
@@ -78,16 +86,21 @@ fn read_beside(file: &str, folder: &Path) -> Result<Vec<u8>, Error> {
     read_file(folder.join(relative))
 }
 
-/// Reads a picture, scales it down to what a video shows, and encodes it as PNG.
 fn read_file(path: PathBuf) -> Result<Vec<u8>, Error> {
+    convert(&path, || File::open(&path).map(BufReader::new))
+}
+
+/// Reads a picture, scales it down to what a video shows, and encodes it as PNG. `open` is called twice; `path` names the picture in errors.
+fn convert<R: BufRead + Seek>(path: &Path, open: impl Fn() -> io::Result<R>) -> Result<Vec<u8>, Error> {
+    let path = || path.to_owned();
     let open = || -> Result<_, Error> {
-        let reader = ImageReader::open(&path).and_then(ImageReader::with_guessed_format);
-        reader.map_err(|source| Error::File { path: path.clone(), source })
+        let reader = open().and_then(|source| ImageReader::new(source).with_guessed_format());
+        reader.map_err(|source| Error::File { path: path(), source })
     };
-    let damaged = |source| Error::Damaged { path: path.clone(), source };
+    let damaged = |source| Error::Damaged { path: path(), source };
     let (width, height) = open()?.into_dimensions().map_err(damaged)?;
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(Error::TooLarge { path, width, height });
+        return Err(Error::TooLarge { path: path(), width, height });
     }
     let mut picture = open()?.decode().map_err(damaged)?;
     if width.max(height) > MAX_SIDE {
