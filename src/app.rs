@@ -260,6 +260,12 @@ impl App {
         let ClerkConfig { secret_key, api_url, .. } = &self.config.clerk;
         let clerk = secret_key.clone().map(|key| clerk::Client::new(api_url, key)).transpose();
         let clerk = clerk.context("cannot set up the client of Clerk's API")?;
+        let forecasts = api::Forecasts::new(
+            self.log().clone(),
+            self.catalog.clone(),
+            self.config.streams.clone(),
+            &self.config.media,
+        );
         Ok(ApiState {
             config: self.config.api.clone(),
             executor: self.executor.clone(),
@@ -288,9 +294,12 @@ impl App {
                 self.executor.codec().clone(),
                 self.statuses.clone(),
                 self.doorbell.clone(),
+                forecasts.clone(),
                 &self.config.streams,
                 stop,
             ),
+            figures: api::Figures::default(),
+            forecasts,
         })
     }
 

@@ -16,9 +16,8 @@ use tokio::sync::Semaphore;
 
 use super::batch_answer::{BatchAnswer, BatchSummary};
 use super::batch_request::{self, BatchRequest};
-use super::generate::{
-    admit, aside, check_content_type, idempotency_key, reserve, resolve, say_replayed, traceparent,
-};
+use super::forecasts::promise;
+use super::generate::{admit, aside, idempotency_key, reserve, resolve, say_replayed, traceparent};
 use super::generate_request::{References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
@@ -59,13 +58,14 @@ static BATCHES: Semaphore = Semaphore::const_new(2);
 )]
 pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
-    check_content_type(req)?;
+    body::check_content_type(req)?;
     let key = idempotency_key(req)?;
     let trace = Trace { correlation_id: correlation_id(depot), traceparent: traceparent(req) };
     let body = body::read(req, BATCH_BODY_BYTES).await?;
     let _turn = BATCHES.acquire().await.map_err(|_| Problem::internal())?;
     let request = read_batch(&state, &user, body.clone()).await?;
     callback::check_batch(&request.jobs, &state.webhooks)?;
+    let is_repeatable = key.is_some();
     let (batch_id, first_time) = match key {
         Some(key) => {
             let (id, first_time) = reserve(&state, &user, "batch:", &key, &body).await?;
@@ -74,16 +74,24 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
         None => (BatchId::new(), true),
     };
     let _admitted = admit(&state, &user, batch_id.aggregate(), &request.jobs).await?;
+    let estimates = request.jobs.iter().map(|job| state.forecasts.estimate_request(job));
+    let mut estimate = estimates.max().ok_or_else(Problem::internal)?;
     let (batch, replayed) = submit(&state, &user, batch_id, &request, &trace).await?;
     crash::point("batch.accepted");
     request_jobs(&state, &user, batch_id, request.jobs, &trace).await;
+    if is_repeatable {
+        let kept_for = state.streams.retention.idempotency_key;
+        estimate = promise(state.executor.log(), batch_id.aggregate(), estimate, kept_for).await?;
+    }
     res.status_code(StatusCode::CREATED);
     let location = format!("/api/v1/videos/batch/{batch_id}");
     res.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::internal())?);
     if replayed && !first_time {
         say_replayed(res);
     }
-    res.render(Json(accepted(&state, batch).await?));
+    // The answer as it is first given: all jobs as they were when they were requested.
+    let counts = BTreeMap::from([(JobStatus::Queued, batch.job_ids.len() as u64)]);
+    res.render(Json(batch.summary(Some(estimate), counts)));
     Ok(())
 }
 
@@ -212,14 +220,6 @@ async fn request_jobs(
     join_all((0..).zip(requests).map(request_job)).await;
 }
 
-/// The answer as it is first given: all jobs as they were when they were requested.
-async fn accepted(state: &ApiState, batch: Batch) -> Result<BatchSummary, Problem> {
-    let views = try_join_all(batch.job_ids.iter().map(|job_id| state.statuses.folded(*job_id, 3))).await?;
-    let estimate = views.iter().flatten().filter_map(|view| view.estimated_completion).max();
-    let counts = BTreeMap::from([(JobStatus::Queued, batch.job_ids.len() as u64)]);
-    Ok(batch.summary(estimate, counts))
-}
-
 /// The status of a batch
 ///
 /// Its jobs as of their last events, and what they have taken so far.
@@ -238,7 +238,8 @@ pub async fn get_batch(req: &mut Request, depot: &mut Depot) -> Result<Json<Batc
     if batch.user_id != user.id && user.role != Role::Admin {
         return Err(no_such_batch());
     }
-    let views = try_join_all(batch.job_ids.iter().map(|job_id| view_of(&state, *job_id))).await?;
+    let mut views = try_join_all(batch.job_ids.iter().map(|job_id| view_of(&state, *job_id))).await?;
+    views.iter_mut().flatten().for_each(|view| state.forecasts.estimate(view));
     Ok(Json(BatchAnswer::of(&batch, &views)))
 }
 

@@ -224,7 +224,7 @@ fn not_requested_yet(batch: &Batch, job_id: JobId) -> JobSummary {
             stage_description: describe_stage(JobStatus::Queued, None, 0, 0),
             updated_at: batch.created_at,
             estimated_completion: None,
-            processing_time_seconds: None,
+            processing_time_seconds: 0.0,
             scenes_total: 0,
             scenes_done: 0,
         },

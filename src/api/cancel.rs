@@ -5,6 +5,7 @@ use salvo::prelude::*;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::files::state_details;
 use super::problem::Problem;
 use super::{ApiState, user, visible_job};
 use crate::domain::job::{Command, Rejection};
@@ -68,12 +69,9 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
     let executed = match state.executor.execute(view.job_id, command, &origin, None).await {
         Ok(executed) => executed,
         Err(Error::Rejected(Rejection::AlreadyEnded)) => {
-            let now = state.statuses.get(view.job_id).await?.map_or(view.status, |view| view.status);
-            let details = serde_json::json!({ "status": now.name() });
-            return Err(Problem::conflict(
-                format!("the job has already ended: it is {}", now.name()),
-                details,
-            ));
+            let now = state.statuses.get(view.job_id).await?.unwrap_or(view);
+            let message = format!("the job has already ended: it is {}", now.status.name());
+            return Err(Problem::conflict(message, state_details(&now)));
         }
         Err(error) => return Err(error.into()),
     };

@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::generate::check_content_type;
 use super::generate_request;
 use super::paging::{PageInfo, PageQuery};
 use super::problem::Problem;
@@ -85,7 +84,7 @@ fn rejected(rejection: Rejection) -> Problem {
 
 /// The name and the settings of a body.
 async fn read_body(req: &mut Request) -> Result<(String, Settings), Problem> {
-    check_content_type(req)?;
+    body::check_content_type(req)?;
     let body = body::read(req, BODY_BYTES).await?;
     generate_request::parse_configuration(&body)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use salvo::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
+    HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use salvo::http::{HttpRange, Method, StatusCode};
 use salvo::oapi::{ToParameters, endpoint};
@@ -313,12 +313,17 @@ pub fn require_completed(view: &StatusView) -> Result<(), Problem> {
     if view.status == JobStatus::Completed {
         return Ok(());
     }
-    let details = serde_json::json!({
+    let message = format!("the video is not ready: the job is {}", view.status.name());
+    Err(Problem::conflict(message, state_details(view)))
+}
+
+/// Details for a client whose request the job's state does not allow.
+pub fn state_details(view: &StatusView) -> serde_json::Value {
+    serde_json::json!({
         "status": view.status.name(),
         "progress": view.percentage,
         "current_stage": view.stage_name(),
-    });
-    Err(Problem::conflict(format!("the video is not ready: the job is {}", view.status.name()), details))
+    })
 }
 
 /// Safe in a quoted header value and on every file system.
@@ -340,13 +345,22 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     let etag = format!("\"{}\"", served.file.blake3);
     set_headers(res.headers_mut(), &served, &etag)?;
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // Preconditions in the order of RFC 9110, section 13.2.2.
+    if header(IF_MATCH).is_some_and(|tags| !matches_strongly(tags, &etag)) {
+        let message = format!("the file is another one by now: its ETag is {etag}");
+        return Err(
+            Problem::new(ErrorCode::PreconditionFailed, message).with_header(ETAG, header_value(&etag)?)
+        );
+    }
     if header(IF_NONE_MATCH).is_some_and(|tags| matches_etag(tags, &etag)) {
         res.status_code(StatusCode::NOT_MODIFIED);
         return Ok(());
     }
     // A range of another version of the file is worth nothing: then the whole file is sent.
     let is_same_file = header(IF_RANGE).is_none_or(|tag| tag.trim() == etag);
-    let range = match header(RANGE).filter(|_| is_same_file) {
+    // Only of GET is said what a range means (RFC 9110, section 14.2).
+    let is_get = req.method() == Method::GET;
+    let range = match header(RANGE).filter(|_| is_same_file && is_get) {
         Some(range) => requested_range(range, size)?,
         None => None,
     };
@@ -362,6 +376,11 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         res.stream(stream.ok_or_else(gone)?);
     }
     Ok(())
+}
+
+/// `If-Match` compares strongly and may list several tags (RFC 9110, section 13.1.1).
+fn matches_strongly(header: &str, etag: &str) -> bool {
+    header.trim() == "*" || header.split(',').any(|tag| tag.trim() == etag)
 }
 
 /// First byte and length; `None` for the whole file. Several ranges at once are answered with the
@@ -409,6 +428,25 @@ mod tests {
         assert_eq!(range("lines=1-2"), Ok(None), "another unit");
         assert_eq!(range("bytes=1000-"), Err(416));
         assert_eq!(range("bytes=x"), Err(416));
+        assert_eq!(range("bytes=-0"), Err(416), "a suffix of nothing");
+        assert_eq!(range("bytes=-5000"), Ok(Some((0, 1000))), "a suffix longer than the file is all of it");
+        assert_eq!(range("bytes=5-2"), Err(416), "backwards");
+        assert_eq!(range("bytes=999-999"), Ok(Some((999, 1))), "the last byte");
+        assert_eq!(range("bytes=18446744073709551616-"), Err(416), "more than a number holds");
+        assert_eq!(range(&format!("bytes={}0-0", "0-0,".repeat(5000))), Ok(None), "very many ranges");
+        for header in ["bytes=0-", "bytes=-1", "bytes=0-0"] {
+            let empty = requested_range(header, 0).map_err(|problem| problem.status.as_u16());
+            assert_eq!(empty, Err(416), "{header} of an empty file");
+        }
+    }
+
+    #[test]
+    fn if_match_compares_strongly() {
+        for (header, expected) in
+            [("\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("W/\"a\"", false), ("", false)]
+        {
+            assert_eq!(matches_strongly(header, "\"a\""), expected, "{header}");
+        }
     }
 
     #[test]

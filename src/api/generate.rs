@@ -1,7 +1,7 @@
 //! `POST /videos/generate`.
 
 use salvo::http::StatusCode;
-use salvo::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use salvo::http::header::{HeaderName, HeaderValue, LOCATION};
 use salvo::hyper::body::Bytes;
 use salvo::oapi::endpoint;
 use salvo::prelude::*;
@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::admission::{self, Admitted};
+use super::forecasts::promise;
 use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
@@ -43,13 +44,14 @@ const IDEMPOTENCY_KEY_BYTES: usize = 255;
 )]
 pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
-    check_content_type(req)?;
+    body::check_content_type(req)?;
     let key = idempotency_key(req)?;
     let traceparent = traceparent(req);
     let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
     callback::check(&request, &state.webhooks)?;
 
+    let is_repeatable = key.is_some();
     let (job_id, first_time) = match key {
         Some(key) => {
             let (id, first_time) = reserve(&state, &user, "", &key, &body).await?;
@@ -59,10 +61,16 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     };
     let requests = std::slice::from_ref(&request);
     let _admitted = admit(&state, &user, job_id.aggregate(), requests).await?;
+    let mut estimate = state.forecasts.estimate_request(&request);
     let replayed = submit(&state, &user, job_id, request, correlation_id(depot), traceparent).await?;
     crash::point("generate.accepted");
     // The answer as it was first given: the job as it was when it was requested.
-    let view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
+    let mut view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
+    if is_repeatable {
+        let kept_for = state.streams.retention.idempotency_key;
+        estimate = promise(state.executor.log(), job_id.aggregate(), estimate, kept_for).await?;
+    }
+    view.estimated_completion = Some(estimate);
     res.status_code(StatusCode::CREATED);
     let location = format!("/api/v1/videos/jobs/{job_id}/status");
     res.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::internal())?);
@@ -219,16 +227,6 @@ pub fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
             value.len()
         ))),
     }
-}
-
-pub fn check_content_type(req: &Request) -> Result<(), Problem> {
-    let given = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let message = format!("the body must be application/json, not `{given}`");
-    Err(Problem::new(ErrorCode::UnsupportedMediaType, message))
 }
 
 /// The caller's W3C trace context, or the start of a new trace.

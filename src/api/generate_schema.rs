@@ -7,8 +7,8 @@ use super::batch_request::{BATCH_NAME_CHARACTERS, MAX_BATCH_BYTES};
 use super::generate_request::{
     CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES,
     MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MAX_UPLOAD_IDS,
-    MODEL_CHARACTERS, NAME_CHARACTERS, PLAIN_NAME_CHARACTERS, SCRIPT_CHARACTERS, SETTINGS, TAG_CHARACTERS,
-    TITLE_CHARACTERS, TOPIC_CHARACTERS,
+    MODEL_CHARACTERS, NAME_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
+    SCRIPT_CHARACTERS, SETTINGS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
 };
 use crate::domain::batch::MAX_JOBS;
 use crate::events::{OutputFormat, Priority, Quality};
@@ -87,6 +87,7 @@ fn flat_schema(scene: &Value) -> Value {
     let levels: Vec<&str> =
         Quality::ALL.iter().flat_map(|quality| [quality.name(), quality.level()]).collect();
     let (duration_least, duration_most) = DURATION_SECONDS;
+    let (least_retries, most_retries) = RETRY_ATTEMPTS;
     json!({
         "type": "object",
         "properties": {
@@ -119,6 +120,12 @@ fn flat_schema(scene: &Value) -> Value {
                 "properties": {
                     "fps": { "enum": FRAME_RATES.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "Frames per second; 30 unless it is given." },
                     "duration_seconds": { "type": ["integer", "null"], "minimum": duration_least, "maximum": duration_most, "description": "How long the video should last." },
+                    "pipeline_version": { "enum": PIPELINE_VERSIONS.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "The one pipeline there is." },
+                    "retry_attempts": { "type": ["integer", "null"], "minimum": least_retries, "maximum": most_retries, "description": "How often each piece of the job's work is tried again after a failure that another try may help; as the system is set unless it is given." },
+                    "enable_streaming": flag("Whether the video is packaged for HLS; `true` unless it is given."),
+                    "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
+                    "cleanup_local_files": flag("Whether the files that the video was made with go as soon as it is done; `true` unless it is given. Otherwise they stay for a day, for operators to look at."),
+                    "s3_upload_enabled": { "enum": [false, null], "description": "No S3 is configured here: `true` is refused." },
                 },
                 "additionalProperties": false,
             },
@@ -236,7 +243,7 @@ mod tests {
         }
         if let (Some(least), Some(most)) = (number("minimum"), number("maximum")) {
             assert!(is_accepted(json!(least)) && is_accepted(json!(most)), "{name}");
-            assert!(!is_accepted(json!(least - 1)) && !is_accepted(json!(most + 1)), "{name}");
+            assert!(!is_accepted(json!(least as i64 - 1)) && !is_accepted(json!(most + 1)), "{name}");
         }
         if let Some(most) = number("maxItems") {
             let item = match schema["items"]["enum"].get(0) {

@@ -119,14 +119,21 @@ pub async fn get_health(depot: &mut Depot, res: &mut Response) -> Result<(), Pro
     Ok(())
 }
 
-/// Answers as long as the process runs at all.
-#[handler]
+/// Liveness of the process
+///
+/// For programs that restart processes.
+#[endpoint(tags("system"), operation_id = "is_alive",
+    responses((status_code = 200, description = "It runs", body = String, content_type = "text/plain")))]
 pub async fn healthz(res: &mut Response) {
     res.render("ok");
 }
 
-/// Tells a load balancer that requests can be served.
-#[handler]
+/// Readiness to serve requests
+///
+/// For load balancers: 503 while a component is unhealthy.
+#[endpoint(tags("system"), operation_id = "is_ready",
+    responses((status_code = 200, description = "They can", body = String, content_type = "text/plain"),
+              (status_code = 503, description = "Not now", body = super::problem::ErrorBody)))]
 pub async fn readyz(depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let state = state(depot)?;
     if state.examinations.latest(&state).await?.level == Level::Unhealthy {

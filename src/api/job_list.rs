@@ -75,7 +75,7 @@ impl ListedJob {
                     stages_completed: row.stages_completed,
                     updated_at: row.updated_at,
                     estimated_completion: row.estimated_completion,
-                    processing_time_seconds: row.started_at.map(|from| seconds(from, until)),
+                    processing_time_seconds: row.started_at.map_or(0.0, |from| seconds(from, until)),
                     scenes_total: total,
                     scenes_done: done,
                 },
@@ -246,9 +246,11 @@ async fn list(query: JobsQuery, depot: &Depot, user_id: Option<String>) -> Resul
         created_before: query.created_before.map(|time| time.0),
         q: query.q.map(|words| words.0).filter(|words| !words.is_empty()),
     };
-    let catalog = &state(depot)?.catalog;
+    let state = state(depot)?;
+    let catalog = &state.catalog;
     let found = catalog.list(&filter, order, begin, items_per_page).await?;
-    let Jobs { rows, has_next, has_previous, total } = found;
+    let Jobs { mut rows, has_next, has_previous, total } = found;
+    rows.iter_mut().for_each(|row| state.forecasts.estimate_row(row));
     let last = rows.last().filter(|_| has_next);
     let next_cursor = last.map(|row| JobCursor { order, place: order.place_of(row) }.encode());
     let mut total_by_status: BTreeMap<String, u64> =

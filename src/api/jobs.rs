@@ -91,6 +91,8 @@ pub struct LogsQuery {
 }
 
 /// The log lines of a job
+///
+/// The events in words, in order: a page of `limit` lines from `offset` on, of `level` or above.
 #[endpoint(
     tags("jobs"),
     operation_id = "list_job_logs",

@@ -12,8 +12,9 @@ use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
-use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
+use crate::events::job::{FileRole, StoredFile, TechnicalFormat, TechnicalStream, ThumbnailSize, VideoFacts};
 use crate::events::{OutputFormat, Quality, Rendition};
+use crate::ids::JobId;
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
 use crate::projections::status::StatusView;
 use reel_studio::join::captions::{self, Chapter};
@@ -34,7 +35,7 @@ pub struct MetadataAnswer {
     pub streaming_info: StreamingInfo,
     /// Empty while videos are stored locally.
     pub s3_keys: Vec<String>,
-    pub technical_metadata: serde_json::Value,
+    pub technical_metadata: TechnicalMetadata,
     pub chapters: Vec<ChapterDetails>,
     /// Where the captions are, by format; empty for a job without subtitles.
     pub captions: BTreeMap<String, String>,
@@ -61,6 +62,112 @@ pub struct VideoDetails {
     /// Bits per second.
     pub bitrate: u64,
     pub created_at: DateTime<Utc>,
+}
+
+/// The file as `ffprobe -show_format -show_streams` describes it, and what else was read back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TechnicalMetadata {
+    /// Null for a video that was made before it was recorded.
+    pub format: Option<FormatDetails>,
+    pub streams: Vec<StreamDetails>,
+    /// Pictures.
+    pub frames: u64,
+    /// Key of each stored file -> BLAKE3 of its content, in hex.
+    pub blake3: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FormatDetails {
+    pub format_name: String,
+    pub format_long_name: String,
+    pub nb_streams: u32,
+    /// Seconds.
+    pub duration: f64,
+    /// Bytes.
+    pub size: u64,
+    /// Bits per second.
+    pub bit_rate: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamDetails {
+    pub index: u32,
+    /// `video`, `audio`, `subtitle` or `data`.
+    pub codec_type: String,
+    pub codec_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pix_fmt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u32>,
+    /// Such as `30/1`.
+    pub r_frame_rate: String,
+    pub avg_frame_rate: String,
+    /// Such as `1/15360`.
+    pub time_base: String,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// Bits per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit_rate: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nb_frames: Option<u64>,
+}
+
+impl TechnicalMetadata {
+    fn of(facts: &VideoFacts, files: &[StoredFile]) -> Self {
+        let technical = facts.technical.as_deref();
+        let digests = files.iter().map(|file| (file.key.clone(), file.blake3.clone()));
+        Self {
+            format: technical.map(|technical| FormatDetails::of(&technical.format)),
+            streams: technical
+                .iter()
+                .flat_map(|technical| &technical.streams)
+                .map(StreamDetails::of)
+                .collect(),
+            frames: facts.frames,
+            blake3: digests.collect(),
+        }
+    }
+}
+
+impl FormatDetails {
+    fn of(format: &TechnicalFormat) -> Self {
+        let TechnicalFormat { format_name, format_long_name, nb_streams, duration, size, bit_rate } =
+            format.clone();
+        Self { format_name, format_long_name, nb_streams, duration, size, bit_rate }
+    }
+}
+
+impl StreamDetails {
+    fn of(stream: &TechnicalStream) -> Self {
+        let stream = stream.clone();
+        Self {
+            index: stream.index,
+            codec_type: stream.codec_type,
+            codec_name: stream.codec_name,
+            profile: stream.profile,
+            width: stream.width,
+            height: stream.height,
+            pix_fmt: stream.pix_fmt,
+            sample_rate: stream.sample_rate,
+            channels: stream.channels,
+            r_frame_rate: stream.r_frame_rate,
+            avg_frame_rate: stream.avg_frame_rate,
+            time_base: stream.time_base,
+            duration: stream.duration,
+            bit_rate: stream.bit_rate,
+            nb_frames: stream.nb_frames,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,7 +243,8 @@ pub async fn get_video_metadata(
     let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
     let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
-    Ok(Json(describe_video(&view, video, logs, &chapters)))
+    let technical = TechnicalMetadata::of(job.video.as_ref().unwrap_or(&video.facts), &video.files);
+    Ok(Json(describe_video(&view, video, logs, &chapters, technical)))
 }
 
 fn describe_video(
@@ -144,16 +252,15 @@ fn describe_video(
     row: VideoRow,
     logs: Vec<LogLine>,
     chapters: &[Chapter],
+    technical_metadata: TechnicalMetadata,
 ) -> MetadataAnswer {
-    let links = Links { base: format!("/api/v1/videos/jobs/{}", view.job_id), files: &row.files };
+    let links = Links::of(view.job_id, &row.files);
     let videos: Vec<(Rendition, &StoredFile)> = row
         .files
         .iter()
         .filter(|file| file.role == FileRole::Video)
         .map(|file| (file.rendition_in(view.quality), file))
         .collect();
-    let digests: BTreeMap<&str, &str> =
-        row.files.iter().map(|file| (file.key.as_str(), file.blake3.as_str())).collect();
     MetadataAnswer {
         job_id: view.job_id.0,
         batch_id: view.batch_id.map(|batch| batch.0),
@@ -172,7 +279,7 @@ fn describe_video(
             renditions: links.renditions(&videos),
         },
         s3_keys: vec![],
-        technical_metadata: serde_json::json!({ "frames": row.facts.frames, "blake3": digests }),
+        technical_metadata,
         captions: links.captions(),
         chapters: chapters.iter().map(ChapterDetails::of).collect(),
         video: video_details(&row, delivered_format(&videos, view.quality)),
@@ -184,7 +291,7 @@ fn describe_video(
 }
 
 /// The file that a download gives is of the format that was asked for.
-fn delivered_format(videos: &[(Rendition, &StoredFile)], quality: Quality) -> OutputFormat {
+pub fn delivered_format(videos: &[(Rendition, &StoredFile)], quality: Quality) -> OutputFormat {
     let formats = videos.iter().filter(|(made, _)| made.quality == quality).map(|(made, _)| made.format);
     formats.max().unwrap_or_default()
 }
@@ -208,17 +315,21 @@ fn video_details(row: &VideoRow, format: OutputFormat) -> VideoDetails {
 }
 
 /// Where the files of a job are.
-struct Links<'a> {
+pub struct Links<'a> {
     base: String,
     files: &'a [StoredFile],
 }
 
-impl Links<'_> {
-    fn to(&self, path: &str) -> String {
+impl<'a> Links<'a> {
+    pub fn of(job_id: JobId, files: &'a [StoredFile]) -> Self {
+        Self { base: format!("/api/v1/videos/jobs/{job_id}"), files }
+    }
+
+    pub fn to(&self, path: &str) -> String {
         format!("{}/{path}", self.base)
     }
 
-    fn has(&self, role: FileRole) -> bool {
+    pub fn has(&self, role: FileRole) -> bool {
         self.files.iter().any(|file| file.role == role)
     }
 

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use salvo::http::header::{CONTENT_TYPE, HeaderValue};
+use salvo::oapi::endpoint;
 use salvo::prelude::*;
 
 use super::problem::Problem;
@@ -66,7 +67,12 @@ fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-#[handler]
+/// Figures for Prometheus
+///
+/// In its text format. The same as JSON: `/system/metrics`.
+#[endpoint(tags("system"), operation_id = "get_prometheus_metrics",
+    responses((status_code = 200, description = "The figures", body = String, content_type = "text/plain"),
+              (status_code = 503, description = "Not now", body = super::problem::ErrorBody)))]
 pub async fn serve_metrics(depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let state: Arc<ApiState> = state(depot)?;
     let examination = state.examinations.latest(&state).await?;

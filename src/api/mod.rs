@@ -5,6 +5,7 @@
 //! error has the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
 mod admission;
+mod analytics;
 mod audit;
 pub mod auth;
 mod batch;
@@ -15,8 +16,10 @@ mod callback;
 mod cancel;
 mod clerk_webhook;
 mod configurations;
+mod documents;
 mod edge;
 mod files;
+mod forecasts;
 mod generate;
 pub mod generate_request;
 mod generate_schema;
@@ -31,31 +34,37 @@ mod live;
 mod me;
 mod metadata;
 pub(crate) mod metrics;
+mod openapi;
 mod paging;
 mod problem;
 mod query;
 pub mod rate_limit;
 mod reprocess;
 mod request_id;
+mod scenes;
 mod single_flight;
 mod status;
+mod system;
 mod tickets;
 mod uploads;
+mod video_url;
 
 pub use admission::Admission;
 pub use auth::{Access, Role, User, Verifier};
+pub use forecasts::Forecasts;
 pub use live::Live;
+pub use openapi::openapi;
 pub use problem::Problem;
 pub use rate_limit::RouteClass;
+pub use system::Figures;
 pub use uploads::Reception;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use salvo::http::Method;
-use salvo::oapi::security::{Http, HttpAuthScheme};
-use salvo::oapi::{Info, OpenApi, SecurityScheme};
+use salvo::http::header::{CONTENT_TYPE, HeaderValue};
+use salvo::hyper::body::Bytes;
 use salvo::prelude::*;
-use serde_json::json;
 use sqlx::PgPool;
 
 use auth::Guard;
@@ -109,6 +118,8 @@ pub struct ApiState {
     pub examinations: Examinations,
     pub watched: WatchedJobs,
     pub live: Live,
+    pub figures: Figures,
+    pub forecasts: Forecasts,
 }
 
 /// One line of the route table.
@@ -138,7 +149,7 @@ impl Route {
         Self { class, ..self }
     }
 
-    /// An endpoint for machines, under `/` alone and not in the OpenAPI document.
+    /// An endpoint for machines or browsers, under `/` alone.
     fn unversioned(self) -> Self {
         Self { is_versioned: false, ..self }
     }
@@ -172,7 +183,7 @@ fn delete(path: &'static str, access: Access, endpoint: impl Handler) -> Route {
 
 /// Every endpoint, and who may call it.
 pub fn routes() -> Vec<Route> {
-    use Access::{Admin, Auditor, Public, User};
+    use Access::{Admin, Analyst, Auditor, Public, User};
     let files = [
         file("videos/jobs/{job_id}/download", User, files::download_video, files::download_video),
         file("videos/jobs/{job_id}/thumbnail", User, files::get_thumbnail, files::get_thumbnail),
@@ -187,6 +198,8 @@ pub fn routes() -> Vec<Route> {
         get("videos/jobs/{job_id}/metadata", User, metadata::get_video_metadata),
         post("videos/batch", User, batch::create_batch),
         get("videos/batch/{batch_id}", User, batch::get_batch),
+        get("videos/jobs/{job_id}/video-url", User, video_url::get_video_url),
+        get("videos/jobs/{job_id}/scenes", User, scenes::list_scenes),
         get("jobs", User, job_list::list_jobs),
         get("jobs/{job_id}", User, job::get_job),
         delete("jobs/{job_id}", User, job::delete_job),
@@ -206,18 +219,28 @@ pub fn routes() -> Vec<Route> {
         post("webhooks/clerk", Public, clerk_webhook::receive_clerk_webhook),
         post("auth/tickets", User, tickets::create_ticket),
         get("ws/jobs/{job_id}", User, live::watch_job).with_sockets(),
+        get("analytics/throughput", Analyst, analytics::get_throughput),
+        get("analytics/stages", Analyst, analytics::get_stages),
+        get("analytics/failures", Analyst, analytics::get_failures),
+        get("analytics/storage", Analyst, analytics::get_storage),
+        get("analytics/latency", Analyst, analytics::get_latency),
         get("audit/events", Auditor, audit::list_trail),
         get("audit/jobs/{job_id}/events", Auditor, audit::list_recorded_events),
         get("audit/jobs/{job_id}/state", Auditor, audit::get_state_at),
         get("audit/jobs/{job_id}/verify", Auditor, audit::verify_job_history),
         get("system/health", Public, health::get_health),
         get("system/jobs", Admin, job_list::list_all_jobs),
+        get("system/metrics", User, system::get_metrics),
+        get("system/queue-status", User, system::get_queue_status),
         post("system/jobs/{job_id}/cancel", User, cancel::cancel_job_in_system),
         post("system/jobs/{job_id}/reprocess", Admin, reprocess::reprocess_job),
         get("healthz", Public, health::healthz).unversioned(),
         get("readyz", Public, health::readyz).unversioned(),
         get("metrics", Public, metrics::serve_metrics).unversioned(),
         get("openapi.json", Public, serve_openapi).unversioned(),
+        get("docs", Public, documents::serve_docs).unversioned(),
+        get("docs/{file}", Public, documents::serve_asset).unversioned(),
+        get("redoc", Public, documents::serve_redoc).unversioned(),
     ];
     routes.extend(files.into_iter().flatten());
     routes
@@ -258,66 +281,14 @@ pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
         .catcher(salvo::catcher::Catcher::default().hoop(problem::catch_framework_errors))
 }
 
-/// The document that `openapi.json` holds: generated from the endpoints, with what the generator cannot say: the schema
-/// of the body of `POST /videos/generate`, which is JSON Schema, and that a job's events come as a stream, too.
-pub fn openapi() -> serde_json::Value {
-    let document = serde_json::to_value(openapi_of_routes());
-    let mut document = document.expect("an OpenAPI document is JSON");
-    let (body, definitions) = generate_schema::schema("/components/schemas");
-    let content = "/paths/~1api~1v1~1videos~1generate/post/requestBody/content/application~1json";
-    let content = document.pointer_mut(content).expect("the endpoint has a JSON body");
-    content["schema"] = json!({ "$ref": "#/components/schemas/GenerateRequest" });
-    let content = "/paths/~1api~1v1~1jobs~1{job_id}~1events/get/responses/200/content";
-    let content = document.pointer_mut(content).expect("the endpoint answers with JSON");
-    content["text/event-stream"] = json!({ "schema": { "type": "string" } });
-    document["components"]["schemas"]["GenerateRequest"] = body;
-    set_body(&mut document, "/videos~1batch/post", "application/json", "BatchRequest");
-    document["components"]["schemas"]["BatchRequest"] =
-        generate_schema::batch_schema("#/components/schemas/GenerateRequest");
-    set_body(&mut document, "/configurations/post", "application/json", "ConfigurationRequest");
-    set_body(
-        &mut document,
-        "/configurations~1{configuration_id}/put",
-        "application/json",
-        "ConfigurationRequest",
-    );
-    document["components"]["schemas"]["ConfigurationRequest"] = generate_schema::configuration_schema();
-    set_body(&mut document, "/uploads~1content/post", "multipart/form-data", "UploadRequest");
-    document["components"]["schemas"]["UploadRequest"] = json!({
-        "type": "object",
-        "properties": { "files": { "type": "array", "items": { "type": "string", "format": "binary" }, "minItems": 1, "maxItems": 10 } },
-        "required": ["files"],
-    });
-    for (name, definition) in definitions {
-        document["components"]["schemas"][name] = definition;
-    }
-    document
-}
-
-/// Lets a body refer to a schema that the generator does not make.
-fn set_body(document: &mut serde_json::Value, operation: &str, content_type: &str, schema: &str) {
-    let content_type = content_type.replace('/', "~1");
-    let (path, method) = operation[1..].rsplit_once('/').expect("an operation has a path and a method");
-    let pointer = format!("/paths/~1api~1v1~1{path}/{method}/requestBody/content/{content_type}");
-    let content = document.pointer_mut(&pointer).expect("the endpoint has such a body");
-    content["schema"] = json!({ "$ref": format!("#/components/schemas/{schema}") });
-}
-
-fn openapi_of_routes() -> OpenApi {
-    let versioned = routes().into_iter().filter(|route| route.is_versioned);
-    let router = versioned.fold(Router::with_path("api/v1"), |router, route| router.push(route.endpoint));
-    let bearer = Http::new(HttpAuthScheme::Bearer).bearer_format("JWT");
-    OpenApi::with_info(
-        Info::new("Reelstream", env!("CARGO_PKG_VERSION"))
-            .description("Turns a topic or a script into a narrated MP4; every step is an immutable event."),
-    )
-    .add_security_scheme("bearer", SecurityScheme::Http(bearer))
-    .merge_router(&router)
-}
+/// It never changes while the program runs.
+static OPENAPI: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(&openapi()).expect("an OpenAPI document is JSON").into());
 
 #[handler]
-async fn serve_openapi(res: &mut Response) {
-    res.render(Json(openapi()));
+async fn serve_openapi(res: &mut Response) -> Result<(), Problem> {
+    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    res.write_body(OPENAPI.clone()).map_err(|_| Problem::internal())
 }
 
 struct WithState(Arc<ApiState>);
@@ -361,9 +332,10 @@ fn origin(user: &User, req: &Request, depot: &Depot) -> Origin {
 /// The job in the path, if it is the caller's, or the caller is an admin.
 async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, StatusView), Problem> {
     let (state, user, job_id) = (state(depot)?, user(depot)?, job_id(req)?);
-    let view = visible(&state, job_id).await?;
+    let mut view = visible(&state, job_id).await?;
     if view.user_id != user.id && user.role != Role::Admin {
         return Err(Problem::no_such_job());
     }
+    state.forecasts.estimate(&mut view);
     Ok((state, view))
 }

@@ -6,7 +6,7 @@
 use chrono::{SecondsFormat, Utc};
 use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::http::{ResBody, StatusCode};
-use salvo::oapi::{self, Components, EndpointOutRegister, Operation, ToSchema};
+use salvo::oapi::{Components, EndpointOutRegister, Operation, ToSchema};
 use salvo::prelude::*;
 use serde::Serialize;
 
@@ -177,21 +177,9 @@ impl Writer for Problem {
 }
 
 impl EndpointOutRegister for Problem {
-    fn register(components: &mut Components, operation: &mut Operation) {
-        let statuses = [
-            (StatusCode::UNAUTHORIZED, "no valid session token"),
-            (StatusCode::NOT_FOUND, "unknown, or another user's"),
-            (StatusCode::TOO_MANY_REQUESTS, "too many requests; Retry-After says when to ask again"),
-        ];
-        for (status, description) in statuses {
-            let body = ErrorBody::to_schema(components);
-            let response =
-                oapi::Response::new(description).add_content("application/json", oapi::Content::new(body));
-            // What an endpoint says of a status by itself stands.
-            if !operation.responses.contains_key(status.as_str()) {
-                operation.responses.insert(status.as_str(), response);
-            }
-        }
+    /// Registers the shape alone: which errors a route answers follows from the route (`openapi`).
+    fn register(components: &mut Components, _operation: &mut Operation) {
+        let _reference = ErrorBody::to_schema(components);
     }
 }
 
@@ -205,12 +193,22 @@ pub async fn catch_framework_errors(req: &Request, depot: &Depot, res: &mut Resp
 
 impl From<projections::Error> for Problem {
     fn from(error: projections::Error) -> Self {
-        tracing::error!(error = %chain(&error), "a query failed");
+        Problem::of_projection(&error)
+    }
+}
+
+impl Problem {
+    /// Tells of a query that failed, whoever else is told of it.
+    pub fn of_projection(error: &projections::Error) -> Self {
+        tracing::error!(error = %chain(error), "a query failed");
         match error {
             error if error.is_retryable() => Problem::unavailable("the data is out of reach for the moment"),
             projections::Error::Decode { .. }
             | projections::Error::DecodeAny { .. }
             | projections::Error::History { .. } => Problem::unreadable_job(),
+            projections::Error::TooSlow { seconds } => Problem::unavailable(format!(
+                "the figures took longer than {seconds} s to find: ask for a shorter time or a longer bucket"
+            )),
             _ => Problem::internal(),
         }
     }

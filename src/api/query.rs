@@ -1,16 +1,16 @@
 //! Query parameters as typed structs.
 //!
 //! An endpoint takes a [`Query<T>`], where `T` lists its parameters once: for parsing and, through `ToParameters`, for
-//! the OpenAPI document. Bad values are answered with 422 and a detail for each of them. Unknown parameters are
-//! ignored; of a repeated one, the first counts. All fields of `T` are optional.
+//! the OpenAPI document. Bad values and unknown parameters are answered with 422 and a detail for each of them, as the
+//! fields of a body are; of a repeated parameter, the first counts. All fields of `T` are optional.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike, Utc};
 use salvo::extract::{Extractible, Metadata};
-use salvo::http::StatusCode;
 use salvo::oapi::{
     self, BasicType, Components, EndpointArgRegister, Object, Operation, RefOr, Schema, ToSchema,
 };
@@ -20,7 +20,7 @@ use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor}
 use serde::{Deserialize, forward_to_deserialize_any};
 use uuid::Uuid;
 
-use super::problem::{ErrorBody, FieldError, Problem};
+use super::problem::{FieldError, Problem};
 
 /// Longer than anything that a list is searched for.
 const MAX_WORDS_CHARACTERS: usize = 500;
@@ -47,22 +47,22 @@ impl<'ex, T: DeserializeOwned> Extractible<'ex> for Query<T> {
 impl<T: EndpointArgRegister> EndpointArgRegister for Query<T> {
     fn register(components: &mut Components, operation: &mut Operation, arg: &str) {
         T::register(components, operation, arg);
-        let body = oapi::Content::new(ErrorBody::to_schema(components));
-        let response = oapi::Response::new("Some parameters are not valid; each is listed");
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        operation.responses.insert(status.as_str(), response.add_content("application/json", body));
     }
 }
 
 /// Leaves out the parameter that does not fit and reads again, until all that do not are found.
 fn read<T: DeserializeOwned>(mut given: BTreeMap<String, String>) -> Result<T, Problem> {
     let mut errors = vec![];
+    let unknown = RefCell::default();
     loop {
-        let pairs = given.iter().map(|(name, value)| (name.as_str(), Value(value)));
+        let pairs =
+            given.iter().map(|(name, value)| (name.as_str(), Value { name, text: value, unknown: &unknown }));
         let deserializer = MapDeserializer::<_, de::value::Error>::new(pairs);
         match serde_path_to_error::deserialize(deserializer) {
-            Ok(parameters) if errors.is_empty() => return Ok(parameters),
-            Ok(_) => return Err(Problem::validation(errors)),
+            Ok(parameters) => {
+                errors.extend(unknown.take().into_iter().take(MAX_UNKNOWN).map(unknown_error));
+                return if errors.is_empty() { Ok(parameters) } else { Err(Problem::validation(errors)) };
+            }
             Err(error) => {
                 let name = error.path().to_string();
                 let value = given.remove(&name).ok_or_else(Problem::internal)?;
@@ -72,8 +72,19 @@ fn read<T: DeserializeOwned>(mut given: BTreeMap<String, String>) -> Result<T, P
     }
 }
 
+/// Unknown parameters that an answer lists.
+const MAX_UNKNOWN: usize = 100;
+
+fn unknown_error(name: String) -> FieldError {
+    FieldError {
+        loc: vec!["query".to_owned(), name.chars().take(100).collect()],
+        msg: "is not a parameter of this endpoint; `openapi.json` lists those that are".to_owned(),
+        r#type: "unknown_parameter".to_owned(),
+    }
+}
+
 /// A parameter that is not what it must be.
-fn field_error(name: &str, given: &str, expected: &str) -> FieldError {
+pub fn field_error(name: &str, given: &str, expected: &str) -> FieldError {
     let shown: String = given.chars().take(100).collect();
     FieldError {
         loc: vec!["query".to_owned(), name.to_owned()],
@@ -87,8 +98,12 @@ pub fn refuse(name: &str, given: &str, expected: &str) -> Problem {
     Problem::validation(vec![field_error(name, given, expected)])
 }
 
-/// The text of a parameter. A parameter that is there is `Some`.
-struct Value<'a>(&'a str);
+/// The text of a parameter. A parameter that is there is `Some`; one that nothing reads is noted.
+struct Value<'a> {
+    name: &'a str,
+    text: &'a str,
+    unknown: &'a RefCell<BTreeSet<String>>,
+}
 
 impl<'de> IntoDeserializer<'de> for Value<'_> {
     type Deserializer = Self;
@@ -102,7 +117,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
     type Error = de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_str(self.0)
+        visitor.visit_str(self.text)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -119,7 +134,12 @@ impl<'de> Deserializer<'de> for Value<'_> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+        tuple_struct map struct enum identifier
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.unknown.borrow_mut().insert(self.name.to_owned());
+        visitor.visit_unit()
     }
 }
 
@@ -293,11 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_read_and_unknown_parameters_are_ignored() {
+    fn what_fits_is_read() {
         let cursor = Cursor { time: "2026-11-21T10:00:00Z".parse().unwrap(), id: Uuid::nil() };
         let encoded = cursor.encode();
-        let given =
-            [("limit", "10"), ("q", "ions"), ("cursor", encoded.as_str()), ("inline", ""), ("other", "\0")];
+        let given = [("limit", "10"), ("q", "ions"), ("cursor", encoded.as_str()), ("inline", "")];
         let read = read_pairs(&given).unwrap();
         assert_eq!((read.limit, read.cursor, read.inline), (Some(Whole(10)), Some(cursor), Some(true)));
         assert_eq!((read.q, read.from), (Some(Words("ions".into())), None));
@@ -308,9 +327,19 @@ mod tests {
     #[test]
     fn all_bad_values_are_found_at_once() {
         let early = URL_SAFE_NO_PAD.encode(format!("-8000000000000000000:{}", Uuid::nil()));
-        let given = [("limit", "11"), ("q", "\0"), ("from", "0000-01-01T00:00:00Z"), ("cursor", &early)];
+        let given = [
+            ("limit", "11"),
+            ("q", "\0"),
+            ("from", "0000-01-01T00:00:00Z"),
+            ("cursor", &early),
+            ("qq", "\0"),
+        ];
         let refused = read_pairs(&given).unwrap_err();
-        assert_eq!(refused.len(), 4, "{refused:?}");
+        assert_eq!(refused.len(), 5, "{refused:?}");
+        assert!(
+            refused.iter().any(|one| one.contains("qq") && one.contains("is not a parameter")),
+            "{refused:?}"
+        );
         let text = refused.join("; ");
         assert!(text.contains(r#""limit" "is \"11\", but must be a whole number from 1 to 10""#), "{text}");
     }

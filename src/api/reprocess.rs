@@ -2,22 +2,30 @@
 
 use salvo::oapi::{ToSchema, endpoint};
 use salvo::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::body::{fault, read_fields};
+use super::files::state_details;
 use super::problem::{FieldError, Problem};
-use super::{body, user, visible_job};
+use super::{user, visible_job};
 use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, Stage};
 use crate::execute::{Error, Origin};
 use crate::ids::CommandId;
 
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// Many times what a body needs.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Unknown fields that an answer lists.
+const MAX_FAULTS: usize = 100;
+
+/// The schema of the body, which [`from_stage`] reads.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a schema; the fields are read one by one, so that all faults are found")]
 pub struct ReprocessRequest {
     /// Where to begin; left out, as late as the job's files allow.
-    #[serde(default)]
-    pub from_stage: Option<String>,
+    from_stage: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,24 +61,35 @@ pub async fn reprocess_job(req: &mut Request, depot: &mut Depot) -> Result<Json<
             let from_stage = began.ok_or_else(Problem::internal)?.name().to_owned();
             Ok(Json(ReprocessAnswer { job_id: view.job_id.0, status: "queued".to_owned(), from_stage }))
         }
-        Err(Error::Rejected(rejection @ Rejection::TooLate { .. })) => Err(invalid(rejection.to_string())),
+        Err(Error::Rejected(rejection @ Rejection::TooLate { .. })) => {
+            Err(Problem::validation(vec![fault(&["from_stage"], rejection.to_string(), "not_allowed")]))
+        }
+        Err(Error::Rejected(rejection)) => {
+            let now = state.statuses.get(view.job_id).await?.unwrap_or(view);
+            Err(Problem::conflict(rejection.to_string(), state_details(&now)))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
+/// Reads the one field that a body may have; all faults are reported.
 async fn from_stage(req: &mut Request) -> Result<Option<Stage>, Problem> {
-    let body = body::read(req, super::BODY_BYTES).await?;
-    if body.is_empty() {
-        return Ok(None);
-    }
-    let request: ReprocessRequest = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))?;
-    let Some(name) = request.from_stage else { return Ok(None) };
-    let names = Stage::ALL.map(Stage::name).join(", ");
-    Stage::parse(&name).map(Some).ok_or_else(|| invalid(format!("is {name:?}, but must be one of {names}")))
-}
-
-fn invalid(msg: String) -> Problem {
-    let loc = vec!["body".to_owned(), "from_stage".to_owned()];
-    Problem::validation(vec![FieldError { loc, msg, r#type: "not_allowed".to_owned() }])
+    let fields = read_fields(req, MAX_BODY_BYTES).await?;
+    let mut faults: Vec<FieldError> = vec![];
+    let unknown = fields.keys().filter(|name| *name != "from_stage").take(MAX_FAULTS);
+    faults.extend(unknown.map(|name| fault(&[name], "is not a field; known is from_stage", "unknown_field")));
+    let from = match fields.get("from_stage") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let stage = value.as_str().and_then(Stage::parse);
+            if stage.is_none() {
+                let (names, shown) = (Stage::ALL.map(Stage::name).join(", "), value.to_string());
+                let shown: String = shown.chars().take(100).collect();
+                let kind = if value.is_string() { "not_allowed" } else { "wrong_type" };
+                faults.push(fault(&["from_stage"], format!("is {shown}, but must be one of {names}"), kind));
+            }
+            stage
+        }
+    };
+    if faults.is_empty() { Ok(from) } else { Err(Problem::validation(faults)) }
 }

@@ -1,5 +1,6 @@
 //! `GET /videos/jobs/{job_id}/status`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,8 +16,8 @@ use super::query::{Query, Whole};
 use super::{ApiState, visible, visible_job};
 use crate::config::Streams;
 use crate::events::Stage;
-use crate::events::job::Failure;
-use crate::projections::status::{JobStatus, StatusView};
+use crate::events::job::{Failure, Usage};
+use crate::projections::status::{FailedAttempt, JobStatus, StatusView};
 
 /// Seconds that a request may wait for a change.
 type WaitSeconds = Whole<0, 30>;
@@ -51,7 +52,8 @@ pub struct ProgressAnswer {
     pub stage_description: String,
     pub updated_at: DateTime<Utc>,
     pub estimated_completion: Option<DateTime<Utc>>,
-    pub processing_time_seconds: Option<f64>,
+    /// From the first stage to now or the end; 0 while the job waits.
+    pub processing_time_seconds: f64,
     pub scenes_total: u32,
     pub scenes_done: u32,
 }
@@ -86,19 +88,67 @@ pub struct JobErrorAnswer {
     pub error_code: String,
     pub error_message: String,
     pub error_stage: String,
-    pub error_details: Option<serde_json::Value>,
+    pub error_details: ErrorDetails,
     pub recovery_suggestion: Option<String>,
     pub retry_count: u32,
     pub max_retries: u32,
 }
 
+/// The place and cause of a job's failure, and what was tried before.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorDetails {
+    pub stage: String,
+    /// From 0; null when the stage is done in one piece.
+    pub scene: Option<u32>,
+    /// Which attempt failed last, from 1.
+    pub attempt: u32,
+    /// The causes of the failure, from the nearest to the last.
+    pub causes: Vec<String>,
+    /// The attempts at this piece of work that failed, in order; the last is the one that failed the job.
+    pub tried: Vec<TriedAnswer>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TriedAnswer {
+    pub attempt: u32,
+    pub error_code: String,
+    pub failed_at: DateTime<Utc>,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetricsAnswer {
-    /// From the request to the first stage.
-    pub queue_time_seconds: Option<f64>,
-    pub processing_time_seconds: Option<f64>,
+    /// From the request to the first stage; as of the job's last event, while it waits.
+    pub queue_time_seconds: f64,
+    /// From the first stage to the end; so far, while the job goes on.
+    pub processing_time_seconds: f64,
+    /// CPU time of the job's attempts, child processes included, by the processing time: 100 is one processor. Of the attempts
+    /// that have ended. Null for a job that ended before attempts were measured, or that took no time to speak of.
     pub cpu_usage_percent: Option<f64>,
+    /// The most memory that a worker process had while it was at work on the job, its largest child included.
     pub memory_usage_mb: Option<f64>,
+}
+
+impl MetricsAnswer {
+    fn of(view: &StatusView) -> Self {
+        let until = view.ended_at.unwrap_or(view.updated_at);
+        let processing = processing_seconds(view).unwrap_or(0.0);
+        let has_ended = view.ended_at.is_some();
+        let usage = view.usage.or((!has_ended).then(Usage::default));
+        let percent = |usage: Usage| match processing {
+            seconds if seconds > 0.0 => (usage.cpu_ms as f64 / seconds).round() / 10.0,
+            _ => 0.0,
+        };
+        let megabytes = |usage: Usage| (usage.peak_memory_bytes as f64 / 1e5).round() / 10.0;
+        Self {
+            queue_time_seconds: match view.started_at {
+                Some(at) => seconds_between(view.created_at, at),
+                None => seconds_between(view.created_at, until),
+            },
+            processing_time_seconds: processing,
+            cpu_usage_percent: usage.map(percent),
+            memory_usage_mb: usage.map(megabytes),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,7 +179,7 @@ impl JobSummary {
                 ),
                 updated_at: view.updated_at,
                 estimated_completion: view.estimated_completion,
-                processing_time_seconds: processing_seconds(view),
+                processing_time_seconds: processing_seconds(view).unwrap_or(0.0),
                 scenes_total: view.scenes_total,
                 scenes_done: view.scenes_done_in_stage(),
             },
@@ -157,15 +207,10 @@ impl JobStatusAnswer {
             video_id: view.video_id,
             download_url: is_completed.then(|| format!("/api/v1/videos/jobs/{}/download", view.job_id)),
             error: view.failure.as_ref().map(|(stage, failure)| {
-                let max_retries = streams.stage(*stage).attempts - 1;
-                JobErrorAnswer::of(*stage, failure, view.retry_count, max_retries)
+                let max_retries = view.retry_attempts.unwrap_or(streams.stage(*stage).attempts - 1);
+                JobErrorAnswer::of(view, *stage, failure, max_retries)
             }),
-            metrics: MetricsAnswer {
-                queue_time_seconds: view.started_at.map(|at| seconds_between(view.created_at, at)),
-                processing_time_seconds: processing_seconds(view),
-                cpu_usage_percent: None,
-                memory_usage_mb: None,
-            },
+            metrics: MetricsAnswer::of(view),
             video: view.video.as_ref().map(|facts| VideoAnswer {
                 file_size: facts.file_size,
                 duration: facts.duration_ms as f64 / 1000.0,
@@ -179,16 +224,35 @@ impl JobStatusAnswer {
 }
 
 impl JobErrorAnswer {
-    fn of(stage: Stage, failure: &Failure, retry_count: u32, max_retries: u32) -> Self {
+    fn of(view: &StatusView, stage: Stage, failure: &Failure, max_retries: u32) -> Self {
+        // The failure of the job is that of its last attempt. A view of before does not know of attempts.
+        let last = view.tried.last();
+        let is_same = |tried: &&FailedAttempt| {
+            last.is_some_and(|last| (tried.stage, tried.scene) == (last.stage, last.scene))
+        };
+        let tried: Vec<TriedAnswer> = view.tried.iter().filter(is_same).map(TriedAnswer::of).collect();
+        let retry_count = if tried.is_empty() { view.retry_count } else { tried.len() as u32 - 1 };
         Self {
             error_code: failure.code.clone(),
             error_message: failure.message.clone(),
             error_stage: stage.name().to_owned(),
-            error_details: None,
+            error_details: ErrorDetails {
+                stage: stage.name().to_owned(),
+                scene: last.and_then(|last| last.scene),
+                attempt: last.map_or(view.retry_count + 1, |last| last.attempt),
+                causes: failure.causes.clone(),
+                tried,
+            },
             recovery_suggestion: failure.suggestion.clone(),
             retry_count,
             max_retries,
         }
+    }
+}
+
+impl TriedAnswer {
+    fn of(tried: &FailedAttempt) -> Self {
+        Self { attempt: tried.attempt, error_code: tried.code.clone(), failed_at: tried.at }
     }
 }
 
@@ -223,7 +287,7 @@ pub fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
 
 /// The status of a job
 ///
-/// `ETag` is the job's version: with `If-None-Match` an unchanged job answers 304. `?wait=SECONDS`
+/// `ETag` is the job's version, and weak, because estimates change between versions: with `If-None-Match` an unchanged job answers 304. `?wait=SECONDS`
 /// (at most 30) holds the request until the job changes.
 #[endpoint(
     tags("videos"),
@@ -268,7 +332,7 @@ pub fn render(state: &ApiState, view: &StatusView, req: &Request, res: &mut Resp
 }
 
 /// The view once its version has moved, or as it is after `wait`. An ended job never moves.
-async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
+async fn changed(state: &Arc<ApiState>, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
     if view.ended_at.is_some() {
         return Ok(view);
     }
@@ -279,7 +343,9 @@ async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<S
         bell.borrow_and_update();
         let version = log.version(view.job_id.aggregate()).await.map_err(crate::projections::Error::from)?;
         if version > view.version {
-            return visible(state, view.job_id).await;
+            let mut view = visible(state, view.job_id).await?;
+            state.forecasts.estimate(&mut view);
+            return Ok(view);
         }
         if tokio::time::timeout_at(deadline, crate::events::doorbell::rung(&mut bell)).await.is_err() {
             return Ok(view);
@@ -288,10 +354,11 @@ async fn changed(state: &ApiState, view: StatusView, wait: Duration) -> Result<S
 }
 
 fn etag(version: u64) -> String {
-    format!("\"v{version}\"")
+    format!("W/\"v{version}\"")
 }
 
 /// `If-None-Match` compares weakly and may list several tags (RFC 9110, section 13.1.2).
 pub fn matches_etag(header: &str, etag: &str) -> bool {
-    header.trim() == "*" || header.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    header.trim() == "*" || header.split(',').any(|tag| opaque(tag) == opaque(etag))
 }

@@ -252,6 +252,7 @@ fn rehearsal() -> Option<crate::consumers::rehearsal::Rehearsal> {
     Some(crate::consumers::rehearsal::Rehearsal {
         scenes: numbers.next()?,
         longest: std::time::Duration::from_millis(numbers.next()?.into()),
+        ms_per_second: 0,
         fails_one_in: numbers.next()?.into(),
     })
 }

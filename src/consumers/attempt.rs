@@ -16,11 +16,13 @@ use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::error_codes::ErrorCode;
 use crate::events::Error as LogError;
+use crate::events::job::Usage;
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
 use crate::storage::Cache;
 use crate::telemetry::chain;
+use reel_studio::usage::Meter;
 
 /// Interval of lease renewals. A renewal also tells whether the attempt is still current, so a cancelled or superseded attempt
 /// stops this soon.
@@ -55,10 +57,11 @@ impl Attempt {
     pub async fn run(self) {
         let (job_id, item) = (self.job_id(), self.work.item);
         let span = tracing::info_span!("stage", stage = %item.stage, %job_id, scene = item.scene);
+        let began = Instant::now();
         async {
             if let Some(loaded) = self.until_settled(|| self.start()).await.flatten() {
                 crash::point("attempt.started");
-                self.do_work(loaded).await;
+                self.do_work(loaded, began).await;
             }
         }
         .instrument(span)
@@ -66,10 +69,11 @@ impl Attempt {
         self.worker.held.remove(&self.work);
     }
 
-    async fn do_work(&self, loaded: LoadedJob) {
+    /// `taken` is when the slot was taken.
+    async fn do_work(&self, loaded: LoadedJob, taken: Instant) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
-        let began = Instant::now();
-        let outcome = match self.run_handler(loaded).await {
+        let (began, meter) = (Instant::now(), Meter::default());
+        let outcome = match self.run_handler(loaded, &meter).await {
             HandlerEnd::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");
                 self.until_settled(|| self.leave()).await;
@@ -88,8 +92,13 @@ impl Attempt {
                 tracing::error!(duration_ms, code = %error.code, error = %error.for_log(), "stage failed")
             }
         }
+        let usage = Usage {
+            cpu_ms: meter.cpu_ms(),
+            wall_ms: taken.elapsed().as_millis() as u64,
+            peak_memory_bytes: meter.peak_memory_bytes(),
+        };
         crash::point("attempt.done");
-        self.until_settled(|| self.record(&outcome)).await;
+        self.until_settled(|| self.record(&outcome, usage)).await;
         crash::point("attempt.recorded");
     }
 
@@ -129,7 +138,7 @@ impl Attempt {
         }
     }
 
-    async fn run_handler(&self, loaded: LoadedJob) -> HandlerEnd {
+    async fn run_handler(&self, loaded: LoadedJob, meter: &Meter) -> HandlerEnd {
         let (work, item) = (&self.work, self.work.item);
         let (progress, reports) = Progress::channel();
         let cancel = self.abandon.child_token();
@@ -146,7 +155,8 @@ impl Attempt {
         };
         let handler = self.handler.clone();
         // A separate task turns a panic of the handler into an error.
-        let mut running = tokio::spawn(async move { handler.run(&task).await }.in_current_span());
+        let work = meter.clone().count(async move { handler.run(&task).await });
+        let mut running = tokio::spawn(work.in_current_span());
         let reporting = self.report_progress(reports);
         tokio::pin!(reporting);
         let deadline = tokio::time::sleep(self.timeout);
@@ -160,6 +170,7 @@ impl Attempt {
                 joined = &mut running => break joined,
                 () = &mut reporting => {}
                 _ = looks.tick(), if !superseded => {
+                    meter.note_memory();
                     if !self.is_still_wanted().await {
                         superseded = true;
                         cancel.cancel();
@@ -225,7 +236,7 @@ impl Attempt {
         std::future::pending().await
     }
 
-    async fn record(&self, outcome: &Result<Outcome, StageError>) -> Result<(), Error> {
+    async fn record(&self, outcome: &Result<Outcome, StageError>, usage: Usage) -> Result<(), Error> {
         let item = self.work.item;
         let command = match outcome {
             Ok(outcome) => {
@@ -234,14 +245,14 @@ impl Attempt {
             }
             Err(error) => self.failed(error),
         };
-        match self.finish(command).await {
+        match self.finish(command, usage).await {
             Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded).await,
             Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
-                self.fail_for_good(format!("the result of the stage does not fit: {reason}")).await?;
+                self.fail_for_good(format!("the result of the stage does not fit: {reason}"), usage).await?;
             }
             Err(error @ Error::Unreadable { .. }) => {
                 tracing::error!(error = %chain(&error), "the result of the stage was not recorded");
-                self.fail_for_good("the result of the stage could not be recorded".to_owned()).await?;
+                self.fail_for_good("the result of the stage could not be recorded".to_owned(), usage).await?;
             }
             Err(Error::Rejected(rejection)) => self.dismiss(&rejection).await?,
             Err(Error::Log(LogError::StaleAttempt)) => {
@@ -254,9 +265,9 @@ impl Attempt {
     }
 
     /// Another attempt would end the same way.
-    async fn fail_for_good(&self, message: String) -> Result<(), Error> {
-        let executed =
-            self.finish(self.failed(&StageError::terminal(ErrorCode::InternalError, message))).await?;
+    async fn fail_for_good(&self, message: String, usage: Usage) -> Result<(), Error> {
+        let failed = self.failed(&StageError::terminal(ErrorCode::InternalError, message));
+        let executed = self.finish(failed, usage).await?;
         self.worker.clean_up(self.job_id(), &executed.loaded).await;
         Ok(())
     }
@@ -268,7 +279,8 @@ impl Attempt {
         Command::FailWork { item, error: error.to_failure(), most_attempts, delay_ms }
     }
 
-    async fn finish(&self, command: Command) -> Result<Executed<Job>, Error> {
+    async fn finish(&self, ending: Command, usage: Usage) -> Result<Executed<Job>, Error> {
+        let command = Command::Measure { item: self.work.item, usage, ending: Box::new(ending) };
         let origin = self.worker.origin(&self.work, "finish");
         let (executor, done) = (&self.worker.executor, Some(&self.work.receipt));
         executor.execute_since(self.job_id(), self.work.version, command, &origin, done).await

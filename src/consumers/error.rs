@@ -89,8 +89,43 @@ impl StageError {
             message: self.message.clone(),
             retryable: self.retryable,
             suggestion: self.suggestion.map(str::to_owned),
+            causes: self.causes(),
         }
     }
+
+    /// Lists the causes, bounded, without the folders of this machine.
+    fn causes(&self) -> Vec<String> {
+        let mut next = self.source.as_deref().map(|source| source as &(dyn Error + 'static));
+        let mut causes: Vec<String> = vec![];
+        for _ in 0..MAX_CAUSES {
+            let Some(cause) = next else { break };
+            let text = without_folders(&cause.to_string());
+            // A wrapper that only repeats what it wraps says nothing.
+            if causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            next = cause.source();
+        }
+        causes
+    }
+}
+
+/// Causes that a failure records, and characters of each.
+const MAX_CAUSES: usize = 8;
+const MAX_CAUSE_CHARACTERS: usize = 300;
+
+/// Keeps the last name of each absolute path: where a worker has its files is nobody's business but its operator's.
+fn without_folders(text: &str) -> String {
+    let shorten = |word: &str| match word.find('/') {
+        // The path may be in quotes or brackets.
+        Some(at) if word[..at].chars().all(|c| !c.is_alphanumeric() && c != ':' && c != '.') => {
+            let name = word.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            format!("{}{name}", &word[..at])
+        }
+        _ => word.to_owned(),
+    };
+    let words: Vec<String> = text.split(' ').map(shorten).collect();
+    words.join(" ").chars().take(MAX_CAUSE_CHARACTERS).collect()
 }
 
 /// The error of a job that lacks an event of an earlier stage.
@@ -113,6 +148,25 @@ mod tests {
         assert!(error.suggestion.is_some_and(|suggestion| suggestion.contains("free some space")));
         let other = storage::Error::new("store", "x", ErrorKind::PermissionDenied.into());
         assert_eq!(StageError::failed(ErrorCode::StorageFailed, "no", other).code, ErrorCode::StorageFailed);
+    }
+
+    #[test]
+    fn causes_are_told_in_their_order_without_folders_and_bounded() {
+        let failed = storage::Error::new(
+            "store",
+            "x",
+            std::io::Error::other("cannot open \"/srv/media/work/1/a.wav\": no"),
+        );
+        let error = StageError::failed(ErrorCode::StorageFailed, "no", failed);
+        let causes = error.to_failure().causes;
+        assert!(causes.last().unwrap().contains("cannot open \"a.wav\": no"), "{causes:?}");
+        assert!(causes.iter().all(|cause| !cause.contains("/srv")), "{causes:?}");
+        assert_eq!(
+            without_folders("see https://example.org/a/b or 1/2 in /x/y/"),
+            "see https://example.org/a/b or 1/2 in y"
+        );
+        assert_eq!(without_folders(&"ä".repeat(1000)).chars().count(), MAX_CAUSE_CHARACTERS);
+        assert!(StageError::terminal(ErrorCode::StorageFailed, "no").to_failure().causes.is_empty());
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod reuse;
 mod runner;
 mod scenario_creation;
 mod storage;
+mod sweep;
 mod takeover;
 mod task;
 mod uploaded;

@@ -25,6 +25,32 @@ pub struct Rehearsal {
     pub longest: Duration,
     /// One in this many pieces fails with a retryable error; 0 for none.
     pub fails_one_in: u128,
+    /// How long all stages take together, in ms for a second of narration, which then follows from the words of the request.
+    pub ms_per_second: u32,
+}
+
+impl Rehearsal {
+    /// How long a piece takes that follows from the narration, give or take a tenth.
+    fn paced(&self, stage: Stage, job: &Job, chance: u128) -> Duration {
+        let share = match stage {
+            Stage::Initializing | Stage::Planning => 0.01,
+            Stage::ScenarioCreation => 0.2,
+            Stage::CodeGeneration => 0.03,
+            Stage::Rendering => 0.5,
+            Stage::Combining => 0.05,
+            Stage::Storage => 0.2,
+        };
+        let pieces = if stage.is_per_scene() { job.scenes.len().max(1) as f64 } else { 1.0 };
+        let jitter = 0.9 + (chance % 1000) as f64 / 5000.0;
+        let seconds = narration_seconds(job) * f64::from(self.ms_per_second) / 1000.0;
+        Duration::from_secs_f64(seconds * share * jitter / pieces)
+    }
+}
+
+/// A word takes 0.4 seconds.
+fn narration_seconds(job: &Job) -> f64 {
+    let script = job.request.as_ref().and_then(|request| request.script.as_deref());
+    script.map_or(0, |script| script.split_whitespace().count()) as f64 * 0.4
 }
 
 /// The handler of every stage.
@@ -51,8 +77,9 @@ impl StageHandler for Pretend {
         // The low bits of a UUIDv7 are random, but equal whenever the attempt runs.
         let chance = task.token.0.as_u128() & 0xffff_ffff;
         let longest = self.rehearsal.longest.as_micros();
-        if longest > 0 {
-            let pause = Duration::from_micros((chance % longest) as u64);
+        if longest > 0 || self.rehearsal.ms_per_second > 0 {
+            let random = Duration::from_micros(chance.checked_rem(longest).unwrap_or(0) as u64);
+            let pause = random + self.rehearsal.paced(self.stage, &task.job, chance);
             tokio::select! {
                 () = task.cancel.cancelled() => {
                     return Err(StageError::retryable(ErrorCode::RehearsedFailure, "the rehearsal was interrupted"));
@@ -64,7 +91,19 @@ impl StageHandler for Pretend {
             return Err(StageError::retryable(ErrorCode::RehearsedFailure, "this attempt was to fail"));
         }
         let piece = (self.stage, task.scene);
-        Ok(outcome(piece, task.job_id, &task.job, self.rehearsal.scenes))
+        let mut outcome = outcome(piece, task.job_id, &task.job, self.rehearsal.scenes);
+        if self.rehearsal.ms_per_second > 0 {
+            let count = task.job.scenes.len().max(1) as f64;
+            let frames = ((narration_seconds(&task.job) * 30.0 / count) as u32).max(1);
+            match &mut outcome {
+                Outcome::Narrated { scenes, .. } => {
+                    scenes.iter_mut().for_each(|scene| scene.timeline.frames = frames);
+                }
+                Outcome::SceneNarrated { narrated, .. } => narrated.timeline.frames = frames,
+                _ => {}
+            }
+        }
+        Ok(outcome)
     }
 }
 
@@ -134,5 +173,6 @@ fn facts() -> VideoFacts {
         audio_codec: "aac".into(),
         bitrate: 1,
         file_size: 1,
+        technical: None,
     }
 }

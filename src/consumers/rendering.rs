@@ -148,6 +148,9 @@ fn stream(
     clip: &ClipJob,
     objects: &Storage,
 ) -> Result<Option<SceneStream>, StageError> {
+    if !task.request()?.enable_streaming {
+        return Ok(None);
+    }
     let streamed = |rendition: &Rendition| {
         rendition.format == OutputFormat::Mp4 && rendition.of_clips() == clip.rendition
     };

@@ -12,7 +12,7 @@ use super::attempt::Attempt;
 use super::intake::{Held, Intake};
 use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
-use super::{heartbeat, rebuild, retry, takeover};
+use super::{heartbeat, rebuild, retry, sweep, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
 use crate::domain::job::Status;
 use crate::events::doorbell::Doorbell;
@@ -82,6 +82,7 @@ impl Worker {
         let loops = TaskTracker::new();
         loops.spawn(takeover::watch(self.clone(), stop.clone()));
         loops.spawn(retry::release(self.queue.clone(), stop.clone()));
+        loops.spawn(sweep::watch(self.clone(), stop.clone()));
         let beating =
             tokio::spawn(heartbeat::beat(self.executor.log().clone(), self.consumer.clone(), stop.clone()));
         for handler in handlers {
@@ -188,7 +189,9 @@ impl Worker {
             return;
         }
         tracing::info!(%job_id, status = ?job.status, user_id = %job.user_id, "job ended");
-        if let Err(error) = self.workspaces.of(job_id).remove().await {
+        let is_kept = job.status == Status::Completed
+            && job.request.as_ref().is_some_and(|request| !request.cleanup_local_files);
+        if !is_kept && let Err(error) = self.workspaces.of(job_id).remove().await {
             tracing::warn!(error = chain(&error), "cannot remove the job's folder");
         }
         if job.status != Status::Completed

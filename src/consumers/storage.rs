@@ -7,13 +7,17 @@ use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Job, Outcome, Stream};
 use crate::error_codes::ErrorCode;
-use crate::events::job::{FileRole, SceneStream, StorageTarget, StoredFile, VideoFacts};
+use crate::events::job::{
+    FileRole, SceneStream, StorageTarget, StoredFile, Technical, TechnicalFormat, TechnicalStream, VideoFacts,
+};
 use crate::events::{Rendition, Stage};
 use crate::ids::JobId;
 use crate::storage::{Content, Error, Mode, Prefix, Storage as Objects};
+use crate::telemetry::chain;
 use reel_studio::encode::encoder::KEY_FRAME_INTERVAL_S;
 use reel_studio::inspect::gate::{self, Allowed};
 use reel_studio::inspect::probe::{self, ExpectedFacts};
+use reel_studio::inspect::streams::{self, Description};
 use reel_studio::join::captions;
 
 pub struct Storage {
@@ -96,7 +100,51 @@ fn read_back(task: &Task, renditions: &[VideoFile]) -> Result<VideoFacts, StageE
         audio_codec: facts.audio_codec,
         bitrate: facts.bitrate,
         file_size: facts.file_size,
+        technical: renditions.first().and_then(|main| describe(task, &main.file)),
     })
+}
+
+/// Describes the file as `ffprobe` does. A video that plays is worth more than its description, so an error is only logged.
+fn describe(task: &Task, file: &str) -> Option<Box<Technical>> {
+    match streams::describe(&task.workspace.path(file)) {
+        Ok(described) => Some(Box::new(technical(described))),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "the finished video cannot be described");
+            None
+        }
+    }
+}
+
+fn technical(described: Description) -> Technical {
+    let streams = described.streams.into_iter().map(|stream| TechnicalStream {
+        index: stream.index,
+        codec_type: stream.codec_type.to_owned(),
+        codec_name: stream.codec_name,
+        profile: stream.profile,
+        width: stream.width,
+        height: stream.height,
+        pix_fmt: stream.pix_fmt,
+        sample_rate: stream.sample_rate,
+        channels: stream.channels,
+        r_frame_rate: stream.r_frame_rate,
+        avg_frame_rate: stream.avg_frame_rate,
+        time_base: stream.time_base,
+        duration: stream.duration,
+        bit_rate: stream.bit_rate,
+        nb_frames: stream.nb_frames,
+    });
+    let streams: Vec<TechnicalStream> = streams.collect();
+    Technical {
+        format: TechnicalFormat {
+            format_name: described.format_name,
+            format_long_name: described.format_long_name,
+            nb_streams: streams.len() as u32,
+            duration: described.duration,
+            size: described.size,
+            bit_rate: described.bit_rate,
+        },
+        streams,
+    }
 }
 
 /// Runs the quality gate on a file, and returns its faults.

@@ -15,6 +15,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
 use crate::storage::{Cache, Workspace};
+use reel_studio::usage::Meter;
 
 #[async_trait]
 pub trait StageHandler: Send + Sync + 'static {
@@ -85,14 +86,18 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
 ) -> Result<T, StageError> {
     let (sender, outcome) = oneshot::channel();
-    let (runtime, span) = (Handle::current(), Span::current());
+    let (runtime, span, meter) = (Handle::current(), Span::current(), Meter::current());
     let body = move || {
         let (_runtime, _span) = (runtime.enter(), span.enter());
         if let Err(error) = rustix::process::nice(STAGE_NICENESS) {
             tracing::debug!(%error, "a stage runs with the priority of all others");
         }
+        let outcome = match meter {
+            Some(meter) => meter.on_thread(work),
+            None => work(),
+        };
         // The attempt may have been dropped meanwhile.
-        let _nobody_waits = sender.send(work());
+        let _nobody_waits = sender.send(outcome);
     };
     if let Err(error) = thread::Builder::new().name("stage".into()).spawn(body) {
         return Err(

@@ -74,6 +74,8 @@ pub enum JobEvent {
         stage: Stage,
         percentage: f64,
     },
+    /// An attempt at a piece of work ended, one way or the other, and this is what it took of its worker.
+    StageMeasured(StageMeasured),
     StageFailed {
         stage: Stage,
         scene: Option<u32>,
@@ -155,6 +157,7 @@ impl JobRequested {
         Public("/request/configuration/configuration_id"),
         Personal("/request/uploads", Nothing),
         Personal("/request/callback_url", Nothing),
+        Public("/request/pipeline_version"),
     ];
 }
 
@@ -176,6 +179,25 @@ pub struct StageProgressed {
     pub done: u64,
     pub total: u64,
     pub percentage: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageMeasured {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    pub attempt: u32,
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// The usage of an attempt, its child processes included, as far as the system tells it apart from other work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub cpu_ms: u64,
+    /// From its beginning to its end.
+    pub wall_ms: u64,
+    /// The most that the whole worker process had meanwhile, and the largest child beside it.
+    pub peak_memory_bytes: u64,
 }
 
 /// The spoken narration of a scene, measured: the only clock of what follows.
@@ -328,6 +350,63 @@ pub struct VideoFacts {
     /// Bits per second, all streams.
     pub bitrate: u64,
     pub file_size: u64,
+    /// All that was read back; early versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub technical: Option<Box<Technical>>,
+}
+
+/// A file as `ffprobe -show_format -show_streams` describes it, under the same names. Without tags, which may hold what a
+/// user wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Technical {
+    pub format: TechnicalFormat,
+    pub streams: Vec<TechnicalStream>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TechnicalFormat {
+    pub format_name: String,
+    pub format_long_name: String,
+    pub nb_streams: u32,
+    /// Seconds.
+    pub duration: f64,
+    /// Bytes.
+    pub size: u64,
+    /// Bits per second.
+    pub bit_rate: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TechnicalStream {
+    pub index: u32,
+    /// `video`, `audio`, `subtitle` or `data`.
+    pub codec_type: String,
+    pub codec_name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pix_fmt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u32>,
+    /// Such as `30/1`.
+    pub r_frame_rate: String,
+    pub avg_frame_rate: String,
+    /// Such as `1/15360`.
+    pub time_base: String,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// Bits per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit_rate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nb_frames: Option<u64>,
 }
 
 /// Why a stage or a job failed, in words for the user.
@@ -338,6 +417,9 @@ pub struct Failure {
     pub message: String,
     pub retryable: bool,
     pub suggestion: Option<String>,
+    /// The causes, from the nearest to the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -367,6 +449,7 @@ impl JobEvent {
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
+            | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::StageRetryScheduled { .. }
@@ -429,21 +512,33 @@ impl Event for JobEvent {
                 Public("/files/*/key"),
                 Public("/files/*/blake3"),
             ],
-            JobEvent::StageCompleted { .. } => &[Public("/stage")],
-            // Messages may quote what the user wrote; suggestions are fixed texts.
+            JobEvent::StageCompleted { .. } | JobEvent::StageMeasured(_) => &[Public("/stage")],
+            // Messages and causes may quote what the user wrote; suggestions are fixed texts.
             JobEvent::StageFailed { .. } | JobEvent::JobFailed { .. } => &[
                 Public("/stage"),
                 Public("/error/code"),
                 Personal("/error/message", SealedText),
                 Public("/error/suggestion"),
+                Personal("/error/causes", Nothing),
             ],
             JobEvent::WarningRaised { .. } => {
                 &[Public("/stage"), Public("/warning/code"), Personal("/warning/message", SealedText)]
             }
             JobEvent::StageRetryScheduled { .. } => &[Public("/item/stage")],
-            JobEvent::JobCompleted { .. } => {
-                &[Public("/video_id"), Public("/video/video_codec"), Public("/video/audio_codec")]
-            }
+            JobEvent::JobCompleted { .. } => &[
+                Public("/video_id"),
+                Public("/video/video_codec"),
+                Public("/video/audio_codec"),
+                Public("/video/technical/format/format_name"),
+                Public("/video/technical/format/format_long_name"),
+                Public("/video/technical/streams/*/codec_type"),
+                Public("/video/technical/streams/*/codec_name"),
+                Public("/video/technical/streams/*/profile"),
+                Public("/video/technical/streams/*/pix_fmt"),
+                Public("/video/technical/streams/*/r_frame_rate"),
+                Public("/video/technical/streams/*/avg_frame_rate"),
+                Public("/video/technical/streams/*/time_base"),
+            ],
             JobEvent::CancelRequested { .. } => &[Personal("/reason", Nothing)],
             JobEvent::JobCancelled { .. } => &[Public("/stage")],
             JobEvent::JobReprocessRequested { .. } => &[Public("/from")],

@@ -183,6 +183,11 @@ impl Keys {
         format!("{}:ticket-count:{digest}", self.prefix)
     }
 
+    /// When a job or batch was first said to be done, for whoever repeats its request.
+    pub fn promise(&self, id: AggregateId) -> String {
+        format!("{}:promise:{id}", self.prefix)
+    }
+
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.
     pub fn workers(&self) -> String {
         format!("{}:workers", self.prefix)

@@ -60,6 +60,33 @@ pub struct VideoRequest {
     /// Who is told when the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
+    /// Which pipeline is asked for; there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_version: Option<PipelineVersion>,
+    /// How often each piece of the job's work is tried again; without it, as `streams.toml` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_attempts: Option<u32>,
+    /// Set when the video is packaged for HLS.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enable_streaming: bool,
+    /// Set when the files that the job was made with go as soon as it is completed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub cleanup_local_files: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+/// A pipeline, by the version that requests know it under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PipelineVersion {
+    #[serde(rename = "2.0")]
+    V2,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +173,10 @@ impl VideoRequest {
             configuration: None,
             uploads: vec![],
             callback_url: None,
+            pipeline_version: None,
+            retry_attempts: None,
+            enable_streaming: true,
+            cleanup_local_files: true,
         }
     }
 }

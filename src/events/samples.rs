@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
 use super::job::*;
-use super::request::{Template, UsedConfiguration};
+use super::request::{PipelineVersion, Template, UsedConfiguration};
 use super::upload::{Scanner, Upload};
 use super::webhook::{Abandonment, DeliveryFailure, FailureCode, Notice, WebhookEvent, WebhookRequested};
 use super::{
@@ -98,6 +98,10 @@ fn request() -> VideoRequest {
         configuration: Some(UsedConfiguration { configuration_id: ConfigurationId(Uuid::nil()), version: 1 }),
         uploads: vec![upload()],
         callback_url: Some(words()),
+        pipeline_version: Some(PipelineVersion::V2),
+        retry_attempts: Some(1),
+        enable_streaming: true,
+        cleanup_local_files: true,
     }
 }
 
@@ -132,6 +136,37 @@ fn failure() -> Failure {
         message: words(),
         retryable: true,
         suggestion: Some("try again".to_owned()),
+        causes: vec![words()],
+    }
+}
+
+fn technical() -> Technical {
+    Technical {
+        format: TechnicalFormat {
+            format_name: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
+            format_long_name: "QuickTime / MOV".to_owned(),
+            nb_streams: 1,
+            duration: 1.0,
+            size: 1,
+            bit_rate: 8,
+        },
+        streams: vec![TechnicalStream {
+            index: 0,
+            codec_type: "video".to_owned(),
+            codec_name: "h264".to_owned(),
+            profile: Some("High".to_owned()),
+            width: Some(1920),
+            height: Some(1080),
+            pix_fmt: Some("yuv420p".to_owned()),
+            sample_rate: Some(48_000),
+            channels: Some(1),
+            r_frame_rate: "30/1".to_owned(),
+            avg_frame_rate: "30/1".to_owned(),
+            time_base: "1/15360".to_owned(),
+            duration: Some(1.0),
+            bit_rate: Some(8),
+            nb_frames: Some(30),
+        }],
     }
 }
 
@@ -196,6 +231,7 @@ pub fn job_events() -> Vec<JobEvent> {
         audio_codec: "aac".to_owned(),
         bitrate: 1,
         file_size: 1,
+        technical: Some(technical().into()),
     };
     let thumbnail =
         Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "a.jpg".to_owned(), bytes: 1 };
@@ -237,6 +273,12 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::UploadStarted { target: StorageTarget::Local, files: 1, bytes: 1 },
         JobEvent::UploadCompleted { target: StorageTarget::Local, files: vec![stored] },
         JobEvent::StageCompleted { stage, percentage: 90.0 },
+        JobEvent::StageMeasured(StageMeasured {
+            stage,
+            scene: Some(1),
+            attempt: 1,
+            usage: Usage { cpu_ms: 2, wall_ms: 1, peak_memory_bytes: 4096 },
+        }),
         JobEvent::StageFailed { stage, scene: Some(1), attempt: 1, error: failure() },
         JobEvent::WarningRaised {
             stage,

@@ -53,7 +53,9 @@ select
     greatest(0, extract(epoch from s.completed_at - s.started_at))::double precision as duration_seconds,
     s.attempts as attempts,
     s.failures as failures,
-    s.retries as retries
+    s.retries as retries,
+    (s.cpu_ms / 1000.0)::double precision as cpu_seconds,
+    (s.busy_ms / 1000.0)::double precision as busy_seconds
 from catalog.stages s;
 comment on view analytics.stage_durations is 'One row for each stage of each job.';
 comment on column analytics.stage_durations.job_id is 'The job.';
@@ -66,6 +68,8 @@ comment on column analytics.stage_durations.duration_seconds is 'Seconds from it
 comment on column analytics.stage_durations.attempts is 'The most attempts that any of its work has had.';
 comment on column analytics.stage_durations.failures is 'How many attempts failed.';
 comment on column analytics.stage_durations.retries is 'How often its work was tried again.';
+comment on column analytics.stage_durations.cpu_seconds is 'CPU time of all attempts at its work, child processes included; 0 for stages that were not measured.';
+comment on column analytics.stage_durations.busy_seconds is 'Seconds from the beginning to the end of each attempt at its work, together; 0 for stages that were not measured.';
 
 create or replace view analytics.failures as
 select

@@ -12,9 +12,11 @@
 //! One file or folder for each read model holds its writes and its queries: `status` (Redis), `catalog`, `library`
 //! and `trail` (Postgres, with what `tables` does for both). [`all`] lists them.
 
+pub mod analytics;
 pub mod catalog;
 mod compact;
 pub mod decisions;
+pub mod estimates;
 #[cfg(feature = "parquet")]
 pub mod export;
 pub mod halts;
@@ -96,6 +98,8 @@ pub enum Error {
         "projection {projection} has another owner of partition {partition} now, so this one's write is refused"
     )]
     Fenced { projection: &'static str, partition: u16 },
+    #[error("a query took longer than {seconds} s and was cancelled")]
+    TooSlow { seconds: u64 },
 }
 
 impl Error {
@@ -107,7 +111,9 @@ impl Error {
             Error::Decode { source, .. } | Error::DecodeAny { source, .. } => source.is_retryable(),
             Error::Record(error) => error.is_retryable(),
             Error::Postgres(error) => !is_about_the_data(error) && !is_about_the_schema(error),
-            Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } => false,
+            Error::View(_) | Error::Decision { .. } | Error::AheadOfLog { .. } | Error::TooSlow { .. } => {
+                false
+            }
         }
     }
 
@@ -122,7 +128,8 @@ impl Error {
             | Error::Decision { .. }
             | Error::Record(_)
             | Error::AheadOfLog { .. }
-            | Error::Fenced { .. } => false,
+            | Error::Fenced { .. }
+            | Error::TooSlow { .. } => false,
         }
     }
 

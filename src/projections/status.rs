@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use lru::LruCache;
 use redis::Script;
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};
-use super::{Batch, Error, OWNED_FOR, Owner, Projection};
+use super::{Batch, Error, OWNED_FOR, Owner, Projection, estimates};
 use crate::events::content::ERASED;
-use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, VideoFacts};
-use crate::events::{EventLog, JobEvent, Priority, Quality, Stage};
+use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
+use crate::events::{EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
 use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, BatchId, JobId};
 
@@ -46,7 +46,11 @@ pub struct StatusView {
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// When the job ended. While it goes on, answers tell what a forecast says.
     pub estimated_completion: Option<DateTime<Utc>>,
+    /// As long as the narration was measured; before, as it is expected to be.
+    #[serde(default)]
+    pub narration_ms: u64,
     pub scenes_total: u32,
     /// Scenes that are done, by stage: scenes go through the stages by themselves.
     #[serde(default)]
@@ -72,7 +76,29 @@ pub struct StatusView {
     /// When its user deleted it.
     #[serde(default)]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// How often each piece of work is tried again, where the request says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_attempts: Option<u32>,
+    /// The attempts that failed since the job was requested or begun again: the last [`MAX_TRIED`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<FailedAttempt>,
+    /// The usage of all attempts, together; `None` before one was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    pub attempt: u32,
+    pub code: String,
+    pub at: DateTime<Utc>,
+}
+
+/// Failed attempts that a view holds.
+const MAX_TRIED: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,11 +130,30 @@ impl JobStatus {
     }
 }
 
-/// A first guess, until the narration is measured: words are spoken at about this pace…
-const WORDS_PER_MINUTE: f64 = 150.0;
-/// …and a minute of video takes a third of a minute to make, after a few seconds of overhead.
-const SECONDS_PER_VIDEO_SECOND: f64 = 0.33;
-const OVERHEAD_SECONDS: f64 = 5.0;
+/// Words of the uploaded texts, about: five letters and a blank each.
+fn uploaded_words(request: &VideoRequest) -> usize {
+    let texts = request.uploads.iter().filter(|upload| upload.content_type.is_text());
+    texts.map(|upload| upload.bytes as usize / 6).sum()
+}
+
+/// How long the narration of a request is expected to be.
+pub fn expected_narration_ms(request: &VideoRequest) -> u64 {
+    if let Some(wanted_ms) = request.duration_ms() {
+        return wanted_ms;
+    }
+    let count = |text: &str| text.split_whitespace().count();
+    let words: usize = match (&request.scenes, &request.script) {
+        (Some(scenes), _) => {
+            scenes.iter().flat_map(|scene| &scene.steps).map(|step| count(&step.narration)).sum()
+        }
+        (None, Some(script)) => count(script),
+        (None, None) => match uploaded_words(request) {
+            0 => request.context.as_deref().map_or(0, count),
+            words => words,
+        },
+    };
+    (estimates::narration_seconds(words) * 1000.0) as u64
+}
 
 impl StatusView {
     /// The view after one more event. `None` in means a job not seen before; events before the
@@ -143,8 +188,6 @@ impl StatusView {
             return None;
         };
         let request = &requested.request;
-        let text = request.script.as_deref().or(request.context.as_deref()).unwrap_or_default();
-        let spoken_seconds = text.split_whitespace().count() as f64 / WORDS_PER_MINUTE * 60.0;
         Some(Self {
             job_id,
             version: recorded.version,
@@ -160,7 +203,8 @@ impl StatusView {
             updated_at: recorded.recorded_at,
             started_at: None,
             ended_at: None,
-            estimated_completion: Some(estimate(recorded.recorded_at, spoken_seconds)),
+            estimated_completion: None,
+            narration_ms: expected_narration_ms(request),
             scenes_total: 0,
             stage_scenes_done: BTreeMap::new(),
             narrated_ms: 0,
@@ -174,6 +218,9 @@ impl StatusView {
             description: request.description.clone(),
             tags: request.tags.clone(),
             deleted_at: None,
+            retry_attempts: request.retry_attempts,
+            tried: vec![],
+            usage: None,
         })
     }
 
@@ -189,13 +236,13 @@ impl StatusView {
             JobEvent::ScenarioCreated { scenes, .. } => {
                 self.narrated_ms = scenes.iter().map(|scene| scene.timeline.duration_ms()).sum();
                 self.stage_scenes_done.insert(Stage::ScenarioCreation, scenes.len() as u32);
-                self.estimated_completion = Some(estimate(at, self.narrated_ms as f64 / 1000.0));
+                self.narration_ms = self.narrated_ms;
             }
             JobEvent::SceneNarrated { narrated, .. } => {
                 self.narrated_ms += narrated.timeline.duration_ms();
                 self.count_scene(Stage::ScenarioCreation);
                 if self.stage_scenes_done.get(&Stage::ScenarioCreation) == Some(&self.scenes_total) {
-                    self.estimated_completion = Some(estimate(at, self.narrated_ms as f64 / 1000.0));
+                    self.narration_ms = self.narrated_ms;
                 }
             }
             JobEvent::SceneCodeGenerated { .. } => self.count_scene(Stage::CodeGeneration),
@@ -207,6 +254,14 @@ impl StatusView {
             }
             JobEvent::StageCompleted { stage, .. } => self.stages_completed.push(*stage),
             JobEvent::StageRetryScheduled { .. } => self.retry_count += 1,
+            JobEvent::StageMeasured(measured) => self.add(measured.usage),
+            JobEvent::StageFailed { stage, scene, attempt, error } => {
+                if self.tried.len() == MAX_TRIED {
+                    self.tried.remove(0);
+                }
+                let (stage, scene, attempt, code) = (*stage, *scene, *attempt, error.code.clone());
+                self.tried.push(FailedAttempt { stage, scene, attempt, code, at });
+            }
             JobEvent::JobCompleted { video_id, video } => {
                 self.end(JobStatus::Completed, at);
                 self.video_id = Some(*video_id);
@@ -230,7 +285,6 @@ impl StatusView {
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
-            | JobEvent::StageFailed { .. }
             | JobEvent::DeletedFilesRemoved {} => {}
         }
     }
@@ -241,22 +295,36 @@ impl StatusView {
         // Whether there were any is not known any more when the history is folded again.
         (self.title, self.description) = (None, None);
         self.tags.clear();
+        // How long it was expected to be follows from what was to be said.
+        self.narration_ms = 0;
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
+            failure.causes.clear();
         }
+    }
+
+    fn add(&mut self, usage: Usage) {
+        let sum = self.usage.get_or_insert_default();
+        sum.cpu_ms += usage.cpu_ms;
+        sum.wall_ms += usage.wall_ms;
+        sum.peak_memory_bytes = sum.peak_memory_bytes.max(usage.peak_memory_bytes);
     }
 
     fn begin_again(&mut self, from: Stage) {
         self.status = JobStatus::Queued;
         self.ended_at = None;
+        self.estimated_completion = None;
         self.failure = None;
+        self.tried.clear();
         self.stages_completed.retain(|stage| *stage < from);
         if from <= Stage::Planning {
             self.scenes_total = 0;
         }
         self.stage_scenes_done.retain(|stage, _| *stage < from);
         self.streamed_ms.clear();
-        self.narrated_ms = 0;
+        if from <= Stage::ScenarioCreation {
+            self.narrated_ms = 0;
+        }
     }
 
     fn count_scene(&mut self, stage: Stage) {
@@ -279,13 +347,8 @@ impl StatusView {
     fn end(&mut self, status: JobStatus, at: DateTime<Utc>) {
         self.status = status;
         self.ended_at = Some(at);
-        self.estimated_completion = None;
+        self.estimated_completion = Some(at);
     }
-}
-
-fn estimate(from: DateTime<Utc>, video_seconds: f64) -> DateTime<Utc> {
-    let seconds = OVERHEAD_SECONDS + video_seconds * SECONDS_PER_VIDEO_SECOND;
-    from + TimeDelta::milliseconds((seconds * 1000.0) as i64)
 }
 
 /// Views that an owner keeps, so that most events need no question to Redis.

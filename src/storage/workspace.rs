@@ -32,6 +32,25 @@ impl Workspaces {
         Cache::new(self.storage.clone(), user)
     }
 
+    /// The jobs that have folders, each with how long nothing was added to it.
+    pub async fn list(&self) -> io::Result<Vec<(JobId, Duration)>> {
+        let mut folders = match tokio::fs::read_dir(self.media_root.join("work")).await {
+            Ok(folders) => folders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(error),
+        };
+        let mut found = vec![];
+        while let Some(folder) = folders.next_entry().await? {
+            let Some(job) = folder.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // It may go at any moment.
+            let Ok(modified) = folder.metadata().await.and_then(|metadata| metadata.modified()) else {
+                continue;
+            };
+            found.push((job, modified.elapsed().unwrap_or_default()));
+        }
+        Ok(found)
+    }
+
     pub fn of(&self, job: JobId) -> Workspace {
         Workspace { root: self.media_root.join("work").join(job.to_string()) }
     }

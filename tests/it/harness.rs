@@ -14,6 +14,7 @@ use reelstream::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
     RateLimits, RedisConfig, Streams, UploadsConfig, WebhookConfig,
 };
+use reelstream::consumers::StageHandler;
 use reelstream::dev::Issuer;
 use reelstream::events::archive::Archive;
 use reelstream::events::connection::{Address, Connection};
@@ -64,6 +65,22 @@ impl Running {
     pub async fn start(config: Config, roles: &'static [Role]) -> Self {
         let stop = CancellationToken::new();
         let app = App::connect(config, stop.clone()).await.unwrap();
+        Self::run(app, roles, stop).await
+    }
+
+    /// With other handlers than those that make videos: for benchmarks.
+    #[allow(dead_code)]
+    pub async fn start_with(
+        config: Config,
+        roles: &'static [Role],
+        handlers: Vec<Arc<dyn StageHandler>>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let app = App::connect(config, stop.clone()).await.unwrap().with_handlers(handlers);
+        Self::run(app, roles, stop).await
+    }
+
+    async fn run(app: App, roles: &'static [Role], stop: CancellationToken) -> Self {
         let (tell, bound) = oneshot::channel();
         let task = tokio::spawn(app.run(roles, stop.clone(), |address| {
             let _nobody_asks = tell.send(address);

@@ -27,6 +27,7 @@ pub mod recipe;
 mod sources;
 pub mod speak;
 pub mod studio;
+pub mod usage;
 
 pub use ffmpeg::is_disk_full;
 /// A digest of the sources that determine how a scene looks and sounds, and of the versions of their dependencies. It is

@@ -64,6 +64,18 @@ pub const SETTINGS: [&str; 12] = [
     "tags",
 ];
 /// Every key of `custom_config`.
-pub const CUSTOM_KEYS: [&str; 2] = ["fps", "duration_seconds"];
+pub const CUSTOM_KEYS: [&str; 8] = [
+    "fps",
+    "duration_seconds",
+    "pipeline_version",
+    "retry_attempts",
+    "enable_streaming",
+    "thumbnail_generation",
+    "cleanup_local_files",
+    "s3_upload_enabled",
+];
+/// Names of the one pipeline in requests.
+pub const PIPELINE_VERSIONS: [&str; 3] = ["2.0", "2", "v2"];
+pub const RETRY_ATTEMPTS: (u32, u32) = (0, 10);
 /// Keys whose values would stay in the log for ever.
 pub(super) const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];

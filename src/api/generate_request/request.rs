@@ -44,7 +44,7 @@ impl Reader<'_> {
             fps: custom.fps,
             duration_seconds: custom.duration_seconds,
             enable_subtitles: self.flag("enable_subtitles").unwrap_or(true),
-            enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true),
+            enable_thumbnails: self.flag("enable_thumbnails").unwrap_or(true) && custom.thumbnail_generation,
             title: self.text("title", TITLE_CHARACTERS),
             description: self.text("description", DESCRIPTION_CHARACTERS),
             tags: self.tags(),
@@ -57,6 +57,10 @@ impl Reader<'_> {
             configuration,
             uploads,
             callback_url: self.callback_url(),
+            pipeline_version: custom.pipeline_version,
+            retry_attempts: custom.retry_attempts,
+            enable_streaming: custom.enable_streaming,
+            cleanup_local_files: custom.cleanup_local_files,
         };
         self.refuse_too_large(&request);
         request

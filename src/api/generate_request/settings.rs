@@ -1,16 +1,16 @@
 //! Reads how a video is to be made: the fields that a stored configuration may have, too.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::faults::echo;
 use super::fields::{
     CUSTOM_KEYS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES, MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS,
-    MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS, PLAIN_NAME_CHARACTERS, SECRET_WORDS, SETTINGS,
-    TAG_CHARACTERS,
+    MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
+    SECRET_WORDS, SETTINGS, TAG_CHARACTERS,
 };
 use super::reader::Reader;
 use crate::events::configuration::Settings;
-use crate::events::request::StylePreferences;
+use crate::events::request::{PipelineVersion, StylePreferences};
 use crate::events::{OutputFormat, Priority, Quality};
 use reel_scene::check::control_character;
 use reel_scene::look::{Aspect, Theme};
@@ -19,6 +19,25 @@ use reel_scene::look::{Aspect, Theme};
 pub(super) struct Custom {
     pub fps: u32,
     pub duration_seconds: Option<u32>,
+    pub pipeline_version: Option<PipelineVersion>,
+    pub retry_attempts: Option<u32>,
+    pub enable_streaming: bool,
+    pub thumbnail_generation: bool,
+    pub cleanup_local_files: bool,
+}
+
+impl Default for Custom {
+    fn default() -> Self {
+        Self {
+            fps: 30,
+            duration_seconds: None,
+            pipeline_version: None,
+            retry_attempts: None,
+            enable_streaming: true,
+            thumbnail_generation: true,
+            cleanup_local_files: true,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -164,7 +183,7 @@ impl Reader<'_> {
     }
 
     pub fn custom_config(&mut self) -> Custom {
-        let mut read = Custom { fps: 30, duration_seconds: None };
+        let mut read = Custom::default();
         let Some(custom) = self.object("custom_config") else { return read };
         for key in custom.keys() {
             if is_secret(key) {
@@ -196,7 +215,44 @@ impl Reader<'_> {
                 self.fail(&["custom_config", "duration_seconds"], msg, "out_of_range");
             }
         }
+        if let Some(value) = given("retry_attempts") {
+            let (least, most) = RETRY_ATTEMPTS;
+            read.retry_attempts = whole(value).filter(|retries| (least..=most).contains(retries));
+            if read.retry_attempts.is_none() {
+                let value = echo(&value.to_string());
+                let msg = format!("is {value}, but must be a whole number from {least} to {most}");
+                self.fail(&["custom_config", "retry_attempts"], msg, "out_of_range");
+            }
+        }
+        if let Some(value) = given("pipeline_version") {
+            let is_known = value.as_str().is_some_and(|version| PIPELINE_VERSIONS.contains(&version));
+            read.pipeline_version = is_known.then_some(PipelineVersion::V2);
+            if !is_known {
+                let (value, known) = (echo(&value.to_string()), PIPELINE_VERSIONS.join(", "));
+                let msg = format!("is {value}, but must be one of {known}");
+                self.fail(&["custom_config", "pipeline_version"], msg, "not_allowed");
+            }
+        }
+        read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);
+        read.thumbnail_generation = self.custom_flag(&custom, "thumbnail_generation", true);
+        read.cleanup_local_files = self.custom_flag(&custom, "cleanup_local_files", true);
+        if self.custom_flag(&custom, "s3_upload_enabled", false) {
+            let msg = "is true, but no S3 is configured here: leave it out, or say false, and videos are stored locally";
+            self.fail(&["custom_config", "s3_upload_enabled"], msg, "not_available");
+        }
         read
+    }
+
+    fn custom_flag(&mut self, custom: &Map<String, Value>, name: &str, default: bool) -> bool {
+        match custom.get(name) {
+            None | Some(Value::Null) => default,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                let msg = format!("is {}, but must be true or false", echo(&other.to_string()));
+                self.fail(&["custom_config", name], msg, "wrong_type");
+                default
+            }
+        }
     }
 }
 

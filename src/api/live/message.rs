@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tungstenite::Utf8Bytes;
 
+use super::super::forecasts::Forecasts;
 use super::super::status::JobStatusAnswer;
 use crate::config::Streams;
 use crate::events::{self, Envelope};
@@ -52,12 +53,13 @@ impl LiveEvent {
 pub struct Renderer {
     codec: ContentCodec,
     statuses: StatusViews,
+    forecasts: Forecasts,
     streams: Streams,
 }
 
 impl Renderer {
-    pub fn new(codec: ContentCodec, statuses: StatusViews, streams: Streams) -> Self {
-        Self { codec, statuses, streams }
+    pub fn new(codec: ContentCodec, statuses: StatusViews, forecasts: Forecasts, streams: Streams) -> Self {
+        Self { codec, statuses, forecasts, streams }
     }
 
     pub fn statuses(&self) -> &StatusViews {
@@ -98,7 +100,9 @@ impl Renderer {
     }
 
     fn status(&self, view: &StatusView) -> Result<String, Error> {
-        Ok(serde_json::to_string(&JobStatusAnswer::of(view, &self.streams))?)
+        let mut view = view.clone();
+        self.forecasts.estimate(&mut view);
+        Ok(serde_json::to_string(&JobStatusAnswer::of(&view, &self.streams))?)
     }
 }
 

@@ -35,6 +35,7 @@ use message::Renderer;
 use places::{Place, Places};
 
 use super::auth::User;
+use super::forecasts::Forecasts;
 use super::problem::Problem;
 use crate::config::Streams;
 use crate::events::EventLog;
@@ -61,10 +62,11 @@ impl Live {
         codec: ContentCodec,
         statuses: StatusViews,
         doorbell: Doorbell,
+        forecasts: Forecasts,
         streams: &Streams,
         stop: CancellationToken,
     ) -> Self {
-        let renderer = Renderer::new(codec, statuses, streams.clone());
+        let renderer = Renderer::new(codec, statuses, forecasts, streams.clone());
         Self {
             hub: Hub::new(log, renderer, doorbell, streams.live.queued_events, stop.clone()),
             places: Places::new(streams.live.clients_per_user),

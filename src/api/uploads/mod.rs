@@ -198,6 +198,8 @@ async fn own_upload(req: &Request, depot: &Depot) -> Result<KeptUpload, Problem>
 }
 
 /// An upload
+///
+/// Its name, type and size, and what looked for malware in it; the file itself is not given.
 #[endpoint(
     tags("uploads"),
     operation_id = "get_upload",

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use crate::events::Stage;
 use crate::events::job::{
-    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, VideoFacts, Warning,
-    WorkItem,
+    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts,
+    Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -32,6 +32,12 @@ pub enum Command {
         error: Failure,
         most_attempts: u32,
         delay_ms: u64,
+    },
+    /// Record the usage of an attempt together with how it ended.
+    Measure {
+        item: WorkItem,
+        usage: Usage,
+        ending: Box<Command>,
     },
     /// Stop the job, whatever it is doing.
     Cancel {

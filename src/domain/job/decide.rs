@@ -2,7 +2,7 @@
 
 use super::command::{Command, Outcome};
 use super::state::{Job, Status};
-use crate::events::job::{Failure, JobRequested, StageProgressed, Warning, WorkItem};
+use crate::events::job::{Failure, JobRequested, StageMeasured, StageProgressed, Usage, Warning, WorkItem};
 use crate::events::{JobEvent, Stage};
 
 /// Why a command leads to nothing.
@@ -50,6 +50,9 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::FailWork { item, error, most_attempts, delay_ms } => {
             open(job, item).map(|()| fail(job, item, error, most_attempts, delay_ms))
         }
+        Command::Measure { item, usage, ending } => {
+            decide(job, *ending).map(|events| with_measured(item, usage, events))
+        }
         Command::Cancel { reason } => cancel(job, reason),
         Command::Reprocess { from } => reprocess(job, from),
         Command::Discard { reason } => discard(job, reason),
@@ -57,6 +60,18 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::Delete => delete(job),
         Command::NoteFilesRemoved => note_files_removed(job),
     }
+}
+
+/// Least time that is worth an event.
+const LEAST_MEASURED_MS: u64 = 10;
+
+/// The usage comes first: nothing follows the end of a job.
+fn with_measured(item: WorkItem, usage: Usage, mut events: Vec<JobEvent>) -> Vec<JobEvent> {
+    let WorkItem { stage, scene, attempt } = item;
+    if !events.is_empty() && usage.cpu_ms.max(usage.wall_ms) >= LEAST_MEASURED_MS {
+        events.insert(0, JobEvent::StageMeasured(StageMeasured { stage, scene, attempt, usage }));
+    }
+    events
 }
 
 fn open(job: &Job, item: WorkItem) -> Result<(), Rejection> {
@@ -135,6 +150,7 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
 fn fail(job: &Job, item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
     let WorkItem { stage, scene, attempt } = item;
     let failed = JobEvent::StageFailed { stage, scene, attempt, error: error.clone() };
+    let most_attempts = job.retry_attempts().map_or(most_attempts, |retries| retries + 1);
     let next = if error.retryable && attempt - job.retired(stage, scene) < most_attempts {
         JobEvent::StageRetryScheduled { item: WorkItem { attempt: attempt + 1, ..item }, delay_ms }
     } else {

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Command, Job, Outcome, Rejection, Status, decide};
 use crate::events::job::{
-    Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StorageTarget, Thumbnail, ThumbnailSize,
-    VideoFacts, WorkItem,
+    Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget, Thumbnail,
+    ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -117,7 +117,13 @@ fn code() -> Outcome {
 }
 
 fn failure() -> Failure {
-    Failure { code: "DISK_FULL".into(), message: "no space left".into(), retryable: false, suggestion: None }
+    Failure {
+        code: "DISK_FULL".into(),
+        message: "no space left".into(),
+        retryable: false,
+        suggestion: None,
+        causes: vec![],
+    }
 }
 
 fn narration(scene: u32) -> Outcome {
@@ -377,6 +383,7 @@ fn lost() -> Failure {
         message: "a worker stopped".into(),
         retryable: true,
         suggestion: None,
+        causes: vec![],
     }
 }
 
@@ -441,6 +448,7 @@ fn a_stored_video_completes_the_job() {
         audio_codec: "aac".into(),
         bitrate: 1,
         file_size: 20,
+        technical: None,
     };
     let target = StorageTarget::Local;
     let job = rendering_job()
@@ -640,4 +648,54 @@ fn the_files_of_a_deleted_job_are_noted_as_removed_once() {
     let deleted = failed_job().when(Command::Delete).and();
     let removed = deleted.when(Command::NoteFilesRemoved);
     removed.and().when(Command::NoteFilesRemoved).then_nothing();
+}
+
+fn usage(cpu_ms: u64, wall_ms: u64) -> Usage {
+    Usage { cpu_ms, wall_ms, peak_memory_bytes: 4096 }
+}
+
+// 000-6.2
+#[test]
+fn what_an_attempt_took_is_recorded_before_how_it_ended() {
+    let item = of_scene(Stage::Rendering, 1);
+    let measure = |usage, ending| Command::Measure { item, usage, ending: Box::new(ending) };
+    let failed = || Command::FailWork { item, error: failure(), most_attempts: 3, delay_ms: 0 };
+    let measured = JobEvent::StageMeasured(StageMeasured {
+        stage: Stage::Rendering,
+        scene: Some(1),
+        attempt: 1,
+        usage: usage(2, 10),
+    });
+    rendering_job().when(measure(usage(2, 10), failed())).then([
+        measured,
+        JobEvent::StageFailed { stage: Stage::Rendering, scene: Some(1), attempt: 1, error: failure() },
+        JobEvent::JobFailed { stage: Stage::Rendering, error: failure() },
+    ]);
+    let events = rendering_job().when(measure(usage(9, 9), failed())).decided.unwrap();
+    assert_eq!(events.len(), 2, "what takes next to nothing is not worth an event");
+    let stale = WorkItem { attempt: 7, ..item };
+    let outcome = Outcome::Rendered { clip: clip("1.mp4") };
+    rendering_job()
+        .when(measure(usage(20, 20), finish(stale, outcome)))
+        .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
+}
+
+// 000-5.4, 001-4.5
+#[test]
+fn a_request_says_how_often_its_work_is_tried_again() {
+    let of = |retries: Option<u32>| {
+        let mut requested = requested();
+        requested.request.retry_attempts = retries;
+        let item = whole(Stage::Initializing);
+        let mut job = given([]).when(Command::Request(requested)).and();
+        for attempt in 1.. {
+            let item = WorkItem { attempt, ..item };
+            job = job.when(Command::FailWork { item, error: lost(), most_attempts: 2, delay_ms: 0 }).and();
+            if job.job().has_ended() {
+                return attempt;
+            }
+        }
+        unreachable!("it fails some time")
+    };
+    assert_eq!((of(None), of(Some(0)), of(Some(10))), (2, 1, 11));
 }

@@ -66,6 +66,7 @@ impl Aggregate for Job {
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StageCompleted { .. }
+            | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobCompleted { .. }
@@ -110,6 +111,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::UploadStarted { .. }
         | JobEvent::UploadCompleted { .. }
         | JobEvent::StageCompleted { .. }
+        | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }
         | JobEvent::WarningRaised { .. }
         | JobEvent::StageRetryScheduled { .. }

@@ -85,6 +85,11 @@ impl Job {
         events.into_iter().fold(Self::default(), Self::evolve)
     }
 
+    /// How often each piece of its work is tried again, where its request says so.
+    pub fn retry_attempts(&self) -> Option<u32> {
+        self.request.as_ref()?.retry_attempts
+    }
+
     pub fn has_ended(&self) -> bool {
         matches!(self.status, Status::Completed | Status::Failed | Status::Cancelled)
     }
@@ -143,6 +148,7 @@ impl Job {
                 progress.attempts = progress.attempts.max(*attempt);
             }
             JobEvent::StageProgressed(_)
+            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::WarningRaised { .. } => {}
             JobEvent::ScenePlanned { description, .. } => self.scenes.push(SceneProgress {
@@ -236,6 +242,7 @@ impl Job {
         }
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
+            failure.causes.clear();
         }
     }
 

@@ -183,6 +183,7 @@ impl Facts {
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
+            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::CancelRequested { .. }
@@ -238,6 +239,7 @@ impl Facts {
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
+            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageRetryScheduled { .. }
@@ -345,6 +347,7 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         | JobEvent::ThumbnailCreated(_)
         | JobEvent::UploadStarted { .. }
         | JobEvent::StageCompleted { .. }
+        | JobEvent::StageMeasured(_)
         | JobEvent::CancelRequested { .. } => return None,
     })
 }

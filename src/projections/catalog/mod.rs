@@ -18,7 +18,7 @@ use sqlx::PgPool;
 
 pub use batches::BatchRow;
 pub use list::{JobFilter, JobPage, JobRow, Jobs, Order, Place, SortKey};
-pub use queries::{LEVELS, LogLine};
+pub use queries::{LEVELS, LogLine, Waiting};
 pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::history::Histories;

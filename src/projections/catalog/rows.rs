@@ -46,6 +46,10 @@ pub struct StageRow {
     pub attempts: i32,
     pub failures: i32,
     pub retries: i32,
+    /// Of all attempts at its work, together.
+    pub cpu_ms: i64,
+    /// From the beginning to the end of each attempt, together.
+    pub busy_ms: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
@@ -148,6 +152,10 @@ impl CatalogJob {
             JobEvent::StageCompleted { stage, .. } => {
                 self.stage(*stage, |row| row.completed_at = Some(at));
             }
+            JobEvent::StageMeasured(measured) => self.stage(measured.stage, |row| {
+                row.cpu_ms += measured.usage.cpu_ms as i64;
+                row.busy_ms += measured.usage.wall_ms as i64;
+            }),
             JobEvent::ScenePlanned { scene, description } => {
                 self.scenes.push(Row::new(planned(*scene, description)))
             }
@@ -225,6 +233,10 @@ impl CatalogJob {
         })
     }
 
+    pub fn into_scenes(self) -> Vec<SceneRow> {
+        self.scenes.into_iter().map(|row| row.value).collect()
+    }
+
     pub fn stage_row(&self, stage: Stage) -> Option<&StageRow> {
         self.stages.iter().map(|row| &row.value).find(|row| row.stage == stage.name())
     }
@@ -240,6 +252,8 @@ impl CatalogJob {
                 attempts: 0,
                 failures: 0,
                 retries: 0,
+                cpu_ms: 0,
+                busy_ms: 0,
             }));
             self.stages.len() - 1
         });

@@ -74,7 +74,7 @@ const ERASE_MESSAGES: [&str; 2] = [
 
 /// What is folded from the history; the same as the fold of an erasure leads to.
 const ERASE_FOLDED: [&str; 2] = [
-    "update jobs set topic = $2, title = null, description = null, tags = '{}',
+    "update jobs set topic = $2, title = null, description = null, tags = '{}', narration_ms = 0,
      error_message = case when error_message is not null then $2 end
      where job_id = any($1)",
     "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end where job_id = any($1)",
@@ -118,19 +118,20 @@ async fn write_jobs(
         "insert into jobs (partition, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                            current_stage, stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at,
                            updated_at, estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description,
-                           tags, deleted_at, files_removed_at)
+                           tags, deleted_at, files_removed_at, narration_ms)
          select $1, job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage,
                 current_stage, string_to_array(stages_completed, ','), scenes_total, scenes_done, retry_count, created_at, started_at,
                 ended_at, updated_at, estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description,
-                array(select jsonb_array_elements_text(tags)), deleted_at, files_removed_at
+                array(select jsonb_array_elements_text(tags)), deleted_at, files_removed_at, narration_ms
          from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
                      $11::float8[], $12::text[], $13::text[], $14::integer[], $15::integer[], $16::integer[], $17::timestamptz[],
                      $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::uuid[], $23::text[],
-                     $24::text[], $25::text[], $26::uuid[], $27::text[], $28::jsonb[], $29::timestamptz[], $30::timestamptz[])
+                     $24::text[], $25::text[], $26::uuid[], $27::text[], $28::jsonb[], $29::timestamptz[], $30::timestamptz[],
+                     $31::bigint[])
               as row (job_id, version, user_id, topic, title, quality, priority, output_format, status, percentage, current_stage,
                       stages_completed, scenes_total, scenes_done, retry_count, created_at, started_at, ended_at, updated_at,
                       estimated_completion, video_id, error_code, error_message, error_stage, batch_id, description, tags,
-                      deleted_at, files_removed_at)
+                      deleted_at, files_removed_at, narration_ms)
          on conflict (job_id) do update set
              version = excluded.version, topic = excluded.topic, title = excluded.title, status = excluded.status,
              percentage = excluded.percentage, current_stage = excluded.current_stage,
@@ -140,7 +141,7 @@ async fn write_jobs(
              estimated_completion = excluded.estimated_completion, video_id = excluded.video_id,
              error_code = excluded.error_code, error_message = excluded.error_message, error_stage = excluded.error_stage,
              description = excluded.description, tags = excluded.tags, deleted_at = excluded.deleted_at,
-             files_removed_at = excluded.files_removed_at
+             files_removed_at = excluded.files_removed_at, narration_ms = excluded.narration_ms
          where jobs.version < excluded.version",
     )
     .bind(partition)
@@ -173,6 +174,7 @@ async fn write_jobs(
     .bind(tags)
     .bind(column(jobs, |job| job.view.deleted_at))
     .bind(column(jobs, |job| job.files_removed_at))
+    .bind(column(jobs, |job| job.view.narration_ms as i64))
     .execute(connection)
     .await?;
     Ok(())
@@ -184,12 +186,13 @@ async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
         return Ok(());
     }
     sqlx::query(
-        "insert into stages (job_id, stage, queued_at, started_at, completed_at, attempts, failures, retries)
+        "insert into stages (job_id, stage, queued_at, started_at, completed_at, attempts, failures, retries, cpu_ms, busy_ms)
          select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::integer[],
-                              $7::integer[], $8::integer[])
+                              $7::integer[], $8::integer[], $9::bigint[], $10::bigint[])
          on conflict (job_id, stage) do update set
              queued_at = excluded.queued_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-             attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries",
+             attempts = excluded.attempts, failures = excluded.failures, retries = excluded.retries,
+             cpu_ms = excluded.cpu_ms, busy_ms = excluded.busy_ms",
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
     .bind(text_column(&rows, |(_, row)| &row.stage))
@@ -199,6 +202,8 @@ async fn write_stages(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     .bind(column(&rows, |(_, row)| row.attempts))
     .bind(column(&rows, |(_, row)| row.failures))
     .bind(column(&rows, |(_, row)| row.retries))
+    .bind(column(&rows, |(_, row)| row.cpu_ms))
+    .bind(column(&rows, |(_, row)| row.busy_ms))
     .execute(connection)
     .await?;
     Ok(())

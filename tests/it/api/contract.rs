@@ -113,7 +113,7 @@ async fn a_request_is_answered_at_once_and_can_be_read_at_once() {
     assert_eq!((&body["status"], &body["priority"]), (&json!("queued"), &json!("urgent")));
     assert_eq!(body["progress"]["percentage"], 0.0);
     assert!(body["created_at"].is_string() && body["estimated_completion"].is_string());
-    let status: Value = system.get(&location).await.json().await.unwrap();
+    let mut status: Value = system.get(&location).await.json().await.unwrap();
     for field in [
         "job_id",
         "status",
@@ -137,7 +137,12 @@ async fn a_request_is_answered_at_once_and_can_be_read_at_once() {
     ] {
         assert!(status.get(field).is_some(), "{field} is missing: {status}");
     }
-    let bare: Value = system.get(&location.replace("/api/v1", "")).await.json().await.unwrap();
+    let mut bare: Value = system.get(&location.replace("/api/v1", "")).await.json().await.unwrap();
+    for answer in [&mut bare, &mut status] {
+        // They change with the time, and nobody works on the job.
+        answer["estimated_completion"].take();
+        answer["progress"]["estimated_completion"].take();
+    }
     assert_eq!(bare, status, "the same without /api/v1");
     system.running.stop().await;
 }

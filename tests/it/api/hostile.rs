@@ -218,7 +218,7 @@ async fn queries_that_postgres_cannot_take_are_refused_with_all_that_is_wrong() 
         ("/api/v1/jobs?page=100000&items_per_page=100".into(), &["page"]),
         (
             "/api/v1/jobs?status=done&priority=-1&page=0&sort=x&created_after=now&q=%00&unknown=%00".into(),
-            &["created_after", "page", "priority", "q", "sort", "status"],
+            &["created_after", "page", "priority", "q", "sort", "status", "unknown"],
         ),
         (format!("{history}?from_version=18446744073709551615"), &["from_version"]),
         (format!("{history}?from_version=0&limit=1001"), &["from_version", "limit"]),
@@ -248,8 +248,6 @@ async fn queries_that_postgres_cannot_take_are_refused_with_all_that_is_wrong() 
         names.sort_unstable();
         assert_eq!(names, wrong, "{path}: {error}");
     }
-    let ignored = system.get("/api/v1/jobs?unknown=1&cursors=%00").await;
-    assert_eq!(ignored.status(), 200, "unknown parameters are ignored");
     system.running.stop().await;
 }
 

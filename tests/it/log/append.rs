@@ -198,7 +198,8 @@ async fn a_result_of_an_old_attempt_is_refused() {
     let lease = std::time::Duration::ZERO;
     let (_, claimed) = queue.claim_idle(partition, &consumer("other"), lease, "0-0").await.unwrap();
     assert_eq!(claimed, std::slice::from_ref(&work));
-    let error = Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None };
+    let error =
+        Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None, causes: vec![] };
     let first = item(Stage::Initializing);
     let fail = Command::FailWork { item: first, error, most_attempts: 2, delay_ms: 0 };
     executor.execute(job, fail, &origin(), Some(&claimed[0].receipt)).await.unwrap();
@@ -243,7 +244,8 @@ async fn delayed_work_is_there_when_it_is_due_and_once() {
     let log = executor.log();
     let take = async || take(log, partition, "c", 5).await;
     let work = take().await.remove(0);
-    let error = Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None };
+    let error =
+        Failure { code: "X".into(), message: "x".into(), retryable: true, suggestion: None, causes: vec![] };
     let item = item(Stage::Initializing);
     let fail = Command::FailWork { item, error, most_attempts: 2, delay_ms: 300 };
     executor.execute(job, fail, &origin(), Some(&work.receipt)).await.unwrap();

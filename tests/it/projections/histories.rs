@@ -94,6 +94,7 @@ impl Histories<'_> {
             message: "a secret formula cannot be typeset".into(),
             retryable: !self.random.one_in(3),
             suggestion: None,
+            causes: vec![],
         }
     }
 

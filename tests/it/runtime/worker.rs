@@ -369,7 +369,13 @@ async fn queues_are_built_again_from_the_log() {
 async fn fail_first_stage(runtime: &Runtime, job_id: JobId, is_retryable: bool) {
     use reelstream::events::job::{Failure, WorkItem};
     let item = WorkItem { stage: Stage::Initializing, scene: None, attempt: 1 };
-    let error = Failure { code: "X".into(), message: "x".into(), retryable: is_retryable, suggestion: None };
+    let error = Failure {
+        code: "X".into(),
+        message: "x".into(),
+        retryable: is_retryable,
+        suggestion: None,
+        causes: vec![],
+    };
     runtime.order(job_id, Command::FailWork { item, error, most_attempts: 2, delay_ms: 700 }).await;
 }
 

@@ -11,6 +11,7 @@ use crate::encode::sound::SoundTrack;
 use crate::layout;
 use crate::layout::images::Images;
 use crate::speak::voice::Pcm;
+use crate::usage::metered;
 use reel_scene::format::VideoCodec;
 use reel_scene::{Scene, SceneTimeline};
 
@@ -83,7 +84,7 @@ fn rasterize_ahead<T>(
     let EncodeSettings { width, height, .. } = *settings;
     std::thread::scope(|threads| {
         let (sender, receiver) = mpsc::sync_channel(0);
-        threads.spawn(move || {
+        threads.spawn(metered(move || {
             for page in 0..pages.count() {
                 let picture = pages.rasterize(page, width, height).map(|rgba| Picture::from_rgba(&rgba));
                 if sender.send((page, picture)).is_err() {
@@ -91,7 +92,7 @@ fn rasterize_ahead<T>(
                     return;
                 }
             }
-        });
+        }));
         encode(&mut |number| loop {
             match receiver.recv() {
                 Ok((page, picture)) if page == number as usize => return Ok(picture?),

@@ -13,6 +13,7 @@ use typst_layout::PagedDocument;
 
 use super::Error;
 use super::images::Images;
+use crate::usage::metered;
 
 pub(crate) fn compile(source: &str) -> Result<PagedDocument, Error> {
     compile_with(source, &Images::default())
@@ -37,7 +38,7 @@ const DEEP_STACK_BYTES: usize = 64 * 1024 * 1024;
 pub(super) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(DEEP_STACK_BYTES);
-        thread.spawn_scoped(scope, work).ok()?.join().ok()
+        thread.spawn_scoped(scope, metered(work)).ok()?.join().ok()
     })
 }
 

@@ -12,6 +12,7 @@ use crate::speak::loudness;
 use crate::speak::music::{Mixer, Music};
 use crate::speak::timeline;
 use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ, Voice};
+use crate::usage::metered;
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{Scene, SceneTimeline};
 
@@ -191,11 +192,11 @@ async fn write_scene(
 
 async fn read_sound(file: &Path) -> Result<Pcm, Error> {
     let file = file.to_owned();
-    Ok(tokio::task::spawn_blocking(move || timeline::read_wav(&file)).await??)
+    Ok(tokio::task::spawn_blocking(metered(move || timeline::read_wav(&file))).await??)
 }
 
 async fn write_sound(file: PathBuf, sound: Pcm) -> Result<(), Error> {
-    Ok(tokio::task::spawn_blocking(move || timeline::write_wav(&file, &sound)).await??)
+    Ok(tokio::task::spawn_blocking(metered(move || timeline::write_wav(&file, &sound))).await??)
 }
 
 /// Computes the tempo and the pauses for a requested duration.

@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
 use crate::speak::voice::{Error, NORMAL_WORDS_PER_MINUTE, ProcessGroup};
+use crate::usage::{ChildUsage, Meter};
 
 /// The program of the process.
 const DRIVER: &str = include_str!("piper.py");
@@ -41,8 +42,13 @@ impl Piper {
             Some(process) => process,
             None => self.start()?,
         };
+        let pid = process.group.0.id();
+        let before = pid.and_then(ChildUsage::of);
         match process.speak(line).await {
             Ok(spoken) => {
+                if let (Some(meter), Some(after)) = (Meter::current(), pid.and_then(ChildUsage::of)) {
+                    after.count_since(before, &meter);
+                }
                 *slot = Some(process);
                 Ok(spoken)
             }

@@ -19,6 +19,7 @@ use crate::ffmpeg::start;
 use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
 use crate::speak::voice_output;
+use crate::usage::{Meter, count_child};
 
 /// Sample rate of all sound up to the finished file.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;
@@ -209,8 +210,13 @@ impl Espeak {
             stdin.write_all(text.as_bytes()).await?;
             stdin.shutdown().await
         };
-        let (written, wav, stderr, status) =
-            tokio::join!(write, read_all(stdout), read_all(stderr), child.wait());
+        let (written, wav, stderr) = tokio::join!(write, read_all(stdout), read_all(stderr));
+        if let (Some(meter), Some(pid)) = (Meter::current(), child.id()) {
+            // It has closed its pipes, so it ends now. What it took is known until it is waited for.
+            let counted = tokio::task::spawn_blocking(move || count_child(&meter, pid));
+            let _uncounted = counted.await;
+        }
+        let status = child.wait().await;
         let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
         if !status.success() {
             let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();

@@ -1,0 +1,149 @@
+//! When jobs will be done, as answers tell it. The forecast is made anew once a second at most, in the background: no
+//! answer waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use super::problem::Problem;
+use super::single_flight::SingleFlight;
+use crate::config::{MediaConfig, Streams};
+use crate::consumers::running_workers;
+use crate::events::{EventLog, Stage, VideoRequest};
+use crate::ids::{AggregateId, JobId};
+use crate::projections;
+use crate::projections::catalog::{Catalog, JobRow};
+use crate::projections::estimates::{Forecast, Slots, Speeds};
+use crate::projections::status::{StatusView, expected_narration_ms};
+use crate::telemetry::chain;
+
+/// How old a forecast may be before another is made.
+const FORECAST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long speeds are taken to be the same.
+const SPEEDS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The latest forecast. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct Forecasts(Arc<Inner>);
+
+struct Inner {
+    log: EventLog,
+    catalog: Catalog,
+    streams: Streams,
+    max_concurrent_renders: usize,
+    max_scene_concurrency: u32,
+    latest: Mutex<Arc<Forecast>>,
+    speeds: Mutex<Option<(Instant, Speeds)>>,
+    refresh: SingleFlight<()>,
+}
+
+impl Forecasts {
+    /// Until the first is made: nothing is open, and speeds are guessed.
+    pub fn new(log: EventLog, catalog: Catalog, streams: Streams, media: &MediaConfig) -> Self {
+        let slots = Slots { of_stage: [1.0; Stage::ALL.len()], scenes_of_job: 1.0 };
+        let first = Forecast::new(Utc::now(), Speeds::default(), slots, vec![]);
+        Self(Arc::new(Inner {
+            log,
+            catalog,
+            streams,
+            max_concurrent_renders: media.max_concurrent_renders,
+            max_scene_concurrency: media.max_scene_concurrency,
+            latest: Mutex::new(Arc::new(first)),
+            speeds: Mutex::new(None),
+            refresh: SingleFlight::new(FORECAST_INTERVAL),
+        }))
+    }
+
+    /// The latest forecast. Begins to make another when it is old.
+    pub fn latest(&self) -> Arc<Forecast> {
+        let inner = self.0.clone();
+        self.0.refresh.start(move || async move { inner.make_another().await });
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells when a job will be done that is going on.
+    pub fn estimate(&self, view: &mut StatusView) {
+        if view.ended_at.is_some() {
+            return;
+        }
+        let forecast = self.latest();
+        let found = forecast.completion_of(view.job_id).unwrap_or_else(|| {
+            let seconds = view.narration_ms as f64 / 1000.0;
+            forecast.completion_of_new(view.created_at, view.priority, view.quality, seconds)
+        });
+        view.estimated_completion = Some(told(found));
+    }
+
+    /// The same for a row of a list.
+    pub fn estimate_row(&self, row: &mut JobRow) {
+        if row.ended_at.is_none() {
+            let found = self.latest().completion_of(JobId(row.job_id));
+            row.estimated_completion = Some(told(found.unwrap_or(row.created_at)));
+        }
+    }
+
+    /// When a job would be done that is requested now.
+    pub fn estimate_request(&self, request: &VideoRequest) -> DateTime<Utc> {
+        let seconds = expected_narration_ms(request) as f64 / 1000.0;
+        told(self.latest().completion_of_new(Utc::now(), request.priority, request.quality, seconds))
+    }
+}
+
+impl Inner {
+    async fn make_another(&self) {
+        match self.make_forecast().await {
+            Ok(forecast) => {
+                *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(forecast);
+            }
+            // The one before goes on being used.
+            Err(error) => tracing::warn!(error = %chain(&error), "no forecast could be made"),
+        }
+    }
+
+    async fn make_forecast(&self) -> Result<Forecast, projections::Error> {
+        let workers = running_workers(&self.log).await?.max(1) as f64;
+        let slots = |stage: Stage| {
+            let slots = self.streams.stage(stage).concurrency;
+            let slots =
+                if stage == Stage::Rendering { slots.min(self.max_concurrent_renders) } else { slots };
+            slots as f64 * workers
+        };
+        let slots =
+            Slots { of_stage: Stage::ALL.map(slots), scenes_of_job: f64::from(self.max_scene_concurrency) };
+        let speeds = self.speeds().await?;
+        Ok(Forecast::new(Utc::now(), speeds, slots, self.catalog.open_jobs().await?))
+    }
+
+    async fn speeds(&self) -> Result<Speeds, projections::Error> {
+        let known = || self.speeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, speeds)) = known().as_ref()
+            && at.elapsed() < SPEEDS_INTERVAL
+        {
+            return Ok(speeds.clone());
+        }
+        let speeds = Speeds::learn(&self.catalog.samples().await?);
+        *known() = Some((Instant::now(), speeds.clone()));
+        Ok(speeds)
+    }
+}
+
+/// A forecast as it is told: what should have been done by now is about to be, and nobody knows it better than to the second.
+fn told(found: DateTime<Utc>) -> DateTime<Utc> {
+    let found = found.max(Utc::now());
+    found.trunc_subsecs(0) + TimeDelta::seconds(1)
+}
+
+/// Notes what a request was promised, for as long as it may be repeated; gives what was promised first.
+pub async fn promise(
+    log: &EventLog,
+    id: AggregateId,
+    completion: DateTime<Utc>,
+    kept_for: Duration,
+) -> Result<DateTime<Utc>, Problem> {
+    let mut set = redis::cmd("SET");
+    set.arg(log.keys().promise(id)).arg(completion.timestamp());
+    set.arg("NX").arg("GET").arg("EX").arg(kept_for.as_secs());
+    let earlier: Option<i64> = set.query_async(&mut log.connection()).await?;
+    Ok(earlier.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(completion))
+}

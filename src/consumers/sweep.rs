@@ -1,0 +1,55 @@
+//! Removes the folders of jobs that have ended: those that a crash left behind, and those that requests wanted to keep.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::runner::Worker;
+use crate::telemetry::chain;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// How long the folder of a job that has ended is kept at most (`cleanup_local_files: false`).
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Folders of jobs that have ended that are kept at a time; the oldest go first.
+const MAX_KEPT: usize = 20;
+/// A folder that was touched this lately may belong to a job whose end is being recorded.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
+
+/// Sweeps until `stop`.
+pub async fn watch(worker: Worker, stop: CancellationToken) {
+    loop {
+        sweep(&worker, KEPT_FOR, MAX_KEPT).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Removes what is older than `kept_for`, and the oldest of what is more than `max_kept` folders. A job that is going on
+/// keeps its folder, however old that is.
+async fn sweep(worker: &Worker, kept_for: Duration, max_kept: usize) {
+    let mut folders = match worker.workspaces.list().await {
+        Ok(folders) => folders,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot list the folders of jobs");
+            return;
+        }
+    };
+    folders.retain(|(_, age)| *age >= SETTLED_AFTER);
+    // The youngest first.
+    folders.sort_by_key(|(_, age)| *age);
+    let mut kept = 0;
+    for (job_id, age) in folders {
+        let Ok(loaded) = worker.executor.load(job_id).await else { continue };
+        // A history that is not there is of another log that shares the disk.
+        if !loaded.state.has_ended() {
+            continue;
+        }
+        if age < kept_for && kept < max_kept {
+            kept += 1;
+        } else if let Err(error) = worker.workspaces.of(job_id).remove().await {
+            tracing::warn!(%job_id, error = chain(&error), "cannot remove the folder of a job that has ended");
+        }
+    }
+}
