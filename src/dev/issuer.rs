@@ -153,7 +153,7 @@ impl Issuer {
         self.signer.claims(user, role, lifetime)
     }
 
-    pub fn sign(&self, claims: &TokenClaims) -> Result<String, Error> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
         self.signer.sign(claims)
     }
 }

@@ -16,7 +16,7 @@ use reel_scene::check::control_character;
 use reel_scene::look::{Aspect, Theme};
 
 /// Settings in `custom_config`.
-pub(super) struct Custom {
+pub struct Custom {
     pub fps: u32,
     pub duration_seconds: Option<u32>,
     pub pipeline_version: Option<PipelineVersion>,

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Catalog;
-use crate::events::batch::{BatchEvent, Totals};
 use crate::events::Priority;
+use crate::events::batch::{BatchEvent, Totals};
 use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, BatchId, JobId};
 use crate::projections::tables::{column, text};

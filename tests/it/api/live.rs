@@ -70,7 +70,7 @@ impl Bench {
             let state = self.executor.load(id).await.unwrap().into_state();
             let Some(item) = state.open_work.first().copied() else { return };
             let state = self.send(job, Command::StartWork(item)).await;
-            let outcome = rehearsal::outcome(item.stage, id, &state, 3);
+            let outcome = rehearsal::outcome((item.stage, item.scene), id, &state, 3);
             self.send(job, Command::FinishWork { item, outcome, scene_limit: 16 }).await;
         }
     }
@@ -574,7 +574,7 @@ async fn a_slow_reader_gets_a_new_snapshot_and_is_not_buffered_for() {
                 code: "x".repeat(CODE_BYTES),
                 warnings: vec![],
             },
-            stage => rehearsal::outcome(stage, id, &state_before, SCENES),
+            stage => rehearsal::outcome((stage, item.scene), id, &state_before, SCENES),
         };
         state = live.send(&job, Command::FinishWork { item, outcome, scene_limit: 16 }).await;
     }
