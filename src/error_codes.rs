@@ -319,9 +319,9 @@ impl ErrorCode {
             ),
             Self::WorkerLost => entry(
                 RETRIED,
-                "The worker stopped in the middle of its work, and its lease ran out.",
+                "The worker stopped in the middle of its work, and its lease ran out; or it could not start a thread.",
                 "Nothing, while attempts are left. Operators: see why the worker died, often for lack of memory.",
-                &["src/consumers/takeover.rs"],
+                &["src/consumers/takeover.rs", "src/consumers/task.rs"],
             ),
             Self::IncompleteHistory => entry(
                 FINAL,

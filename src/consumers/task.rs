@@ -101,7 +101,7 @@ pub async fn blocking<T: Send + 'static>(
     };
     if let Err(error) = thread::Builder::new().name("stage".into()).spawn(body) {
         return Err(
-            StageError::retryable(ErrorCode::InternalError, "no thread could be started").because(error)
+            StageError::retryable(ErrorCode::WorkerLost, "the worker cannot start a thread").because(error)
         );
     }
     match outcome.await {

@@ -379,6 +379,10 @@ fn metadata() -> Value {
     let base = format!("/api/v1/videos/jobs/{JOB}");
     json!({
         "job_id": JOB,
+        "batch_id": null,
+        "title": "How a battery works",
+        "description": null,
+        "tags": ["physics"],
         "video": {
             "video_id": VIDEO,
             "filename": "video.mp4",

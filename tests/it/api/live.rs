@@ -498,14 +498,12 @@ async fn a_client_that_says_too_much_or_nothing_is_dropped() {
     let mut talkative = live.watch(&job, "").await;
     message(&mut talkative).await;
     let talk = async {
-        let mut sent = 0;
-        while talkative.send(Message::text("hello")).await.is_ok() && sent < 100_000 {
-            sent += 1;
+        // What is sent before the server hangs up waits in buffers that hold thousands of messages.
+        while talkative.send(Message::text("hello")).await.is_ok() {
+            tokio::task::yield_now().await;
         }
-        sent
     };
-    let sent = tokio::time::timeout(PATIENCE, talk).await.unwrap();
-    assert!(sent < 100_000, "it was cut off");
+    tokio::time::timeout(PATIENCE, talk).await.expect("it is cut off");
 
     // It reads nothing, so it answers no ping.
     let mut silent = live.watch(&job, "").await;

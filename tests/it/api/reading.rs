@@ -142,7 +142,7 @@ async fn no_field_is_null_for_want_of_work() {
         system.events(&job_id).await.into_iter().filter(|event| event["type"] == "StageMeasured").collect();
     let of_stage = |stage: &str| measured.iter().filter(|event| event["data"]["stage"] == stage).count();
     assert!(
-        of_stage("rendering") >= 1 && of_stage("scenario_creation") == 1 && of_stage("storage") == 1,
+        of_stage("rendering") >= 1 && of_stage("scenario_creation") >= 1 && of_stage("storage") == 1,
         "{measured:?}"
     );
     assert!(measured.iter().all(|event| event["data"]["peak_memory_bytes"].as_u64().unwrap() > 1 << 20));
@@ -177,7 +177,13 @@ async fn a_failure_tells_where_why_and_what_was_tried() {
         }
     })
     .await;
-    let mut body = short_request();
+    let one_scene = || {
+        json!({
+            "topic": "Ions",
+            "scenes": [{ "title": "Ions", "steps": [{ "narration": "Ions move." }] }],
+        })
+    };
+    let mut body = one_scene();
     body["custom_config"] = json!({ "retry_attempts": 1 });
     let job_id = system.generate(&body).await;
     let failed = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
@@ -205,7 +211,7 @@ async fn a_failure_tells_where_why_and_what_was_tried() {
     assert_eq!(tried, [(&json!(1), &json!("NARRATION_FAILED")), (&json!(2), &json!("NARRATION_FAILED"))]);
     assert_eq!(failed["estimated_completion"], failed["updated_at"]);
 
-    let mut body = short_request();
+    let mut body = one_scene();
     body["custom_config"] = json!({ "retry_attempts": 0 });
     let job_id = system.generate(&body).await;
     let failed = system.statuses_until_ended(&job_id, Duration::from_secs(60)).await.pop().unwrap();
