@@ -149,7 +149,7 @@ pub async fn watch_job(
         return Err(upgrade_required());
     }
     let state = state(depot)?;
-    if !origin::is_allowed(req, allowed_origins(&state)) {
+    if !origin::is_allowed(req, &state.config.allowed_origins) {
         return Err(Problem::forbidden("pages of this origin may not open sockets here"));
     }
     let after = query.0.after.map(|version| version.0);
@@ -176,11 +176,6 @@ pub async fn watch_job(
     };
     let upgraded = WebSocketUpgrade::with_config(config).upgrade(req, res, serve).await;
     upgraded.map_err(|error| Problem::bad_request(error.brief))
-}
-
-/// Origins of pages that may call this API; those of the API's own origin always may.
-fn allowed_origins(_state: &ApiState) -> &[String] {
-    &[]
 }
 
 fn upgrade_required() -> Problem {
