@@ -26,7 +26,7 @@ use reelstream::events::{
 use reelstream::execute::{ContentCodec, Executor};
 use reelstream::ids::{CommandId, EventId, JobId};
 use reelstream::postgres::migrate;
-use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order};
+use reelstream::projections::catalog::{Catalog, JobFilter, JobPage, Order, Place};
 use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
 use reelstream::projections::{self, Projection, feed, lag};
@@ -425,14 +425,15 @@ async fn listing() -> (f64, (f64, String)) {
         ..JobFilter::default()
     };
     let words = JobFilter { q: Some("number 777777".into()), ..JobFilter::default() };
+    let middle = Place { rank: 0, time: since, job_id: uuid::Uuid::nil() };
     let kinds: Vec<(&str, JobFilter, JobPage)> = vec![
         ("all", JobFilter::default(), JobPage::Offset(0)),
         ("all by status", status.clone(), JobPage::Offset(0)),
         ("all by priority", priority.clone(), JobPage::Offset(0)),
         ("all of a day", range.clone(), JobPage::Offset(0)),
         ("all with words", words.clone(), JobPage::Offset(0)),
-        ("all, cursor in the middle", JobFilter::default(), JobPage::After(since, uuid::Uuid::nil())),
-        ("all by status, cursor in the middle", status.clone(), JobPage::After(since, uuid::Uuid::nil())),
+        ("all, cursor in the middle", JobFilter::default(), JobPage::After(middle)),
+        ("all by status, cursor in the middle", status.clone(), JobPage::After(middle)),
         ("one user's", own(JobFilter::default()), JobPage::Offset(0)),
         (
             "all with a common word",
@@ -450,7 +451,7 @@ async fn listing() -> (f64, (f64, String)) {
         let mut times = vec![];
         for _ in 0..40 {
             let began = Instant::now();
-            catalog.list(&filter, Order::NewestFirst, page, 20).await.unwrap();
+            catalog.list(&filter, Order::default(), page, 20).await.unwrap();
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
         let slow = quantile(&times, 0.95);
