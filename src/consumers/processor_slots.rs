@@ -29,7 +29,7 @@ struct State {
 type Rank = (bool, Stage);
 
 /// A slot, until it is dropped.
-pub struct Slot(Option<ProcessorSlots>);
+pub struct Slot(ProcessorSlots);
 
 impl ProcessorSlots {
     pub fn new(count: usize) -> Self {
@@ -43,7 +43,7 @@ impl ProcessorSlots {
             if state.free > 0 {
                 state.free -= 1;
                 state.granted += 1;
-                return Slot(Some(self.clone()));
+                return Slot(self.clone());
             }
             let (sender, granted) = oneshot::channel();
             state.waiting.entry((is_urgent, stage)).or_default().push_back(sender);
@@ -53,11 +53,18 @@ impl ProcessorSlots {
     }
 
     fn release(&self) {
-        let next = self.state().next();
-        match next {
+        let next = {
+            // One lock for both: whoever comes in between would wait for a slot that is free.
+            let mut state = self.state();
+            let next = state.next();
+            if next.is_none() {
+                state.free += 1;
+            }
+            next
+        };
+        if let Some(waiting) = next {
             // Dropped meanwhile: its slot comes back here.
-            Some(waiting) => drop(waiting.send(Slot(Some(self.clone())))),
-            None => self.state().free += 1,
+            drop(waiting.send(Slot(self.clone())));
         }
     }
 
@@ -89,9 +96,7 @@ impl State {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(slots) = self.0.take() {
-            slots.release();
-        }
+        self.0.release();
     }
 }
 
@@ -143,6 +148,22 @@ mod tests {
         let order = served(&waiting).await;
         let place = order.iter().position(|(_, is_urgent)| !is_urgent).unwrap() as u64;
         assert!(place < LIFT_EVERY, "served as number {place}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nobody_waits_for_a_slot_that_is_free() {
+        let slots = ProcessorSlots::new(1);
+        let workers = (0..4).map(|_| {
+            let slots = slots.clone();
+            tokio::spawn(async move {
+                for _ in 0..20_000 {
+                    drop(slots.acquire(Stage::Rendering, false).await);
+                }
+            })
+        });
+        let all = futures_util::future::try_join_all(workers.collect::<Vec<_>>());
+        tokio::time::timeout(std::time::Duration::from_secs(60), all).await.expect("nobody is left").unwrap();
+        assert_eq!(slots.state().free, 1);
     }
 
     #[tokio::test]
