@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::speak::loudness::Meter;
 use crate::speak::voice::{self, Voice};
 
-/// About six seconds with every kind of sound: the first of the Harvard sentences (IEEE 297-1969, list 1).
+/// About six seconds with every kind of sound: the first three of the Harvard sentences (IEEE 297-1969, list 1).
 const PASSAGE: &str = "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. \
                        It is easy to tell the depth of a well.";
 /// More voices than one process speaks with.
@@ -39,7 +39,11 @@ pub async fn gain(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Erro
         }
         gains.entry(name).or_default().clone()
     };
-    cell.get_or_try_init(|| measure(voice, cancel)).await.copied()
+    tokio::select! {
+        // Another caller may be measuring, and has its own token.
+        () = cancel.cancelled() => Err(voice::Error::Cancelled.into()),
+        gain = cell.get_or_try_init(|| measure(voice, cancel)) => gain.copied(),
+    }
 }
 
 async fn measure(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Error> {
@@ -47,4 +51,34 @@ async fn measure(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Error
     let mut meter = Meter::new()?;
     meter.add(&spoken)?;
     Ok(meter.gain())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::speak::voice::Espeak;
+
+    #[tokio::test]
+    async fn who_is_cancelled_does_not_wait_for_somebody_elses_measurement() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("espeak");
+        std::fs::write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        // A name of its own, since gains are kept for the process.
+        let voice = Voice::Espeak(Espeak { program, words_per_minute: 171, ..Espeak::default() });
+        let (first, second) = (CancellationToken::new(), CancellationToken::new());
+        let measuring = tokio::spawn({
+            let (voice, first) = (voice.clone(), first.clone());
+            async move { gain(&voice, &first).await }
+        });
+        tokio::task::yield_now().await;
+        second.cancel();
+        let stopped = tokio::time::timeout(Duration::from_secs(5), gain(&voice, &second)).await;
+        assert!(matches!(stopped, Ok(Err(Error::Speak(voice::Error::Cancelled)))), "{stopped:?}");
+        first.cancel();
+        assert!(measuring.await.unwrap().is_err());
+    }
 }
