@@ -190,7 +190,7 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
     }
     let begun_again = JobEvent::JobReprocessRequested { from };
     // All attempts so far are retired by it.
-    let after = job.after(std::slice::from_ref(&begun_again));
+    let after = job.clone().after(std::slice::from_ref(&begun_again));
     let mut events = vec![begun_again];
     match from {
         Stage::ScenarioCreation if after.is_narrated_by_scene() => events.extend(ready_scenes(&after, 1)),
@@ -314,7 +314,7 @@ fn raised(item: WorkItem, warnings: Vec<Warning>) -> impl Iterator<Item = JobEve
 fn go_on(job: &Job, item: WorkItem, scene_limit: u32, results: Vec<JobEvent>) -> Vec<JobEvent> {
     let WorkItem { stage, scene, .. } = item;
     let mut events = results;
-    let mut after = job.after(&events);
+    let mut after = job.clone().after(&events);
     let is_complete = scene.is_none() || after.scenes_done(stage) == after.scenes.len();
     if is_complete {
         let percentage = rounded(job.percentage.max(stage.percent_at(1.0)));

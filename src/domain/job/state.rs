@@ -281,10 +281,10 @@ impl Job {
         }
     }
 
-    /// The state after events that are not recorded yet.
-    pub fn after(&self, events: &[JobEvent]) -> Self {
+    /// Returns the state after events that are not recorded yet.
+    pub fn after(self, events: &[JobEvent]) -> Self {
         let recorded_at = self.requested_at.unwrap_or_default();
-        events.iter().fold(self.clone(), |job, event| {
+        events.iter().fold(self, |job, event| {
             let version = job.version + 1;
             job.evolve(&RecordedJobEvent { version, recorded_at, event: event.clone() })
         })

@@ -49,7 +49,7 @@ pub struct Segment {
     pub bytes: u64,
 }
 
-/// What [`write`] wrote: the decoder's setup, and the segments right behind it.
+/// Describes the file of [`write`]: the decoder's setup, and the segments right behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenePart {
     /// As RFC 6381 names them.
@@ -248,7 +248,7 @@ fn fragment_sizes(file: &Path) -> std::io::Result<(u64, Vec<u64>)> {
             }
             size => size,
         };
-        if size < 8 || position + size > length {
+        if size < 8 || size > length - position {
             let message = format!("the box at byte {position} has {size} bytes of {length}");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
         }
