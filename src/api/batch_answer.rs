@@ -1,4 +1,4 @@
-//! What is told of a batch: who asked for it, how far its jobs are, and what they took.
+//! The answer for a batch: its requester, the progress of its jobs, and the resources they used.
 
 use std::collections::BTreeMap;
 

@@ -71,7 +71,7 @@ fn unreadable(error: &ParseError, max_bytes: usize) -> Problem {
     }
 }
 
-/// Whether the connection's limit on bodies that stand still is among the causes.
+/// Returns `true` when the connection's limit on stalled bodies is among the causes.
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     if let Some(io) = io

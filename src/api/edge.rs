@@ -1,4 +1,4 @@
-//! What every answer gets, whatever it is about: CORS for the configured origins, compression of JSON, security headers.
+//! Headers and compression of every answer: CORS for the configured origins, compressed JSON, security headers.
 
 use salvo::cors::{Cors, CorsHandler};
 use salvo::http::header::{
@@ -92,7 +92,7 @@ impl SecurityHeaders {
     }
 }
 
-/// What caches may do with JSON whose endpoint does not say: it is about one user, and true for the moment.
+/// `Cache-Control` of JSON whose endpoint sets none: it is about one user, and soon out of date.
 fn cache_control(res: &Response) -> Option<HeaderValue> {
     let content_type = res.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
     if res.headers().contains_key(CACHE_CONTROL) || !content_type.starts_with("application/json") {

@@ -1,4 +1,4 @@
-//! When jobs will be done, as answers tell it. The forecast is made anew once a second at most, in the background: no
+//! Forecasts of when jobs complete. The forecast is made anew once a second at most, in the background: no
 //! answer waits for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
