@@ -30,6 +30,7 @@ use reelstream::events::{
 };
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{AttemptToken, CommandId, EventId, JobId};
+use reelstream::storage::Stores;
 use report::{median, memory_of, quantile};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -339,7 +340,8 @@ fn worker(server: &Server, log: &EventLog, slots: usize, stop: &CancellationToke
     let root = server.folder.path().to_owned();
     let media = MediaConfig { root, max_concurrent_renders: slots, ..media };
     let doorbell = Doorbell::listen(server.address(), log.keys(), stop.clone());
-    let worker = Worker::new(executor.clone(), doorbell, streams, &media);
+    let stores = Stores::local(&media.root, &media.root);
+    let worker = Worker::new(executor.clone(), doorbell, streams, &media, stores);
     (worker, executor)
 }
 

@@ -44,7 +44,7 @@ use crate::projections::trail::Trail;
 use crate::projections::{self, Projection, Sources};
 use crate::retention::Retention;
 use crate::signing::SigningKey;
-use crate::storage::{Storage, Workspaces};
+use crate::storage::{Stores, Workspaces};
 use crate::vault::Vault;
 
 /// How long requests may go on after the process was told to stop.
@@ -67,6 +67,7 @@ pub struct App {
     durability: Durability,
     statuses: StatusViews,
     catalog: Catalog,
+    stores: Stores,
     handlers: Vec<Arc<dyn StageHandler>>,
     pool: PgPool,
 }
@@ -75,7 +76,8 @@ impl App {
     /// Connects to the servers and checks that they can hold what is entrusted to them.
     pub async fn connect(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let address = address(&config.redis)?;
-        let archive = Archive::new(&config.archive.root, config.keys.public_keys());
+        let stores = open_stores(&config).await?;
+        let archive = Archive::stored_in(stores.archive.clone(), config.keys.public_keys());
         let log = connect(&address, &config.redis, &config.streams).await?.with_archive(archive);
         let durability = durability(&address).await?;
         let doorbell = Doorbell::listen(address.clone(), log.keys(), stop);
@@ -85,8 +87,6 @@ impl App {
         vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let codec = executor.codec().clone();
-        std::fs::create_dir_all(&config.media.root)
-            .with_context(|| format!("MEDIA_ROOT {} cannot be created", config.media.root.display()))?;
         Ok(Self {
             address,
             executor,
@@ -94,7 +94,8 @@ impl App {
             durability,
             statuses: StatusViews::new(log.clone(), codec.clone(), config.streams.retention.status_view),
             catalog: Catalog::new(pool.clone(), log, codec),
-            handlers: consumers::handlers(&config.media),
+            handlers: consumers::handlers(&config.media, &stores),
+            stores,
             pool,
             config,
         })
@@ -212,7 +213,7 @@ impl App {
         Retention {
             executor: self.executor.clone(),
             catalog: self.catalog.clone(),
-            storage: Storage::local(&self.config.media.root),
+            stores: self.stores.clone(),
             deleted_files_kept: self.config.streams.retention.deleted_files,
         }
     }
@@ -239,18 +240,21 @@ impl App {
 
     fn erasures(&self) -> RequestedErasures {
         let (executor, media) = (self.executor.clone(), &self.config.media.root);
-        let erasure = Erasure::new(executor.clone(), &self.sources(), media, Actor::System);
+        let stores = self.stores.clone();
+        let erasure = Erasure::new(executor.clone(), &self.sources(), media, stores, Actor::System);
         RequestedErasures { executor, erasure }
     }
 
     fn worker(&self) -> Worker {
         let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
-        Worker::new(executor, doorbell, self.config.streams.clone(), &self.config.media)
+        let (streams, media) = (self.config.streams.clone(), &self.config.media);
+        Worker::new(executor, doorbell, streams, media, self.stores.clone())
     }
 
     fn api_state(&self, stop: CancellationToken) -> anyhow::Result<ApiState> {
         let reception = Reception::new(
             &self.config.media,
+            self.stores.files.clone(),
             &self.config.uploads,
             self.config.streams.limits.upload_bytes_per_user,
             self.executor.clone(),
@@ -271,7 +275,7 @@ impl App {
             executor: self.executor.clone(),
             admission: Admission::new(self.config.streams.limits.clone()),
             queue: WorkQueue::new(self.log()),
-            workspaces: Workspaces::new(&self.config.media.root),
+            workspaces: Workspaces::new(&self.config.media.root, &self.stores),
             doorbell: self.doorbell.clone(),
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
@@ -279,7 +283,7 @@ impl App {
             trail: Trail::new(self.pool.clone()),
             projections: self.projections(),
             pool: self.pool.clone(),
-            storage: Storage::local(&self.config.media.root),
+            stores: self.stores.clone(),
             reception,
             media: self.config.media.clone(),
             webhooks: self.config.webhooks.clone(),
@@ -353,6 +357,15 @@ pub async fn archive_partition(
     let older_than = Utc::now() - streams.retention.log;
     let trimmed = archive::trim(log, archive, partition, read_by_all, older_than, &quarantined).await?;
     Ok((sealed, trimmed))
+}
+
+/// Opens the stores that the settings name, and checks that they can be written.
+pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
+    let root = &config.media.root;
+    std::fs::create_dir_all(root)
+        .with_context(|| format!("MEDIA_ROOT {} cannot be created", root.display()))?;
+    let opened = Stores::open(&config.storage, root, &config.archive.root).await;
+    opened.context("the storage cannot be used (VIDEO_STORAGE_MODE, S3_BUCKET)")
 }
 
 pub fn address(config: &RedisConfig) -> anyhow::Result<Address> {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 mod api;
 mod clerk;
+mod storage;
 mod webhooks;
 
 pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
@@ -18,6 +19,7 @@ pub use webhooks::WebhookConfig;
 
 use crate::events::{Quality, Stage};
 use crate::signing::SigningKey;
+use crate::storage::StorageSettings;
 use crate::uploads::ClamavAddress;
 use crate::vault::MasterKey;
 
@@ -47,6 +49,7 @@ pub struct Config {
     pub auth: AuthConfig,
     pub clerk: ClerkConfig,
     pub media: MediaConfig,
+    pub storage: StorageSettings,
     pub uploads: UploadsConfig,
     pub keys: KeysConfig,
     pub archive: ArchiveConfig,
@@ -315,9 +318,22 @@ pub struct StageSettings {
 /// The environment as a function, so that tests need not change that of the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads a variable of the process's environment; empty counts as not set.
+/// Reads a variable of the process's environment; empty counts as not set. `NAME_FILE` names a file with the value of
+/// `NAME`, as secrets are mounted.
 pub fn process_environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set(name).or_else(|| read_mounted(name, &set(&format!("{name}_FILE"))?))
+}
+
+fn read_mounted(name: &str, path: &str) -> Option<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|value| !value.is_empty()),
+        Err(error) => {
+            // The variable is then reported as missing.
+            eprintln!("{name}_FILE: cannot read {path}: {error}");
+            None
+        }
+    }
 }
 
 impl Config {
@@ -329,6 +345,7 @@ impl Config {
             auth: AuthConfig::from_environment(env)?,
             clerk: ClerkConfig::from_environment(env)?,
             media: MediaConfig::from_environment(env)?,
+            storage: StorageSettings::from_environment(env)?,
             uploads: UploadsConfig::from_environment(env)?,
             keys: KeysConfig::from_environment(env)?,
             archive: ArchiveConfig::from_environment(env),
@@ -448,7 +465,11 @@ fn processors() -> usize {
 
 /// Reads a flag; `false` when the variable is not set.
 fn flag(env: Environment, name: &'static str) -> Result<bool, Error> {
-    let Some(value) = env(name) else { return Ok(false) };
+    flag_or(env, name, false)
+}
+
+fn flag_or(env: Environment, name: &'static str, default: bool) -> Result<bool, Error> {
+    let Some(value) = env(name) else { return Ok(default) };
     match value.to_lowercase().as_str() {
         "true" | "1" | "yes" => Ok(true),
         "false" | "0" | "no" | "" => Ok(false),
@@ -710,6 +731,15 @@ mod tests {
         let streams = layered("").unwrap();
         assert_eq!(streams.partitions, 8);
         assert_eq!(streams.stages.len(), Stage::ALL.len());
+    }
+
+    // A killed worker's work begins again within 5 s.
+    #[test]
+    fn lost_work_is_taken_over_soon() {
+        let between_checks = Duration::from_secs(1);
+        for (stage, settings) in layered("").unwrap().stages {
+            assert!(settings.lease + between_checks <= Duration::from_secs(5), "{stage}");
+        }
     }
 
     #[test]

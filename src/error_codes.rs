@@ -44,6 +44,8 @@ pub enum ErrorCode {
     VideoUnreadable,
     VideoMismatch,
     StorageFailed,
+    UploadFailed,
+    ArtifactLost,
     WorkspaceUnavailable,
     DiskFull,
     StageTimeout,
@@ -297,7 +299,20 @@ impl ErrorCode {
                 RETRIED,
                 "The video, its captions or its playlists cannot be stored, or an uploaded file cannot be read.",
                 "Operators: check that the workers may write to `MEDIA_ROOT`.",
-                &["src/consumers/storage.rs", "src/consumers/uploaded.rs"],
+                &["src/consumers/upload.rs", "src/consumers/storage.rs", "src/consumers/uploaded.rs"],
+            ),
+            Self::UploadFailed => entry(
+                FINAL,
+                "S3 does not take the files of the video; each upload was tried again three times, unless S3 refuses it.",
+                "Operators: the message says what S3 answers. Check S3 and its settings, then reprocess the job: what was \
+                 made is kept for a day.",
+                &["src/consumers/upload.rs"],
+            ),
+            Self::ArtifactLost => entry(
+                RETRIED,
+                "A file that an earlier stage made is neither on this machine nor in the storage.",
+                "Reprocess the job from `scenario_creation`.",
+                &["src/consumers/artifacts.rs"],
             ),
             Self::WorkspaceUnavailable => entry(
                 RETRIED,

@@ -25,8 +25,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
     ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),
     ("uploads", &["events"]),
-    ("config", &["events", "signing", "uploads", "vault", "webhooks"]),
-    ("storage", &["ids"]),
+    ("config", &["events", "signing", "storage", "uploads", "vault", "webhooks"]),
+    ("storage", &["ids", "telemetry"]),
     ("projections", &["byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
     (
         "consumers",

@@ -12,7 +12,7 @@ use crate::events::Actor;
 use crate::execute::{Executor, Origin};
 use crate::ids::JobId;
 use crate::projections::catalog::Catalog;
-use crate::storage::{Prefix, Storage};
+use crate::storage::Stores;
 use crate::telemetry::chain;
 
 /// How often to look. Files stay for hours.
@@ -23,7 +23,7 @@ const MAX_JOBS: i64 = 500;
 pub struct Retention {
     pub executor: Executor,
     pub catalog: Catalog,
-    pub storage: Storage,
+    pub stores: Stores,
     /// How long the files of a deleted job stay.
     pub deleted_files_kept: Duration,
 }
@@ -60,7 +60,14 @@ impl Retention {
 
     /// Those of work went when the job ended. `false` when they are still there, or when it cannot be noted that they are not.
     async fn remove_files(&self, job_id: JobId) -> bool {
-        if let Err(error) = self.storage.delete_prefix(&Prefix::of_video(job_id)).await {
+        let user_id = match self.executor.load(job_id).await {
+            Ok(loaded) => loaded.state.user_id.clone(),
+            Err(error) => {
+                tracing::warn!(%job_id, error = %chain(&error), "cannot look up whose a deleted job is");
+                return false;
+            }
+        };
+        if let Err(error) = self.stores.delete_job(&user_id, job_id).await {
             tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a deleted job");
             return false;
         }

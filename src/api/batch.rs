@@ -14,6 +14,7 @@ use salvo::oapi::endpoint;
 use salvo::prelude::*;
 use tokio::sync::Semaphore;
 
+use super::available::Available;
 use super::batch_answer::{BatchAnswer, BatchSummary};
 use super::batch_request::{self, BatchRequest};
 use super::forecasts::promise;
@@ -21,7 +22,7 @@ use super::generate::{admit, aside, idempotency_key, reserve, resolve, say_repla
 use super::generate_request::{References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
-use super::{ApiState, Role, User, body, callback, state, user};
+use super::{ApiState, Role, User, body, state, user};
 use crate::crash;
 use crate::domain::batch::{Command, Rejection};
 use crate::domain::job;
@@ -64,7 +65,7 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
     let body = body::read(req, BATCH_BODY_BYTES).await?;
     let _turn = BATCHES.acquire().await.map_err(|_| Problem::internal())?;
     let request = read_batch(&state, &user, body.clone()).await?;
-    callback::check_batch(&request.jobs, &state.webhooks)?;
+    Available { webhooks: &state.webhooks, storage: state.stores.mode }.check_batch(&request.jobs)?;
     let is_repeatable = key.is_some();
     let (batch_id, first_time) = match key {
         Some(key) => {

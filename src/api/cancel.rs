@@ -12,7 +12,6 @@ use crate::domain::job::{Command, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
 use crate::ids::{CommandId, JobId};
-use crate::storage::Prefix;
 use crate::telemetry::chain;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,7 +74,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
-    remove_files(&state, view.job_id).await;
+    remove_files(&state, &view.user_id, view.job_id).await;
     let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {
         success: true,
@@ -89,11 +88,15 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
 
 /// Removes the files of a job that no worker is at work on. Files of a stage that still runs go once more when it
 /// has stopped.
-async fn remove_files(state: &ApiState, job_id: JobId) {
-    if let Err(error) = state.workspaces.of(job_id).remove().await {
+async fn remove_files(state: &ApiState, user_id: &str, job_id: JobId) {
+    let workspace = state.workspaces.of(job_id);
+    if let Err(error) = workspace.remove().await {
         tracing::warn!(%job_id, %error, "cannot remove the folder of a cancelled job");
     }
-    if let Err(error) = state.storage.delete_prefix(&Prefix::of_video(job_id)).await {
+    if let Err(error) = workspace.remove_artifacts().await {
+        tracing::warn!(%job_id, error = chain(&error), "cannot remove the artifacts of a cancelled job");
+    }
+    if let Err(error) = state.stores.delete_job(user_id, job_id).await {
         tracing::warn!(%job_id, error = chain(&error), "cannot remove the files of a cancelled job");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use salvo::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
+    HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE,
 };
 use salvo::http::{HttpRange, Method, StatusCode};
 use salvo::oapi::{ToParameters, endpoint};
@@ -19,27 +19,41 @@ use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
-use crate::storage::{self, Key, Storage};
+use crate::storage::{self, Delivery, Key, SignedAnswer, Stores};
 use crate::telemetry::chain;
 
 /// A stored file on its way to a client.
 pub(super) struct Served<'a> {
-    pub storage: Storage,
+    pub stores: &'a Stores,
     pub file: &'a StoredFile,
     pub content_type: &'static str,
     pub disposition: String,
     pub cache_control: &'static str,
+    /// Whether the client may be sent to S3.
+    pub may_redirect: bool,
 }
 
 impl<'a> Served<'a> {
     /// Of a video, which a job that is reprocessed may replace: kept for an hour.
     pub fn of_video(
-        storage: Storage,
+        stores: &'a Stores,
         file: &'a StoredFile,
         content_type: &'static str,
         disposition: String,
     ) -> Self {
-        Self { storage, file, content_type, disposition, cache_control: "private, max-age=3600" }
+        let cache_control = "private, max-age=3600";
+        Self { stores, file, content_type, disposition, cache_control, may_redirect: true }
+    }
+
+    /// The signed URL of the file, where clients get it from S3.
+    async fn signed_url(&self, key: &Key) -> Result<Option<String>, storage::Error> {
+        let Delivery::Redirect { url_life } = self.stores.delivery else { return Ok(None) };
+        let answer = SignedAnswer {
+            content_type: Some(self.content_type.to_owned()),
+            content_disposition: Some(self.disposition.clone()),
+            cache_control: Some(self.cache_control.to_owned()),
+        };
+        self.stores.files.signed_url(key, &answer, url_life).await
     }
 }
 
@@ -123,8 +137,8 @@ pub async fn download_video(
     let kind = if inline == Some(true) { "inline" } else { "attachment" };
     let name = file_name(&files.view.topic);
     let disposition = format!("{kind}; filename=\"{name}.{}\"", rendition.format.name());
-    let storage = files.state.storage.clone();
-    serve(req, res, Served::of_video(storage, file, rendition.format.media_type(), disposition)).await
+    let stores = &files.state.stores;
+    serve(req, res, Served::of_video(stores, file, rendition.format.media_type(), disposition)).await
 }
 
 /// Stream the video
@@ -154,8 +168,7 @@ pub async fn stream_video(
         .max_by_key(|found| found.rendition.quality);
     let Found { file, .. } = found.ok_or_else(|| files.no_rendition(FileRole::Video))?;
     let disposition = shown_as(&files.view, "mp4");
-    let storage = files.state.storage.clone();
-    serve(req, res, Served::of_video(storage, file, "video/mp4", disposition)).await
+    serve(req, res, Served::of_video(&files.state.stores, file, "video/mp4", disposition)).await
 }
 
 /// A thumbnail of the video
@@ -176,14 +189,15 @@ pub async fn get_thumbnail(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let size = query.0.size.unwrap_or(ThumbnailSize::Medium);
-    let (view, storage, file) = stored(req, depot, size.file_role()).await?;
+    let (state, view, file) = stored(req, depot, size.file_role()).await?;
     let disposition = format!("inline; filename=\"{}-{}.jpg\"", file_name(&view.topic), size.name());
     let served = Served {
-        storage,
+        stores: &state.stores,
         file: &file,
         content_type: "image/jpeg",
         disposition,
         cache_control: "private, max-age=86400",
+        may_redirect: false,
     };
     serve(req, res, served).await
 }
@@ -234,9 +248,11 @@ async fn captions(
     extension: &str,
     content_type: &'static str,
 ) -> Result<(), Problem> {
-    let (view, storage, file) = stored(req, depot, role).await?;
+    let (state, view, file) = stored(req, depot, role).await?;
     let disposition = shown_as(&view, extension);
-    serve(req, res, Served::of_video(storage, &file, content_type, disposition)).await
+    let served = Served::of_video(&state.stores, &file, content_type, disposition);
+    // A page's `<track>` must come from where the page may read.
+    serve(req, res, Served { may_redirect: false, ..served }).await
 }
 
 /// Shown in the browser, and saved under the video's name.
@@ -296,16 +312,16 @@ impl WantedQuality {
     }
 }
 
-/// A completed job's file, of which there is one, and the storage that has it.
+/// A completed job's file, of which there is one.
 async fn stored(
     req: &Request,
     depot: &Depot,
     role: FileRole,
-) -> Result<(StatusView, Storage, StoredFile), Problem> {
+) -> Result<(Arc<ApiState>, StatusView, StoredFile), Problem> {
     let files = Files::of(req, depot).await?;
     let found = files.of_role(role).next().ok_or_else(|| files.no_rendition(role))?;
-    let (storage, file) = (files.state.storage.clone(), found.file.clone());
-    Ok((files.view, storage, file))
+    let file = found.file.clone();
+    Ok((files.state, files.view, file))
 }
 
 /// 409 with what a client may show meanwhile.
@@ -341,7 +357,8 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         gone()
     };
     let key = Key::parse(&served.file.key).map_err(failed)?;
-    let size = served.storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
+    let storage = &served.stores.files;
+    let size = storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
     let etag = format!("\"{}\"", served.file.blake3);
     set_headers(res.headers_mut(), &served, &etag)?;
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -355,6 +372,12 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     if header(IF_NONE_MATCH).is_some_and(|tags| matches_etag(tags, &etag)) {
         res.status_code(StatusCode::NOT_MODIFIED);
         return Ok(());
+    }
+    if served.may_redirect
+        && req.method() == Method::GET
+        && let Some(url) = served.signed_url(&key).await.map_err(failed)?
+    {
+        return redirect(res, &url);
     }
     // A range of another version of the file is worth nothing: then the whole file is sent.
     let is_same_file = header(IF_RANGE).is_none_or(|tag| tag.trim() == etag);
@@ -372,9 +395,22 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     }
     res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if req.method() != Method::HEAD {
-        let stream = served.storage.read(&key, start..start + length).await.map_err(failed)?;
+        let stream = storage.read(&key, start..start + length).await.map_err(failed)?;
         res.stream(stream.ok_or_else(gone)?);
     }
+    Ok(())
+}
+
+/// Sends the client to S3, which answers what it asks of ranges.
+fn redirect(res: &mut Response, url: &str) -> Result<(), Problem> {
+    let headers = res.headers_mut();
+    for name in [CONTENT_TYPE, CONTENT_DISPOSITION, ETAG, ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    // The URL ends to be valid.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(LOCATION, header_value(url)?);
+    res.status_code(StatusCode::TEMPORARY_REDIRECT);
     Ok(())
 }
 

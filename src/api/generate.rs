@@ -9,12 +9,13 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::admission::{self, Admitted};
+use super::available::Available;
 use super::forecasts::promise;
 use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
 use super::status::JobSummary;
-use super::{ApiState, User, body, callback, idempotency, state, user};
+use super::{ApiState, User, body, idempotency, state, user};
 use crate::crash;
 use crate::domain::job::{Command, Rejection};
 use crate::error_codes::ErrorCode;
@@ -49,7 +50,7 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let traceparent = traceparent(req);
     let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
-    callback::check(&request, &state.webhooks)?;
+    Available { webhooks: &state.webhooks, storage: state.stores.mode }.check(&request)?;
 
     let is_repeatable = key.is_some();
     let (job_id, first_time) = match key {

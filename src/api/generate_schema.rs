@@ -125,7 +125,7 @@ fn flat_schema(scene: &Value) -> Value {
                     "enable_streaming": flag("Whether the video is packaged for HLS; `true` unless it is given."),
                     "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
                     "cleanup_local_files": flag("Whether the files that the video was made with go as soon as it is done; `true` unless it is given. Otherwise they stay for a day, for operators to look at."),
-                    "s3_upload_enabled": { "enum": [false, null], "description": "No S3 is configured here: `true` is refused." },
+                    "s3_upload_enabled": { "type": ["boolean", "null"], "description": "Whether the video goes to S3; as the system is set (`VIDEO_STORAGE_MODE`) unless it is given. `true` is refused where no S3 is configured, `false` where there is nothing else." },
                 },
                 "additionalProperties": false,
             },

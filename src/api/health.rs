@@ -21,6 +21,7 @@ use crate::consumers::running_workers;
 use crate::events::Stage;
 use crate::projections::halts::{self, Halt};
 use crate::projections::{lag, quarantine};
+use crate::storage::StorageMode;
 
 /// How old an examination may be.
 const EXAMINATION_INTERVAL: Duration = Duration::from_secs(1);
@@ -206,9 +207,21 @@ async fn storage(state: &ApiState) -> Finding {
     // Written and removed: that is what workers will do.
     let tried = tokio::task::spawn_blocking(move || tempfile::tempfile_in(root)).await;
     match tried {
-        Ok(Ok(_)) => Finding::new(Level::Healthy, "MEDIA_ROOT is writable"),
+        Ok(Ok(_)) => bucket(state).await,
         Ok(Err(error)) => away("MEDIA_ROOT", &error),
         Err(error) => away("MEDIA_ROOT", &error),
+    }
+}
+
+async fn bucket(state: &ApiState) -> Finding {
+    let Some(s3) = &state.stores.s3 else { return Finding::new(Level::Healthy, "MEDIA_ROOT is writable") };
+    match s3.reach().await {
+        Ok(()) => Finding::new(Level::Healthy, "MEDIA_ROOT is writable, and the bucket answers"),
+        // Videos stay on the disk until it is back.
+        Err(error) if state.stores.mode == StorageMode::LocalAndS3 => {
+            Finding::new(Level::Degraded, away("the bucket", &error).detail)
+        }
+        Err(error) => away("the bucket", &error),
     }
 }
 

@@ -118,12 +118,14 @@ async fn serve_stored(
         _ => Served {
             // Its player may have loaded it while it grew.
             cache_control: "private, no-cache",
-            ..Served::of_video(state.storage.clone(), file, PLAYLIST, "inline".to_owned())
+            // What it names is relative to its own URL, which must not be one of the bucket.
+            may_redirect: false,
+            ..Served::of_video(&state.stores, file, PLAYLIST, "inline".to_owned())
         },
     };
     serve(req, res, served).await
 }
 
-fn segments<'a>(state: &ApiState, file: &'a StoredFile) -> Served<'a> {
-    Served::of_video(state.storage.clone(), file, SEGMENTS, "inline".to_owned())
+fn segments<'a>(state: &'a ApiState, file: &'a StoredFile) -> Served<'a> {
+    Served::of_video(&state.stores, file, SEGMENTS, "inline".to_owned())
 }

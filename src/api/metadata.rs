@@ -12,6 +12,9 @@ use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
 use super::visible_job;
+use super::{ApiState, signed_urls};
+use crate::domain::job::Job;
+use crate::events::job::StorageTarget;
 use crate::events::job::{FileRole, StoredFile, TechnicalFormat, TechnicalStream, ThumbnailSize, VideoFacts};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::ids::JobId;
@@ -27,19 +30,29 @@ pub struct MetadataAnswer {
     pub description: Option<String>,
     pub tags: Vec<String>,
     pub video: VideoDetails,
-    /// Quality, such as `720p`, -> URL.
+    /// Quality, such as `720p`, -> URL. Of files in S3 it is signed, and needs no token while it is valid.
     pub video_urls: BTreeMap<String, String>,
     pub thumbnail_urls: Vec<String>,
     pub download_url: String,
     pub streaming_url: String,
     pub streaming_info: StreamingInfo,
-    /// Empty while videos are stored locally.
+    /// The files' keys in the bucket. Empty while the video is stored locally.
     pub s3_keys: Vec<String>,
+    pub storage: StorageDetails,
     pub technical_metadata: TechnicalMetadata,
     pub chapters: Vec<ChapterDetails>,
     /// Where the captions are, by format; empty for a job without subtitles.
     pub captions: BTreeMap<String, String>,
     pub processing: ProcessingDetails,
+}
+
+/// Where the video's files are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StorageDetails {
+    /// `local`, `s3` or `local_and_s3`.
+    pub target: String,
+    /// Set while the files wait for S3 on the disk of a worker, because S3 did not take them.
+    pub has_fallen_back: bool,
 }
 
 /// Log lines that an answer holds, at most.
@@ -244,7 +257,32 @@ pub async fn get_video_metadata(
     let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
     let technical = TechnicalMetadata::of(job.video.as_ref().unwrap_or(&video.facts), &video.files);
-    Ok(Json(describe_video(&view, video, logs, &chapters, technical)))
+    let stored = Stored {
+        urls: signed_urls::of_videos(&state, &videos_of(&video, &view)).await,
+        s3_keys: s3_keys(&state, &job, &video.files),
+        target: job.stored_in.unwrap_or(StorageTarget::Local),
+        has_fallen_back: job.has_fallen_back,
+    };
+    Ok(Json(describe_video(&view, video, logs, &chapters, (technical, stored))))
+}
+
+/// What depends on where the files are.
+struct Stored {
+    /// Quality -> signed URL.
+    urls: BTreeMap<String, String>,
+    s3_keys: Vec<String>,
+    target: StorageTarget,
+    has_fallen_back: bool,
+}
+
+fn videos_of<'a>(row: &'a VideoRow, view: &StatusView) -> Vec<(Rendition, &'a StoredFile)> {
+    let videos = row.files.iter().filter(|file| file.role == FileRole::Video);
+    videos.map(|file| (file.rendition_in(view.quality), file)).collect()
+}
+
+fn s3_keys(state: &ApiState, job: &Job, files: &[StoredFile]) -> Vec<String> {
+    let s3 = state.stores.s3.as_ref().filter(|_| job.stored_in.is_some_and(StorageTarget::is_in_s3));
+    s3.map(|s3| files.iter().map(|file| s3.key_in_bucket(&file.key)).collect()).unwrap_or_default()
 }
 
 fn describe_video(
@@ -252,22 +290,19 @@ fn describe_video(
     row: VideoRow,
     logs: Vec<LogLine>,
     chapters: &[Chapter],
-    technical_metadata: TechnicalMetadata,
+    (technical_metadata, stored): (TechnicalMetadata, Stored),
 ) -> MetadataAnswer {
     let links = Links::of(view.job_id, &row.files);
-    let videos: Vec<(Rendition, &StoredFile)> = row
-        .files
-        .iter()
-        .filter(|file| file.role == FileRole::Video)
-        .map(|file| (file.rendition_in(view.quality), file))
-        .collect();
+    let videos = videos_of(&row, view);
+    let mut video_urls = links.downloads(&videos);
+    video_urls.extend(stored.urls);
     MetadataAnswer {
         job_id: view.job_id.0,
         batch_id: view.batch_id.map(|batch| batch.0),
         title: view.title.clone(),
         description: view.description.clone(),
         tags: view.tags.clone(),
-        video_urls: links.downloads(&videos),
+        video_urls,
         thumbnail_urls: links.thumbnails(),
         download_url: links.to("download"),
         streaming_url: links.to("stream"),
@@ -278,7 +313,11 @@ fn describe_video(
             hls_url: links.has(FileRole::HlsMaster).then(|| links.to("hls/master.m3u8")),
             renditions: links.renditions(&videos),
         },
-        s3_keys: vec![],
+        s3_keys: stored.s3_keys,
+        storage: StorageDetails {
+            target: stored.target.name().to_owned(),
+            has_fallen_back: stored.has_fallen_back,
+        },
         technical_metadata,
         captions: links.captions(),
         chapters: chapters.iter().map(ChapterDetails::of).collect(),

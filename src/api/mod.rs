@@ -8,11 +8,11 @@ mod admission;
 mod analytics;
 mod audit;
 pub mod auth;
+mod available;
 mod batch;
 mod batch_answer;
 mod batch_request;
 mod body;
-mod callback;
 mod cancel;
 mod clerk_webhook;
 mod configurations;
@@ -42,6 +42,7 @@ pub mod rate_limit;
 mod reprocess;
 mod request_id;
 mod scenes;
+mod signed_urls;
 mod single_flight;
 mod status;
 mod system;
@@ -85,7 +86,7 @@ use crate::projections::catalog::Catalog;
 use crate::projections::library::Library;
 use crate::projections::status::{StatusView, StatusViews};
 use crate::projections::trail::Trail;
-use crate::storage::{Storage, Workspaces};
+use crate::storage::{Stores, Workspaces};
 use crate::webhooks::Secret;
 
 /// More than the longest script in JSON's longest form.
@@ -106,7 +107,7 @@ pub struct ApiState {
     /// For health: how far each has read.
     pub projections: Vec<Arc<dyn Projection>>,
     pub pool: PgPool,
-    pub storage: Storage,
+    pub stores: Stores,
     pub reception: Reception,
     pub media: MediaConfig,
     pub webhooks: WebhookConfig,

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::metadata::{Links, delivered_format};
 use super::problem::Problem;
-use super::visible_job;
-use crate::events::Quality;
+use super::{signed_urls, visible_job};
 use crate::events::job::{FileRole, ThumbnailSize};
+use crate::events::{OutputFormat, Quality};
 use crate::projections::catalog::VideoRow;
 use crate::projections::status::StatusView;
 
@@ -20,7 +20,8 @@ pub struct VideoUrlAnswer {
     pub job_id: Uuid,
     /// `completed`: before, the answer is 409.
     pub status: String,
-    /// Plays in a browser: a fast-start MP4 with ranges.
+    /// Plays in a browser: a fast-start MP4 with ranges. Of a file in S3, it is signed, and needs no token while it is
+    /// valid.
     pub video_url: String,
     /// Saves the file in the format that was asked for.
     pub download_url: String,
@@ -60,16 +61,21 @@ pub async fn get_video_url(req: &mut Request, depot: &mut Depot) -> Result<Json<
     require_completed(&view)?;
     let video =
         state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
-    Ok(Json(locate(&view, &video)))
+    let videos = video.files.iter().filter(|file| file.role == FileRole::Video);
+    let streamed = videos.map(|file| (file.rendition_in(view.quality), file));
+    let streamed = streamed.filter(|(rendition, _)| rendition.format == OutputFormat::Mp4);
+    let best = streamed.max_by_key(|(rendition, _)| rendition.quality);
+    let signed = signed_urls::of_videos(&state, best.as_slice()).await.into_values().next();
+    Ok(Json(locate(&view, &video, signed)))
 }
 
-fn locate(view: &StatusView, video: &VideoRow) -> VideoUrlAnswer {
+fn locate(view: &StatusView, video: &VideoRow, signed: Option<String>) -> VideoUrlAnswer {
     let links = Links::of(view.job_id, &video.files);
     let medium = ThumbnailSize::Medium;
     VideoUrlAnswer {
         job_id: view.job_id.0,
         status: view.status.name().to_owned(),
-        video_url: links.to("stream"),
+        video_url: signed.unwrap_or_else(|| links.to("stream")),
         download_url: links.to("download"),
         thumbnail_url: links
             .has(medium.file_role())

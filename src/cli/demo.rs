@@ -22,6 +22,7 @@ use crate::config::{
 use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
+use crate::storage::StorageSettings;
 use crate::telemetry;
 use crate::vault::MasterKey;
 use crate::webhooks::{Secret, TargetPolicy};
@@ -73,6 +74,7 @@ impl Stack {
             },
             clerk: ClerkConfig::default(),
             media,
+            storage: StorageSettings::from_environment(&env)?,
             uploads: UploadsConfig::from_environment(&env)?,
             keys: KeysConfig {
                 master: MasterKey::parse(&kept_key(&data.join(MASTER_KEY), make_key)?)?,

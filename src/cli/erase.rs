@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use sqlx::PgPool;
 
-use super::operator::Operator;
+use super::operator::{self, Operator};
 use super::say;
 use crate::app;
 use crate::config::{MediaConfig, RedisConfig, process_environment};
@@ -38,7 +38,7 @@ pub enum Erase {
 pub async fn erase(command: Erase) -> anyhow::Result<()> {
     let Erase::User { user_id, yes } = command;
     let (operator, pool) = Operator::with_postgres().await?;
-    let order = Order::new(operator, pool)?;
+    let order = Order::new(operator, pool).await?;
     if !yes {
         bail!(
             "this destroys the content of {} jobs of {} for good: topics, scripts, narration, code and videos; uploads and \
@@ -73,10 +73,11 @@ struct Order {
 }
 
 impl Order {
-    fn new(operator: Operator, pool: PgPool) -> anyhow::Result<Self> {
+    async fn new(operator: Operator, pool: PgPool) -> anyhow::Result<Self> {
         let media = MediaConfig::from_environment(&process_environment)?.root;
         let sources = operator.sources(&pool);
-        let erasure = Erasure::new(operator.executor.clone(), &sources, &media, operator.actor());
+        let stores = operator::stores().await?;
+        let erasure = Erasure::new(operator.executor.clone(), &sources, &media, stores, operator.actor());
         Ok(Self { operator, pool, erasure })
     }
 

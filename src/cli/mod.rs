@@ -8,6 +8,7 @@ mod erase;
 mod operator;
 mod projections;
 mod render;
+mod storage;
 mod token;
 mod watch;
 
@@ -120,6 +121,11 @@ enum Command {
         #[command(subcommand)]
         command: archive::Archive,
     },
+    /// What is stored on the disk and in S3; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT, S3's settings and the keys
+    Storage {
+        #[command(subcommand)]
+        command: storage::StorageCommand,
+    },
     /// Write the analytics views as files; reads DATABASE_URL
     Export {
         /// The folder of the Parquet files, one for each view
@@ -201,6 +207,7 @@ impl Arguments {
             Command::Projections { command } => projections::projections(command).await,
             Command::Audit { command } => audit::audit(command).await,
             Command::Archive { command } => archive::archive(command).await,
+            Command::Storage { command } => storage::storage(command).await,
             Command::Erase { command } => erase::erase(command).await,
             Command::Export { parquet, from, to } => export(&parquet, from, to).await,
             Command::Render(arguments) => render::render(arguments).await,

@@ -11,7 +11,9 @@ use sqlx::PgPool;
 use super::say;
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{ArchiveConfig, KeysConfig, PostgresConfig, RedisConfig, Streams, process_environment};
+use crate::config::{
+    ArchiveConfig, KeysConfig, MediaConfig, PostgresConfig, RedisConfig, Streams, process_environment,
+};
 use crate::consumers::rebuild;
 use crate::domain::job::{self, Status};
 use crate::domain::{CommandOf, Id, State};
@@ -22,6 +24,7 @@ use crate::ids::JobId;
 use crate::postgres;
 use crate::projections::rebuild::Rebuildable;
 use crate::projections::{self, Sources};
+use crate::storage::{StorageSettings, Stores};
 use crate::telemetry::{self, chain};
 use crate::vault::Vault;
 
@@ -68,14 +71,17 @@ impl Operator {
         telemetry::init("warn");
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
-        let root = ArchiveConfig::from_environment(&process_environment).root;
+        let stored = stores().await?.archive;
         // Without the keys, archived events are read without looking at their signatures.
         let archive = match ["REEL_MASTER_KEY", "REEL_SIGNING_KEY"]
             .iter()
             .all(|name| process_environment(name).is_some())
         {
-            true => Archive::new(&root, KeysConfig::from_environment(&process_environment)?.public_keys()),
-            false => Archive::unverified(&root),
+            true => {
+                let keys = KeysConfig::from_environment(&process_environment)?.public_keys();
+                Archive::stored_in(stored, keys)
+            }
+            false => Archive::unverified(stored),
         };
         let (log, queue) = app::connect_log(&redis, archive, &streams).await?;
         let mut executor = Executor::new(log, Clock::system());
@@ -123,6 +129,15 @@ impl Operator {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The stores of the settings, without those that a role needs besides.
+pub async fn stores() -> anyhow::Result<Stores> {
+    let env = &process_environment;
+    let settings = StorageSettings::from_environment(env)?;
+    let (media, archive) =
+        (MediaConfig::from_environment(env)?.root, ArchiveConfig::from_environment(env).root);
+    Stores::open(&settings, &media, &archive).await.context("the storage cannot be used")
 }
 
 /// All read models.

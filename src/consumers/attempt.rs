@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::error::StageError;
+use super::journal::Journal;
 use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
 use super::task::{Progress, StageHandler, Task};
@@ -150,6 +151,13 @@ impl Attempt {
             token: work.receipt.token,
             workspace: self.worker.workspaces.of(self.job_id()),
             cache: cache.clone(),
+            journal: Journal {
+                executor: self.worker.executor.clone(),
+                job_id: self.job_id(),
+                item,
+                token: work.receipt.token,
+                worker: self.worker.consumer.clone(),
+            },
             progress,
             cancel: cancel.clone(),
         };

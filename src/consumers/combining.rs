@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use super::artifacts::fetch_scenes;
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
@@ -23,15 +24,25 @@ impl StageHandler for Combining {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let task = task.clone();
-        blocking(move || {
-            let clip = join(&task)?;
-            let thumbnails =
-                if task.request()?.enable_thumbnails { extract_thumbnails(&task, &clip)? } else { vec![] };
-            Ok(Outcome::Combined { clip, thumbnails })
-        })
-        .await
+        let (clip, thumbnails) = combine(task).await?;
+        Ok(Outcome::Combined { clip, thumbnails })
     }
+}
+
+/// Makes the video and its thumbnails in the workspace, from what earlier stages made here or elsewhere. The same scenes
+/// give the same bytes.
+pub(super) async fn combine(task: &Task) -> Result<(Clip, Vec<Thumbnail>), StageError> {
+    let workspace = task.workspace.clone();
+    blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
+    fetch_scenes(task, &task.job).await?;
+    let task = task.clone();
+    blocking(move || {
+        let clip = join(&task)?;
+        let thumbnails =
+            if task.request()?.enable_thumbnails { extract_thumbnails(&task, &clip)? } else { vec![] };
+        Ok((clip, thumbnails))
+    })
+    .await
 }
 
 /// Writes all files of the video, each joined from the clips of its size and codec.
@@ -49,6 +60,7 @@ fn join(task: &Task) -> Result<Clip, StageError> {
         frames: combined.frames,
         duration_ms: combined.duration_ms,
         bytes: main.bytes,
+        artifact: None,
         reused: false,
         renditions: files.map(|(file, _)| file).collect(),
         streams: vec![],
@@ -72,7 +84,8 @@ fn join_rendition(
     let main = task.request()?.main_rendition();
     let clip_of = |scene: &SceneProgress| -> Result<PathBuf, StageError> {
         let clip = scene.clip.as_ref().and_then(|clip| clip.file_of(rendition.of_clips(), main));
-        Ok(task.workspace.path(clip.ok_or_else(|| missing("SceneRendered"))?))
+        let (file, _) = clip.ok_or_else(|| missing("SceneRendered"))?;
+        Ok(task.workspace.path(file))
     };
     let sound_of = |scene: &SceneProgress| -> Result<PathBuf, StageError> {
         let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -86,7 +99,7 @@ fn join_rendition(
     let combined =
         combine::combine(parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
             .map_err(cannot_combine)?;
-    Ok((RenditionFile { rendition, file, bytes: combined.bytes }, combined))
+    Ok((RenditionFile { rendition, file, bytes: combined.bytes, artifact: None }, combined))
 }
 
 fn extract_thumbnails(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {

@@ -6,6 +6,7 @@
 //! Invariants:
 //! - A handler may run twice for the same work; its result is recorded once (the attempt token).
 //! - Files are written under temporary names and renamed, so a second run never meets half a file.
+//! - A stage may run on any machine: what an earlier one made is found by its content.
 //! - Every result, error or panic of a handler becomes an event.
 //! - Work of a dead worker is started again when its lease expires.
 //! - Retryable failures are retried with backoff, a bounded number of times. A terminal failure is a dead letter until an operator
@@ -14,15 +15,18 @@
 //!
 //! Deliberately absent: decisions about later stages (see `domain`).
 
+mod artifacts;
 mod attempt;
 pub mod batches;
 pub mod callbacks;
+mod catch_up;
 mod code_generation;
 mod combining;
 mod error;
 mod heartbeat;
 mod initializing;
 mod intake;
+mod journal;
 pub mod outbox;
 mod planning;
 pub mod process_manager;
@@ -39,6 +43,7 @@ mod storage;
 mod sweep;
 mod takeover;
 mod task;
+mod upload;
 mod uploaded;
 
 pub use error::StageError;
@@ -50,22 +55,22 @@ pub use task::{Progress, StageHandler, Task};
 use std::sync::Arc;
 
 use crate::config::{MediaConfig, VoiceConfig};
-use crate::storage::Storage as Objects;
+use crate::storage::Stores;
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
 use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
 /// Returns the handlers of all stages.
-pub fn handlers(media: &MediaConfig) -> Vec<Arc<dyn StageHandler>> {
+pub fn handlers(media: &MediaConfig, stores: &Stores) -> Vec<Arc<dyn StageHandler>> {
     let voice = voice(media);
     vec![
         Arc::new(initializing::Initializing),
-        Arc::new(planning::Planning { objects: Objects::local(&media.root) }),
+        Arc::new(planning::Planning { objects: stores.files.clone() }),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
-        Arc::new(rendering::Rendering::new(media)),
+        Arc::new(rendering::Rendering::new(media, stores)),
         Arc::new(combining::Combining),
-        Arc::new(storage::Storage { objects: Objects::local(&media.root) }),
+        Arc::new(storage::Storage { stores: stores.clone(), media_root: media.root.clone() }),
     ]
 }
 

@@ -110,6 +110,7 @@ impl StageHandler for Pretend {
 /// Returns a plausible outcome of a stage, or of one scene of it. `scenes` is the number of scenes of a plan.
 pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, scenes: u32) -> Outcome {
     let clip = Clip {
+        artifact: None,
         file: "pretended.mp4".into(),
         frames: 30,
         duration_ms: 1000,
@@ -156,6 +157,7 @@ fn planned() -> Scene {
 
 fn narrated(scene: u32) -> NarratedScene {
     NarratedScene {
+        artifact: None,
         scene,
         narration: "none.wav".into(),
         timeline: SceneTimeline { fps: 30, frames: 30, steps: vec![] },

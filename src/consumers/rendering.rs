@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::artifacts::{fetch_narration, share_clip};
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking, wait_for};
-use super::uploaded;
+use super::{upload, uploaded};
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, SceneStream, StreamSegment};
 use crate::events::{OutputFormat, Rendition, Stage};
-use crate::storage::{Content, Mode, Prefix, Storage};
+use crate::storage::{self, Content, Key, Mode, Prefix, Storage, StorageMode, Stored, Stores};
 use crate::telemetry::chain;
 use reel_scene::{Block, Scene};
 use reel_studio::encode::encoder::{self, EncodeSettings};
@@ -31,15 +32,15 @@ pub struct Rendering {
     hardware: Option<Hardware>,
     /// The folder of logos.
     logos: Option<PathBuf>,
-    /// Holds uploads, and takes the parts of streams.
-    objects: Storage,
+    /// Hold uploads, and take the parts of streams.
+    stores: Stores,
 }
 
 impl Rendering {
     /// Uses a graphics processor if the configuration asks for one. Logs once when none works.
-    pub fn new(media: &MediaConfig) -> Self {
+    pub fn new(media: &MediaConfig, stores: &Stores) -> Self {
         let hardware = if media.use_gpu { Self::find_hardware() } else { None };
-        Self { hardware, logos: media.logos.clone(), objects: Storage::local(&media.root) }
+        Self { hardware, logos: media.logos.clone(), stores: stores.clone() }
     }
 
     fn find_hardware() -> Option<Hardware> {
@@ -71,8 +72,14 @@ impl StageHandler for Rendering {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let (task, hardware, logos) = (task.clone(), self.hardware, self.logos.clone());
-        let objects = self.objects.clone();
-        blocking(move || render(&task, hardware, logos.as_deref(), &objects)).await
+        let workspace = task.workspace.clone();
+        blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
+        let (_, scene) = task.scene()?;
+        fetch_narration(&task, scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?).await?;
+        let (rendered, stores) = (task.clone(), self.stores.clone());
+        let mut clip = blocking(move || render(&rendered, hardware, logos.as_deref(), &stores)).await?;
+        share_clip(&task, &mut clip).await?;
+        Ok(Outcome::Rendered { clip })
     }
 }
 
@@ -80,8 +87,8 @@ fn render(
     task: &Task,
     hardware: Option<Hardware>,
     logos: Option<&Path>,
-    objects: &Storage,
-) -> Result<Outcome, StageError> {
+    stores: &Stores,
+) -> Result<Clip, StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -94,7 +101,7 @@ fn render(
     })?;
     // Without the logo's file, code generation wrote the scene without a logo.
     let mut images = Images::read_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
-    add_pictures(&mut images, task, index, &scene.description, objects)?;
+    add_pictures(&mut images, task, index, &scene.description, &stores.files)?;
     let material = Material {
         scene: &scene.description,
         source: code,
@@ -120,24 +127,24 @@ fn render(
         wait_for(cache_file(&task.cache, &clip.recipe, &clip.output.out));
     }
     let bytes = |clip: &ClipJob| std::fs::metadata(&clip.output.out).map_or(0, |metadata| metadata.len());
-    let streams = clips.iter().map(|clip| stream(task, index, clip, objects)).filter_map(Result::transpose);
+    let streams = clips.iter().map(|clip| stream(task, index, clip, stores)).filter_map(Result::transpose);
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
     let file_of = |clip: &ClipJob| RenditionFile {
         rendition: clip.rendition,
         file: clip.file.clone(),
         bytes: bytes(clip),
+        artifact: None,
     };
-    Ok(Outcome::Rendered {
-        clip: Clip {
-            file: main.file.clone(),
-            frames,
-            duration_ms: narrated.timeline.duration_ms(),
-            bytes: bytes(main),
-            reused: missing_clips.is_empty(),
-            renditions: others.iter().map(file_of).collect(),
-            streams,
-        },
+    Ok(Clip {
+        file: main.file.clone(),
+        frames,
+        duration_ms: narrated.timeline.duration_ms(),
+        bytes: bytes(main),
+        artifact: None,
+        reused: missing_clips.is_empty(),
+        renditions: others.iter().map(file_of).collect(),
+        streams,
     })
 }
 
@@ -146,7 +153,7 @@ fn stream(
     task: &Task,
     index: u32,
     clip: &ClipJob,
-    objects: &Storage,
+    stores: &Stores,
 ) -> Result<Option<SceneStream>, StageError> {
     if !task.request()?.enable_streaming {
         return Ok(None);
@@ -166,9 +173,9 @@ fn stream(
         let message = format!("scene {} cannot be packaged for streaming: {error}", index + 1);
         StageError::failed(ErrorCode::RenderingFailed, message, error)
     })?;
-    let key = Prefix::of_video(task.job_id).key(&name).map_err(super::storage::cannot_store)?;
-    let stored = wait_for(objects.put(&key, Content::File(path), Mode::Replace));
-    let stored = stored.map_err(super::storage::cannot_store)?;
+    let folder = Prefix::of_job(&task.job.user_id, task.job_id);
+    let key = folder.key(&name).map_err(upload::cannot_store)?;
+    let stored = wait_for(store_part(task, stores, &key, path)).map_err(upload::cannot_store)?;
     let segment = |segment: stream::Segment| StreamSegment { frames: segment.frames, bytes: segment.bytes };
     Ok(Some(SceneStream {
         rendition,
@@ -179,6 +186,26 @@ fn stream(
         setup_bytes: part.setup_bytes,
         segments: part.segments.into_iter().map(segment).collect(),
     }))
+}
+
+/// Stores a part of the stream. Where the disk has it, S3 may get it later, with the rest of the video.
+async fn store_part(
+    task: &Task,
+    stores: &Stores,
+    key: &Key,
+    part: PathBuf,
+) -> Result<Stored, storage::Error> {
+    let content = Content::File(part);
+    if stores.mode != StorageMode::LocalAndS3 {
+        return upload::store(task, &stores.files, key, content, &|_| {}).await;
+    }
+    match stores.files.put_once(key, content.clone(), Mode::Replace, &|_| {}).await {
+        Err(error) if error.is_remote() => {
+            tracing::warn!(error = chain(&error), "a part of the stream is not in S3 yet");
+            stores.local.put(key, content, Mode::Replace).await
+        }
+        stored => stored,
+    }
 }
 
 /// Adds the uploaded pictures that a scene shows. Names that are none of the request's uploads are left to the layout,

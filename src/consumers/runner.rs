@@ -12,16 +12,16 @@ use super::attempt::Attempt;
 use super::intake::{Held, Intake};
 use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
-use super::{heartbeat, rebuild, retry, sweep, takeover};
+use super::{catch_up, heartbeat, rebuild, retry, sweep, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
-use crate::domain::job::Status;
+use crate::domain::job::{Job, Status, UPLOAD_FAILED};
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
 use crate::events::{Actor, Priority, Stage, WorkQueue};
 use crate::execute::{Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
-use crate::storage::{Prefix, Storage, Workspaces};
+use crate::storage::{Stores, Workspaces};
 use crate::telemetry::chain;
 
 /// Pause before the log is tried again after it failed.
@@ -39,7 +39,7 @@ pub struct Worker {
     doorbell: Doorbell,
     pub(super) streams: Arc<Streams>,
     pub(super) workspaces: Workspaces,
-    storage: Storage,
+    pub(super) stores: Stores,
     max_concurrent_renders: usize,
     processors: ProcessorSlots,
     /// Scenes of one job that are worked on at a time.
@@ -57,14 +57,20 @@ fn consumer_name() -> String {
 
 impl Worker {
     /// A worker under a consumer name of its own; its stages' files are under `media.root`.
-    pub fn new(executor: Executor, doorbell: Doorbell, streams: Streams, media: &MediaConfig) -> Self {
+    pub fn new(
+        executor: Executor,
+        doorbell: Doorbell,
+        streams: Streams,
+        media: &MediaConfig,
+        stores: Stores,
+    ) -> Self {
         Self {
             queue: WorkQueue::new(executor.log()),
             executor,
             doorbell,
             streams: Arc::new(streams),
-            workspaces: Workspaces::new(&media.root),
-            storage: Storage::local(&media.root),
+            workspaces: Workspaces::new(&media.root, &stores),
+            stores,
             max_concurrent_renders: media.max_concurrent_renders,
             // One more than there are processors: some work waits for a disk, or for the log.
             processors: ProcessorSlots::new(media.max_concurrent_renders + 1),
@@ -83,6 +89,7 @@ impl Worker {
         loops.spawn(takeover::watch(self.clone(), stop.clone()));
         loops.spawn(retry::release(self.queue.clone(), stop.clone()));
         loops.spawn(sweep::watch(self.clone(), stop.clone()));
+        loops.spawn(catch_up::watch(self.clone(), stop.clone()));
         let beating =
             tokio::spawn(heartbeat::beat(self.executor.log().clone(), self.consumer.clone(), stop.clone()));
         for handler in handlers {
@@ -189,13 +196,18 @@ impl Worker {
             return;
         }
         tracing::info!(%job_id, status = ?job.status, user_id = %job.user_id, "job ended");
-        let is_kept = job.status == Status::Completed
-            && job.request.as_ref().is_some_and(|request| !request.cleanup_local_files);
-        if !is_kept && let Err(error) = self.workspaces.of(job_id).remove().await {
-            tracing::warn!(error = chain(&error), "cannot remove the job's folder");
+        let workspace = self.workspaces.of(job_id);
+        if !is_workspace_kept(job) {
+            if let Err(error) = workspace.remove().await {
+                tracing::warn!(error = chain(&error), "cannot remove the job's folder");
+            }
+            if let Err(error) = workspace.remove_artifacts().await {
+                tracing::warn!(error = chain(&error), "cannot remove the job's artifacts");
+            }
         }
         if job.status != Status::Completed
-            && let Err(error) = self.storage.delete_prefix(&Prefix::of_video(job_id)).await
+            && !has_upload_failed(job)
+            && let Err(error) = self.stores.delete_job(&job.user_id, job_id).await
         {
             tracing::warn!(error = chain(&error), "cannot remove the job's files");
         }
@@ -211,6 +223,17 @@ impl Worker {
             causation_id: Some(EventId(work.receipt.token.0)),
         }
     }
+}
+
+/// Whether what an ended job was made with stays for a while: its request wants it, or only storing the video failed.
+pub(super) fn is_workspace_kept(job: &Job) -> bool {
+    let is_wanted = job.request.as_ref().is_some_and(|request| !request.cleanup_local_files);
+    (job.status == Status::Completed && is_wanted) || has_upload_failed(job)
+}
+
+fn has_upload_failed(job: &Job) -> bool {
+    let failure = job.failure.as_ref().filter(|_| job.status == Status::Failed);
+    failure.is_some_and(|(_, failure)| failure.code == UPLOAD_FAILED)
 }
 
 fn all_free(slots: &Arc<Semaphore>, first: OwnedSemaphorePermit) -> Vec<OwnedSemaphorePermit> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::artifacts::share_narration;
 use super::error::StageError;
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking};
@@ -72,8 +73,12 @@ impl StageHandler for ScenarioCreation {
         let on_line = |done, total| task.progress.report(done, total);
         let (voice, narrated) = narration::narrate(narration, speak, on_line).await?;
         let scenes = (0..).zip(narrated).map(|(scene, narrated)| to_recorded(scene, narrated));
+        let mut scenes: Vec<NarratedScene> = scenes.collect();
+        for scene in &mut scenes {
+            share_narration(task, scene).await?;
+        }
         let warnings = warning.into_iter().collect();
-        Ok(Outcome::Narrated { voice: voice.to_string(), scenes: scenes.collect(), warnings })
+        Ok(Outcome::Narrated { voice: voice.to_string(), scenes, warnings })
     }
 }
 
@@ -91,14 +96,21 @@ impl ScenarioCreation {
         };
         let speak = |voice, index, line| speak(task, voice, (scene, index), line);
         let narrated = narration::narrate_scene(narration, speak).await?;
-        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated: to_recorded(scene, narrated) })
+        let mut narrated = to_recorded(scene, narrated);
+        share_narration(task, &mut narrated).await?;
+        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated })
     }
 }
 
 /// Returns the narration of a scene as events hold it.
 fn to_recorded(scene: u32, narrated: narration::NarratedScene) -> NarratedScene {
     let file = narrated.sound.file_name().unwrap_or_default().to_string_lossy();
-    NarratedScene { scene, narration: format!("{FOLDER}/{file}"), timeline: narrated.timeline }
+    NarratedScene {
+        scene,
+        narration: format!("{FOLDER}/{file}"),
+        timeline: narrated.timeline,
+        artifact: None,
+    }
 }
 
 async fn speak(

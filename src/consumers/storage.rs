@@ -1,18 +1,23 @@
 //! `storage`: reads the finished files back, compares them with the plan, and stores them.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
-use crate::domain::job::{Job, Outcome, Stream};
+use super::upload::{self, cannot_store};
+use super::{catch_up, combining};
+use crate::domain::job::{Job, Outcome, Stream, UploadNote};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{
     FileRole, SceneStream, StorageTarget, StoredFile, Technical, TechnicalFormat, TechnicalStream, VideoFacts,
 };
 use crate::events::{Rendition, Stage};
 use crate::ids::JobId;
-use crate::storage::{Content, Error, Mode, Prefix, Storage as Objects};
+use crate::storage::{Content, Error, Key, Prefix, Storage as Objects, StorageMode, Stores};
 use crate::telemetry::chain;
 use reel_studio::encode::encoder::KEY_FRAME_INTERVAL_S;
 use reel_studio::inspect::gate::{self, Allowed};
@@ -21,7 +26,8 @@ use reel_studio::inspect::streams::{self, Description};
 use reel_studio::join::captions;
 
 pub struct Storage {
-    pub objects: Objects,
+    pub stores: Stores,
+    pub media_root: PathBuf,
 }
 
 #[async_trait]
@@ -31,6 +37,10 @@ impl StageHandler for Storage {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
+        if !is_combined_here(task) {
+            // Another machine did: joining once more is faster than a copy from there.
+            combining::combine(task).await?;
+        }
         let checked = task.clone();
         let (video, sources) = blocking(move || {
             let renditions = video_files(&checked)?;
@@ -38,13 +48,21 @@ impl StageHandler for Storage {
             Ok((video, sources(&checked, &renditions)?))
         })
         .await?;
-        Ok(Outcome::Stored {
-            video_id: video_id(task.job_id),
-            target: StorageTarget::Local,
-            files: store(task, &self.objects, sources).await?,
-            video,
-        })
+        let (target, files) = self.store(task, sources).await?;
+        Ok(Outcome::Stored { video_id: video_id(task.job_id), target, files, video })
     }
+}
+
+/// Whether the video and its thumbnails are in this machine's workspace.
+fn is_combined_here(task: &Task) -> bool {
+    let Some(clip) = &task.job.combined else { return false };
+    let files = std::iter::once((&clip.file, clip.bytes));
+    let files = files.chain(clip.renditions.iter().map(|other| (&other.file, other.bytes)));
+    let mut files =
+        files.chain(task.job.thumbnails.iter().map(|thumbnail| (&thumbnail.file, thumbnail.bytes)));
+    files.all(|(file, bytes)| {
+        std::fs::metadata(task.workspace.path(file)).is_ok_and(|metadata| metadata.len() == bytes)
+    })
 }
 
 /// A file of the video, in the workspace.
@@ -233,20 +251,102 @@ fn sources(task: &Task, renditions: &[VideoFile]) -> Result<Vec<Source>, StageEr
     Ok(sources)
 }
 
-async fn store(task: &Task, objects: &Objects, sources: Vec<Source>) -> Result<Vec<StoredFile>, StageError> {
-    let folder = Prefix::of_video(task.job_id);
-    let total = sources.len() as u64;
-    let mut files = stored_segments(&task.job);
-    for (done, ((role, rendition), file)) in (1..).zip(sources) {
-        let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
-        let content = Content::File(task.workspace.path(&file));
-        // A reprocessed job replaces its files.
-        let stored = objects.put(&key, content, Mode::Replace).await.map_err(cannot_store)?;
-        let key = key.as_str().to_owned();
-        files.push(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 });
-        task.progress.report(done, total);
+impl Storage {
+    /// Stores all files of the video. Where S3 does not take them and the disk may hold them, they stay there.
+    async fn store(
+        &self,
+        task: &Task,
+        sources: Vec<Source>,
+    ) -> Result<(StorageTarget, Vec<StoredFile>), StageError> {
+        let (mut objects, mut target) = self.target(task)?;
+        let folder = Prefix::of_job(&task.job.user_id, task.job_id);
+        let mut files = stored_segments(&task.job);
+        let bytes_of =
+            |file: &str| std::fs::metadata(task.workspace.path(file)).map_or(0, |found| found.len());
+        let sizes: Vec<u64> = sources.iter().map(|(_, file)| bytes_of(file)).collect();
+        let total: u64 = sizes.iter().sum();
+        let started =
+            UploadNote::Started { target, files: (files.len() + sources.len()) as u32, bytes: total };
+        task.journal.note(started).await;
+        if target == StorageTarget::LocalAndS3
+            && let Err(error) = self.complete_segments(task, &files).await
+        {
+            (objects, target) = self.fall_back(task, target, error).await?;
+        }
+        let mut done = 0;
+        for (((role, rendition), file), bytes) in sources.into_iter().zip(sizes) {
+            let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
+            let content = Content::File(task.workspace.path(&file));
+            let sent = AtomicU64::new(0);
+            let on_bytes = |bytes| {
+                let sent = sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                task.progress.report((done + sent).min(total), total);
+            };
+            let stored = match upload::store(task, &objects, &key, content.clone(), &on_bytes).await {
+                Err(error) if error.is_remote() && target == StorageTarget::LocalAndS3 => {
+                    (objects, target) = self.fall_back(task, target, error).await?;
+                    upload::store(task, &objects, &key, content, &|_| {}).await
+                }
+                stored => stored,
+            };
+            let stored = stored.map_err(cannot_store)?;
+            let key = key.as_str().to_owned();
+            files.push(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 });
+            done += bytes;
+            task.progress.report(done, total);
+        }
+        Ok((target, files))
     }
-    Ok(files)
+
+    /// Where the files of a job go: as the settings say, unless its request wants no S3.
+    fn target(&self, task: &Task) -> Result<(Objects, StorageTarget), StageError> {
+        let Stores { files, local, .. } = self.stores.clone();
+        Ok(match self.stores.mode {
+            StorageMode::Local => (files, StorageTarget::Local),
+            StorageMode::S3 => (files, StorageTarget::S3),
+            StorageMode::LocalAndS3 if task.request()?.s3_upload_enabled != Some(false) => {
+                (files, StorageTarget::LocalAndS3)
+            }
+            StorageMode::LocalAndS3 => (local, StorageTarget::Local),
+        })
+    }
+
+    /// Uploads parts of the stream that S3 did not take when their scenes were rendered.
+    async fn complete_segments(&self, task: &Task, segments: &[StoredFile]) -> Result<(), Error> {
+        let Some(s3) = self.stores.s3.clone().map(Objects::new) else { return Ok(()) };
+        for segment in segments {
+            let key = Key::parse(segment.key.as_str())?;
+            if s3.head(&key).await?.is_some_and(|head| head.bytes == segment.bytes) {
+                continue;
+            }
+            let copy = task.workspace.path("segment.m4s");
+            if self.stores.local.copy_to(&key, &copy).await? {
+                upload::store(task, &s3, &key, Content::File(copy), &|_| {}).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that S3 does not take the files, and returns where they go instead.
+    async fn fall_back(
+        &self,
+        task: &Task,
+        from: StorageTarget,
+        error: Error,
+    ) -> Result<(Objects, StorageTarget), StageError> {
+        tracing::error!(error = chain(&error), "S3 does not take the video: it stays on this machine's disk");
+        let to = StorageTarget::Local;
+        let (media_root, job_id) = (self.media_root.clone(), task.job_id);
+        blocking(move || {
+            catch_up::remember(&media_root, job_id).map_err(|error| {
+                let message = "it cannot be noted that S3 lacks the video";
+                StageError::failed(ErrorCode::StorageFailed, message, error)
+            })
+        })
+        .await?;
+        task.journal.note(UploadNote::FellBack { from, to, error: cannot_store(error).to_failure() }).await;
+        Ok((self.stores.local.clone(), to))
+    }
 }
 
 /// Returns a file's name in the folder of its video.
@@ -263,9 +363,4 @@ fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
         FileRole::HlsPlaylist => format!("{level}.m3u8"),
         FileRole::HlsSegments => format!("{level}.m4s"),
     }
-}
-
-pub(super) fn cannot_store(error: Error) -> StageError {
-    StageError::failed(ErrorCode::StorageFailed, format!("the video cannot be stored: {error}"), error)
-        .suggest("check that the workers may write to MEDIA_ROOT")
 }

@@ -1,10 +1,11 @@
-//! Removes the folders of jobs that have ended: those that a crash left behind, and those that requests wanted to keep.
+//! Removes the folders and artifacts of jobs that have ended: those that a crash left behind, and those that were kept for
+//! a while.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::runner::Worker;
+use super::runner::{Worker, is_workspace_kept};
 use crate::telemetry::chain;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -19,6 +20,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(60);
 pub async fn watch(worker: Worker, stop: CancellationToken) {
     loop {
         sweep(&worker, KEPT_FOR, MAX_KEPT).await;
+        sweep_artifacts(&worker, KEPT_FOR).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
@@ -50,6 +52,27 @@ async fn sweep(worker: &Worker, kept_for: Duration, max_kept: usize) {
             kept += 1;
         } else if let Err(error) = worker.workspaces.of(job_id).remove().await {
             tracing::warn!(%job_id, error = chain(&error), "cannot remove the folder of a job that has ended");
+        }
+    }
+}
+
+/// Removes the artifacts of jobs that have ended. Those of a job whose video could not be stored stay for `kept_for`.
+async fn sweep_artifacts(worker: &Worker, kept_for: Duration) {
+    let jobs = match worker.workspaces.list_artifacts().await {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot list the artifacts of jobs");
+            return;
+        }
+    };
+    for (job_id, age) in jobs.into_iter().filter(|(_, age)| *age >= SETTLED_AFTER) {
+        let Ok(loaded) = worker.executor.load(job_id).await else { continue };
+        let job = &loaded.state;
+        if !job.has_ended() || (is_workspace_kept(job) && age < kept_for) {
+            continue;
+        }
+        if let Err(error) = worker.workspaces.of(job_id).remove_artifacts().await {
+            tracing::warn!(%job_id, error = chain(&error), "cannot remove the artifacts of a job that has ended");
         }
     }
 }

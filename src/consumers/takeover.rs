@@ -20,10 +20,13 @@ use crate::telemetry::chain;
 /// Idle time after which a consumer without pending work is removed: its process has ended.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
-/// Checks every stage's taken work until `stop`, twice per shortest lease.
+/// Longest pause between two checks, so that lost work begins again soon after its lease has expired.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Checks every stage's taken work until `stop`.
 pub async fn watch(worker: Worker, stop: CancellationToken) {
     let shortest = worker.streams.stages.values().map(|settings| settings.lease).min();
-    let pause = shortest.unwrap_or(Duration::from_secs(30)) / 2;
+    let pause = shortest.map_or(MAX_PAUSE, |lease| (lease / 2).min(MAX_PAUSE));
     each_queue(&worker, &stop, "forget old consumers", forget_consumers).await;
     while !stop.is_cancelled() {
         each_queue(&worker, &stop, "look for lost work", take_over).await;

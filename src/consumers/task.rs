@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::error::{StageError, missing};
+use super::journal::Journal;
 use crate::domain::job::{Job, Outcome, SceneProgress};
 use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
@@ -42,6 +43,8 @@ pub struct Task {
     pub workspace: Workspace,
     /// What was made for the same user before.
     pub cache: Cache,
+    /// Where it is recorded what happens in the middle.
+    pub journal: Journal,
     pub progress: Progress,
     pub cancel: CancellationToken,
 }

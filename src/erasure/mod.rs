@@ -21,7 +21,7 @@ use crate::projections::rebuild::{Edition, Rebuildable};
 use crate::projections::status::StatusViews;
 use crate::projections::trail::Trail;
 use crate::projections::{self, Projection, Sources};
-use crate::storage::{self, Prefix, Storage, Workspaces};
+use crate::storage::{self, Prefix, Stores, Workspaces};
 use crate::telemetry::chain;
 use crate::vault;
 use unreadable::Closed;
@@ -75,12 +75,18 @@ pub struct Erasure {
     pub statuses: StatusViews,
     trail: Trail,
     read_models: Vec<Arc<dyn Rebuildable>>,
-    storage: Storage,
+    stores: Stores,
     pub workspaces: Workspaces,
 }
 
 impl Erasure {
-    pub fn new(executor: Executor, sources: &Sources, media_root: &Path, actor: Actor) -> Self {
+    pub fn new(
+        executor: Executor,
+        sources: &Sources,
+        media_root: &Path,
+        stores: Stores,
+        actor: Actor,
+    ) -> Self {
         let Sources { log, codec, pool, status_kept_after_end } = sources.clone();
         Self {
             queue: WorkQueue::new(&log),
@@ -90,8 +96,8 @@ impl Erasure {
             statuses: StatusViews::new(log, codec, status_kept_after_end),
             trail: Trail::new(pool),
             read_models: projections::all(sources),
-            storage: Storage::local(media_root),
-            workspaces: Workspaces::new(media_root),
+            workspaces: Workspaces::new(media_root, &stores),
+            stores,
             executor,
         }
     }
@@ -116,7 +122,7 @@ impl Erasure {
                 if !tried.insert(job_id) {
                     continue;
                 }
-                match self.erase_job(job_id).await {
+                match self.erase_job(user_id, job_id).await {
                     Ok(()) => {
                         erased.jobs.insert(job_id);
                     }
@@ -197,7 +203,7 @@ impl Erasure {
     /// Erases what the user keeps: uploads with their bytes, and configurations. Returns a line for each that is not.
     async fn erase_library(&self, user_id: &str) -> Vec<String> {
         let origin = Origin::new(self.actor.clone());
-        let files = self.storage.delete_prefix(&Prefix::of_uploads(user_id)).await;
+        let files = self.stores.files.delete_prefix(&Prefix::of_uploads(user_id)).await;
         let id = UploadsId::of_user(user_id);
         let uploads = self.executor.execute(id, uploads::Command::Erase, &origin, None).await;
         let origin = Origin::new(self.actor.clone());
@@ -211,9 +217,9 @@ impl Erasure {
         lines.into_iter().flatten().collect()
     }
 
-    async fn erase_job(&self, job_id: JobId) -> Result<(), Error> {
+    async fn erase_job(&self, user_id: &str, job_id: JobId) -> Result<(), Error> {
         // Files need no event to be read.
-        self.storage.delete_prefix(&Prefix::of_video(job_id)).await?;
+        self.stores.delete_job(user_id, job_id).await?;
         let closed = unreadable::close(&self.executor, &self.queue, &self.actor, job_id, true).await?;
         if closed == Closed::Readable {
             if !self.executor.load(job_id).await?.state.has_ended() {
@@ -222,8 +228,10 @@ impl Erasure {
             self.order(job_id, job::Command::EraseContent).await?;
         }
         // Once more: work may have ended meanwhile.
-        self.storage.delete_prefix(&Prefix::of_video(job_id)).await?;
-        self.workspaces.of(job_id).remove().await?;
+        self.stores.delete_job(user_id, job_id).await?;
+        let workspace = self.workspaces.of(job_id);
+        workspace.remove().await?;
+        workspace.remove_artifacts().await?;
         Ok(())
     }
 

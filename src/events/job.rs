@@ -66,9 +66,23 @@ pub enum JobEvent {
         files: u32,
         bytes: u64,
     },
+    UploadProgressed(UploadProgressed),
+    /// A file was not stored, and is tried again `delay_ms` from now.
+    UploadRetried(UploadRetried),
+    /// S3 does not take the files: they stay on the disk of the worker until it does.
+    StorageFellBack {
+        from: StorageTarget,
+        to: StorageTarget,
+        error: Failure,
+    },
     UploadCompleted {
         target: StorageTarget,
         files: Vec<StoredFile>,
+    },
+    /// The files of a completed job are in S3 as well, where they were to be from the beginning.
+    StorageCaughtUp {
+        target: StorageTarget,
+        bytes: u64,
     },
     StageCompleted {
         stage: Stage,
@@ -182,6 +196,26 @@ pub struct StageProgressed {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UploadProgressed {
+    /// Bytes.
+    pub done: u64,
+    pub total: u64,
+    pub percentage: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UploadRetried {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    /// Of the file in the storage.
+    pub key: String,
+    /// The attempt that failed, from 1.
+    pub attempt: u32,
+    pub error: Failure,
+    pub delay_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageMeasured {
     pub stage: Stage,
     pub scene: Option<u32>,
@@ -207,6 +241,9 @@ pub struct NarratedScene {
     /// WAV, 48 kHz, mono, 16 bit; relative to the job's workspace.
     pub narration: String,
     pub timeline: SceneTimeline,
+    /// BLAKE3 of the file, in hex, under which other machines find it; none where all share the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
 }
 
 /// A video file in the job's workspace.
@@ -217,6 +254,9 @@ pub struct Clip {
     pub frames: u64,
     pub duration_ms: u64,
     pub bytes: u64,
+    /// BLAKE3 of the file, in hex, under which other machines find it; none where all share the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
     /// Whether it had been made before, from the same content.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
@@ -258,15 +298,19 @@ pub struct RenditionFile {
     /// Relative to the job's workspace.
     pub file: String,
     pub bytes: u64,
+    /// As that of a clip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
 }
 
 impl Clip {
-    /// Where a rendition is; `main` is the one that `file` holds.
-    pub fn file_of(&self, rendition: Rendition, main: Rendition) -> Option<&str> {
+    /// Where a rendition is, and its artifact; `main` is the one that `file` holds.
+    pub fn file_of(&self, rendition: Rendition, main: Rendition) -> Option<(&str, Option<&str>)> {
         if rendition == main {
-            return Some(&self.file);
+            return Some((&self.file, self.artifact.as_deref()));
         }
-        self.renditions.iter().find(|other| other.rendition == rendition).map(|other| other.file.as_str())
+        let other = self.renditions.iter().find(|other| other.rendition == rendition)?;
+        Some((&other.file, other.artifact.as_deref()))
     }
 }
 
@@ -294,11 +338,17 @@ pub enum ThumbnailSize {
 #[strum(serialize_all = "snake_case")]
 pub enum StorageTarget {
     Local,
+    S3,
+    LocalAndS3,
 }
 
 impl StorageTarget {
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    pub fn is_in_s3(self) -> bool {
+        self != StorageTarget::Local
     }
 }
 
@@ -435,6 +485,7 @@ impl JobEvent {
         match self {
             JobEvent::StageStarted { percentage, .. }
             | JobEvent::StageProgressed(StageProgressed { percentage, .. })
+            | JobEvent::UploadProgressed(UploadProgressed { percentage, .. })
             | JobEvent::SceneNarrated { percentage, .. }
             | JobEvent::SceneCodeGenerated { percentage, .. }
             | JobEvent::SceneRendered { percentage, .. }
@@ -448,7 +499,10 @@ impl JobEvent {
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
+            | JobEvent::StorageCaughtUp { .. }
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::WarningRaised { .. }
@@ -488,11 +542,17 @@ impl Event for JobEvent {
                 Personal("/description/steps", EmptyList),
                 Public("/description/leave"),
             ],
-            JobEvent::ScenarioCreated { .. } => &[Public("/voice"), Public("/scenes/*/narration")],
-            JobEvent::SceneNarrated { .. } => &[Public("/voice"), Public("/narrated/narration")],
+            JobEvent::ScenarioCreated { .. } => {
+                &[Public("/voice"), Public("/scenes/*/narration"), Public("/scenes/*/artifact")]
+            }
+            JobEvent::SceneNarrated { .. } => {
+                &[Public("/voice"), Public("/narrated/narration"), Public("/narrated/artifact")]
+            }
             JobEvent::SceneCodeGenerated { .. } => &[Public("/language"), Personal("/code", SealedText)],
             JobEvent::SceneRendered { .. } | JobEvent::VideoCombined { .. } => &[
                 Public("/clip/file"),
+                Public("/clip/artifact"),
+                Public("/clip/renditions/*/artifact"),
                 Public("/clip/renditions/*/file"),
                 Public("/clip/renditions/*/quality"),
                 Public("/clip/renditions/*/format"),
@@ -503,7 +563,24 @@ impl Event for JobEvent {
                 Public("/clip/streams/*/codecs"),
             ],
             JobEvent::ThumbnailCreated(_) => &[Public("/size"), Public("/file")],
-            JobEvent::UploadStarted { .. } => &[Public("/target")],
+            JobEvent::UploadStarted { .. } | JobEvent::StorageCaughtUp { .. } => &[Public("/target")],
+            JobEvent::UploadProgressed(_) => &[],
+            JobEvent::UploadRetried(_) => &[
+                Public("/stage"),
+                Public("/key"),
+                Public("/error/code"),
+                Personal("/error/message", SealedText),
+                Public("/error/suggestion"),
+                Personal("/error/causes", Nothing),
+            ],
+            JobEvent::StorageFellBack { .. } => &[
+                Public("/from"),
+                Public("/to"),
+                Public("/error/code"),
+                Personal("/error/message", SealedText),
+                Public("/error/suggestion"),
+                Personal("/error/causes", Nothing),
+            ],
             JobEvent::UploadCompleted { .. } => &[
                 Public("/target"),
                 Public("/files/*/role"),

@@ -72,6 +72,9 @@ pub struct VideoRequest {
     /// Set when the files that the job was made with go as soon as it is completed.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub cleanup_local_files: bool,
+    /// Whether the video goes to S3; without it, as the system is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_upload_enabled: Option<bool>,
 }
 
 fn yes() -> bool {
@@ -177,6 +180,7 @@ impl VideoRequest {
             retry_attempts: None,
             enable_streaming: true,
             cleanup_local_files: true,
+            s3_upload_enabled: None,
         }
     }
 }

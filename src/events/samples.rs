@@ -102,6 +102,7 @@ fn request() -> VideoRequest {
         retry_attempts: Some(1),
         enable_streaming: true,
         cleanup_local_files: true,
+        s3_upload_enabled: Some(true),
     }
 }
 
@@ -110,8 +111,14 @@ fn rendition() -> Rendition {
 }
 
 fn clip() -> Clip {
-    let file = RenditionFile { rendition: rendition(), file: "a.webm".to_owned(), bytes: 1 };
+    let file = RenditionFile {
+        rendition: rendition(),
+        file: "a.webm".to_owned(),
+        bytes: 1,
+        artifact: Some("00ff".to_owned()),
+    };
     Clip {
+        artifact: Some("00ff".to_owned()),
         file: "a.mp4".to_owned(),
         frames: 30,
         duration_ms: 1000,
@@ -254,11 +261,17 @@ pub fn job_events() -> Vec<JobEvent> {
                 scene: 1,
                 narration: "01.wav".to_owned(),
                 timeline: timeline.clone(),
+                artifact: Some("00ff".to_owned()),
             }],
         },
         JobEvent::SceneNarrated {
             voice: "espeak".to_owned(),
-            narrated: NarratedScene { scene: 1, narration: "01.wav".to_owned(), timeline: timeline.clone() },
+            narrated: NarratedScene {
+                scene: 1,
+                narration: "01.wav".to_owned(),
+                timeline: timeline.clone(),
+                artifact: Some("00ff".to_owned()),
+            },
             percentage: 40.0,
         },
         JobEvent::SceneCodeGenerated {
@@ -271,6 +284,21 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::VideoCombined { clip: clip() },
         JobEvent::ThumbnailCreated(thumbnail),
         JobEvent::UploadStarted { target: StorageTarget::Local, files: 1, bytes: 1 },
+        JobEvent::UploadProgressed(UploadProgressed { done: 1, total: 2, percentage: 97.5 }),
+        JobEvent::UploadRetried(UploadRetried {
+            stage,
+            scene: Some(1),
+            key: "users/user_1/jobs/1/video.mp4".to_owned(),
+            attempt: 1,
+            error: failure(),
+            delay_ms: 500,
+        }),
+        JobEvent::StorageFellBack {
+            from: StorageTarget::LocalAndS3,
+            to: StorageTarget::Local,
+            error: failure(),
+        },
+        JobEvent::StorageCaughtUp { target: StorageTarget::LocalAndS3, bytes: 1 },
         JobEvent::UploadCompleted { target: StorageTarget::Local, files: vec![stored] },
         JobEvent::StageCompleted { stage, percentage: 90.0 },
         JobEvent::StageMeasured(StageMeasured {

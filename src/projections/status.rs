@@ -284,7 +284,11 @@ impl StatusView {
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
+            | JobEvent::StorageCaughtUp { .. }
             | JobEvent::DeletedFilesRemoved {} => {}
         }
     }

@@ -35,9 +35,24 @@ impl Prefix {
         if is_valid(&text) { Ok(Self(text)) } else { Err(Error::InvalidKey(text)) }
     }
 
-    /// The files of a finished video.
+    /// The files of a job's video.
+    pub fn of_job(user: &str, job: JobId) -> Self {
+        Self(format!("users/{}/jobs/{job}", user_folder(user)))
+    }
+
+    /// The files of a video that an early version stored.
     pub fn of_video(job: JobId) -> Self {
         Self(format!("videos/{job}"))
+    }
+
+    /// What the stages of a job hand to each other, by its content.
+    pub fn of_artifacts(job: JobId) -> Self {
+        Self(format!("{ARTIFACTS}/{job}"))
+    }
+
+    /// The artifacts of all jobs.
+    pub fn of_all_artifacts() -> Self {
+        Self(ARTIFACTS.to_owned())
     }
 
     /// The uploads of one user, whose id may hold any character.
@@ -56,6 +71,19 @@ impl Prefix {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+const ARTIFACTS: &str = "work";
+const MAX_PLAIN_USER_BYTES: usize = 100;
+
+/// A user's folder: the id itself if it is a plain word, else its digest, since it may hold any character.
+fn user_folder(user: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match (1..=MAX_PLAIN_USER_BYTES).contains(&user.len()) && user.chars().all(is_plain) {
+        true => user.to_owned(),
+        // No plain word has a dot.
+        false => format!("id.{}", &blake3::hash(user.as_bytes()).to_hex()[..32]),
     }
 }
 
@@ -114,5 +142,11 @@ mod tests {
             assert_eq!(Key::parse(text).unwrap().as_str(), text);
         }
         assert!(Prefix::of_cache("user/../1").key("../x").is_err());
+        let job = JobId(uuid::Uuid::nil());
+        assert!(Prefix::of_job("user_2b", job).as_str().starts_with("users/user_2b/jobs/0000"));
+        for user in ["", ".", "..", "a/b", "id.x", "ä", "x".repeat(101).as_str()] {
+            let prefix = Prefix::of_job(user, job);
+            assert!(prefix.as_str().starts_with("users/id.") && is_valid(prefix.as_str()), "{prefix}");
+        }
     }
 }

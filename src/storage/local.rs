@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, Prefix, Store, Stored};
+use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, OnBytes, Prefix, Store, Stored};
 
 /// Buffer of a stream.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -38,15 +38,23 @@ impl Local {
 
 #[async_trait]
 impl Store for Local {
-    async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error> {
+    async fn put(
+        &self,
+        key: &Key,
+        content: Content,
+        mode: Mode,
+        on_bytes: OnBytes<'_>,
+    ) -> Result<Stored, Error> {
         let (root, path, key) = (self.root.clone(), self.path(key), key.clone());
-        blocking(move || match write(&root, &path, &content, mode) {
+        let stored = blocking(move || match write(&root, &path, &content, mode) {
             Err(error) if mode == Mode::Create && error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error::Exists(key))
             }
             written => written.map_err(|error| Error::new("store", key, error)),
         })
-        .await
+        .await?;
+        on_bytes(stored.bytes);
+        Ok(stored)
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Error> {

@@ -22,14 +22,26 @@
 //! Deliberately absent: the folder `work/`. FFmpeg and the voices read and write its files by path, so a [`Workspace`] is
 //! always a folder of the machine that runs the job.
 
+mod backoff;
 mod cache;
 mod key;
 mod local;
+mod mirrored;
+mod s3;
+mod settings;
 mod store;
+mod stores;
 mod workspace;
 
+pub use backoff::{RETRIES, delays as upload_delays};
 pub use cache::Cache;
 pub use key::{Key, Prefix};
 pub use local::Local;
-pub use store::{ByteStream, Content, Entry, Error, Head, Mode, Storage, Store, Stored};
+pub use mirrored::Mirrored;
+pub use s3::{Refusal, S3};
+pub use settings::{Delivery, S3Credentials, S3Settings, StorageMode, StorageSettings};
+pub use store::{
+    ByteStream, Content, Entry, Error, Head, Mode, OnBytes, SignedAnswer, Storage, Store, Stored,
+};
+pub use stores::Stores;
 pub use workspace::{Workspace, Workspaces};

@@ -5,14 +5,16 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use tokio_util::bytes::Bytes;
 
-use super::{Key, Local, Prefix};
+use super::backoff;
+use super::{Key, Local, Prefix, Refusal};
+use crate::telemetry::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +28,11 @@ pub enum Error {
     DiskFull { attempted: &'static str, object: String, source: io::Error },
     #[error("cannot {attempted} {object}")]
     Io { attempted: &'static str, object: String, source: io::Error },
+    /// S3 failed, or was not reached.
+    #[error("cannot {attempted} {object} in S3")]
+    Remote { attempted: &'static str, object: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cannot {attempted} {object} in S3: {refusal}")]
+    Refused { attempted: &'static str, object: String, refusal: Refusal },
 }
 
 impl Error {
@@ -39,9 +46,14 @@ impl Error {
         }
     }
 
-    /// Returns `true` when a retry may work: the disk was full or away, and the request is valid.
+    /// Returns `true` when a retry may work: the disk was full or away, or S3 was, and the request is valid.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::DiskFull { .. } | Error::Io { .. })
+        matches!(self, Error::DiskFull { .. } | Error::Io { .. } | Error::Remote { .. })
+    }
+
+    /// Returns `true` when S3 is the cause, not this machine.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Error::Remote { .. } | Error::Refused { .. })
     }
 }
 
@@ -89,11 +101,20 @@ pub struct Entry {
     pub head: Head,
 }
 
+/// Called while an object is written, with the bytes that were sent since the last call.
+pub type OnBytes<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
 /// Stores objects by key. Methods may be called concurrently.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Writes an object, all or nothing.
-    async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error>;
+    /// Writes an object, all or nothing. One attempt.
+    async fn put(
+        &self,
+        key: &Key,
+        content: Content,
+        mode: Mode,
+        on_bytes: OnBytes<'_>,
+    ) -> Result<Stored, Error>;
 
     /// Returns size and time of an object; `None` when there is none.
     async fn head(&self, key: &Key) -> Result<Option<Head>, Error>;
@@ -116,6 +137,25 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Removes all objects under a prefix.
     async fn delete_prefix(&self, prefix: &Prefix) -> Result<(), Error>;
+
+    /// Returns a URL with which anyone can read an object for `life`, under the headers of `answer`. `None` where the
+    /// store has no such URLs, or the object is on this machine's disk alone.
+    async fn signed_url(
+        &self,
+        _key: &Key,
+        _answer: &SignedAnswer,
+        _life: Duration,
+    ) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+}
+
+/// Headers of the answer that a signed URL leads to.
+#[derive(Debug, Clone, Default)]
+pub struct SignedAnswer {
+    pub content_type: Option<String>,
+    pub content_disposition: Option<String>,
+    pub cache_control: Option<String>,
 }
 
 /// A shared [`Store`] with derived operations. Cheap to clone.
@@ -130,6 +170,31 @@ impl Storage {
 
     pub fn new(store: impl Store) -> Self {
         Self(Arc::new(store))
+    }
+
+    /// Writes an object, all or nothing. Tries again a few times where S3 fails.
+    pub async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error> {
+        for delay in backoff::delays() {
+            match self.0.put(key, content.clone(), mode, &|_| {}).await {
+                Err(error @ Error::Remote { .. }) => {
+                    tracing::warn!(%key, error = chain(&error), ?delay, "an object was not stored; trying again");
+                    tokio::time::sleep(delay).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.0.put(key, content, mode, &|_| {}).await
+    }
+
+    /// Writes an object, all or nothing, in one attempt.
+    pub async fn put_once(
+        &self,
+        key: &Key,
+        content: Content,
+        mode: Mode,
+        on_bytes: OnBytes<'_>,
+    ) -> Result<Stored, Error> {
+        self.0.put(key, content, mode, on_bytes).await
     }
 
     /// Reads a whole object into memory; `None` when there is none.

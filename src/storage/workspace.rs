@@ -1,10 +1,11 @@
 //! The folder of a running job.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Cache, Storage};
+use super::{Cache, Content, Error, Mode, Prefix, Storage, Stores};
 use crate::ids::JobId;
 
 /// Time for which stopping work may still add files.
@@ -13,23 +14,35 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Workspaces {
     media_root: PathBuf,
-    storage: Storage,
+    /// This machine's disk, for caches.
+    local: Storage,
+    /// What stages on different machines hand to each other; `None` where all share the folder.
+    artifacts: Option<Storage>,
 }
 
 /// Paths inside are relative names such as `scenes/03.mp4`, which is how events refer to them.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     root: PathBuf,
+    artifacts: Option<(Storage, Prefix)>,
 }
 
 impl Workspaces {
-    pub fn new(media_root: &Path) -> Self {
-        Self { media_root: media_root.to_owned(), storage: Storage::local(media_root) }
+    pub fn new(media_root: &Path, stores: &Stores) -> Self {
+        Self {
+            media_root: media_root.to_owned(),
+            local: stores.local.clone(),
+            artifacts: stores.artifacts.clone(),
+        }
+    }
+
+    pub fn media_root(&self) -> &Path {
+        &self.media_root
     }
 
     /// Returns the cache of a user.
     pub fn cache_of(&self, user: &str) -> Cache {
-        Cache::new(self.storage.clone(), user)
+        Cache::new(self.local.clone(), user)
     }
 
     /// The jobs that have folders, each with how long nothing was added to it.
@@ -52,7 +65,22 @@ impl Workspaces {
     }
 
     pub fn of(&self, job: JobId) -> Workspace {
-        Workspace { root: self.media_root.join("work").join(job.to_string()) }
+        let artifacts = self.artifacts.clone().map(|storage| (storage, Prefix::of_artifacts(job)));
+        Workspace { root: self.media_root.join("work").join(job.to_string()), artifacts }
+    }
+
+    /// The jobs that have artifacts in the storage, each with how long none was added to it.
+    pub async fn list_artifacts(&self) -> Result<Vec<(JobId, Duration)>, Error> {
+        let Some(storage) = &self.artifacts else { return Ok(vec![]) };
+        let mut found: BTreeMap<JobId, Duration> = BTreeMap::new();
+        for entry in storage.list(&Prefix::of_all_artifacts()).await? {
+            let Some(job) = entry.key.as_str().split('/').nth(1).and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let age = entry.head.modified.elapsed().unwrap_or_default();
+            found.entry(job).and_modify(|youngest| *youngest = age.min(*youngest)).or_insert(age);
+        }
+        Ok(found.into_iter().collect())
     }
 }
 
@@ -67,6 +95,48 @@ impl Workspace {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// Stores a finished file for other machines, and returns the hash under which they find it; `None` where all share
+    /// the folder.
+    pub async fn share(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some((storage, prefix)) = &self.artifacts else { return Ok(None) };
+        let (path, file) = (self.path(name), self.path(name));
+        let hash = tokio::task::spawn_blocking(move || hash(&file)).await;
+        let hash = hash.map_err(io::Error::other).flatten();
+        let hash = hash.map_err(|error| Error::new("read", name, error))?;
+        let key = prefix.key(&hash)?;
+        // Another attempt may have made the same.
+        if storage.head(&key).await?.is_none() {
+            storage.put(&key, Content::File(path), Mode::Replace).await?;
+        }
+        Ok(Some(hash))
+    }
+
+    /// Makes a file of an earlier stage available in the folder. `artifact` is the hash that [`Self::share`] returned.
+    /// `false` when the file is neither here nor in the storage.
+    pub async fn fetch(&self, name: &str, artifact: Option<&str>) -> Result<bool, Error> {
+        let path = self.path(name);
+        let Some(artifact) = artifact else { return Ok(tokio::fs::try_exists(&path).await.unwrap_or(false)) };
+        let file = path.clone();
+        // A file of an earlier run may have the same name.
+        let found = tokio::task::spawn_blocking(move || hash(&file).ok()).await.ok().flatten();
+        if found.as_deref() == Some(artifact) {
+            return Ok(true);
+        }
+        let Some((storage, prefix)) = &self.artifacts else { return Ok(found.is_some()) };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Error::new("create", name, error))?;
+        }
+        storage.copy_to(&prefix.key(artifact)?, &path).await
+    }
+
+    /// Removes what the job's stages have stored for each other.
+    pub async fn remove_artifacts(&self) -> Result<(), Error> {
+        match &self.artifacts {
+            Some((storage, prefix)) => storage.delete_prefix(prefix).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes the folder and everything in it, if it exists. Stopping work may still add files, so it retries for a few seconds.
@@ -85,4 +155,10 @@ impl Workspace {
             }
         }
     }
+}
+
+fn hash(file: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(file)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }

@@ -27,6 +27,7 @@ use reelstream::projections::status::StatusViews;
 use reelstream::projections::trail::Trail;
 use reelstream::projections::{Projection, lag};
 use reelstream::signing::SigningKey;
+use reelstream::storage::StorageSettings;
 use reelstream::vault::{MasterKey, Vault};
 use reelstream::webhooks::Secret;
 use reqwest::{Method, RequestBuilder, Response};
@@ -138,6 +139,7 @@ impl System {
             },
             clerk: ClerkConfig::default(),
             media: MediaConfig { root: servers.folder.path().join("media"), ..media },
+            storage: StorageSettings::default(),
             uploads: UploadsConfig::from_environment(&|_| None).unwrap(),
             keys: KeysConfig {
                 master: MasterKey::parse(MASTER_KEY).unwrap(),
@@ -172,6 +174,11 @@ impl System {
 
     /// The program, with the system's settings in its environment.
     pub fn reel(&self, arguments: &[&str]) -> std::process::Output {
+        self.reel_with(arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn reel_with(&self, arguments: &[&str], more: &[(&str, String)]) -> std::process::Output {
         let config = &self.config;
         let streams = self.servers.folder.path().join("streams.toml");
         std::fs::write(&streams, format!("partitions = {}\n", config.streams.partitions)).unwrap();
@@ -185,6 +192,7 @@ impl System {
             .env("REEL_SIGNING_KEY", MASTER_KEY)
             .env("ARCHIVE_ROOT", &config.archive.root)
             .env("MEDIA_ROOT", &config.media.root)
+            .envs(more.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap()
     }

@@ -13,3 +13,4 @@ mod log;
 mod media;
 mod projections;
 mod runtime;
+mod storage;

@@ -61,6 +61,7 @@ impl Reader<'_> {
             retry_attempts: custom.retry_attempts,
             enable_streaming: custom.enable_streaming,
             cleanup_local_files: custom.cleanup_local_files,
+            s3_upload_enabled: custom.s3_upload_enabled,
         };
         self.refuse_too_large(&request);
         request

@@ -24,6 +24,7 @@ pub struct Custom {
     pub enable_streaming: bool,
     pub thumbnail_generation: bool,
     pub cleanup_local_files: bool,
+    pub s3_upload_enabled: Option<bool>,
 }
 
 impl Default for Custom {
@@ -36,6 +37,7 @@ impl Default for Custom {
             enable_streaming: true,
             thumbnail_generation: true,
             cleanup_local_files: true,
+            s3_upload_enabled: None,
         }
     }
 }
@@ -236,10 +238,9 @@ impl Reader<'_> {
         read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);
         read.thumbnail_generation = self.custom_flag(&custom, "thumbnail_generation", true);
         read.cleanup_local_files = self.custom_flag(&custom, "cleanup_local_files", true);
-        if self.custom_flag(&custom, "s3_upload_enabled", false) {
-            let msg = "is true, but no S3 is configured here: leave it out, or say false, and videos are stored locally";
-            self.fail(&["custom_config", "s3_upload_enabled"], msg, "not_available");
-        }
+        // Whether it can be had depends on the settings, and is checked by `available.rs`.
+        let is_said = custom.get("s3_upload_enabled").is_some_and(|value| !value.is_null());
+        read.s3_upload_enabled = is_said.then(|| self.custom_flag(&custom, "s3_upload_enabled", true));
         read
     }
 

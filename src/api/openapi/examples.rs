@@ -409,6 +409,7 @@ fn metadata() -> Value {
             "renditions": [{ "quality": "1080p", "file_size": 482133, "url": format!("{base}/stream?quality=1080p") }],
         },
         "s3_keys": [],
+        "storage": { "target": "local", "has_fallen_back": false },
         "technical_metadata": {
             "format": {
                 "format_name": "mov,mp4,m4a,3gp,3g2,mj2",

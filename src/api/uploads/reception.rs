@@ -69,10 +69,16 @@ struct ReceivedFile {
 }
 
 impl Reception {
-    pub fn new(media: &MediaConfig, config: &UploadsConfig, max_bytes: u64, executor: Executor) -> Self {
+    pub fn new(
+        media: &MediaConfig,
+        storage: Storage,
+        config: &UploadsConfig,
+        max_bytes: u64,
+        executor: Executor,
+    ) -> Self {
         Self {
             incoming: media.root.join(INCOMING),
-            storage: Storage::local(&media.root),
+            storage,
             executor,
             scanner: config.clamav.clone().map(Clamav::new),
             max_file_bytes: config.max_file_bytes,

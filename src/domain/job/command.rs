@@ -33,6 +33,16 @@ pub enum Command {
         most_attempts: u32,
         delay_ms: u64,
     },
+    /// Record what happens while files are stored.
+    NoteUpload {
+        item: WorkItem,
+        note: UploadNote,
+    },
+    /// The files that S3 did not take at first are there now.
+    NoteStorageCaughtUp {
+        target: StorageTarget,
+        bytes: u64,
+    },
     /// Record the usage of an attempt together with how it ended.
     Measure {
         item: WorkItem,
@@ -57,6 +67,14 @@ pub enum Command {
     Discard {
         reason: Option<String>,
     },
+}
+
+/// What happens while files are stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UploadNote {
+    Started { target: StorageTarget, files: u32, bytes: u64 },
+    Retried { key: String, attempt: u32, error: Failure, delay_ms: u64 },
+    FellBack { from: StorageTarget, to: StorageTarget, error: Failure },
 }
 
 /// What a stage produced.

@@ -1,9 +1,15 @@
 //! Which events a command leads to.
 
-use super::command::{Command, Outcome};
+use super::command::{Command, Outcome, UploadNote};
 use super::state::{Job, Status};
-use crate::events::job::{Failure, JobRequested, StageMeasured, StageProgressed, Usage, Warning, WorkItem};
+use crate::events::job::{
+    Failure, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed, UploadRetried,
+    Usage, Warning, WorkItem,
+};
 use crate::events::{JobEvent, Stage};
+
+/// The code of a failure after which what was made is kept.
+pub const UPLOAD_FAILED: &str = "UPLOAD_FAILED";
 
 /// Why a command leads to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +38,8 @@ pub enum Rejection {
     Deleted,
     #[error("the job is not deleted, so its files stay")]
     NotDeleted,
+    #[error("the job's files are where they were to be from the beginning")]
+    NothingToCatchUp,
     #[error("a result of {stage} does not fit: {reason}")]
     WrongOutcome { stage: Stage, reason: &'static str },
 }
@@ -50,6 +58,8 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::FailWork { item, error, most_attempts, delay_ms } => {
             open(job, item).map(|()| fail(job, item, error, most_attempts, delay_ms))
         }
+        Command::NoteUpload { item, note } => open(job, item).map(|()| vec![upload_noted(item, note)]),
+        Command::NoteStorageCaughtUp { target, bytes } => storage_caught_up(job, target, bytes),
         Command::Measure { item, usage, ending } => {
             decide(job, *ending).map(|events| with_measured(item, usage, events))
         }
@@ -138,6 +148,9 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
     if percentage <= job.percentage {
         return vec![];
     }
+    if item.stage == Stage::Storage {
+        return vec![JobEvent::UploadProgressed(UploadProgressed { done, total, percentage })];
+    }
     vec![JobEvent::StageProgressed(StageProgressed {
         stage: item.stage,
         scene: item.scene,
@@ -145,6 +158,32 @@ fn progress(job: &Job, item: WorkItem, done: u64, total: u64) -> Vec<JobEvent> {
         total,
         percentage,
     })]
+}
+
+fn upload_noted(item: WorkItem, note: UploadNote) -> JobEvent {
+    match note {
+        UploadNote::Started { target, files, bytes } => JobEvent::UploadStarted { target, files, bytes },
+        UploadNote::Retried { key, attempt, error, delay_ms } => JobEvent::UploadRetried(UploadRetried {
+            stage: item.stage,
+            scene: item.scene,
+            key,
+            attempt,
+            error,
+            delay_ms,
+        }),
+        UploadNote::FellBack { from, to, error } => JobEvent::StorageFellBack { from, to, error },
+    }
+}
+
+fn storage_caught_up(job: &Job, target: StorageTarget, bytes: u64) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Completed if job.is_deleted => Err(Rejection::Deleted),
+        Status::Completed if job.has_fallen_back => Ok(vec![JobEvent::StorageCaughtUp { target, bytes }]),
+        Status::Queued | Status::Processing | Status::Completed | Status::Failed | Status::Cancelled => {
+            Err(Rejection::NothingToCatchUp)
+        }
+    }
 }
 
 fn fail(job: &Job, item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
@@ -173,6 +212,15 @@ fn cancel(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection>
 /// The latest stage whose input is in the events alone: the files of later ones went when the job ended.
 const LATEST_WITHOUT_FILES: Stage = Stage::ScenarioCreation;
 
+/// The latest stage that an ended job can begin again at.
+fn latest_restart(job: &Job) -> Stage {
+    match &job.failure {
+        // All was made, and is kept: only storing it failed.
+        Some((Stage::Storage, error)) if error.code == UPLOAD_FAILED => Stage::Combining,
+        _ => LATEST_WITHOUT_FILES,
+    }
+}
+
 fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection> {
     match job.status {
         Status::Unknown => return Err(Rejection::Unknown),
@@ -183,7 +231,8 @@ fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection>
         Status::Failed | Status::Cancelled => {}
     }
     let unfinished = Stage::ALL.into_iter().find(|stage| !job.has_completed(*stage));
-    let latest = unfinished.unwrap_or(LATEST_WITHOUT_FILES).min(LATEST_WITHOUT_FILES);
+    let restart = latest_restart(job);
+    let latest = unfinished.unwrap_or(restart).min(restart);
     let from = from.unwrap_or(latest);
     if from > latest {
         return Err(Rejection::TooLate { from, latest });
@@ -279,10 +328,7 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             std::iter::once(JobEvent::VideoCombined { clip }).chain(taken).collect()
         }
         (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
-            let bytes = files.iter().map(|file| file.bytes).sum();
-            let started = JobEvent::UploadStarted { target, files: files.len() as u32, bytes };
-            let mut events =
-                go_on(job, item, scene_limit, vec![started, JobEvent::UploadCompleted { target, files }]);
+            let mut events = go_on(job, item, scene_limit, vec![JobEvent::UploadCompleted { target, files }]);
             events.push(JobEvent::JobCompleted { video_id, video });
             return Ok(events);
         }

@@ -85,6 +85,7 @@ fn scene(title: &str) -> Scene {
 
 fn clip(file: &str) -> Clip {
     Clip {
+        artifact: None,
         file: file.into(),
         frames: 30,
         duration_ms: 1000,
@@ -109,7 +110,7 @@ fn finish(item: WorkItem, outcome: Outcome) -> Command {
 
 fn narrated(scene: u32) -> NarratedScene {
     let timeline = SceneTimeline { fps: 30, frames: 30, steps: vec![] };
-    NarratedScene { scene, narration: format!("narration/{scene}.wav"), timeline }
+    NarratedScene { scene, narration: format!("narration/{scene}.wav"), timeline, artifact: None }
 }
 
 fn code() -> Outcome {

@@ -7,8 +7,8 @@ mod decide_tests;
 mod state;
 mod stream;
 
-pub use command::{Command, Outcome};
-pub use decide::{Rejection, decide};
+pub use command::{Command, Outcome, UploadNote};
+pub use decide::{Rejection, UPLOAD_FAILED, decide};
 pub use state::{Job, SceneProgress, StageProgress, Status};
 pub use stream::Stream;
 
@@ -64,7 +64,11 @@ impl Aggregate for Job {
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
+            | JobEvent::StorageCaughtUp { .. }
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
@@ -109,7 +113,11 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::VideoCombined { .. }
         | JobEvent::ThumbnailCreated(_)
         | JobEvent::UploadStarted { .. }
+        | JobEvent::UploadProgressed(_)
+        | JobEvent::UploadRetried(_)
+        | JobEvent::StorageFellBack { .. }
         | JobEvent::UploadCompleted { .. }
+        | JobEvent::StorageCaughtUp { .. }
         | JobEvent::StageCompleted { .. }
         | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::events::content::ERASED;
 use crate::events::job::{
-    Clip, Failure, NarratedScene, RecordedJobEvent, StoredFile, Thumbnail, VideoFacts, WorkItem,
+    Clip, Failure, NarratedScene, RecordedJobEvent, StorageTarget, StoredFile, Thumbnail, VideoFacts,
+    WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
 use crate::ids::BatchId;
@@ -58,6 +59,10 @@ pub struct Job {
     pub is_deleted: bool,
     /// Whether the files of the deleted job are gone.
     pub are_files_removed: bool,
+    /// Where the files are.
+    pub stored_in: Option<StorageTarget>,
+    /// Whether S3 did not take the files, and they are on a worker's disk instead.
+    pub has_fallen_back: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -150,6 +155,8 @@ impl Job {
             JobEvent::StageProgressed(_)
             | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
             | JobEvent::WarningRaised { .. } => {}
             JobEvent::ScenePlanned { description, .. } => self.scenes.push(SceneProgress {
                 description: description.clone(),
@@ -176,7 +183,15 @@ impl Job {
             }
             JobEvent::VideoCombined { clip } => self.combined = Some(clip.clone()),
             JobEvent::ThumbnailCreated(thumbnail) => self.thumbnails.push(thumbnail.clone()),
-            JobEvent::UploadCompleted { files, .. } => self.stored.clone_from(files),
+            JobEvent::StorageFellBack { .. } => self.has_fallen_back = true,
+            JobEvent::StorageCaughtUp { target, .. } => {
+                self.has_fallen_back = false;
+                self.stored_in = Some(*target);
+            }
+            JobEvent::UploadCompleted { target, files } => {
+                self.stored.clone_from(files);
+                self.stored_in = Some(*target);
+            }
             JobEvent::StageCompleted { stage, .. } => {
                 self.stages.entry(*stage).or_default().completed_at = Some(at);
                 self.close_work(*stage, None);
@@ -214,6 +229,7 @@ impl Job {
         self.ended_at = None;
         self.failure = None;
         self.is_discarded = false;
+        self.has_fallen_back = false;
         self.retired_attempts.clone_from(&self.last_attempts);
         self.stages.retain(|stage, _| *stage < from);
         if from <= Stage::Planning {

@@ -166,6 +166,7 @@ mod tests {
     /// A job of which some scenes are rendered.
     fn job(rendered: [bool; 3]) -> Job {
         let clip = |scene| Clip {
+            artifact: None,
             file: String::new(),
             frames: 90,
             duration_ms: 3000,

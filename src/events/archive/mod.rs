@@ -74,17 +74,22 @@ struct Known {
 impl Archive {
     /// Opens an archive in a folder. `public_keys` are trusted to have signed it, in hex.
     pub fn new(root: &Path, public_keys: Vec<String>) -> Self {
-        Self { public_keys: Some(public_keys.into()), ..Self::unverified(root) }
+        Self::stored_in(Storage::local(root), public_keys)
+    }
+
+    /// Opens an archive that has a store of its own.
+    pub fn stored_in(storage: Storage, public_keys: Vec<String>) -> Self {
+        Self { public_keys: Some(public_keys.into()), ..Self::unverified(storage) }
     }
 
     /// Skips the check of signatures, for commands without keys.
-    pub fn unverified(root: &Path) -> Self {
+    pub fn unverified(storage: Storage) -> Self {
         let known = Known {
             manifests: HashMap::new(),
             blocks: LruCache::new(CACHED_BLOCKS),
             checked: HashSet::new(),
         };
-        Self { storage: Storage::local(root), public_keys: None, known: Arc::new(Mutex::new(known)) }
+        Self { storage, public_keys: None, known: Arc::new(Mutex::new(known)) }
     }
 
     /// Reads at least one and at most `count` events of a partition after sequence number `after`; none when the archive lacks

@@ -185,7 +185,11 @@ impl Facts {
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
+            | JobEvent::StorageCaughtUp { .. }
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::WarningRaised { .. }
@@ -227,6 +231,15 @@ impl Facts {
                 started_at: job.stage_row(Stage::Storage).and_then(|row| row.started_at).unwrap_or(at),
                 completed_at: at,
             }),
+            JobEvent::StorageCaughtUp { target, bytes } => self.operations.push(OperationRow {
+                job_id,
+                version,
+                target: target.name(),
+                files: job.files.len() as i32,
+                bytes: *bytes as i64,
+                started_at: at,
+                completed_at: at,
+            }),
             JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
@@ -241,6 +254,9 @@ impl Facts {
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageRetryScheduled { .. }
             | JobEvent::JobCompleted { .. }
@@ -313,6 +329,26 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             let message = format!("{} files are stored ({}), {bytes} bytes", files.len(), target.name());
             ("info", Some(Stage::Storage), None, message)
         }
+        JobEvent::UploadRetried(retried) => {
+            let message = format!(
+                "Upload attempt {} of a file failed ({}); the next begins in {:.1} s",
+                retried.attempt,
+                failed(&retried.error),
+                retried.delay_ms as f64 / 1000.0
+            );
+            ("warning", Some(retried.stage), retried.scene.map(|scene| scene as i32), message)
+        }
+        JobEvent::StorageFellBack { error, .. } => {
+            let message =
+                format!("S3 does not take the files, so they stay where they were made ({})", failed(error));
+            ("warning", Some(Stage::Storage), None, message)
+        }
+        JobEvent::StorageCaughtUp { bytes, .. } => (
+            "info",
+            Some(Stage::Storage),
+            None,
+            format!("The files are in S3 now: {bytes} bytes were uploaded"),
+        ),
         JobEvent::StageFailed { stage, scene, error, .. } => {
             ("error", Some(*stage), scene.map(|scene| scene as i32), failed(error))
         }
@@ -346,6 +382,7 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         | JobEvent::SceneCodeGenerated { .. }
         | JobEvent::ThumbnailCreated(_)
         | JobEvent::UploadStarted { .. }
+        | JobEvent::UploadProgressed(_)
         | JobEvent::StageCompleted { .. }
         | JobEvent::StageMeasured(_)
         | JobEvent::CancelRequested { .. } => return None,

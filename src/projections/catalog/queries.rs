@@ -163,6 +163,19 @@ impl Catalog {
         Ok(jobs.into_iter().map(JobId).collect())
     }
 
+    /// Completed jobs whose files are not removed, by their ids, after one of them.
+    pub async fn completed_after(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select job_id from catalog.jobs
+             where status = 'completed' and files_removed_at is null and job_id > $1 order by job_id limit $2",
+        )
+        .bind(after.map_or(Uuid::nil(), |job| job.0))
+        .bind(limit)
+        .fetch_all(self.tables.pool())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
+    }
+
     /// The scenes of a job as of `version`, in order. Where the projection is behind, they are folded from the log.
     pub async fn scenes(&self, job_id: JobId, version: u64) -> Result<Vec<SceneRow>, Error> {
         // One statement, so that the rows are of the version, even if the projection writes meanwhile.

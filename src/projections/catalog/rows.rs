@@ -192,6 +192,10 @@ impl CatalogJob {
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
+            | JobEvent::UploadProgressed(_)
+            | JobEvent::UploadRetried(_)
+            | JobEvent::StorageFellBack { .. }
+            | JobEvent::StorageCaughtUp { .. }
             | JobEvent::JobCompleted { .. }
             | JobEvent::JobFailed { .. }
             | JobEvent::CancelRequested { .. }

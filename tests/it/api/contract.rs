@@ -298,7 +298,7 @@ async fn a_video_is_downloaded_whole_in_ranges_or_not_again() {
     let thumbnail = system.get(&format!("/api/v1/videos/jobs/{job_id}/thumbnail?size=huge")).await;
     assert_eq!(error_of(thumbnail).await.0, 422);
 
-    std::fs::remove_dir_all(system.media().join("videos")).unwrap();
+    std::fs::remove_dir_all(system.media().join("users")).unwrap();
     assert_eq!(error_of(system.get(&path).await).await.0, 404);
     system.running.stop().await;
 }

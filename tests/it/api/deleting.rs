@@ -6,7 +6,7 @@ use reelstream::app::Role;
 use reelstream::clock::Clock;
 use reelstream::execute::Executor;
 use reelstream::retention::Retention;
-use reelstream::storage::Storage;
+use reelstream::storage::Stores;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -137,10 +137,10 @@ async fn the_files_of_a_deleted_job_go_when_their_time_has_come() {
     let retention = |kept| Retention {
         executor: Executor::new(models.log.clone(), Clock::system()),
         catalog: models.catalog.clone(),
-        storage: Storage::local(system.media()),
+        stores: Stores::local(system.media(), system.media()),
         deleted_files_kept: kept,
     };
-    let files = |job_id: &str| files_under(&system.media().join("videos").join(job_id)).len();
+    let files = |job_id: &str| files_under(&system.media().join("users/user_1/jobs").join(job_id)).len();
     assert_eq!(retention(Duration::from_secs(3600)).sweep().await, 0);
     assert!(files(&job_id) > 5, "its time has not come");
     assert_eq!(retention(Duration::ZERO).sweep().await, 1);

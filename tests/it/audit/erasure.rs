@@ -309,7 +309,7 @@ fn is_in_tables(system: &System, wanted: &[u8]) -> bool {
     })
 }
 
-/// The folders two levels down, such as `videos/ID`, that files are in.
+/// The folders two levels down, such as `users/ID`, that files are in.
 fn folders_with_files(root: &Path) -> BTreeSet<String> {
     let files = files_under(root).into_iter();
     files.map(|file| file.iter().take(2).collect::<PathBuf>().display().to_string()).collect()
@@ -441,7 +441,7 @@ async fn no_word_of_an_erased_user_is_left_anywhere_and_others_keep_theirs() {
         assert_eq!(Found::of(BERT, &system, &models).await, others);
         assert!(!is_in_tables(&system, &wrapped), "the wrapped key is on disk");
         // Pictures and sound have no words to look for, so nothing but the other's may be there.
-        let theirs = [format!("cache/{}", cache_of(BERT)), format!("videos/{}", videos[1])];
+        let theirs = [format!("cache/{}", cache_of(BERT)), format!("users/{}", BERT.id)];
         assert_eq!(folders_with_files(system.media()), BTreeSet::from(theirs));
     }
     let events = events_from_a_new_process(ANNA, &system, videos[0]).await;

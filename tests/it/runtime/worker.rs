@@ -18,6 +18,7 @@ use reelstream::events::queue::{Consumer, QueuedAgain};
 use reelstream::events::{Actor, Append, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue};
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
+use reelstream::storage::Stores;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -123,7 +124,8 @@ impl Runtime {
         let media = MediaConfig::from_environment(&|_| None).unwrap();
         let media = MediaConfig { root: self.folder.path().to_owned(), ..media };
         let doorbell = Doorbell::listen(self.address.clone(), self.queue.keys(), self.stop.clone());
-        let worker = Worker::new(self.executor.clone(), doorbell, self.streams.clone(), &media);
+        let stores = Stores::local(&media.root, &media.root);
+        let worker = Worker::new(self.executor.clone(), doorbell, self.streams.clone(), &media, stores);
         let handler = Controlled {
             gate: self.gate.clone(),
             plans: Mutex::new(plans.iter().copied().collect()),

@@ -1,0 +1,64 @@
+//! Checks that what a request asks for can be had in this installation.
+
+use super::problem::{FieldError, Problem};
+use crate::config::WebhookConfig;
+use crate::events::VideoRequest;
+use crate::storage::StorageMode;
+use crate::webhooks::target;
+
+/// What there is to be had.
+pub struct Available<'a> {
+    pub webhooks: &'a WebhookConfig,
+    pub storage: StorageMode,
+}
+
+impl Available<'_> {
+    pub fn check(&self, request: &VideoRequest) -> Result<(), Problem> {
+        let faults = self.faults(request, &["body"]);
+        if faults.is_empty() { Ok(()) } else { Err(Problem::validation(faults)) }
+    }
+
+    /// Does the same for the jobs of a batch; names every one that is at fault.
+    pub fn check_batch(&self, jobs: &[VideoRequest]) -> Result<(), Problem> {
+        let of_job = |(index, request): (usize, &VideoRequest)| {
+            self.faults(request, &["body", "jobs", &index.to_string()])
+        };
+        let faults: Vec<FieldError> = jobs.iter().enumerate().flat_map(of_job).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Problem::validation(faults)) }
+    }
+
+    fn faults(&self, request: &VideoRequest, place: &[&str]) -> Vec<FieldError> {
+        self.callback_fault(request, place).into_iter().chain(self.storage_fault(request, place)).collect()
+    }
+
+    /// A receiver that will never be asked. What its name resolves to is checked when a message is sent.
+    fn callback_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
+        let url = request.callback_url.as_deref()?;
+        let of = |msg: String, kind: &str| fault(place, &["callback_url"], msg, kind);
+        if self.webhooks.secret.is_none() {
+            let msg = "is not available here: no WEBHOOK_SECRET is configured".to_owned();
+            return Some(of(msg, "not_available"));
+        }
+        let checked = target::parse(url).and_then(|url| self.webhooks.policy.check(&url));
+        checked.err().map(|unfit| of(unfit.to_string(), unfit.kind()))
+    }
+
+    fn storage_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
+        let msg = match (request.s3_upload_enabled?, self.storage) {
+            (true, StorageMode::Local) => {
+                "is true, but no S3 is configured here: leave it out, or say false, and videos are stored locally"
+            }
+            (false, StorageMode::S3) => {
+                "is false, but videos are stored in S3 alone here: leave it out, or say true"
+            }
+            (true, StorageMode::S3 | StorageMode::LocalAndS3)
+            | (false, StorageMode::Local | StorageMode::LocalAndS3) => return None,
+        };
+        Some(fault(place, &["custom_config", "s3_upload_enabled"], msg.to_owned(), "not_available"))
+    }
+}
+
+fn fault(place: &[&str], field: &[&str], msg: String, kind: &str) -> FieldError {
+    let loc = place.iter().chain(field).map(|name| (*name).to_owned()).collect();
+    FieldError { loc, msg, r#type: kind.to_owned() }
+}

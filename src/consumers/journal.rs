@@ -1,0 +1,36 @@
+//! Records what happens in the middle of an attempt.
+
+use uuid::Uuid;
+
+use crate::domain::job::{Command, UploadNote};
+use crate::events::Actor;
+use crate::events::job::WorkItem;
+use crate::execute::{Executor, Origin};
+use crate::ids::{AttemptToken, CommandId, EventId, JobId};
+use crate::telemetry::chain;
+
+/// Where an attempt records what happens. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    pub(super) executor: Executor,
+    pub(super) job_id: JobId,
+    pub(super) item: WorkItem,
+    pub(super) token: AttemptToken,
+    pub(super) worker: String,
+}
+
+impl Journal {
+    /// Records a note. Work goes on where it cannot be recorded: the end of the attempt is recorded in any case.
+    pub async fn note(&self, note: UploadNote) {
+        let origin = Origin {
+            command_id: CommandId::of_attempt(self.token, &format!("note:{}", Uuid::new_v4())),
+            actor: Actor::Worker(self.worker.clone()),
+            trace: None,
+            causation_id: Some(EventId(self.token.0)),
+        };
+        let command = Command::NoteUpload { item: self.item, note };
+        if let Err(error) = self.executor.execute(self.job_id, command, &origin, None).await {
+            tracing::warn!(error = %chain(&error), "what happens with an upload was not recorded");
+        }
+    }
+}

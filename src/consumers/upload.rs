@@ -1,0 +1,50 @@
+//! Stores the files of a job, and records each attempt that fails.
+
+use super::error::StageError;
+use super::task::Task;
+use crate::domain::job::UploadNote;
+use crate::error_codes::ErrorCode;
+use crate::storage::{self, Content, Key, Mode, OnBytes, Storage, Stored};
+
+/// Stores a file. Where S3 fails, tries again three times, at growing intervals (000-5.4, 001-4.7).
+pub(super) async fn store(
+    task: &Task,
+    storage: &Storage,
+    key: &Key,
+    content: Content,
+    on_bytes: OnBytes<'_>,
+) -> Result<Stored, storage::Error> {
+    // A reprocessed job replaces its files.
+    let put = || storage.put_once(key, content.clone(), Mode::Replace, on_bytes);
+    for (attempt, delay) in (1..).zip(storage::upload_delays()) {
+        let error = match put().await {
+            Err(error) if error.is_remote() && error.is_retryable() => error,
+            outcome => return outcome,
+        };
+        let note = UploadNote::Retried {
+            key: key.to_string(),
+            attempt,
+            error: cannot_upload(error).to_failure(),
+            delay_ms: delay.as_millis() as u64,
+        };
+        task.journal.note(note).await;
+        tokio::time::sleep(delay).await;
+    }
+    put().await
+}
+
+/// The error of a job whose files are not stored. S3 was tried often enough.
+pub(super) fn cannot_store(error: storage::Error) -> StageError {
+    if error.is_remote() {
+        return cannot_upload(error);
+    }
+    StageError::failed(ErrorCode::StorageFailed, format!("the video cannot be stored: {error}"), error)
+        .suggest("check that the workers may write to MEDIA_ROOT")
+}
+
+fn cannot_upload(error: storage::Error) -> StageError {
+    let code = ErrorCode::UploadFailed;
+    StageError::terminal(code, format!("the video cannot be uploaded: {error}"))
+        .suggest("check S3 and its settings, then reprocess the job: what was made is kept for a day")
+        .because(error)
+}
