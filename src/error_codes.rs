@@ -299,7 +299,12 @@ impl ErrorCode {
                 RETRIED,
                 "The video, its captions or its playlists cannot be stored, or an uploaded file cannot be read.",
                 "Operators: check that the workers may write to `MEDIA_ROOT`.",
-                &["src/consumers/upload.rs", "src/consumers/storage.rs", "src/consumers/uploaded.rs"],
+                &[
+                    "src/consumers/artifacts.rs",
+                    "src/consumers/storage.rs",
+                    "src/consumers/upload.rs",
+                    "src/consumers/uploaded.rs",
+                ],
             ),
             Self::UploadFailed => entry(
                 FINAL,
