@@ -263,6 +263,10 @@ pub struct Limits {
     pub open_request_bytes_per_user: u64,
     /// Bytes of the uploads that a user keeps.
     pub upload_bytes_per_user: u64,
+    /// Free bytes under `MEDIA_ROOT` below which a worker begins no scene.
+    pub min_free_bytes: u64,
+    /// Memory of a worker process above which it begins no scene; 0 for no limit.
+    pub max_memory_bytes: u64,
 }
 
 /// Settings of seals and segments.
@@ -529,6 +533,8 @@ struct LimitsFile {
     open_requests_mib: Option<i64>,
     open_requests_mib_per_user: Option<i64>,
     upload_mib_per_user: Option<i64>,
+    min_free_mb: Option<i64>,
+    max_memory_mb: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -611,6 +617,11 @@ impl Streams {
         let jobs = |key, pick| whole(key, pick, 10_000_000, "from 1 to 10000000").map(|jobs| jobs as u64);
         let bytes =
             |key, pick| whole(key, pick, 1_048_576, "from 1 to 1048576").map(|mib| mib as u64 * 1024 * 1024);
+        let bytes_or_none = |key: &str, pick: fn(&StreamsFile) -> Option<i64>| {
+            let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
+            let mib = range(key.to_owned(), value, 0, 1_048_576, "from 0 to 1048576")?;
+            Ok::<_, Error>(mib as u64 * 1024 * 1024)
+        };
         let limits = Limits {
             open_jobs: jobs("limits.open_jobs", |file| file.limits.open_jobs)?,
             open_jobs_per_user: jobs("limits.open_jobs_per_user", |file| file.limits.open_jobs_per_user)?,
@@ -624,6 +635,8 @@ impl Streams {
             upload_bytes_per_user: bytes("limits.upload_mib_per_user", |file| {
                 file.limits.upload_mib_per_user
             })?,
+            min_free_bytes: bytes_or_none("limits.min_free_mb", |file| file.limits.min_free_mb)?,
+            max_memory_bytes: bytes_or_none("limits.max_memory_mb", |file| file.limits.max_memory_mb)?,
         };
         let rate = |class: &str, pick: fn(&RateLimitsFile) -> Option<RateFile>| {
             let file = pick(&own.rate_limits).or(pick(&shipped.rate_limits));

@@ -278,9 +278,9 @@ impl ErrorCode {
                 &["src/consumers/combining.rs"],
             ),
             Self::ThumbnailFailed => entry(
-                RETRIED,
-                "No thumbnail can be taken from the video.",
-                "Reprocess the job, or generate it with `enable_thumbnails: false`.",
+                &[Warning],
+                "No thumbnail can be taken from the video, so it has none.",
+                "Operators: the worker's log has the cause.",
                 &["src/consumers/combining.rs"],
             ),
             Self::VideoUnreadable => entry(

@@ -203,6 +203,13 @@ impl Vault {
         Ok(destroyed.rows_affected())
     }
 
+    /// Returns the users whose keys were all destroyed, the last of them lately.
+    pub async fn destroyed_since(&self, since: Duration) -> Result<Vec<String>, Error> {
+        let users = "select user_id from user_keys group by user_id
+                     having count(wrapped) = 0 and max(destroyed_at) > now() - make_interval(secs => $1)";
+        Ok(sqlx::query_scalar(users).bind(since.as_secs_f64()).fetch_all(&self.pool).await?)
+    }
+
     /// Rewrites the table of keys, so that no destroyed key stays on disk. Waits a few seconds for its lock.
     pub async fn compact(&self) -> Result<(), Error> {
         let compact = "set lock_timeout = '5s'; vacuum (full, analyze) user_keys";

@@ -223,6 +223,8 @@ mod tests {
             open_request_bytes: 1000,
             open_request_bytes_per_user: 500,
             upload_bytes_per_user: 0,
+            min_free_bytes: 0,
+            max_memory_bytes: 0,
         })
     }
 

@@ -173,7 +173,7 @@ pub async fn stream_video(
 
 /// A thumbnail of the video
 ///
-/// JPEG, 320x180, 640x360 or 1280x720. 409 before the job is completed.
+/// JPEG of the video's shape; its longer side has 320, 640 or 1280 pixels. 409 before the job is completed.
 #[endpoint(
     tags("videos"),
     operation_id = "get_thumbnail",

@@ -22,7 +22,7 @@ use crate::config::{
 use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
 use crate::signing::SigningKey;
-use crate::storage::StorageSettings;
+use crate::storage::{Prefix, StorageSettings};
 use crate::telemetry;
 use crate::vault::MasterKey;
 use crate::webhooks::{Secret, TargetPolicy};
@@ -216,7 +216,8 @@ pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
     .await?;
     let quality = status["quality"].as_str().and_then(Quality::named).unwrap_or_default();
     let file = Rendition::main(quality).file_name();
-    say(describe_video(&media.join(format!("videos/{job_id}/{file}")), job_id, &status, data))
+    let stored = media.join(Prefix::of_job(DEV_USER, job_id).as_str()).join(file);
+    say(describe_video(&stored, job_id, &status, data))
 }
 
 fn describe_video(path: &Path, job_id: JobId, status: &Value, data: &Path) -> String {

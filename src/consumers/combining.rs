@@ -9,8 +9,9 @@ use super::error::{StageError, missing};
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::{Outcome, SceneProgress};
 use crate::error_codes::ErrorCode;
-use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize};
+use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize, Warning};
 use crate::events::{Rendition, Stage};
+use crate::telemetry::chain;
 use reel_studio::join::combine::{self, Combined, Parts};
 use reel_studio::join::labels::Labels;
 use reel_studio::join::thumbnails;
@@ -24,23 +25,35 @@ impl StageHandler for Combining {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
-        let (clip, thumbnails) = combine(task).await?;
-        Ok(Outcome::Combined { clip, thumbnails })
+        let Made { clip, thumbnails, warnings } = combine(task).await?;
+        Ok(Outcome::Combined { clip, thumbnails, warnings })
     }
+}
+
+pub(super) struct Made {
+    clip: Clip,
+    thumbnails: Vec<Thumbnail>,
+    warnings: Vec<Warning>,
 }
 
 /// Makes the video and its thumbnails in the workspace, from what earlier stages made here or elsewhere. The same scenes
 /// give the same bytes.
-pub(super) async fn combine(task: &Task) -> Result<(Clip, Vec<Thumbnail>), StageError> {
+pub(super) async fn combine(task: &Task) -> Result<Made, StageError> {
     let workspace = task.workspace.clone();
     blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
     fetch_scenes(task, &task.job).await?;
     let task = task.clone();
     blocking(move || {
         let clip = join(&task)?;
-        let thumbnails =
-            if task.request()?.enable_thumbnails { extract_thumbnails(&task, &clip)? } else { vec![] };
-        Ok((clip, thumbnails))
+        let (thumbnails, warnings) = match task.request()?.enable_thumbnails {
+            false => (vec![], vec![]),
+            true => match extract_thumbnails(&task, &clip) {
+                Ok(thumbnails) => (thumbnails, vec![]),
+                // A video without thumbnails is better than none.
+                Err(error) => (vec![], vec![no_thumbnails(&error)]),
+            },
+        };
+        Ok(Made { clip, thumbnails, warnings })
     })
     .await
 }
@@ -102,16 +115,18 @@ fn join_rendition(
     Ok((RenditionFile { rendition, file, bytes: combined.bytes, artifact: None }, combined))
 }
 
-fn extract_thumbnails(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, StageError> {
-    let sizes = ThumbnailSize::ALL.map(ThumbnailSize::dimensions);
+fn extract_thumbnails(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, thumbnails::Error> {
+    let sizes = ThumbnailSize::ALL.map(ThumbnailSize::longer_side);
     let files = ThumbnailSize::ALL.map(|size| format!("thumbnails/{}.jpg", size.name()));
     let paths: Vec<_> = files.iter().map(|file| task.workspace.path(file)).collect();
-    let bytes =
-        thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths).map_err(cannot_extract)?;
-    let described = ThumbnailSize::ALL.into_iter().zip(files).zip(bytes);
-    let described = described.map(|((size, file), bytes)| {
-        let (width, height) = size.dimensions();
-        Thumbnail { size, width, height, file, bytes }
+    let written = thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths)?;
+    let described = ThumbnailSize::ALL.into_iter().zip(files).zip(written);
+    let described = described.map(|((size, file), thumbnails::Written { width, height, bytes })| Thumbnail {
+        size,
+        width,
+        height,
+        file,
+        bytes,
     });
     Ok(described.collect())
 }
@@ -120,6 +135,10 @@ fn cannot_combine(error: combine::Error) -> StageError {
     StageError::failed(ErrorCode::CombiningFailed, format!("the scenes cannot be joined: {error}"), error)
 }
 
-fn cannot_extract(error: thumbnails::Error) -> StageError {
-    StageError::failed(ErrorCode::ThumbnailFailed, format!("no thumbnail can be taken: {error}"), error)
+fn no_thumbnails(error: &thumbnails::Error) -> Warning {
+    tracing::warn!(error = chain(error), "no thumbnail can be taken");
+    Warning {
+        code: ErrorCode::ThumbnailFailed.to_string(),
+        message: format!("no thumbnail can be taken, so the video has none: {error}"),
+    }
 }

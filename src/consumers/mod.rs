@@ -23,6 +23,7 @@ mod catch_up;
 mod code_generation;
 mod combining;
 mod error;
+mod headroom;
 mod heartbeat;
 mod initializing;
 mod intake;

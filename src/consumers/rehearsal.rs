@@ -136,7 +136,7 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
             Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }
         }
         Stage::Rendering => Outcome::Rendered { clip },
-        Stage::Combining => Outcome::Combined { clip, thumbnails: vec![] },
+        Stage::Combining => Outcome::Combined { clip, thumbnails: vec![], warnings: vec![] },
         Stage::Storage => Outcome::Stored {
             video_id: Uuid::new_v5(&job_id.0, b"video"),
             target: StorageTarget::Local,

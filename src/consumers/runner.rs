@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::attempt::Attempt;
+use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
 use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
@@ -46,6 +47,7 @@ pub struct Worker {
     pub(super) scene_limit: u32,
     /// Unique to this start of the process.
     pub(super) consumer: String,
+    headroom: Headroom,
     pub(super) held: Held,
 }
 
@@ -64,6 +66,7 @@ impl Worker {
         media: &MediaConfig,
         stores: Stores,
     ) -> Self {
+        let headroom = Headroom::new(&media.root, &streams.limits);
         Self {
             queue: WorkQueue::new(executor.log()),
             executor,
@@ -76,6 +79,7 @@ impl Worker {
             processors: ProcessorSlots::new(media.max_concurrent_renders + 1),
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
+            headroom,
             held: Held::default(),
         }
     }
@@ -132,7 +136,20 @@ impl Worker {
         let slots = Arc::new(Semaphore::new(self.slots(stage, &settings)));
         let bell = self.doorbell.stage(stage);
         let mut intake = Intake::new(self.queue.clone(), self.consumer_of(stage), bell, self.held.clone());
+        let mut is_short = false;
         while !stop.is_cancelled() {
+            if stage == Stage::Rendering
+                && let Some(lacking) = self.headroom.lacking()
+            {
+                if !std::mem::replace(&mut is_short, true) {
+                    tracing::error!(lacking, "no scene is begun until there is room");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(LOOK_AGAIN) => continue,
+                }
+            }
+            is_short = false;
             let first = tokio::select! {
                 () = stop.cancelled() => break,
                 slot = slots.clone().acquire_owned() => slot,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{Worker, is_workspace_kept};
+use crate::storage;
 use crate::telemetry::chain;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -21,6 +22,7 @@ pub async fn watch(worker: Worker, stop: CancellationToken) {
     loop {
         sweep(&worker, KEPT_FOR, MAX_KEPT).await;
         sweep_artifacts(&worker, KEPT_FOR).await;
+        sweep_caches(&worker).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
@@ -73,6 +75,24 @@ async fn sweep_artifacts(worker: &Worker, kept_for: Duration) {
         }
         if let Err(error) = worker.workspaces.of(job_id).remove_artifacts().await {
             tracing::warn!(%job_id, error = chain(&error), "cannot remove the artifacts of a job that has ended");
+        }
+    }
+}
+
+/// Removes what this machine has cached for users who are erased: whoever erased them reached one machine.
+async fn sweep_caches(worker: &Worker) {
+    let Some(vault) = worker.executor.codec().vault() else { return };
+    // Nothing stays in a cache for longer.
+    let users = match vault.destroyed_since(2 * storage::MAX_CACHE_AGE).await {
+        Ok(users) => users,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot look for users who are erased");
+            return;
+        }
+    };
+    for user in users {
+        if let Err(error) = worker.workspaces.cache_of(&user).clear().await {
+            tracing::warn!(error = chain(&error), "cannot remove the cache of a user who is erased");
         }
     }
 }

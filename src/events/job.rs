@@ -633,12 +633,12 @@ impl ThumbnailSize {
         self.into()
     }
 
-    /// Width and height in pixels.
-    pub fn dimensions(self) -> (u32, u32) {
+    /// Pixels of the longer side; the other follows from the video's shape.
+    pub fn longer_side(self) -> u32 {
         match self {
-            ThumbnailSize::Small => (320, 180),
-            ThumbnailSize::Medium => (640, 360),
-            ThumbnailSize::Large => (1280, 720),
+            ThumbnailSize::Small => 320,
+            ThumbnailSize::Medium => 640,
+            ThumbnailSize::Large => 1280,
         }
     }
 

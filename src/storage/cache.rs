@@ -10,7 +10,7 @@ use super::{Content, Entry, Error, Mode, Prefix, Storage};
 /// Size of a user's cache; the oldest entries are evicted first.
 const MAX_BYTES: u64 = 2 << 30;
 /// Age at which an unused entry is evicted.
-const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The cache of one user. Cheap to clone.
 #[derive(Debug, Clone)]

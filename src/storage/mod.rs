@@ -34,7 +34,7 @@ mod stores;
 mod workspace;
 
 pub use backoff::{RETRIES, delays as upload_delays};
-pub use cache::Cache;
+pub use cache::{Cache, MAX_AGE as MAX_CACHE_AGE};
 pub use key::{Key, Prefix};
 pub use local::Local;
 pub use mirrored::Mirrored;

@@ -209,13 +209,14 @@ async fn thumbnails_show_something_in_each_size() {
     let scenes = two_scenes(folder.path()).await;
     let out = folder.path().join("video.mp4");
     combined(&scenes, &out);
-    let sizes = [(320, 180), (640, 360), (1280, 720)];
-    let paths: Vec<_> = sizes.iter().map(|(width, _)| folder.path().join(format!("{width}.jpg"))).collect();
-    let bytes = thumbnails::extract(&out, &sizes, &paths).unwrap();
-    for ((size, path), bytes) in sizes.iter().zip(&paths).zip(bytes) {
+    let sides = [320, 640, 1280];
+    let paths: Vec<_> = sides.iter().map(|side| folder.path().join(format!("{side}.jpg"))).collect();
+    let written = thumbnails::extract(&out, &sides, &paths).unwrap();
+    for ((side, path), written) in sides.iter().zip(&paths).zip(written) {
         let picture = image::open(path).unwrap().to_luma8();
-        assert_eq!(picture.dimensions(), *size);
-        assert_eq!(std::fs::metadata(path).unwrap().len(), bytes);
+        assert_eq!(picture.dimensions(), (*side, side * 9 / 16));
+        assert_eq!((written.width, written.height), picture.dimensions());
+        assert_eq!(std::fs::metadata(path).unwrap().len(), written.bytes);
         let (darkest, lightest) =
             (picture.pixels().map(|p| p.0[0]).min(), picture.pixels().map(|p| p.0[0]).max());
         assert!(

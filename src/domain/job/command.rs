@@ -106,6 +106,7 @@ pub enum Outcome {
     Combined {
         clip: Clip,
         thumbnails: Vec<Thumbnail>,
+        warnings: Vec<Warning>,
     },
     Stored {
         video_id: Uuid,

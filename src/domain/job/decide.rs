@@ -323,9 +323,10 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             let percentage = percent_within(job, item, 1, 1);
             vec![JobEvent::SceneRendered { scene: scene_of(item)?, clip, percentage }]
         }
-        (Stage::Combining, Outcome::Combined { clip, thumbnails }) => {
+        (Stage::Combining, Outcome::Combined { clip, thumbnails, warnings }) => {
             let taken = thumbnails.into_iter().map(JobEvent::ThumbnailCreated);
-            std::iter::once(JobEvent::VideoCombined { clip }).chain(taken).collect()
+            let combined = std::iter::once(JobEvent::VideoCombined { clip });
+            raised(item, warnings).chain(combined).chain(taken).collect()
         }
         (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
             let mut events = go_on(job, item, scene_limit, vec![JobEvent::UploadCompleted { target, files }]);

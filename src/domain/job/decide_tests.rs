@@ -459,7 +459,7 @@ fn a_stored_video_completes_the_job() {
         .and()
         .when(finish(
             whole(Stage::Combining),
-            Outcome::Combined { clip: clip("v.mp4"), thumbnails: vec![thumbnail.clone()] },
+            Outcome::Combined { clip: clip("v.mp4"), thumbnails: vec![thumbnail.clone()], warnings: vec![] },
         ))
         .and()
         .when(finish(

@@ -252,7 +252,7 @@ async fn settings_of_older_clients_have_their_effect_or_are_refused() {
     let mut body = short_request();
     body["custom_config"] = json!({
         "pipeline_version": "3.0", "enable_streaming": "yes", "thumbnail_generation": 1, "cleanup_local_files": [],
-        "s3_upload_enabled": true, "retry_attempts": 11,
+        "s3_upload_enabled": "yes", "retry_attempts": 11,
     });
     let (status, error) = error_of(system.post("/api/v1/videos/generate", &body).await).await;
     let details = error["details"].as_array().unwrap();
@@ -270,5 +270,9 @@ async fn settings_of_older_clients_have_their_effect_or_are_refused() {
             "thumbnail_generation"
         ]
     );
+    body["custom_config"] = json!({ "s3_upload_enabled": true });
+    let (status, error) = error_of(system.post("/api/v1/videos/generate", &body).await).await;
+    let loc = &error["details"][0]["loc"];
+    assert_eq!((status, loc), (422, &json!(["body", "custom_config", "s3_upload_enabled"])), "no S3 is here");
     system.running.stop().await;
 }

@@ -28,9 +28,18 @@ pub enum Error {
     File { path: PathBuf, source: std::io::Error },
 }
 
-/// Writes a JPEG of each size (width and height in pixels) to the path at the same index, and returns their sizes in bytes.
-/// All show the same frame: the candidate with the most detail.
-pub fn extract(video: &Path, sizes: &[(u32, u32)], out: &[PathBuf]) -> Result<Vec<u64>, Error> {
+/// A written thumbnail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Pixels.
+    pub width: u32,
+    pub height: u32,
+    pub bytes: u64,
+}
+
+/// Writes a JPEG of the video's shape, whose longer side has the given pixels, to the path at the same index. All show the
+/// same frame: the candidate with the most detail.
+pub fn extract(video: &Path, longer_sides: &[u32], out: &[PathBuf]) -> Result<Vec<Written>, Error> {
     start();
     let mut best: Option<(usize, frame::Video)> = None;
     for position in CANDIDATE_POSITIONS {
@@ -42,7 +51,23 @@ pub fn extract(video: &Path, sizes: &[(u32, u32)], out: &[PathBuf]) -> Result<Ve
         }
     }
     let (_, best) = best.ok_or(Error::NoPicture)?;
-    sizes.iter().zip(out).map(|(size, path)| write(&encode_jpeg(&best, *size, path)?, path)).collect()
+    let of_video = (best.width(), best.height());
+    let made = longer_sides.iter().zip(out).map(|(longer_side, path)| {
+        let (width, height) = fitted(of_video, *longer_side);
+        let bytes = write(&encode_jpeg(&best, (width, height), path)?, path)?;
+        Ok(Written { width, height, bytes })
+    });
+    made.collect()
+}
+
+/// The size of a picture of the same shape, whose longer side has the given pixels.
+fn fitted((width, height): (u32, u32), longer_side: u32) -> (u32, u32) {
+    let longest = width.max(height).max(1);
+    let scaled = |side: u32| {
+        let exact = (u64::from(side) * u64::from(longer_side) + u64::from(longest) / 2) / u64::from(longest);
+        (exact as u32).max(1)
+    };
+    (scaled(width), scaled(height))
 }
 
 /// Decodes the key frame at or before a position; `None` when there is none.
@@ -96,4 +121,22 @@ fn write(jpeg: &[u8], path: &Path) -> Result<u64, Error> {
     std::fs::write(&part, jpeg).map_err(file)?;
     part.persist(path).map_err(|error| file(error.error))?;
     Ok(jpeg.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbnails_have_the_shape_of_the_video() {
+        for (of_video, expected) in [
+            ((1920, 1080), (320, 180)),
+            ((1080, 1920), (180, 320)),
+            ((1080, 1080), (320, 320)),
+            ((854, 480), (320, 180)),
+            ((10_000, 1), (320, 1)),
+        ] {
+            assert_eq!(fitted(of_video, 320), expected);
+        }
+    }
 }
