@@ -47,6 +47,7 @@ static BATCHES: Semaphore = Semaphore::const_new(2);
     tags("videos"),
     operation_id = "create_batch",
     security(["bearer" = []]),
+    parameters(("Idempotency-Key" = Option<String>, Header, description = "Names the request: sent again within a day, it answers with the first one's batch")),
     request_body(content = serde_json::Value, description = "The videos to make", content_type = "application/json",
         example = json!({"jobs": [{"topic": "How a battery works", "script": "# Batteries\n\nIons move."},
                                   {"topic": "How a lamp works", "script": "# Lamps\n\nElectrons fall."}],

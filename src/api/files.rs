@@ -343,7 +343,6 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     let key = Key::parse(&served.file.key).map_err(failed)?;
     let size = served.storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
     let etag = format!("\"{}\"", served.file.blake3);
-    set_headers(res.headers_mut(), &served, &etag)?;
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     // Preconditions in the order of RFC 9110, section 13.2.2.
     if header(IF_MATCH).is_some_and(|tags| !matches_strongly(tags, &etag)) {
@@ -353,6 +352,7 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         );
     }
     if header(IF_NONE_MATCH).is_some_and(|tags| matches_etag(tags, &etag)) {
+        set_headers(res.headers_mut(), &served, &etag)?;
         res.status_code(StatusCode::NOT_MODIFIED);
         return Ok(());
     }
@@ -364,6 +364,8 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         Some(range) => requested_range(range, size)?,
         None => None,
     };
+    // Not before: a refusal is no file.
+    set_headers(res.headers_mut(), &served, &etag)?;
     let (start, length) = range.unwrap_or((0, size));
     if range.is_some() {
         res.status_code(StatusCode::PARTIAL_CONTENT);

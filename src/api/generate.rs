@@ -35,6 +35,7 @@ const IDEMPOTENCY_KEY_BYTES: usize = 255;
     tags("videos"),
     operation_id = "generate_video",
     security(["bearer" = []]),
+    parameters(("Idempotency-Key" = Option<String>, Header, description = "Names the request: sent again within a day, it answers with the first one's job")),
     request_body(content = serde_json::Value, description = "The video to make", content_type = "application/json",
         example = json!({"topic": "How a battery works", "script": "# Batteries\n\nIons move.", "quality": "high"})),
     responses((status_code = 201, description = "The job was accepted", body = JobSummary),

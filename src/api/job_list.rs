@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToParameters, ToSchema, endpoint};
+use salvo::oapi::{Components, RefOr, Schema, ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::query::{Id, Query, Time, Whole, Words, is_storable, parse_one_of, parse_text, refuse};
+use super::query::{
+    Id, Query, Time, Whole, Words, cursor_schema, is_storable, parse_one_of, parse_text, refuse,
+};
 use super::status::{JobSummary, ProgressAnswer, describe_stage};
 use super::{state, user};
 use crate::events::{Priority, Stage};
@@ -188,7 +190,7 @@ impl<'de> Deserialize<'de> for JobCursor {
 
 impl ToSchema for JobCursor {
     fn to_schema(_components: &mut Components) -> RefOr<Schema> {
-        Object::with_type(BasicType::String).into()
+        cursor_schema()
     }
 }
 

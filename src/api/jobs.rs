@@ -109,7 +109,7 @@ pub async fn list_job_logs(
     let offset = offset.map_or(0, |offset| offset.0);
     let (state, view) = visible_job(req, depot).await?;
     let (total_count, lines) =
-        state.catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
+        catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
     let logs = lines.into_iter().map(LogLineAnswer::of).collect();
     Ok(Json(LogsAnswer { job_id: view.job_id.0, logs, total_count }))
 }
@@ -161,7 +161,7 @@ impl EventsQuery {
     operation_id = "list_job_events",
     security(["bearer" = []]),
     parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("Last-Event-ID" = Option<u64>, Header, description = "The last version that the client of a stream has")),
+               ("Last-Event-ID" = Option<String>, Header, description = "Of a stream: the last version that its client has")),
     responses((status_code = 200, description = "The events", body = EventsAnswer),
               (status_code = 429, description = "The caller has too many live connections open", body = super::problem::ErrorBody))
 )]

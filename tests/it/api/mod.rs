@@ -3,6 +3,7 @@
 mod accepted;
 mod analytics_http;
 mod batch;
+mod belongings;
 mod cancelling;
 mod clerk;
 mod cli;
@@ -20,6 +21,7 @@ mod ranges;
 mod reading;
 mod schema;
 mod system;
+mod strangers;
 mod tokens;
 mod uploads;
 mod webhooks;
