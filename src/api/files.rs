@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::problem::Problem;
 use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
-use super::{ApiState, visible_job};
+use super::{ApiState, catalog_of, user, visible_job};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
@@ -261,7 +261,7 @@ impl Files {
     async fn of(req: &Request, depot: &Depot) -> Result<Self, Problem> {
         let (state, view) = visible_job(req, depot).await?;
         require_completed(&view)?;
-        let video = state.catalog.video(view.job_id).await?;
+        let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
         Ok(Self { state, view, files: video.map(|video| video.files).unwrap_or_default() })
     }
 

@@ -123,11 +123,12 @@ enum Read {
 /// Looks up what a body refers to.
 pub async fn resolve(state: &ApiState, user: &User, references: &References) -> Result<Resolved, Problem> {
     let mut resolved = Resolved::default();
+    let library = state.library.seen_by(&user.id);
     if let Some(id) = references.configuration_id {
-        resolved.configuration = state.library.configuration(&user.id, id).await?;
+        resolved.configuration = library.configuration(&user.id, id).await?;
     }
     for &id in &references.upload_ids {
-        if let Some(kept) = state.library.upload(&user.id, id).await? {
+        if let Some(kept) = library.upload(&user.id, id).await? {
             resolved.uploads.insert(id, kept.upload);
         }
     }

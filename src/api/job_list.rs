@@ -15,7 +15,7 @@ use super::query::{
     Id, Query, Time, Whole, Words, cursor_schema, is_storable, parse_one_of, parse_text, refuse,
 };
 use super::status::{JobSummary, ProgressAnswer, describe_stage};
-use super::{state, user};
+use super::{catalog_of, state, user};
 use crate::events::{Priority, Stage};
 use crate::ids::BatchId;
 use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, Order, Place};
@@ -249,7 +249,7 @@ async fn list(query: JobsQuery, depot: &Depot, user_id: Option<String>) -> Resul
         q: query.q.map(|words| words.0).filter(|words| !words.is_empty()),
     };
     let state = state(depot)?;
-    let catalog = &state.catalog;
+    let catalog = catalog_of(&state, &user(depot)?);
     let found = catalog.list(&filter, order, begin, items_per_page).await?;
     let Jobs { mut rows, has_next, has_previous, total } = found;
     rows.iter_mut().for_each(|row| state.forecasts.estimate_row(row));

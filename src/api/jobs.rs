@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::live::sse;
 use super::problem::Problem;
 use super::query::{Query, Whole, parse_one_of};
-use super::{ApiState, user, visible_job};
+use super::{ApiState, catalog_of, user, visible_job};
 use crate::events::Envelope;
 use crate::ids::JobId;
 use crate::projections;
@@ -108,6 +108,7 @@ pub async fn list_job_logs(
     let limit = limit.map_or(DEFAULT_LOG_LINES, |limit| limit.0);
     let offset = offset.map_or(0, |offset| offset.0);
     let (state, view) = visible_job(req, depot).await?;
+    let catalog = catalog_of(&state, &user(depot)?);
     let (total_count, lines) =
         catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
     let logs = lines.into_iter().map(LogLineAnswer::of).collect();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
-use super::visible_job;
+use super::{catalog_of, user, visible_job};
 use crate::events::job::{FileRole, StoredFile, TechnicalFormat, TechnicalStream, ThumbnailSize, VideoFacts};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::ids::JobId;
@@ -238,9 +238,10 @@ pub async fn get_video_metadata(
 ) -> Result<Json<MetadataAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
     require_completed(&view)?;
+    let catalog = catalog_of(&state, &user(depot)?);
     let video =
-        state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
-    let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
+        catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
+    let (_, logs) = catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
     let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
     let technical = TechnicalMetadata::of(job.video.as_ref().unwrap_or(&video.facts), &video.files);

@@ -319,6 +319,14 @@ fn user(depot: &Depot) -> Result<User, Problem> {
     depot.get_typed::<User>().cloned().map_err(|_| Problem::unauthorized("a session token is needed"))
 }
 
+/// The catalog as a caller may see it: with their rows alone, or with everybody's where their role lets them see all.
+fn catalog_of(state: &ApiState, user: &User) -> Catalog {
+    match user.role {
+        Role::Admin => state.catalog.clone(),
+        Role::User | Role::Analyst | Role::Auditor => state.catalog.seen_by(&user.id),
+    }
+}
+
 fn job_id(req: &Request) -> Result<JobId, Problem> {
     req.param::<String>("job_id").unwrap_or_default().parse().map_err(|_| Problem::no_such_job())
 }

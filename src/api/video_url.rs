@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::metadata::{Links, delivered_format};
 use super::problem::Problem;
-use super::visible_job;
+use super::{catalog_of, user, visible_job};
 use crate::events::Quality;
 use crate::events::job::{FileRole, ThumbnailSize};
 use crate::projections::catalog::VideoRow;
@@ -58,8 +58,8 @@ pub struct VideoUrlMetadata {
 pub async fn get_video_url(req: &mut Request, depot: &mut Depot) -> Result<Json<VideoUrlAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
     require_completed(&view)?;
-    let video =
-        state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
+    let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
+    let video = video.ok_or_else(|| Problem::not_found("this job has no video"))?;
     Ok(Json(locate(&view, &video)))
 }
 

@@ -22,6 +22,8 @@ mod reading;
 mod schema;
 mod system;
 mod strangers;
+mod system;
+mod tenants;
 mod tokens;
 mod uploads;
 mod webhooks;
