@@ -214,6 +214,7 @@ impl App {
             catalog: self.catalog.clone(),
             storage: Storage::local(&self.config.media.root),
             deleted_files_kept: self.config.streams.retention.deleted_files,
+            partial_streams_kept: self.config.streams.retention.partial_stream,
         }
     }
 

@@ -53,7 +53,8 @@ impl WatchedJobs {
 /// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
 /// segments, which are ranges of a file for each scene (`720p-00.m4s`). All need the same token. The stream begins with
 /// the first rendered scene: until the job is completed, its playlists are of the type EVENT and grow, scene by scene.
-/// They end when the job fails or is cancelled. 409 before the first scene is rendered.
+/// They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. 409 before the first scene is
+/// rendered.
 #[endpoint(
     tags("videos"),
     operation_id = "get_hls_file",

@@ -23,6 +23,7 @@ mod error;
 mod heartbeat;
 mod initializing;
 mod intake;
+pub mod leftovers;
 pub mod outbox;
 mod planning;
 pub mod process_manager;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::intake::{Held, Intake};
+use super::leftovers::remove_all_but_stream;
 use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
 use super::{heartbeat, rebuild, retry, sweep, takeover};
@@ -21,7 +22,7 @@ use crate::events::work::TakenWork;
 use crate::events::{Actor, Priority, Stage, WorkQueue};
 use crate::execute::{Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
-use crate::storage::{Prefix, Storage, Workspaces};
+use crate::storage::{Storage, Workspaces};
 use crate::telemetry::chain;
 
 /// Pause before the log is tried again after it failed.
@@ -195,7 +196,7 @@ impl Worker {
             tracing::warn!(error = chain(&error), "cannot remove the job's folder");
         }
         if job.status != Status::Completed
-            && let Err(error) = self.storage.delete_prefix(&Prefix::of_video(job_id)).await
+            && let Err(error) = remove_all_but_stream(&self.storage, job_id, job).await
         {
             tracing::warn!(error = chain(&error), "cannot remove the job's files");
         }

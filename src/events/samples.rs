@@ -295,6 +295,7 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::ContentErased {},
         JobEvent::JobDeleted {},
         JobEvent::DeletedFilesRemoved {},
+        JobEvent::PartialStreamRemoved {},
     ]
 }
 
