@@ -215,6 +215,7 @@ impl App {
             catalog: self.catalog.clone(),
             stores: self.stores.clone(),
             deleted_files_kept: self.config.streams.retention.deleted_files,
+            partial_streams_kept: self.config.streams.retention.partial_stream,
         }
     }
 

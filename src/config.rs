@@ -302,6 +302,8 @@ pub struct Retention {
     pub status_view: Duration,
     /// Time for which the files of a deleted job stay.
     pub deleted_files: Duration,
+    /// Time for which the stream of a failed or cancelled job stays.
+    pub partial_stream: Duration,
     /// Shortest time for which events stay in Redis; later they are read from the archive.
     pub log: Duration,
 }
@@ -543,6 +545,7 @@ struct RetentionFile {
     idempotency_key_hours: Option<i64>,
     status_view_hours: Option<i64>,
     deleted_files_hours: Option<i64>,
+    partial_stream_hours: Option<i64>,
     log_hours: Option<i64>,
 }
 
@@ -665,6 +668,9 @@ impl Streams {
             })?),
             deleted_files: Duration::from_secs(hours("retention.deleted_files_hours", |file| {
                 file.retention.deleted_files_hours
+            })?),
+            partial_stream: Duration::from_secs(hours("retention.partial_stream_hours", |file| {
+                file.retention.partial_stream_hours
             })?),
             log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
         };

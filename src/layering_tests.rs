@@ -130,3 +130,28 @@ fn uses_are_found_in_all_forms() {
         "use crate::ids::JobId;\nuse crate::{\n    clock::Clock, events,\n};\nlet x = reel_scene::Scene;";
     assert_eq!(uses(source).into_iter().collect::<Vec<_>>(), ["clock", "events", "ids"]);
 }
+
+/// Endpoints about the jobs of all users, for those whose role lets them see these.
+const OF_ALL_USERS: [&str; 2] = ["audit.rs", "system.rs"];
+
+/// Policies hide other users' rows only from who reads as a user (`projections::reader`).
+#[test]
+fn the_api_reads_rows_as_the_caller() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/api");
+    let mut files = vec![];
+    sources(&root, &mut files);
+    let mut wrong = vec![];
+    for file in files {
+        let name = file.strip_prefix(&root).unwrap().display().to_string();
+        let source = std::fs::read_to_string(&file).unwrap();
+        for model in ["state.catalog", "state.library"] {
+            let unbound = source.split(model).skip(1).filter(|rest| !rest.starts_with(".seen_by(")).count();
+            // `catalog_of` gives admins all.
+            let allowed = usize::from(name == "mod.rs");
+            if unbound > allowed && !OF_ALL_USERS.contains(&name.as_str()) {
+                wrong.push(format!("{name} reads {model} as nobody: take catalog_of or seen_by"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,4 +1,5 @@
-//! Removes what is kept no longer: the files of jobs that their users have deleted.
+//! Removes what is kept no longer: the files of jobs that their users have deleted, and the streams of jobs that failed or
+//! were cancelled.
 //!
 //! Which jobs these are is asked of the catalog. Files go first and the event comes after: a process that dies in between
 //! removes nothing once more, and then notes it. Two processes at once do no harm either.
@@ -11,6 +12,7 @@ use crate::domain::job::Command;
 use crate::events::Actor;
 use crate::execute::{Executor, Origin};
 use crate::ids::JobId;
+use crate::projections;
 use crate::projections::catalog::Catalog;
 use crate::storage::Stores;
 use crate::telemetry::chain;
@@ -26,6 +28,8 @@ pub struct Retention {
     pub stores: Stores,
     /// How long the files of a deleted job stay.
     pub deleted_files_kept: Duration,
+    /// How long the stream of a failed or cancelled job stays.
+    pub partial_streams_kept: Duration,
 }
 
 impl Retention {
@@ -43,39 +47,52 @@ impl Retention {
     /// Removes the files whose time has come, and returns of how many jobs. What cannot be removed now is tried again with
     /// the next call.
     pub async fn sweep(&self) -> usize {
-        let before = self.executor.clock().now() - self.deleted_files_kept;
-        let jobs = match self.catalog.deleted_before(before, MAX_JOBS).await {
-            Ok(jobs) => jobs,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "cannot look for files of deleted jobs");
-                return 0;
-            }
-        };
+        let now = self.executor.clock().now();
+        let deleted = self.catalog.deleted_before(now - self.deleted_files_kept, MAX_JOBS).await;
+        let partial =
+            self.catalog.ended_without_video_before(now - self.partial_streams_kept, MAX_JOBS).await;
         let mut removed = 0;
-        for job_id in jobs {
-            removed += usize::from(self.remove_files(job_id).await);
+        for job_id in found(deleted) {
+            removed += usize::from(self.remove_files(job_id, Command::NoteFilesRemoved).await);
+        }
+        for job_id in found(partial) {
+            // Somebody may just have let it begin again.
+            if self.has_ended(job_id).await {
+                removed += usize::from(self.remove_files(job_id, Command::NoteStreamRemoved).await);
+            }
         }
         removed
     }
 
+    async fn has_ended(&self, job_id: JobId) -> bool {
+        self.executor.load(job_id).await.is_ok_and(|loaded| loaded.state.has_ended())
+    }
+
     /// Those of work went when the job ended. `false` when they are still there, or when it cannot be noted that they are not.
-    async fn remove_files(&self, job_id: JobId) -> bool {
+    async fn remove_files(&self, job_id: JobId, note: Command) -> bool {
         let user_id = match self.executor.load(job_id).await {
             Ok(loaded) => loaded.state.user_id.clone(),
             Err(error) => {
-                tracing::warn!(%job_id, error = %chain(&error), "cannot look up whose a deleted job is");
+                tracing::warn!(%job_id, error = %chain(&error), "cannot look up whose a job is");
                 return false;
             }
         };
         if let Err(error) = self.stores.delete_job(&user_id, job_id).await {
-            tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a deleted job");
+            tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a job");
             return false;
         }
         let origin = Origin::new(Actor::System);
-        let noted = self.executor.execute(job_id, Command::NoteFilesRemoved, &origin, None).await;
+        let noted = self.executor.execute(job_id, note, &origin, None).await;
         if let Err(error) = &noted {
-            tracing::warn!(%job_id, error = %chain(error), "cannot note that the files of a deleted job are removed");
+            tracing::warn!(%job_id, error = %chain(error), "cannot note that the files of a job are removed");
         }
         noted.is_ok()
     }
+}
+
+fn found(jobs: Result<Vec<JobId>, projections::Error>) -> Vec<JobId> {
+    jobs.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "cannot look for files that are kept no longer");
+        vec![]
+    })
 }

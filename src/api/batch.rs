@@ -22,7 +22,7 @@ use super::generate::{admit, aside, idempotency_key, reserve, resolve, say_repla
 use super::generate_request::{References, Resolved};
 use super::problem::Problem;
 use super::request_id::correlation_id;
-use super::{ApiState, Role, User, body, state, user};
+use super::{ApiState, Role, User, body, catalog_of, state, user};
 use crate::crash;
 use crate::domain::batch::{Command, Rejection};
 use crate::domain::job;
@@ -48,6 +48,7 @@ static BATCHES: Semaphore = Semaphore::const_new(2);
     tags("videos"),
     operation_id = "create_batch",
     security(["bearer" = []]),
+    parameters(("Idempotency-Key" = Option<String>, Header, description = "Names the request: sent again within a day, it answers with the first one's batch")),
     request_body(content = serde_json::Value, description = "The videos to make", content_type = "application/json",
         example = json!({"jobs": [{"topic": "How a battery works", "script": "# Batteries\n\nIons move."},
                                   {"topic": "How a lamp works", "script": "# Lamps\n\nElectrons fall."}],
@@ -146,8 +147,8 @@ impl Batch {
     }
 
     /// From the catalog, or where that is behind, from the log.
-    async fn find(state: &ApiState, batch_id: BatchId) -> Result<Option<Self>, Problem> {
-        if let Some(row) = state.catalog.batch(batch_id).await? {
+    async fn find(state: &ApiState, user: &User, batch_id: BatchId) -> Result<Option<Self>, Problem> {
+        if let Some(row) = catalog_of(state, user).batch(batch_id).await? {
             return Ok(Some(Self {
                 batch_id,
                 user_id: row.user_id,
@@ -235,7 +236,7 @@ pub async fn get_batch(req: &mut Request, depot: &mut Depot) -> Result<Json<Batc
     let no_such_batch = || Problem::not_found("there is no such batch");
     let batch_id = req.param::<String>("batch_id").unwrap_or_default().parse();
     let batch_id: BatchId = batch_id.map_err(|_| no_such_batch())?;
-    let batch = Batch::find(&state, batch_id).await?.ok_or_else(no_such_batch)?;
+    let batch = Batch::find(&state, &user, batch_id).await?.ok_or_else(no_such_batch)?;
     if batch.user_id != user.id && user.role != Role::Admin {
         return Err(no_such_batch());
     }

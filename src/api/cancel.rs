@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::files::state_details;
 use super::problem::Problem;
 use super::{ApiState, user, visible_job};
-use crate::domain::job::{Command, Rejection};
+use crate::consumers::leftovers::remove_all_but_stream;
+use crate::domain::job::{Command, Job, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
 use crate::ids::{CommandId, JobId};
@@ -74,7 +75,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
-    remove_files(&state, &view.user_id, view.job_id).await;
+    remove_files(&state, view.job_id, &executed.loaded.state).await;
     let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {
         success: true,
@@ -86,9 +87,9 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
     })
 }
 
-/// Removes the files of a job that no worker is at work on. Files of a stage that still runs go once more when it
-/// has stopped.
-async fn remove_files(state: &ApiState, user_id: &str, job_id: JobId) {
+/// Removes the files of a job that no worker is at work on, but for its stream. Files of a stage that still runs go once
+/// more when it has stopped.
+async fn remove_files(state: &ApiState, job_id: JobId, job: &Job) {
     let workspace = state.workspaces.of(job_id);
     if let Err(error) = workspace.remove().await {
         tracing::warn!(%job_id, %error, "cannot remove the folder of a cancelled job");
@@ -96,7 +97,7 @@ async fn remove_files(state: &ApiState, user_id: &str, job_id: JobId) {
     if let Err(error) = workspace.remove_artifacts().await {
         tracing::warn!(%job_id, error = chain(&error), "cannot remove the artifacts of a cancelled job");
     }
-    if let Err(error) = state.stores.delete_job(user_id, job_id).await {
+    if let Err(error) = remove_all_but_stream(&state.stores, job_id, job).await {
         tracing::warn!(%job_id, error = chain(&error), "cannot remove the files of a cancelled job");
     }
 }

@@ -28,7 +28,8 @@ const MAX_BYTES: usize = 256 * 1024;
     request_body(content = serde_json::Value, description = "The message", content_type = "application/json",
         example = json!({"type": "user.deleted", "object": "event", "data": {"id": "user_29w83sxmDNGwOuEthce5gg56FcC", "deleted": true}})),
     responses((status_code = 204, description = "The message was taken"),
-              (status_code = 400, description = "The message is not signed as it should be, or cannot be read", body = super::problem::ErrorBody))
+              (status_code = 400, description = "The message is not signed as it should be, or cannot be read", body = super::problem::ErrorBody),
+              (status_code = 404, description = "No messages are taken here: `CLERK_WEBHOOK_SECRET` is not set", body = super::problem::ErrorBody))
 )]
 pub async fn receive_clerk_webhook(
     req: &mut Request,

@@ -164,7 +164,7 @@ pub async fn list_configurations(
 ) -> Result<Json<ConfigurationsAnswer>, Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
     let slice = query.0.slice()?;
-    let listed = state.library.configurations(&user.id, slice).await?;
+    let listed = state.library.seen_by(&user.id).configurations(&user.id, slice).await?;
     let page = PageInfo::of(slice, listed.items.len(), listed.total);
     let configurations = listed.items.into_iter().map(ConfigurationAnswer::of).collect();
     Ok(Json(ConfigurationsAnswer { configurations, page }))
@@ -188,7 +188,7 @@ pub async fn get_configuration(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
-    let found = state.library.configuration(&user.id, configuration_id(req)?).await?;
+    let found = state.library.seen_by(&user.id).configuration(&user.id, configuration_id(req)?).await?;
     let found = ConfigurationAnswer::of(found.ok_or_else(no_such_configuration)?);
     let etag = etag(found.version);
     if header(req, IF_NONE_MATCH).is_some_and(|tags| super::status::matches_etag(tags, &etag)) {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::problem::Problem;
 use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
-use super::{ApiState, visible_job};
+use super::{ApiState, catalog_of, user, visible_job};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
@@ -277,7 +277,7 @@ impl Files {
     async fn of(req: &Request, depot: &Depot) -> Result<Self, Problem> {
         let (state, view) = visible_job(req, depot).await?;
         require_completed(&view)?;
-        let video = state.catalog.video(view.job_id).await?;
+        let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
         Ok(Self { state, view, files: video.map(|video| video.files).unwrap_or_default() })
     }
 
@@ -360,7 +360,6 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     let storage = &served.stores.files;
     let size = storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
     let etag = format!("\"{}\"", served.file.blake3);
-    set_headers(res.headers_mut(), &served, &etag)?;
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     // Preconditions in the order of RFC 9110, section 13.2.2.
     if header(IF_MATCH).is_some_and(|tags| !matches_strongly(tags, &etag)) {
@@ -370,6 +369,7 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         );
     }
     if header(IF_NONE_MATCH).is_some_and(|tags| matches_etag(tags, &etag)) {
+        set_headers(res.headers_mut(), &served, &etag)?;
         res.status_code(StatusCode::NOT_MODIFIED);
         return Ok(());
     }
@@ -387,6 +387,8 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         Some(range) => requested_range(range, size)?,
         None => None,
     };
+    // Not before: a refusal is no file.
+    set_headers(res.headers_mut(), &served, &etag)?;
     let (start, length) = range.unwrap_or((0, size));
     if range.is_some() {
         res.status_code(StatusCode::PARTIAL_CONTENT);

@@ -36,6 +36,7 @@ const IDEMPOTENCY_KEY_BYTES: usize = 255;
     tags("videos"),
     operation_id = "generate_video",
     security(["bearer" = []]),
+    parameters(("Idempotency-Key" = Option<String>, Header, description = "Names the request: sent again within a day, it answers with the first one's job")),
     request_body(content = serde_json::Value, description = "The video to make", content_type = "application/json",
         example = json!({"topic": "How a battery works", "script": "# Batteries\n\nIons move.", "quality": "high"})),
     responses((status_code = 201, description = "The job was accepted", body = JobSummary),
@@ -123,11 +124,12 @@ enum Read {
 /// Looks up what a body refers to.
 pub async fn resolve(state: &ApiState, user: &User, references: &References) -> Result<Resolved, Problem> {
     let mut resolved = Resolved::default();
+    let library = state.library.seen_by(&user.id);
     if let Some(id) = references.configuration_id {
-        resolved.configuration = state.library.configuration(&user.id, id).await?;
+        resolved.configuration = library.configuration(&user.id, id).await?;
     }
     for &id in &references.upload_ids {
-        if let Some(kept) = state.library.upload(&user.id, id).await? {
+        if let Some(kept) = library.upload(&user.id, id).await? {
             resolved.uploads.insert(id, kept.upload);
         }
     }

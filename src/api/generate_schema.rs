@@ -17,27 +17,67 @@ use reel_scene::check;
 use reel_scene::description;
 use reel_scene::look::{Aspect, Theme};
 
-/// The JSON Schema (draft 2020-12) of a body. Its `$defs` are the scene description's, which it refers to at
-/// `definitions_path`.
+/// Where the parts of bodies are that have names of their own.
+const COMPONENTS: &str = "#/components/schemas";
+/// Characters that are no text, as in a class of a regular expression. Line breaks and tabs are text.
+const CONTROL: &str = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f";
+
+/// The JSON Schema (draft 2020-12) of a body, and its parts by their names: those of the scene description, which it refers
+/// to at `definitions_path`, and those that generated clients should have a type for.
 pub fn schema(definitions_path: &str) -> (Value, Map<String, Value>) {
-    let (scene, definitions) = description::scene_schema(definitions_path);
-    let flat = flat_schema(&scene);
-    let priority = flat["properties"]["priority"].clone();
+    let (scene, mut definitions) = description::scene_schema(definitions_path);
+    let mut flat = flat_schema(&scene);
+    name_property(&mut flat, "style_preferences", "StylePreferences", &mut definitions);
+    name_property(&mut flat, "custom_config", "CustomConfig", &mut definitions);
     let wrapped = json!({
         "type": "object",
         "description": "The fields in `configuration`, and the priority beside it.",
-        "properties": { "configuration": flat, "priority": priority },
+        "properties": { "configuration": reference("VideoFields"), "priority": flat["properties"]["priority"] },
         "required": ["configuration"],
         "additionalProperties": false,
     });
-    (json!({ "anyOf": [flat, wrapped] }), definitions)
+    definitions.insert("VideoFields".to_owned(), flat);
+    definitions.insert("WrappedVideoFields".to_owned(), wrapped);
+    (json!({ "anyOf": [reference("VideoFields"), reference("WrappedVideoFields")] }), definitions)
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("{COMPONENTS}/{name}") })
+}
+
+/// Moves the schema of an object that may be null to a name of its own.
+fn name_property(of: &mut Value, property: &str, name: &str, definitions: &mut Map<String, Value>) {
+    let mut schema = of["properties"][property].take();
+    schema["type"] = "object".into();
+    let mut null_or = json!({ "anyOf": [reference(name), { "type": "null" }] });
+    if let Some(about) = schema.get("description") {
+        null_or["description"] = about.clone();
+    }
+    of["properties"][property] = null_or;
+    definitions.insert(name.to_owned(), schema);
+}
+
+/// The JSON Schema of a text within `(least, most)` characters after trimming, none of them a control character.
+fn text_schema((least, most): (usize, usize), about: &str) -> Value {
+    let (text, ink) = (format!("[^{CONTROL}]"), format!(r"[^\s{CONTROL}]"));
+    let inside = match least {
+        0 | 1 => ink,
+        2 => format!("{ink}{ink}"),
+        _ => format!("{ink}{text}{{{},}}{ink}", least - 2),
+    };
+    let mut schema = json!({ "type": "string", "minLength": least, "maxLength": most, "pattern": format!("^{text}*{inside}{text}*$") });
+    if !about.is_empty() {
+        schema["description"] = about.into();
+    }
+    schema
 }
 
 /// The JSON Schema of the body of `POST /videos/batch`, with that of one job at `job`.
 pub fn batch_schema(job: &str) -> Value {
     let priorities: Vec<Value> =
         Priority::ALL.map(Priority::name).into_iter().map(Value::from).chain([Value::Null]).collect();
-    let (name_least, name_most) = BATCH_NAME_CHARACTERS;
+    let mut batch_name = text_schema(BATCH_NAME_CHARACTERS, "What the batch is called.");
+    batch_name["type"] = json!(["string", "null"]);
     json!({
         "type": "object",
         "properties": {
@@ -45,45 +85,64 @@ pub fn batch_schema(job: &str) -> Value {
                 "type": "array", "items": { "$ref": job }, "minItems": 1, "maxItems": MAX_JOBS,
                 "description": format!("The videos to make; at most {MAX_BATCH_BYTES} bytes of JSON, as they are recorded."),
             },
-            "batch_priority": { "enum": priorities, "description": "The priority of those jobs that name none; `normal` unless it is given." },
-            "batch_name": { "type": ["string", "null"], "minLength": name_least, "maxLength": name_most, "description": "What the batch is called." },
+            "batch_priority": { "type": ["string", "null"], "enum": priorities, "description": "The priority of those jobs that name none; `normal` unless it is given." },
+            "batch_name": batch_name,
         },
         "required": ["jobs"],
         "additionalProperties": false,
     })
 }
 
-/// The JSON Schema of a stored configuration: settings beside its name, or in `settings`.
-pub fn configuration_schema() -> Value {
+/// The JSON Schema of a stored configuration, settings beside its name or in `settings`; and its parts by their names, but
+/// for those that [`schema`] gives.
+pub fn configuration_schema() -> (Value, Map<String, Value>) {
+    let mut definitions = Map::new();
+    let mut settings = settings_schema();
+    // The bodies of requests have the same.
+    name_property(&mut settings, "style_preferences", "StylePreferences", &mut Map::new());
+    name_property(&mut settings, "custom_config", "CustomConfig", &mut Map::new());
+    let name = text_schema(NAME_CHARACTERS, "Unique among the caller's. Lengths are counted after trimming.");
+    let mut flat = settings.clone();
+    flat["properties"]["name"] = name.clone();
+    flat["required"] = json!(["name"]);
+    let settings_or_null = json!({ "anyOf": [reference("Settings"), { "type": "null" }] });
+    let wrapped = json!({
+        "type": "object",
+        "properties": { "name": name, "settings": settings_or_null },
+        "required": ["name", "settings"],
+        "additionalProperties": false,
+    });
+    definitions.insert("Settings".to_owned(), settings);
+    definitions.insert("ConfigurationFields".to_owned(), flat);
+    definitions.insert("WrappedConfigurationFields".to_owned(), wrapped);
+    (
+        json!({ "anyOf": [reference("ConfigurationFields"), reference("WrappedConfigurationFields")] }),
+        definitions,
+    )
+}
+
+fn settings_schema() -> Value {
     let fields = flat_schema(&Value::Null);
-    let mut settings: Map<String, Value> =
+    let settings: Map<String, Value> =
         SETTINGS.iter().map(|name| ((*name).to_owned(), fields["properties"][name].clone())).collect();
-    let wrapped = json!({ "type": "object", "properties": settings, "additionalProperties": false });
-    let (least, most) = NAME_CHARACTERS;
-    let name = json!({ "type": "string", "minLength": least, "maxLength": most, "description": "Unique among the caller's. Lengths are counted after trimming." });
-    settings.insert("name".to_owned(), name.clone());
-    json!({ "anyOf": [
-        { "type": "object", "properties": settings, "required": ["name"], "additionalProperties": false },
-        {
-            "type": "object",
-            "properties": { "name": name, "settings": wrapped },
-            "required": ["name", "settings"],
-            "additionalProperties": false,
-        },
-    ] })
+    json!({ "type": "object", "properties": settings, "additionalProperties": false })
 }
 
 fn flat_schema(scene: &Value) -> Value {
-    let text = |(least, most): (usize, usize), about: &str| json!({ "type": ["string", "null"], "minLength": least, "maxLength": most, "description": about });
+    let text = |bounds, about: &str| {
+        let mut schema = text_schema(bounds, about);
+        schema["type"] = json!(["string", "null"]);
+        schema
+    };
     let one_of = |names: Vec<&str>, about: &str| {
         let names: Vec<Value> = names.into_iter().map(Value::from).chain([Value::Null]).collect();
-        json!({ "enum": names, "description": about })
+        json!({ "type": ["string", "null"], "enum": names, "description": about })
     };
     let flag = |about: &str| json!({ "type": ["boolean", "null"], "description": about });
     let (name_least, name_most) = PLAIN_NAME_CHARACTERS;
     let plain_name = |about: &str| json!({ "type": ["string", "null"], "pattern": format!("^[A-Za-z0-9_-]{{{name_least},{name_most}}}$"), "description": about });
     let colour = || json!({ "type": ["string", "null"], "pattern": "^#[0-9a-fA-F]{6}$" });
-    let topic = json!({ "type": "string", "minLength": TOPIC_CHARACTERS.0, "maxLength": TOPIC_CHARACTERS.1, "description": "What the video is about. Lengths are counted after trimming." });
+    let topic = text_schema(TOPIC_CHARACTERS, "What the video is about. Lengths are counted after trimming.");
     let levels: Vec<&str> =
         Quality::ALL.iter().flat_map(|quality| [quality.name(), quality.level()]).collect();
     let (duration_least, duration_most) = DURATION_SECONDS;
@@ -118,9 +177,9 @@ fn flat_schema(scene: &Value) -> Value {
             "custom_config": {
                 "type": ["object", "null"],
                 "properties": {
-                    "fps": { "enum": FRAME_RATES.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "Frames per second; 30 unless it is given." },
+                    "fps": { "type": ["integer", "null"], "enum": FRAME_RATES.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "Frames per second; 30 unless it is given." },
                     "duration_seconds": { "type": ["integer", "null"], "minimum": duration_least, "maximum": duration_most, "description": "How long the video should last." },
-                    "pipeline_version": { "enum": PIPELINE_VERSIONS.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "The one pipeline there is." },
+                    "pipeline_version": { "type": ["string", "null"], "enum": PIPELINE_VERSIONS.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "The one pipeline there is." },
                     "retry_attempts": { "type": ["integer", "null"], "minimum": least_retries, "maximum": most_retries, "description": "How often each piece of the job's work is tried again after a failure that another try may help; as the system is set unless it is given." },
                     "enable_streaming": flag("Whether the video is packaged for HLS; `true` unless it is given."),
                     "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
@@ -135,7 +194,7 @@ fn flat_schema(scene: &Value) -> Value {
             "enable_subtitles": flag("`true` unless it is given."),
             "enable_thumbnails": flag("`true` unless it is given."),
             "quality_levels": {
-                "type": ["array", "null"], "items": { "enum": levels }, "maxItems": MAX_QUALITY_LEVELS,
+                "type": ["array", "null"], "items": { "type": "string", "enum": levels }, "maxItems": MAX_QUALITY_LEVELS,
                 "description": "The renditions; the chosen quality, and 1080p and 720p below it, unless they are given.",
             },
             "title": text(TITLE_CHARACTERS, "The video's title."),
@@ -146,7 +205,7 @@ fn flat_schema(scene: &Value) -> Value {
             },
             "tags": {
                 "type": ["array", "null"], "maxItems": MAX_TAGS,
-                "items": { "type": "string", "minLength": TAG_CHARACTERS.0, "maxLength": TAG_CHARACTERS.1 },
+                "items": text_schema(TAG_CHARACTERS, ""),
                 "description": "Trimmed, in lower case, without repetitions.",
             },
             "configuration_id": {
@@ -159,8 +218,14 @@ fn flat_schema(scene: &Value) -> Value {
             },
         },
         "required": ["topic"],
+        "if": { "properties": { "script": is_null(), "scenes": is_null(), "upload_ids": is_null() } },
+        "then": { "properties": { "context": { "type": "string" } }, "required": ["context"] },
         "additionalProperties": false,
     })
+}
+
+fn is_null() -> Value {
+    json!({ "type": "null" })
 }
 
 #[cfg(test)]
@@ -195,9 +260,9 @@ mod tests {
 
     #[test]
     fn the_schema_of_a_configuration_is_what_the_parser_accepts() {
-        let schema = configuration_schema();
-        let properties = schema["anyOf"][0]["properties"].as_object().unwrap();
-        for (name, schema) in properties {
+        let (_, definitions) = configuration_schema();
+        assert!(definitions["ConfigurationFields"]["properties"]["name"].is_object());
+        for (name, schema) in settings_schema()["properties"].as_object().unwrap() {
             let is_accepted = |value: Value| {
                 let mut body = json!({ "name": "Lectures" });
                 body[name] = value;
@@ -205,15 +270,17 @@ mod tests {
             };
             check_bounds(name, schema, &is_accepted);
         }
-        let wrapped = json!({ "name": "Lectures", "settings": { "quality": "low" } });
-        assert!(parse_configuration(wrapped.to_string().as_bytes()).is_ok());
+        for settings in [json!({ "quality": "low" }), Value::Null] {
+            let wrapped = json!({ "name": "Lectures", "settings": settings });
+            assert!(parse_configuration(wrapped.to_string().as_bytes()).is_ok(), "{wrapped}");
+        }
     }
 
     /// Every bound in the schema is the parser's: a value at it is accepted, and one past it is refused.
     #[test]
     fn the_schema_is_what_the_parser_accepts() {
-        let (schema, definitions) = schema("#/$defs");
-        let flat = &schema["anyOf"][0];
+        let (_, definitions) = schema("#/$defs");
+        let flat = flat_schema(&Value::Null);
         assert!(definitions.contains_key("Scene"), "{:?}", definitions.keys());
         let properties = flat["properties"].as_object().unwrap();
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
@@ -256,7 +323,18 @@ mod tests {
             assert!(is_accepted(items(most)) && !is_accepted(items(most + 1)), "{name}");
         }
         if schema["type"].as_array().is_some_and(|types| types.contains(&json!("boolean"))) {
-            assert!(is_accepted(json!(true)) && !is_accepted(json!("true")), "{name}");
+            let is_true_fit = schema["not"]["const"] != true;
+            assert_eq!(
+                (is_accepted(json!(true)), is_accepted(json!("true"))),
+                (is_true_fit, false),
+                "{name}"
+            );
+            assert!(is_accepted(json!(false)), "{name}");
+        }
+        if schema["pattern"].is_string() && number("minLength").is_some() {
+            let length = number("minLength").unwrap() as usize;
+            let (blank, broken) = (" ".repeat(length), format!("{}\u{7}{0}", "x".repeat(length)));
+            assert!(!is_accepted(json!(blank)) && !is_accepted(json!(broken)), "{name}");
         }
     }
 }

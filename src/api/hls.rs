@@ -13,10 +13,11 @@ use salvo::prelude::*;
 
 use super::files::{Served, require_completed, serve};
 use super::problem::Problem;
-use super::{ApiState, visible_job};
+use super::{ApiState, catalog_of, user, visible_job};
 use crate::domain::job::Job;
 use crate::events::job::{FileRole, StoredFile};
 use crate::ids::JobId;
+use crate::projections::catalog::VideoRow;
 use crate::projections::status::{JobStatus, StatusView};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -52,7 +53,8 @@ impl WatchedJobs {
 /// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
 /// segments, which are ranges of a file for each scene (`720p-00.m4s`). All need the same token. The stream begins with
 /// the first rendered scene: until the job is completed, its playlists are of the type EVENT and grow, scene by scene.
-/// They end when the job fails or is cancelled. 409 before the first scene is rendered.
+/// They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. 409 before the first scene is
+/// rendered.
 #[endpoint(
     tags("videos"),
     operation_id = "get_hls_file",
@@ -68,7 +70,8 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     let name: String = req.param("file").unwrap_or_default();
     let (state, view) = visible_job(req, depot).await?;
     if view.status == JobStatus::Completed {
-        return serve_stored(req, res, &state, &view, &name).await;
+        let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
+        return serve_stored(req, res, &state, video, &name).await;
     }
     let job = state.watched.get(&state, &view).await?;
     let Some(stream) = job.stream() else { return require_completed(&view) };
@@ -101,10 +104,9 @@ async fn serve_stored(
     req: &Request,
     res: &mut Response,
     state: &ApiState,
-    view: &StatusView,
+    video: Option<VideoRow>,
     name: &str,
 ) -> Result<(), Problem> {
-    let video = state.catalog.video(view.job_id).await?;
     let files = video.map(|video| video.files).unwrap_or_default();
     let is_named = |file: &&StoredFile| {
         let is_streamed =

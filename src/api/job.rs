@@ -30,7 +30,8 @@ pub struct DeleteAnswer {
     tags("jobs"),
     operation_id = "get_job",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job")),
+    parameters(("job_id" = Uuid, Path, description = "The job"),
+               ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has")),
     responses((status_code = 200, description = "The job as of its last event", body = JobStatusAnswer),
               (status_code = 304, description = "Unchanged since the version in If-None-Match"))
 )]

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToParameters, ToSchema, endpoint};
+use salvo::oapi::{Components, RefOr, Schema, ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::query::{Id, Query, Time, Whole, Words, is_storable, parse_one_of, parse_text, refuse};
+use super::query::{
+    Id, Query, Time, Whole, Words, cursor_schema, is_storable, parse_one_of, parse_text, refuse,
+};
 use super::status::{JobSummary, ProgressAnswer, describe_stage};
-use super::{state, user};
+use super::{catalog_of, state, user};
 use crate::events::{Priority, Stage};
 use crate::ids::BatchId;
 use crate::projections::catalog::{JobFilter, JobPage, JobRow, Jobs, Order, Place};
@@ -188,7 +190,7 @@ impl<'de> Deserialize<'de> for JobCursor {
 
 impl ToSchema for JobCursor {
     fn to_schema(_components: &mut Components) -> RefOr<Schema> {
-        Object::with_type(BasicType::String).into()
+        cursor_schema()
     }
 }
 
@@ -247,7 +249,7 @@ async fn list(query: JobsQuery, depot: &Depot, user_id: Option<String>) -> Resul
         q: query.q.map(|words| words.0).filter(|words| !words.is_empty()),
     };
     let state = state(depot)?;
-    let catalog = &state.catalog;
+    let catalog = catalog_of(&state, &user(depot)?);
     let found = catalog.list(&filter, order, begin, items_per_page).await?;
     let Jobs { mut rows, has_next, has_previous, total } = found;
     rows.iter_mut().for_each(|row| state.forecasts.estimate_row(row));

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::live::sse;
 use super::problem::Problem;
 use super::query::{Query, Whole, parse_one_of};
-use super::{ApiState, user, visible_job};
+use super::{ApiState, catalog_of, user, visible_job};
 use crate::events::Envelope;
 use crate::ids::JobId;
 use crate::projections;
@@ -108,8 +108,9 @@ pub async fn list_job_logs(
     let limit = limit.map_or(DEFAULT_LOG_LINES, |limit| limit.0);
     let offset = offset.map_or(0, |offset| offset.0);
     let (state, view) = visible_job(req, depot).await?;
+    let catalog = catalog_of(&state, &user(depot)?);
     let (total_count, lines) =
-        state.catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
+        catalog.logs(view.job_id, level.map_or("debug", |level| level.0), limit, offset).await?;
     let logs = lines.into_iter().map(LogLineAnswer::of).collect();
     Ok(Json(LogsAnswer { job_id: view.job_id.0, logs, total_count }))
 }
@@ -161,7 +162,7 @@ impl EventsQuery {
     operation_id = "list_job_events",
     security(["bearer" = []]),
     parameters(("job_id" = Uuid, Path, description = "The job"),
-               ("Last-Event-ID" = Option<u64>, Header, description = "The last version that the client of a stream has")),
+               ("Last-Event-ID" = Option<String>, Header, description = "Of a stream: the last version that its client has")),
     responses((status_code = 200, description = "The events", body = EventsAnswer),
               (status_code = 429, description = "The caller has too many live connections open", body = super::problem::ErrorBody))
 )]

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
-use super::visible_job;
-use super::{ApiState, signed_urls};
+use super::{ApiState, catalog_of, signed_urls, user, visible_job};
 use crate::domain::job::Job;
-use crate::events::job::StorageTarget;
-use crate::events::job::{FileRole, StoredFile, TechnicalFormat, TechnicalStream, ThumbnailSize, VideoFacts};
+use crate::events::job::{
+    FileRole, StorageTarget, StoredFile, TechnicalFormat, TechnicalStream, ThumbnailSize, VideoFacts,
+};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::ids::JobId;
 use crate::projections::catalog::{LogLine, StageRow, VideoRow};
@@ -251,9 +251,10 @@ pub async fn get_video_metadata(
 ) -> Result<Json<MetadataAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
     require_completed(&view)?;
+    let catalog = catalog_of(&state, &user(depot)?);
     let video =
-        state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
-    let (_, logs) = state.catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
+        catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
+    let (_, logs) = catalog.logs(view.job_id, "info", LOG_LINES, 0).await?;
     let job = state.executor.load(view.job_id).await?.into_state();
     let chapters = captions::chapters(job.narrated_scenes());
     let technical = TechnicalMetadata::of(job.video.as_ref().unwrap_or(&video.facts), &video.files);

@@ -1,6 +1,6 @@
 //! The HTTP API: reads requests, sends commands, answers from projections.
 //!
-//! Every path exists under `/api/v1`, and under `/` where older clients know it so. [`routes`] is the table of all
+//! Every path exists under `/api/v1` and under `/`, where older clients know it. [`routes`] is the table of all
 //! endpoints, with who may call each; a guard in front of the endpoint enforces it, so handlers check no roles. Every
 //! error has the shape of `problem.rs`. Deliberately absent: any decision about a job.
 
@@ -132,7 +132,7 @@ pub struct Route {
     /// What its requests are counted as: reads for `GET` and `HEAD`, and writes for the others, unless [`Self::of_class`]
     /// says otherwise.
     pub class: RouteClass,
-    /// Where it is: under `/api/v1` and `/`, or under `/` alone.
+    /// Where `openapi.json` has it: under `/api/v1`, or under `/`. It is served under both.
     pub is_versioned: bool,
     /// Whether it takes WebSockets, whose callers are refused with a close code.
     takes_sockets: bool,
@@ -150,9 +150,16 @@ impl Route {
         Self { class, ..self }
     }
 
-    /// An endpoint for machines or browsers, under `/` alone.
+    /// An endpoint for machines or browsers, which look for it under `/`.
     fn unversioned(self) -> Self {
         Self { is_versioned: false, ..self }
+    }
+
+    /// Leaves paths that end with `name` to the route of that name, so that refusals of a method list the right ones.
+    fn but_not(self, name: &'static str) -> Self {
+        let endpoint =
+            self.endpoint.filter_fn(move |req, _| req.uri().path().rsplit('/').next() != Some(name));
+        Self { endpoint, ..self }
     }
 
     fn with_sockets(self) -> Self {
@@ -209,8 +216,8 @@ pub fn routes() -> Vec<Route> {
         post("jobs/{job_id}/cancel", User, cancel::cancel_job),
         post("uploads/content", User, uploads::upload_content),
         get("uploads", User, uploads::list_uploads),
-        get("uploads/{upload_id}", User, uploads::get_upload),
-        delete("uploads/{upload_id}", User, uploads::delete_upload),
+        get("uploads/{upload_id}", User, uploads::get_upload).but_not("content"),
+        delete("uploads/{upload_id}", User, uploads::delete_upload).but_not("content"),
         post("configurations", User, configurations::create_configuration),
         get("configurations", User, configurations::list_configurations),
         get("configurations/{configuration_id}", User, configurations::get_configuration),
@@ -266,7 +273,11 @@ pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
     let ApiConfig { trusted_proxies, allowed_origins, .. } = state.config.clone();
     let router = Router::new()
         .hoop(WithState(state))
-        .push(Router::with_path("api/v1").push(guarded_routes(verifier, &limiters, true)))
+        .push(
+            Router::with_path("api/v1")
+                .push(guarded_routes(verifier, &limiters, true))
+                .push(guarded_routes(verifier, &limiters, false)),
+        )
         .push(guarded_routes(verifier, &limiters, true))
         .push(guarded_routes(verifier, &limiters, false));
     let service = Service::new(router).hoop(RequestId).hoop(edge::SecurityHeaders);
@@ -307,6 +318,14 @@ fn state(depot: &Depot) -> Result<Arc<ApiState>, Problem> {
 
 fn user(depot: &Depot) -> Result<User, Problem> {
     depot.get_typed::<User>().cloned().map_err(|_| Problem::unauthorized("a session token is needed"))
+}
+
+/// The catalog as a caller may see it: with their rows alone, or with everybody's where their role lets them see all.
+fn catalog_of(state: &ApiState, user: &User) -> Catalog {
+    match user.role {
+        Role::Admin => state.catalog.clone(),
+        Role::User | Role::Analyst | Role::Auditor => state.catalog.seen_by(&user.id),
+    }
 }
 
 fn job_id(req: &Request) -> Result<JobId, Problem> {

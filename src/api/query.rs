@@ -228,7 +228,8 @@ impl<'de> Deserialize<'de> for Words {
 
 impl ToSchema for Words {
     fn to_schema(_components: &mut Components) -> RefOr<Schema> {
-        Object::with_type(BasicType::String).max_length(MAX_WORDS_CHARACTERS).into()
+        let text = Object::with_type(BasicType::String).max_length(MAX_WORDS_CHARACTERS);
+        text.pattern(r"^[^\u0000-\u001f\u007f-\u009f]*$").into()
     }
 }
 
@@ -262,9 +263,14 @@ impl<'de> Deserialize<'de> for Cursor {
     }
 }
 
+/// The schema of a position in a list, as far as it is told to clients.
+pub fn cursor_schema() -> RefOr<Schema> {
+    Object::with_type(BasicType::String).pattern("^[A-Za-z0-9_-]+$").into()
+}
+
 impl ToSchema for Cursor {
     fn to_schema(_components: &mut Components) -> RefOr<Schema> {
-        Object::with_type(BasicType::String).into()
+        cursor_schema()
     }
 }
 

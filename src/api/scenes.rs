@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::visible_job;
+use super::{catalog_of, user, visible_job};
 use crate::projections::catalog::SceneRow;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,7 +71,7 @@ impl SceneAnswer {
 )]
 pub async fn list_scenes(req: &mut Request, depot: &mut Depot) -> Result<Json<ScenesAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
-    let scenes = state.catalog.scenes(view.job_id, view.version).await?;
+    let scenes = catalog_of(&state, &user(depot)?).scenes(view.job_id, view.version).await?;
     Ok(Json(ScenesAnswer {
         job_id: view.job_id.0,
         status: view.status.name().to_owned(),

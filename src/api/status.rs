@@ -293,7 +293,8 @@ pub fn seconds_between(from: DateTime<Utc>, until: DateTime<Utc>) -> f64 {
     tags("videos"),
     operation_id = "get_job_status",
     security(["bearer" = []]),
-    parameters(("job_id" = Uuid, Path, description = "The job")),
+    parameters(("job_id" = Uuid, Path, description = "The job"),
+               ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has")),
     responses((status_code = 200, description = "The job as of its last event", body = JobStatusAnswer),
               (status_code = 304, description = "Unchanged since the version in If-None-Match"))
 )]

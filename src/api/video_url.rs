@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::metadata::{Links, delivered_format};
 use super::problem::Problem;
-use super::{signed_urls, visible_job};
+use super::{catalog_of, signed_urls, user, visible_job};
 use crate::events::job::{FileRole, ThumbnailSize};
 use crate::events::{OutputFormat, Quality};
 use crate::projections::catalog::VideoRow;
@@ -59,8 +59,8 @@ pub struct VideoUrlMetadata {
 pub async fn get_video_url(req: &mut Request, depot: &mut Depot) -> Result<Json<VideoUrlAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;
     require_completed(&view)?;
-    let video =
-        state.catalog.video(view.job_id).await?.ok_or_else(|| Problem::not_found("this job has no video"))?;
+    let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
+    let video = video.ok_or_else(|| Problem::not_found("this job has no video"))?;
     let videos = video.files.iter().filter(|file| file.role == FileRole::Video);
     let streamed = videos.map(|file| (file.rendition_in(view.quality), file));
     let streamed = streamed.filter(|(rendition, _)| rendition.format == OutputFormat::Mp4);

@@ -28,6 +28,7 @@ mod heartbeat;
 mod initializing;
 mod intake;
 mod journal;
+pub mod leftovers;
 pub mod outbox;
 mod planning;
 pub mod process_manager;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::attempt::Attempt;
 use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
+use super::leftovers::remove_all_but_stream;
 use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
 use super::{catch_up, heartbeat, rebuild, retry, sweep, takeover};
@@ -224,7 +225,7 @@ impl Worker {
         }
         if job.status != Status::Completed
             && !has_upload_failed(job)
-            && let Err(error) = self.stores.delete_job(&job.user_id, job_id).await
+            && let Err(error) = remove_all_but_stream(&self.stores, job_id, job).await
         {
             tracing::warn!(error = chain(&error), "cannot remove the job's files");
         }

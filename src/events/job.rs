@@ -138,6 +138,8 @@ pub enum JobEvent {
     JobDeleted {},
     /// The files of a deleted job are removed.
     DeletedFilesRemoved {},
+    /// The stream of a failed or cancelled job is removed. Until then, it can be watched as far as it went.
+    PartialStreamRemoved {},
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -514,7 +516,8 @@ impl JobEvent {
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
-            | JobEvent::DeletedFilesRemoved {} => None,
+            | JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {} => None,
         }
     }
 }
@@ -621,7 +624,10 @@ impl Event for JobEvent {
             JobEvent::JobReprocessRequested { .. } => &[Public("/from")],
             // An operator's words, which are part of the audit trail.
             JobEvent::DeadLetterDiscarded { .. } => &[Public("/reason")],
-            JobEvent::ContentErased {} | JobEvent::JobDeleted {} | JobEvent::DeletedFilesRemoved {} => &[],
+            JobEvent::ContentErased {}
+            | JobEvent::JobDeleted {}
+            | JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {} => &[],
         }
     }
 }

@@ -323,6 +323,7 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::ContentErased {},
         JobEvent::JobDeleted {},
         JobEvent::DeletedFilesRemoved {},
+        JobEvent::PartialStreamRemoved {},
     ]
 }
 

@@ -15,6 +15,11 @@ const MAX_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ANALYTICS_VIEWS: &str = include_str!("analytics.sql");
+/// Defines what who reads for a user is shown: of the catalog's and the library's served tables. A migration and a rebuild's
+/// switch both run it; where all is defined, it changes nothing.
+pub const TENANTS: &str = include_str!("tenants.sql");
+/// The name of the policies.
+pub const TENANT_POLICY: &str = "rows_of_one_user";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +31,11 @@ pub enum Error {
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("the analytics views cannot be defined")]
     Analytics(#[source] sqlx::Error),
+    #[error(
+        "what users may read cannot be defined; the user of DATABASE_URL must own the tables, and may either create roles or \
+         be a member of a role `reel_reader`"
+    )]
+    Tenants(#[source] sqlx::Error),
 }
 
 /// Connects to a database.
@@ -44,7 +54,17 @@ pub async fn connect(url: &str) -> Result<PgPool, Error> {
 /// Applies the migrations. Several processes may do so at once; sqlx holds an advisory lock meanwhile.
 pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
     sqlx::migrate!("./migrations").run(pool).await?;
-    define_analytics(pool).await.map_err(Error::Analytics)
+    define_analytics(pool).await.map_err(Error::Analytics)?;
+    define_tenants(pool).await.map_err(Error::Tenants)
+}
+
+async fn define_tenants(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtext('reelstream tenants'))")
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::raw_sql(TENANTS).execute(&mut *transaction).await?;
+    transaction.commit().await
 }
 
 async fn define_analytics(pool: &PgPool) -> Result<(), sqlx::Error> {

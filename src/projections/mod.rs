@@ -23,6 +23,7 @@ pub mod halts;
 mod history;
 pub mod library;
 pub mod quarantine;
+pub mod reader;
 pub mod rebuild;
 mod runner;
 pub mod status;

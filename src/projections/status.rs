@@ -275,6 +275,7 @@ impl StatusView {
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::ContentErased {} => self.erase_words(),
             JobEvent::JobDeleted {} => self.deleted_at = Some(at),
+            JobEvent::PartialStreamRemoved {} => self.streamed_ms.clear(),
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::WarningRaised { .. }

@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transact
 use uuid::Uuid;
 
 use super::quarantine::{Quarantined, QuarantinedAggregates};
+use super::reader::{Reader, Viewer};
 use super::{Batch, Error, OWNED_FOR};
 use crate::ids::AggregateId;
 
@@ -32,12 +33,13 @@ pub struct Tables {
     pool: PgPool,
     projection: &'static str,
     schema: String,
+    viewer: Viewer,
 }
 
 impl Tables {
     /// The served edition.
     pub fn new(pool: PgPool, projection: &'static str) -> Self {
-        Self { pool, projection, schema: projection.to_owned() }
+        Self { pool, projection, schema: projection.to_owned(), viewer: Viewer::Everyone }
     }
 
     /// An edition beside it, `next` to it or to `check` it.
@@ -47,6 +49,20 @@ impl Tables {
 
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The same tables, with a user's rows alone.
+    pub fn seen_by(&self, user: &str) -> Self {
+        Self { viewer: Viewer::User(user.to_owned()), ..self.clone() }
+    }
+
+    pub fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
+    /// A connection that shows what the viewer may see.
+    pub async fn reader(&self) -> Result<Reader, sqlx::Error> {
+        Reader::open(&self.pool, &self.viewer).await
     }
 
     pub fn projection(&self) -> &'static str {

@@ -139,7 +139,7 @@ impl Reader<'_> {
             self.fail(&["style_preferences", key], msg, "not_allowed");
         }
         if let Some(font) = &style.font {
-            self.bounded(&["style_preferences", "font"], font, FONT_CHARACTERS);
+            self.bounded(&["style_preferences", "font"], font.trim(), FONT_CHARACTERS);
         }
         for (key, name) in [("music", &style.music), ("logo", &style.logo)] {
             if name.as_deref().is_some_and(|name| !is_plain_name(name)) {
@@ -197,7 +197,13 @@ impl Reader<'_> {
             }
         }
         let given = |name: &str| custom.get(name).filter(|value| !value.is_null());
-        let whole = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        // In JSON, 5.0 is a whole number, too.
+        let whole = |value: &Value| {
+            value
+                .as_f64()
+                .filter(|number| number.fract() == 0.0 && (0.0..=1e9).contains(number))
+                .map(|n| n as u32)
+        };
         if let Some(value) = given("fps") {
             match whole(value).filter(|fps| FRAME_RATES.contains(fps)) {
                 Some(fps) => read.fps = fps,

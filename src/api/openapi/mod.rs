@@ -101,11 +101,13 @@ fn generated() -> OpenApi {
 /// Adds the bodies that are JSON Schema, or files, and more than the generator can say.
 fn add_request_bodies(document: &mut Value) {
     let (generate, definitions) = generate_schema::schema("/components/schemas");
+    let (configuration, of_configuration) = generate_schema::configuration_schema();
     let batch = generate_schema::batch_schema("#/components/schemas/GenerateRequest");
     let files = json!({
         "type": "object",
         "properties": { "files": { "type": "array", "items": { "type": "string", "format": "binary" }, "minItems": 1, "maxItems": 10 } },
         "required": ["files"],
+        "additionalProperties": false,
     });
     for (path, method, content_type, name) in [
         ("videos/generate", "post", JSON, "GenerateRequest"),
@@ -122,9 +124,9 @@ fn add_request_bodies(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     schemas["GenerateRequest"] = generate;
     schemas["BatchRequest"] = batch;
-    schemas["ConfigurationRequest"] = generate_schema::configuration_schema();
+    schemas["ConfigurationRequest"] = configuration;
     schemas["UploadRequest"] = files;
-    for (name, definition) in definitions {
+    for (name, definition) in definitions.into_iter().chain(of_configuration) {
         schemas[name] = definition;
     }
 }
@@ -228,7 +230,7 @@ fn errors_of(route: &Route, operation: &Value) -> Vec<CommonError> {
         (is_file, PRECONDITION),
         (has_body, TOO_LARGE),
         (is_read_by_field, UNSUPPORTED),
-        (is_file, NOT_SATISFIABLE),
+        (is_file && route.method == Method::GET, NOT_SATISFIABLE),
         (is_read_by_field || has_query, INVALID),
         // An address is limited whatever it asks for.
         (true, TOO_MANY),
@@ -250,6 +252,9 @@ fn complete(document: &mut Value, route: &Route) {
     operation["security"] =
         if route.access == Access::Public { json!([]) } else { json!([{ "bearer": [] }]) };
     let errors = errors_of(route, operation);
+    if FILES.iter().any(|(file, _)| *file == id) {
+        add_file_conditions(operation, &route.method);
+    }
     let responses = operation["responses"].as_object_mut().expect("an operation has responses");
     for error in errors {
         let described = || match route.method {
@@ -274,6 +279,32 @@ fn complete(document: &mut Value, route: &Route) {
         operation["operationId"] = format!("head_{id}").into();
         operation["summary"] =
             format!("{}: the headers alone", operation["summary"].as_str().unwrap_or_default()).into();
+    }
+}
+
+/// Adds the headers that a request for a file may have, and the answers that they lead to (RFC 9110, sections 13 and 14).
+fn add_file_conditions(operation: &mut Value, method: &Method) {
+    let conditions = [
+        ("If-None-Match", "Versions of the file that the caller has: with one of them, 304."),
+        ("If-Match", "Versions of the file that the caller wants: with none of them, 412."),
+        ("Range", "The part that is wanted, in bytes. Several parts are answered with the whole file."),
+        ("If-Range", "The version of the file of which a part is wanted: the whole of another is sent."),
+    ];
+    let is_of_get = |name: &str| *method == Method::GET || !name.contains("Range");
+    let conditions = conditions.into_iter().filter(|(name, _)| is_of_get(name));
+    let conditions = conditions.map(|(name, about)| {
+        json!({ "name": name, "in": "header", "description": about, "required": false, "schema": { "type": "string" } })
+    });
+    operation["parameters"].as_array_mut().expect("a file is of a job").extend(conditions);
+    let responses = operation["responses"].as_object_mut().expect("an operation has responses");
+    let unchanged = json!({ "description": "The caller has the file: its ETag is one of If-None-Match" });
+    responses.insert("304".to_owned(), unchanged);
+    // Only of GET is said what a range means.
+    if *method == Method::GET {
+        responses.entry("206").or_insert_with(|| json!({ "description": "The part that was asked for" }));
+    } else {
+        responses.remove("206");
+        responses.remove("416");
     }
 }
 
@@ -321,7 +352,8 @@ fn add_headers(response: &mut Value, status: &str, id: &str) {
         "206" => names.push("Content-Range"),
         "401" => names.push("WWW-Authenticate"),
         "416" => names.push("Content-Range"),
-        "429" | "503" => names.push("Retry-After"),
+        "429" => names.extend(["Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]),
+        "503" => names.push("Retry-After"),
         _ => {}
     }
     if matches!(status, "200" | "201" | "206" | "304") && WITH_ETAG.contains(&id) {
@@ -343,7 +375,11 @@ fn add_headers(response: &mut Value, status: &str, id: &str) {
 }
 
 fn describe_parameter(parameter: &mut Value) {
-    if let Some(example) = examples::parameter(parameter["name"].as_str().unwrap_or_default()) {
+    let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    if let Some(choices) = shapes::choices(&name) {
+        parameter["schema"]["enum"] = choices.into();
+    }
+    if let Some(example) = examples::parameter(&name) {
         parameter["example"] = example;
     }
 }

@@ -2,6 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::events::job::ThumbnailSize;
+use crate::events::{Priority, Quality, Stage};
+use crate::projections::analytics::Bucket;
+use crate::projections::catalog::{LEVELS, Order};
+use crate::projections::status::JobStatus;
+
 /// Gives every schema its short name: `reelstream.api.status.JobSummary` becomes `JobSummary`. No two types of answers have
 /// the same name, which a test checks.
 pub fn shorten_names(document: &mut Value) {
@@ -54,6 +60,23 @@ fn particular() -> [(&'static str, &'static str, Value); 5] {
     ]
 }
 
+/// What a parameter may be, by its name, where the type in the code has no schema. All parameters of one name are alike.
+pub fn choices(parameter: &str) -> Option<Vec<&'static str>> {
+    Some(match parameter {
+        "status" => JobStatus::ALL.map(JobStatus::name).to_vec(),
+        "priority" => Priority::ALL.map(Priority::name).to_vec(),
+        "sort" => Order::ALL.map(Order::name).to_vec(),
+        "level" => LEVELS.to_vec(),
+        "bucket" => Bucket::ALL.map(Bucket::name).to_vec(),
+        "size" => ThumbnailSize::ALL.map(ThumbnailSize::name).to_vec(),
+        "quality" => {
+            let levels = Quality::ALL.into_iter().flat_map(|quality| [quality.level(), quality.name()]);
+            ["auto"].into_iter().chain(levels).collect()
+        }
+        _ => return None,
+    })
+}
+
 /// Adds the shapes to the document's schemas.
 pub fn add(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
@@ -69,6 +92,11 @@ pub fn add(document: &mut Value) {
     ] {
         schemas.insert(name.to_owned(), schema);
     }
+    // Its fields are read one by one.
+    schemas["ReprocessRequest"]["additionalProperties"] = false.into();
+    let stages: Vec<Value> =
+        Stage::ALL.map(Stage::name).into_iter().map(Value::from).chain([Value::Null]).collect();
+    schemas["ReprocessRequest"]["properties"]["from_stage"]["enum"] = stages.into();
     for (schema, property, shape) in particular() {
         let described = schemas.get_mut(schema).and_then(|schema| schema.pointer_mut("/properties"));
         let Some(properties) = described.and_then(Value::as_object_mut) else { continue };
@@ -204,6 +232,9 @@ pub fn headers() -> Value {
         "ETag": header("Names this state of the answer, for If-None-Match.", text(), "W/\"v12\""),
         "Cache-Control": header("How long the answer may be kept, and by whom.", text(), "private, no-cache"),
         "Retry-After": header("Seconds after which it is worth asking again.", text(), "2"),
+        "RateLimit-Limit": header("How many requests may be sent at once.", text(), "500"),
+        "RateLimit-Remaining": header("How many of them are left.", text(), "0"),
+        "RateLimit-Reset": header("Seconds until all of them are there again.", text(), "10"),
         "WWW-Authenticate": header("What is to be sent.", text(), "Bearer realm=\"reelstream\""),
         "Content-Range": header("Which part of the file the answer holds, or how long the file is.", text(), "bytes 0-1023/48213"),
         "Accept-Ranges": header("Parts of the file may be asked for, in bytes.", text(), "bytes"),

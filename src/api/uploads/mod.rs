@@ -184,7 +184,7 @@ pub async fn list_uploads(
 ) -> Result<Json<UploadsAnswer>, Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
     let slice = query.0.slice()?;
-    let listed = state.library.uploads(&user.id, slice).await?;
+    let listed = state.library.seen_by(&user.id).uploads(&user.id, slice).await?;
     let page = PageInfo::of(slice, listed.items.len(), listed.total);
     Ok(Json(UploadsAnswer { uploads: listed.items.into_iter().map(UploadAnswer::of).collect(), page }))
 }
@@ -193,7 +193,8 @@ pub async fn list_uploads(
 async fn own_upload(req: &Request, depot: &Depot) -> Result<KeptUpload, Problem> {
     let (state, user) = (state(depot)?, user(depot)?);
     let upload_id: Option<UploadId> = req.param::<String>("upload_id").and_then(|id| id.parse().ok());
-    let found = state.library.upload(&user.id, upload_id.ok_or_else(no_such_upload)?).await?;
+    let found =
+        state.library.seen_by(&user.id).upload(&user.id, upload_id.ok_or_else(no_such_upload)?).await?;
     found.ok_or_else(no_such_upload)
 }
 

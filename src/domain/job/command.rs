@@ -63,6 +63,8 @@ pub enum Command {
     Delete,
     /// Note that the files of a deleted job are removed.
     NoteFilesRemoved,
+    /// Note that the stream of a failed or cancelled job is removed.
+    NoteStreamRemoved,
     /// Put a failed job aside for good.
     Discard {
         reason: Option<String>,

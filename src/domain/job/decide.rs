@@ -40,6 +40,8 @@ pub enum Rejection {
     NotDeleted,
     #[error("the job's files are where they were to be from the beginning")]
     NothingToCatchUp,
+    #[error("only a job that failed or was cancelled has a stream that can go before the job does")]
+    NoPartialStream,
     #[error("a result of {stage} does not fit: {reason}")]
     WrongOutcome { stage: Stage, reason: &'static str },
 }
@@ -69,6 +71,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::EraseContent => erase_content(job),
         Command::Delete => delete(job),
         Command::NoteFilesRemoved => note_files_removed(job),
+        Command::NoteStreamRemoved => note_stream_removed(job),
     }
 }
 
@@ -271,6 +274,16 @@ fn note_files_removed(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
         (false, _) => Err(Rejection::NotDeleted),
         (true, true) => Ok(vec![]),
         (true, false) => Ok(vec![JobEvent::DeletedFilesRemoved {}]),
+    }
+}
+
+/// A completed job keeps its files until it is deleted, and one that was begun again goes on with them.
+fn note_stream_removed(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Queued | Status::Processing | Status::Completed => Err(Rejection::NoPartialStream),
+        Status::Failed | Status::Cancelled if job.are_files_removed => Ok(vec![]),
+        Status::Failed | Status::Cancelled => Ok(vec![JobEvent::PartialStreamRemoved {}]),
     }
 }
 

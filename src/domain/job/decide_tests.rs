@@ -651,6 +651,17 @@ fn the_files_of_a_deleted_job_are_noted_as_removed_once() {
     removed.and().when(Command::NoteFilesRemoved).then_nothing();
 }
 
+#[test]
+fn the_stream_of_a_job_that_failed_is_noted_as_removed_once_until_it_begins_again() {
+    given([]).when(Command::NoteStreamRemoved).then_rejected(Rejection::Unknown);
+    rendering_job().when(Command::NoteStreamRemoved).then_rejected(Rejection::NoPartialStream);
+    failed_job().when(Command::NoteStreamRemoved).then([JobEvent::PartialStreamRemoved {}]);
+    let removed = || failed_job().when(Command::NoteStreamRemoved).and();
+    removed().when(Command::NoteStreamRemoved).then_nothing();
+    let again = removed().when(Command::Reprocess { from: None }).and();
+    assert!(!again.job().are_files_removed);
+}
+
 fn usage(cpu_ms: u64, wall_ms: u64) -> Usage {
     Usage { cpu_ms, wall_ms, peak_memory_bytes: 4096 }
 }

@@ -81,7 +81,8 @@ impl Aggregate for Job {
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
-            | JobEvent::DeletedFilesRemoved {} => return None,
+            | JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {} => return None,
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
         Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id })
@@ -125,6 +126,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StageRetryScheduled { .. }
         | JobEvent::CancelRequested { .. }
         | JobEvent::ContentErased {}
-        | JobEvent::DeletedFilesRemoved {} => None,
+        | JobEvent::DeletedFilesRemoved {}
+        | JobEvent::PartialStreamRemoved {} => None,
     }
 }

@@ -218,7 +218,9 @@ impl Job {
             JobEvent::DeadLetterDiscarded { .. } => self.is_discarded = true,
             JobEvent::ContentErased {} => self.erase_content(),
             JobEvent::JobDeleted {} => self.is_deleted = true,
-            JobEvent::DeletedFilesRemoved {} => self.are_files_removed = true,
+            JobEvent::DeletedFilesRemoved {} | JobEvent::PartialStreamRemoved {} => {
+                self.are_files_removed = true;
+            }
         }
         self
     }
@@ -230,6 +232,7 @@ impl Job {
         self.failure = None;
         self.is_discarded = false;
         self.has_fallen_back = false;
+        self.are_files_removed = false;
         self.retired_attempts.clone_from(&self.last_attempts);
         self.stages.retain(|stage, _| *stage < from);
         if from <= Stage::Planning {

@@ -23,8 +23,12 @@ pub struct Stream<'a> {
 }
 
 impl Job {
-    /// Returns the stream so far; `None` before the first scene is rendered, and where nothing is streamed.
+    /// Returns the stream so far; `None` before the first scene is rendered, where nothing is streamed, and once the files
+    /// are removed.
     pub fn stream(&self) -> Option<Stream<'_>> {
+        if self.are_files_removed || self.is_erased {
+            return None;
+        }
         let fps = self.request.as_ref()?.fps;
         let clips = self.scenes.iter().map_while(|scene| scene.clip.as_ref());
         let scenes: Vec<_> =

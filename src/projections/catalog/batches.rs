@@ -157,7 +157,10 @@ impl Catalog {
     pub async fn batch(&self, batch: BatchId) -> Result<Option<BatchRow>, Error> {
         let query = "select batch_id, user_id, batch_name, batch_priority, job_ids, created_at
                      from catalog.batches where batch_id = $1";
-        Ok(sqlx::query_as(query).bind(batch.0).fetch_optional(self.tables.pool()).await?)
+        Ok(sqlx::query_as(query)
+            .bind(batch.0)
+            .fetch_optional(self.tables.reader().await?.connection())
+            .await?)
     }
 
     /// The batches of a user.
@@ -165,7 +168,7 @@ impl Catalog {
         let batches: Vec<Uuid> =
             sqlx::query_scalar("select batch_id from catalog.batches where user_id = $1 order by batch_id")
                 .bind(text(user_id))
-                .fetch_all(self.tables.pool())
+                .fetch_all(self.tables.reader().await?.connection())
                 .await?;
         Ok(batches.into_iter().map(BatchId).collect())
     }
@@ -178,7 +181,25 @@ impl Catalog {
         )
         .bind(before)
         .bind(limit)
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
+    }
+
+    /// Jobs that failed or were cancelled before `before`, are not deleted, and may have files, the oldest first.
+    pub async fn ended_without_video_before(
+        &self,
+        before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select job_id from catalog.jobs where ended_at < $1 and status in ('failed', 'cancelled')
+                and files_removed_at is null and deleted_at is null
+             order by ended_at limit $2",
+        )
+        .bind(before)
+        .bind(limit)
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         Ok(jobs.into_iter().map(JobId).collect())
     }

@@ -196,7 +196,8 @@ impl Facts {
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
-            | JobEvent::DeletedFilesRemoved {} => {}
+            | JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {} => {}
         }
     }
 
@@ -268,7 +269,8 @@ impl Facts {
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
-            | JobEvent::DeletedFilesRemoved {} => {}
+            | JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {} => {}
         }
     }
 
@@ -375,6 +377,9 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         JobEvent::ContentErased {} => ("info", None, None, "What the job was about is erased".to_owned()),
         JobEvent::JobDeleted {} => ("info", None, None, "The job was deleted".to_owned()),
         JobEvent::DeletedFilesRemoved {} => ("info", None, None, "The job's files are removed".to_owned()),
+        JobEvent::PartialStreamRemoved {} => {
+            ("info", None, None, "What there was of the stream is removed".to_owned())
+        }
         JobEvent::JobQueued { .. }
         | JobEvent::StageScheduled(_)
         | JobEvent::StageProgressed(_)

@@ -208,7 +208,11 @@ impl Catalog {
         if let JobPage::Offset(offset) = page {
             query.push(" offset ").push_bind(offset as i64);
         }
-        Ok(query.build_query_as().persistent(false).fetch_all(self.tables.pool()).await?)
+        Ok(query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(self.tables.reader().await?.connection())
+            .await?)
     }
 
     /// Whether a job that matches is at a place or before it.
@@ -217,7 +221,11 @@ impl Catalog {
         push_conditions(&mut query, filter);
         push_side(&mut query, order, place, false);
         query.push(")");
-        Ok(query.build_query_scalar().persistent(false).fetch_one(self.tables.pool()).await?)
+        Ok(query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_one(self.tables.reader().await?.connection())
+            .await?)
     }
 
     /// How many jobs match. Counts by user, status and priority are kept; with other conditions, no more than
@@ -232,7 +240,11 @@ impl Catalog {
             push_conditions(&mut query, filter);
             query.push(" limit ").push_bind(COUNTED as i64).push(") counted");
         }
-        let count: i64 = query.build_query_scalar().persistent(false).fetch_one(self.tables.pool()).await?;
+        let count: i64 = query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_one(self.tables.reader().await?.connection())
+            .await?;
         Ok(count as u64)
     }
 
@@ -243,7 +255,7 @@ impl Catalog {
         )
         .persistent(false)
         .bind(user_id.map(text))
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         Ok(counts.into_iter().map(|(status, jobs)| (status, jobs as u64)).collect())
     }

@@ -23,6 +23,7 @@ pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
 
 use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};
+use super::reader::{Reader, Viewer};
 use super::rebuild::InTables;
 use super::tables::{Session, Tables};
 use super::{Batch, Error, Owner, Projection};
@@ -51,6 +52,16 @@ impl Catalog {
         Self { tables: Tables::new(pool, NAME), histories: Histories::new(log, codec, NAME) }
     }
 
+    /// The same, with the rows of a user's jobs alone.
+    pub fn seen_by(&self, user: &str) -> Self {
+        Self { tables: self.tables.seen_by(user), ..self.clone() }
+    }
+
+    /// A connection that shows what the viewer may see.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        Ok(self.tables.reader().await?)
+    }
+
     /// The rows of a job, folded from its history up to and including `version`.
     pub async fn folded(&self, job_id: JobId, version: u64) -> Result<Option<CatalogJob>, Error> {
         self.fold_with(self.histories.codec(), job_id, version).await
@@ -68,7 +79,13 @@ impl Catalog {
         version: u64,
     ) -> Result<Option<CatalogJob>, Error> {
         let recorded = self.histories.read_with(codec, job_id, version).await?;
-        Ok(recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded)))
+        let job: Option<CatalogJob> =
+            recorded.iter().fold(None, |job, recorded| CatalogJob::evolve(job, job_id, recorded));
+        // What is not in a table is hidden here.
+        Ok(job.filter(|job| match self.tables.viewer() {
+            Viewer::Everyone => true,
+            Viewer::User(user) => job.view.user_id == *user,
+        }))
     }
 }
 

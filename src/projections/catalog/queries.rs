@@ -56,13 +56,13 @@ impl Catalog {
         .bind(&levels)
         .bind(limit as i64)
         .bind(offset as i64)
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         let total: i64 =
             sqlx::query_scalar("select count(*) from catalog.logs where job_id = $1 and level = any($2)")
                 .bind(job_id.0)
                 .bind(&levels)
-                .fetch_one(self.tables.pool())
+                .fetch_one(self.tables.reader().await?.connection())
                 .await?;
         Ok((total as u64, lines))
     }
@@ -77,7 +77,7 @@ impl Catalog {
              where status in ('queued', 'processing') order by created_at limit $1",
         )
         .bind(MAX_OPEN)
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         let open =
             |(job_id, user_id, priority, quality, status, percentage, created_at, narration_ms): Row| {
@@ -108,7 +108,7 @@ impl Catalog {
              order by ended_at, job_id",
         )
         .bind(SAMPLES)
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         let mut samples: Vec<(Uuid, Sample)> = vec![];
         for (job_id, quality, narration_ms, stage, busy_ms) in rows {
@@ -134,14 +134,14 @@ impl Catalog {
             "select status, priority, sum(jobs)::bigint from catalog.user_jobs
              where status in ('queued', 'processing') group by status, priority having sum(jobs) > 0",
         )
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         let oldest: Option<DateTime<Utc>> = sqlx::query_scalar(
             "select min(updated_at) from
                  (select updated_at from catalog.jobs where status = 'queued' order by created_at limit $1) waiting",
         )
         .bind(OLDEST_LOOKED_AT)
-        .fetch_one(self.tables.pool())
+        .fetch_one(self.tables.reader().await?.connection())
         .await?;
         let (queued, running): (Vec<_>, Vec<_>) =
             counts.into_iter().partition(|(status, _, _)| status == "queued");
@@ -158,7 +158,7 @@ impl Catalog {
             "select job_id from catalog.jobs where user_id = $1 order by created_at, job_id",
         )
         .bind(text(user_id))
-        .fetch_all(self.tables.pool())
+        .fetch_all(self.tables.reader().await?.connection())
         .await?;
         Ok(jobs.into_iter().map(JobId).collect())
     }
@@ -184,7 +184,7 @@ impl Catalog {
              from catalog.jobs j where job_id = $1",
         )
         .bind(job_id.0)
-        .fetch_optional(self.tables.pool())
+        .fetch_optional(self.tables.reader().await?.connection())
         .await?;
         match stored {
             Some((stored, rows)) if stored as u64 >= version => Ok(rows.0),
@@ -222,13 +222,13 @@ impl Catalog {
         }
         let found: Option<Row> = sqlx::query_as("select * from catalog.videos where job_id = $1")
             .bind(job_id.0)
-            .fetch_optional(self.tables.pool())
+            .fetch_optional(self.tables.reader().await?.connection())
             .await?;
         let Some(row) = found else { return Ok(None) };
         let stages: Vec<StageRow> =
             sqlx::query_as("select * from catalog.stages where job_id = $1 order by started_at")
                 .bind(job_id.0)
-                .fetch_all(self.tables.pool())
+                .fetch_all(self.tables.reader().await?.connection())
                 .await?;
         let facts = VideoFacts {
             duration_ms: row.duration_ms as u64,

@@ -15,7 +15,7 @@ use reel_scene::Scene;
 #[derive(Debug, Clone)]
 pub struct CatalogJob {
     pub view: StatusView,
-    /// When the files of the deleted job were removed.
+    /// When the job's files were removed; `None` while there may be some.
     pub files_removed_at: Option<DateTime<Utc>>,
     pub output_format: OutputFormat,
     pub stages: Vec<Row<StageRow>>,
@@ -183,9 +183,18 @@ impl CatalogJob {
                 row.rendered_at = Some(at);
             }),
             JobEvent::UploadCompleted { files, .. } => self.files.clone_from(files),
-            JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
+            JobEvent::JobReprocessRequested { from } => {
+                self.files_removed_at = None;
+                self.begin_again(*from);
+            }
+            // Without a stream, nothing is kept.
+            JobEvent::JobFailed { .. } | JobEvent::JobCancelled { .. } if self.view.playable_ms() == 0 => {
+                self.files_removed_at = Some(at);
+            }
             JobEvent::ContentErased {} => self.erase_content(),
-            JobEvent::DeletedFilesRemoved {} => self.files_removed_at = Some(at),
+            JobEvent::DeletedFilesRemoved {} | JobEvent::PartialStreamRemoved {} => {
+                self.files_removed_at = Some(at);
+            }
             JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageProgressed(_)

@@ -32,6 +32,11 @@ impl Library {
     pub fn new(pool: PgPool, log: EventLog, codec: ContentCodec) -> Self {
         Self { tables: Tables::new(pool, NAME), log, codec }
     }
+
+    /// The same, with the rows of a user alone.
+    pub fn seen_by(&self, user: &str) -> Self {
+        Self { tables: self.tables.seen_by(user), ..self.clone() }
+    }
 }
 
 #[async_trait]

@@ -122,7 +122,7 @@ impl Library {
             .bind(id.0)
             .bind(slice.limit as i64)
             .bind(slice.offset as i64)
-            .fetch_all(self.tables.pool())
+            .fetch_all(self.tables.reader().await?.connection())
             .await?;
         let items = rows.into_iter().map(KeptUpload::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items, total: total.await? })
@@ -139,7 +139,7 @@ impl Library {
             .persistent(false)
             .bind(id.0)
             .bind(upload_id.0)
-            .fetch_optional(self.tables.pool())
+            .fetch_optional(self.tables.reader().await?.connection())
             .await?;
         row.map(KeptUpload::try_from).transpose()
     }
@@ -159,7 +159,7 @@ impl Library {
             .bind(id.0)
             .bind(slice.limit as i64)
             .bind(slice.offset as i64)
-            .fetch_all(self.tables.pool())
+            .fetch_all(self.tables.reader().await?.connection())
             .await?;
         Ok(Page { items: rows.into_iter().map(Configuration::from).collect(), total: total.await? })
     }
@@ -179,14 +179,17 @@ impl Library {
             .persistent(false)
             .bind(id.0)
             .bind(configuration_id.0)
-            .fetch_optional(self.tables.pool())
+            .fetch_optional(self.tables.reader().await?.connection())
             .await?;
         Ok(row.map(Configuration::from))
     }
 
     async fn count(&self, query: &'static str, id: AggregateId) -> Result<u64, Error> {
-        let count: i64 =
-            sqlx::query_scalar(query).persistent(false).bind(id.0).fetch_one(self.tables.pool()).await?;
+        let count: i64 = sqlx::query_scalar(query)
+            .persistent(false)
+            .bind(id.0)
+            .fetch_one(self.tables.reader().await?.connection())
+            .await?;
         Ok(count as u64)
     }
 
@@ -197,7 +200,7 @@ impl Library {
             sqlx::query_scalar("select version from library.heads where aggregate_id = $1")
                 .persistent(false)
                 .bind(id.aggregate().0)
-                .fetch_optional(self.tables.pool())
+                .fetch_optional(self.tables.reader().await?.connection())
                 .await?;
         if held.unwrap_or(0) as u64 >= recorded {
             return Ok(None);

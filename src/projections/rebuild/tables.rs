@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use super::{Difference, Differences, Edition, Error, Filling, MAX_DIFFERENCES, Rebuildable};
 use crate::postgres;
 use crate::projections::tables::Tables;
-use crate::projections::{Projection, catalog};
+use crate::projections::{Projection, catalog, library};
 
 /// How long writers and readers of the served edition wait for the switch, at most.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -112,6 +112,14 @@ fn switch_script(served: &str, next: &str, tables: &[String]) -> String {
     // The views of analysts name their tables once and for all.
     if served == catalog::NAME {
         script += &postgres::analytics_script();
+    }
+    // So do the policies.
+    if [catalog::NAME, library::NAME].contains(&served) {
+        script += postgres::TENANTS;
+    }
+    // Policies of one table may name another.
+    for table in tables {
+        script += &format!("drop policy if exists {} on {old}.{table};", postgres::TENANT_POLICY);
     }
     for table in tables {
         script += &format!("drop table {old}.{table};");

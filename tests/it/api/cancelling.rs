@@ -1,11 +1,16 @@
 //! Cancelling, refusing and reprocessing through the API, with real videos.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reelstream::app::{App, Role};
+use reelstream::clock::Clock;
+use reelstream::execute::Executor;
+use reelstream::retention::Retention;
+use reelstream::storage::Stores;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -129,6 +134,74 @@ async fn past_the_bound_new_jobs_are_refused_for_the_moment() {
 
     cancel(&system, first["job_id"].as_str().unwrap()).await;
     assert_eq!(with_key("third").await.unwrap().status(), 201, "there is room again");
+    system.running.stop().await;
+}
+
+/// A job of several scenes, cancelled once its first can be watched.
+async fn cancelled_while_it_plays(system: &System) -> String {
+    let script = std::fs::read_to_string("tests/fixtures/scripts/event-sourcing.md").unwrap();
+    let job_id =
+        system.generate(&json!({"topic": "Event sourcing", "script": script, "quality": "low"})).await;
+    eventually("it can be watched", async || {
+        system.status(&job_id).await["playable_seconds"].as_f64().unwrap() > 0.0
+    })
+    .await;
+    cancel(system, &job_id).await;
+    job_id
+}
+
+/// The status and the text of a file of a job's stream.
+async fn of_stream(system: &System, job_id: &str, name: &str) -> (u16, Vec<u8>) {
+    let answer = system.get(&format!("/api/v1/videos/jobs/{job_id}/hls/{name}")).await;
+    (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+}
+
+// The system goes on while a command runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_of_a_cancelled_job_can_be_watched_until_its_time_has_come() {
+    let system = System::start(&ALL_ROLES).await;
+    let job_id = cancelled_while_it_plays(&system).await;
+    let (status, playlist) = of_stream(&system, &job_id, "480p.m3u8").await;
+    let playlist = String::from_utf8(playlist).unwrap();
+    assert_eq!(status, 200, "{playlist}");
+    assert!(playlist.trim_end().ends_with("#EXT-X-ENDLIST"), "{playlist}");
+    let listed: BTreeSet<PathBuf> =
+        playlist.lines().filter(|line| line.ends_with(".m4s")).map(PathBuf::from).collect();
+    assert!(!listed.is_empty(), "{playlist}");
+    let folder = |job_id: &str| system.media().join("users/user_1/jobs").join(job_id);
+    eventually("nothing else is left", async || {
+        files_under(&folder(&job_id)).into_iter().collect::<BTreeSet<_>>() == listed
+    })
+    .await;
+    for name in &listed {
+        let (status, bytes) = of_stream(&system, &job_id, name.to_str().unwrap()).await;
+        assert!(status == 200 && bytes[4..8] == *b"ftyp", "{}", name.display());
+    }
+
+    let models = system.read_models().await;
+    let retention = |kept| Retention {
+        executor: Executor::new(models.log.clone(), Clock::system()),
+        catalog: models.catalog.clone(),
+        stores: Stores::local(system.media(), system.media()),
+        deleted_files_kept: Duration::from_secs(3600),
+        partial_streams_kept: kept,
+    };
+    let completed = system.completed(&short_request()).await;
+    models.caught_up().await;
+    assert_eq!(retention(Duration::from_secs(3600)).sweep().await, 0, "its time has not come");
+    assert_eq!(retention(Duration::ZERO).sweep().await, 1);
+    assert_eq!(files_under(&folder(&job_id)), Vec::<PathBuf>::new());
+    assert!(files_under(&folder(&completed)).len() > 5, "a video stays");
+    assert_eq!(of_stream(&system, &job_id, "480p.m3u8").await.0, 409, "there is no stream any more");
+    assert_eq!(system.status(&job_id).await["playable_seconds"], 0.0);
+    models.caught_up().await;
+    assert_eq!(retention(Duration::ZERO).sweep().await, 0, "once is enough");
+    models.verify().await;
+
+    let erased = cancelled_while_it_plays(&system).await;
+    assert_eq!(of_stream(&system, &erased, "master.m3u8").await.0, 200);
+    assert!(system.reel(&["erase", "user", "user_1", "--yes"]).status.success());
+    assert_eq!(files_under(&folder(&erased)), Vec::<PathBuf>::new(), "erasure waits for nothing");
     system.running.stop().await;
 }
 

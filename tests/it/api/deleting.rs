@@ -139,6 +139,7 @@ async fn the_files_of_a_deleted_job_go_when_their_time_has_come() {
         catalog: models.catalog.clone(),
         stores: Stores::local(system.media(), system.media()),
         deleted_files_kept: kept,
+        partial_streams_kept: Duration::from_secs(3600),
     };
     let files = |job_id: &str| files_under(&system.media().join("users/user_1/jobs").join(job_id)).len();
     assert_eq!(retention(Duration::from_secs(3600)).sweep().await, 0);

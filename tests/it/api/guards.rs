@@ -20,8 +20,7 @@ fn paths(route: &Route) -> Vec<String> {
     let path =
         route.path.replace("{job_id}", &uuid::Uuid::nil().to_string()).replace("{file}", "master.m3u8");
     let path = path.replace("{batch_id}", &uuid::Uuid::nil().to_string());
-    let prefixes: &[&str] = if route.is_versioned { &["/api/v1/", "/"] } else { &["/"] };
-    prefixes.iter().map(|prefix| format!("{prefix}{path}")).collect()
+    ["/api/v1/", "/"].iter().map(|prefix| format!("{prefix}{path}")).collect()
 }
 
 // 002-6.1, 002-6.4

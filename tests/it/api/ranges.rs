@@ -58,6 +58,7 @@ async fn ranges_and_preconditions_are_answered_as_the_rfc_says() {
         match (status, part) {
             (416, _) => {
                 assert_eq!(header.as_deref(), Some(format!("bytes */{n}").as_str()), "{range}");
+                assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/json"));
                 assert_eq!(error_of(answer).await.1["error_code"], "RANGE_NOT_SATISFIABLE");
             }
             (status, Some(part)) => {
@@ -97,7 +98,12 @@ async fn ranges_and_preconditions_are_answered_as_the_rfc_says() {
             let expected = if method == Method::HEAD && status == 206 { 200 } else { status };
             let answer = send(&system, method.clone(), &path, &headers).await;
             assert_eq!(answer.status(), expected, "{method} {headers:?}");
-            if expected != 412 {
+            let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+            if expected == 412 {
+                // A refusal is JSON, and no file to save.
+                assert!(kind.unwrap().starts_with("application/json"), "{method} {headers:?}");
+                assert!(!answer.headers().contains_key("content-disposition"), "{method} {headers:?}");
+            } else {
                 assert_eq!(answer.headers()["etag"], etag.as_str(), "{method} {headers:?}");
             }
             if method == Method::HEAD && expected == 200 {

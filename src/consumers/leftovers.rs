@@ -1,0 +1,20 @@
+//! What stays of a job that ended without a video: its stream as far as it went, for those who are watching it.
+
+use std::collections::BTreeSet;
+
+use crate::domain::job::Job;
+use crate::ids::JobId;
+use crate::storage::{Error, Prefix, Stores};
+
+/// Removes the stored files of a job that failed or was cancelled, but for those of its stream. `src/retention.rs` removes
+/// these later.
+pub async fn remove_all_but_stream(stores: &Stores, job_id: JobId, job: &Job) -> Result<(), Error> {
+    let Some(stream) = job.stream() else { return stores.delete_job(&job.user_id, job_id).await };
+    let kept: BTreeSet<&str> = stream.files().map(|file| file.key.as_str()).collect();
+    for entry in stores.files.list(&Prefix::of_job(&job.user_id, job_id)).await? {
+        if !kept.contains(entry.key.as_str()) {
+            stores.files.delete(&entry.key).await?;
+        }
+    }
+    Ok(())
+}
