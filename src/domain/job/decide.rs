@@ -400,7 +400,11 @@ fn ready_scenes(job: &Job, scene_limit: u32) -> Vec<JobEvent> {
         let room = (scene_limit.max(1) as usize).saturating_sub(open);
         let scenes = 0..job.scenes.len() as u32;
         scenes
-            .filter(move |scene| job.has_input(stage, *scene) && !job.is_scheduled(stage, *scene))
+            .filter(move |scene| {
+                job.has_input(stage, *scene)
+                    && !job.is_scheduled(stage, *scene)
+                    && !job.has_result(stage, *scene)
+            })
             .take(room)
             .map(move |scene| schedule(job, stage, Some(scene)))
     };

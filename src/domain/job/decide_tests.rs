@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Command, Job, Outcome, Rejection, Status, decide};
+use super::{Command, Job, Outcome, Rejection, Status, UPLOAD_FAILED, UploadNote, decide};
 use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget, Thumbnail,
     ThumbnailSize, Usage, VideoFacts, WorkItem,
@@ -710,4 +710,58 @@ fn a_request_says_how_often_its_work_is_tried_again() {
         unreachable!("it fails some time")
     };
     assert_eq!((of(None), of(Some(0)), of(Some(10))), (2, 1, 11));
+}
+
+/// All scenes are rendered and joined.
+fn joined_job() -> Given {
+    rendering_job()
+        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .and()
+        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .and()
+        .when(finish(
+            whole(Stage::Combining),
+            Outcome::Combined { clip: clip("v.mp4"), thumbnails: vec![], warnings: vec![] },
+        ))
+        .and()
+}
+
+#[test]
+fn a_job_that_could_not_be_stored_is_joined_again_and_nothing_else() {
+    let error = Failure { code: UPLOAD_FAILED.into(), ..failure() };
+    let item = whole(Stage::Storage);
+    let fail = Command::FailWork { item, error, most_attempts: 3, delay_ms: 0 };
+    let again = joined_job().when(fail).and().when(Command::Reprocess { from: None }).and();
+    let joining = WorkItem { attempt: 2, ..whole(Stage::Combining) };
+    assert_eq!(
+        again.0[again.0.len() - 2..],
+        [JobEvent::JobReprocessRequested { from: Stage::Combining }, JobEvent::StageScheduled(joining),]
+    );
+    let outcome = Outcome::Combined { clip: clip("v.mp4"), thumbnails: vec![], warnings: vec![] };
+    let joined = again.when(finish(joining, outcome)).and().job();
+    let open: Vec<Stage> = joined.open_work.iter().map(|open| open.stage).collect();
+    assert_eq!(open, [Stage::Storage], "no scene is made again");
+}
+
+#[test]
+fn what_happens_to_uploads_is_recorded_while_they_go_on() {
+    let item = whole(Stage::Storage);
+    let (from, to) = (StorageTarget::LocalAndS3, StorageTarget::Local);
+    let fell_back = UploadNote::FellBack { from, to, error: failure() };
+    let noted = joined_job().when(Command::NoteUpload { item, note: fell_back.clone() });
+    noted.then([JobEvent::StorageFellBack { from, to, error: failure() }]);
+    let progress = Command::ReportProgress { item, done: 1, total: 2 };
+    let events = decide(&joined_job().job(), progress).unwrap();
+    assert!(matches!(&events[..], [JobEvent::UploadProgressed(progressed)] if progressed.done == 1));
+    rendering_job()
+        .when(Command::NoteUpload { item, note: fell_back })
+        .then_rejected(Rejection::WorkNotOpen("storage".into()));
+}
+
+#[test]
+fn files_catch_up_once() {
+    let catch_up = || Command::NoteStorageCaughtUp { target: StorageTarget::LocalAndS3, bytes: 1 };
+    given([]).when(catch_up()).then_rejected(Rejection::Unknown);
+    joined_job().when(catch_up()).then_rejected(Rejection::NothingToCatchUp);
+    failed_job().when(catch_up()).then_rejected(Rejection::NothingToCatchUp);
 }

@@ -80,6 +80,17 @@ pub struct SceneProgress {
     pub clip: Option<Clip>,
 }
 
+impl SceneProgress {
+    fn has_result(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::ScenarioCreation => self.narrated.is_some(),
+            Stage::CodeGeneration => self.code.is_some(),
+            Stage::Rendering => self.clip.is_some(),
+            Stage::Initializing | Stage::Planning | Stage::Combining | Stage::Storage => false,
+        }
+    }
+}
+
 impl Job {
     /// Every scene that has been narrated, with when its steps are.
     pub fn narrated_scenes(&self) -> impl Iterator<Item = (&Scene, &SceneTimeline)> {
@@ -114,13 +125,12 @@ impl Job {
 
     /// Scenes of a per-scene stage that are done.
     pub fn scenes_done(&self, stage: Stage) -> usize {
-        let is_done = |scene: &&SceneProgress| match stage {
-            Stage::ScenarioCreation => scene.narrated.is_some(),
-            Stage::CodeGeneration => scene.code.is_some(),
-            Stage::Rendering => scene.clip.is_some(),
-            Stage::Initializing | Stage::Planning | Stage::Combining | Stage::Storage => false,
-        };
-        self.scenes.iter().filter(is_done).count()
+        self.scenes.iter().filter(|scene| scene.has_result(stage)).count()
+    }
+
+    /// Whether a scene's piece of work is done, be it before the job began again.
+    pub fn has_result(&self, stage: Stage, scene: u32) -> bool {
+        self.scenes.get(scene as usize).is_some_and(|scene| scene.has_result(stage))
     }
 
     /// The state after one more event.

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream as Body;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::super::{Content, Error, Key, Mode, OnBytes, Store, Stored};
@@ -155,7 +156,8 @@ async fn send_parts(
     on_bytes: OnBytes<'_>,
 ) -> Result<Vec<CompletedPart>, Error> {
     let part_bytes = part_bytes(bytes);
-    let parts = (0..bytes.div_ceil(part_bytes)).map(|index| async move {
+    let has_failed = &AtomicBool::new(false);
+    let send = |index: u64| async move {
         let (start, number) = (index * part_bytes, index as i32 + 1);
         let length = part_bytes.min(bytes - start);
         let content = read_part(file, start, length).await.map_err(|error| Error::new("read", key, error))?;
@@ -164,10 +166,19 @@ async fn send_parts(
         let sent = sent.await.map_err(|failed| refusal::error("store", key, failed))?;
         on_bytes(length);
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
-        Ok(part.set_checksum_crc32(sent.checksum_crc32).build())
+        Ok::<_, Error>(part.set_checksum_crc32(sent.checksum_crc32).build())
+    };
+    // Parts on their way are waited for, whatever becomes of others: one that arrives after the upload is aborted stays.
+    let parts = (0..bytes.div_ceil(part_bytes)).map(|index| async move {
+        if has_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let sent = send(index).await;
+        has_failed.fetch_or(sent.is_err(), Ordering::Relaxed);
+        Some(sent)
     });
-    let mut parts: Vec<CompletedPart> =
-        futures_util::stream::iter(parts).buffer_unordered(CONCURRENT_PARTS).try_collect().await?;
+    let sent: Vec<_> = futures_util::stream::iter(parts).buffer_unordered(CONCURRENT_PARTS).collect().await;
+    let mut parts = sent.into_iter().flatten().collect::<Result<Vec<CompletedPart>, Error>>()?;
     parts.sort_by_key(CompletedPart::part_number);
     Ok(parts)
 }
