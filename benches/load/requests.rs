@@ -18,6 +18,7 @@ const PIECES: usize = 8;
 const CONNECTIONS: usize = 50;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
+const STEADY_RATE: usize = 1000;
 const STEADY: Duration = Duration::from_secs(5);
 
 pub async fn measure(table: &mut Table) {
@@ -52,10 +53,9 @@ pub async fn measure(table: &mut Table) {
         format!("{hello_cpu:.0} µs, {status_cpu:.0} µs, {not_modified_cpu:.0} µs"),
         "",
     );
-    let steady = send_steadily(running.address, 1000, STEADY, statuses, 200).await;
-    assert!(steady.per_second > 950.0, "{} requests a second", steady.per_second);
+    let steady = send_steadily(running.address, STEADY_RATE, STEADY, statuses, 200).await;
     table.row(
-        "status at 1,000 requests a second, p50",
+        &format!("status, {STEADY_RATE} requests a second wanted and {:.0} sent, p50", steady.per_second),
         format!("{:.1} ms", quantile(&steady.times_ms, 0.5)),
         "",
     );
