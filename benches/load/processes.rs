@@ -52,11 +52,13 @@ impl Drop for Process {
 }
 
 /// An API with private servers, and other roles beside it.
+///
+/// The order matters: what comes first is stopped first, and the servers come last.
 pub struct Running {
-    pub system: System,
-    pub address: SocketAddr,
     pub api: Process,
     _others: Vec<Process>,
+    pub address: SocketAddr,
+    pub system: System,
 }
 
 impl Running {
@@ -92,7 +94,7 @@ impl Running {
             reqwest::get(format!("http://{address}/healthz")).await.is_ok()
         })
         .await;
-        Self { system, address, api, _others: others }
+        Self { api, _others: others, address, system }
     }
 
     /// Lets Redis flush once a second instead of before every answer.
