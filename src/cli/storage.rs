@@ -1,6 +1,6 @@
 //! `reel storage`: what is stored, whether all of it is there, and what nobody needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
@@ -189,12 +189,15 @@ impl Inspection {
                         continue;
                     }
                     let Some(job_id) = job_of(&entry.key) else { continue };
-                    if !jobs.contains_key(&job_id) {
-                        let job = self.operator.executor.load(job_id).await?.into_state();
-                        let files = job.stored.iter().map(|file| file.key.clone()).collect();
-                        jobs.insert(job_id, (job.version > 0).then_some((job, files)));
-                    }
-                    let standing = standing(&entry.key, jobs.get(&job_id).and_then(Option::as_ref));
+                    let of_job = match jobs.entry(job_id) {
+                        btree_map::Entry::Occupied(known) => known.into_mut(),
+                        btree_map::Entry::Vacant(unknown) => {
+                            let job = self.operator.executor.load(job_id).await?.into_state();
+                            let files = job.stored.iter().map(|file| file.key.clone()).collect();
+                            unknown.insert((job.version > 0).then_some((job, files)))
+                        }
+                    };
+                    let standing = standing(&entry.key, of_job.as_ref());
                     if standing != Standing::Needed {
                         found.push((*name, entry, standing));
                     }

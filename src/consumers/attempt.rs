@@ -251,7 +251,11 @@ impl Attempt {
                 let scene_limit = self.worker.scene_limit;
                 Command::FinishWork { item, outcome: outcome.clone(), scene_limit }
             }
-            Err(error) => self.failed(error),
+            Err(error) => {
+                // Until its next attempt, others may begin.
+                self.worker.begun.remove(self.job_id());
+                self.failed(error)
+            }
         };
         match self.finish(command, usage).await {
             Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded).await,

@@ -18,6 +18,7 @@
 mod artifacts;
 mod attempt;
 pub mod batches;
+mod begun;
 pub mod callbacks;
 mod catch_up;
 mod code_generation;

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::attempt::Attempt;
+use super::begun::BegunJobs;
 use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
 use super::leftovers::remove_all_but_stream;
@@ -16,7 +17,7 @@ use super::processor_slots::ProcessorSlots;
 use super::task::StageHandler;
 use super::{catch_up, heartbeat, rebuild, retry, sweep, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
-use crate::domain::job::{Job, Status, UPLOAD_FAILED};
+use crate::domain::job::{Job, Status};
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
@@ -28,6 +29,12 @@ use crate::telemetry::chain;
 
 /// Pause before the log is tried again after it failed.
 pub(super) const LOG_PAUSE: Duration = Duration::from_millis(500);
+
+/// Jobs that are begun at a time, for each processor slot. A job whose scenes are few leaves slots to others.
+const BEGUN_FOR_EACH_SLOT: usize = 4;
+
+/// How long to wait for a job to end before it is asked again which have.
+const LOOK_FOR_ENDED: Duration = Duration::from_millis(500);
 
 /// How long running work may go on after the process was told to stop. What is not done by then is
 /// handed back.
@@ -48,6 +55,7 @@ pub struct Worker {
     pub(super) scene_limit: u32,
     /// Unique to this start of the process.
     pub(super) consumer: String,
+    pub(super) begun: BegunJobs,
     headroom: Headroom,
     pub(super) held: Held,
 }
@@ -80,6 +88,7 @@ impl Worker {
             processors: ProcessorSlots::new(media.max_concurrent_renders + 1),
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
+            begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * (media.max_concurrent_renders + 1)),
             headroom,
             held: Held::default(),
         }
@@ -151,6 +160,15 @@ impl Worker {
                 }
             }
             is_short = false;
+            let begins_jobs = stage == Stage::Initializing && handler.is_cpu_bound();
+            let is_urgent = intake.first_waiting() == Some(Priority::Urgent);
+            if begins_jobs && !is_urgent && self.is_busy_with_begun_jobs().await {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = self.begun.freed() => continue,
+                    () = tokio::time::sleep(LOOK_FOR_ENDED) => continue,
+                }
+            }
             let first = tokio::select! {
                 () = stop.cancelled() => break,
                 slot = slots.clone().acquire_owned() => slot,
@@ -171,6 +189,9 @@ impl Worker {
                 Ok(work) if !work.is_empty() => {
                     let mut processor = processor;
                     for (work, slot) in work.into_iter().zip(free) {
+                        if begins_jobs {
+                            self.begun.add(work.job_id());
+                        }
                         let attempt = self.attempt(&handler, work, &settings, &abandon);
                         let slots = (slot, processor.take());
                         running.spawn(async move {
@@ -196,6 +217,19 @@ impl Worker {
         }
     }
 
+    /// Whether as many jobs are begun as may be at a time. Some may have ended elsewhere.
+    async fn is_busy_with_begun_jobs(&self) -> bool {
+        if !self.begun.is_full() {
+            return false;
+        }
+        for job_id in self.begun.list() {
+            if let Ok(false) = self.queue.is_open(job_id.aggregate()).await {
+                self.begun.remove(job_id);
+            }
+        }
+        self.begun.is_full()
+    }
+
     fn attempt(
         &self,
         handler: &Arc<dyn StageHandler>,
@@ -214,6 +248,7 @@ impl Worker {
             return;
         }
         tracing::info!(%job_id, status = ?job.status, user_id = %job.user_id, "job ended");
+        self.begun.remove(job_id);
         let workspace = self.workspaces.of(job_id);
         if !is_workspace_kept(job) {
             if let Err(error) = workspace.remove().await {
@@ -224,7 +259,7 @@ impl Worker {
             }
         }
         if job.status != Status::Completed
-            && !has_upload_failed(job)
+            && !job.has_only_storing_failed()
             && let Err(error) = remove_all_but_stream(&self.stores, job_id, job).await
         {
             tracing::warn!(error = chain(&error), "cannot remove the job's files");
@@ -246,12 +281,7 @@ impl Worker {
 /// Whether what an ended job was made with stays for a while: its request wants it, or only storing the video failed.
 pub(super) fn is_workspace_kept(job: &Job) -> bool {
     let is_wanted = job.request.as_ref().is_some_and(|request| !request.cleanup_local_files);
-    (job.status == Status::Completed && is_wanted) || has_upload_failed(job)
-}
-
-fn has_upload_failed(job: &Job) -> bool {
-    let failure = job.failure.as_ref().filter(|_| job.status == Status::Failed);
-    failure.is_some_and(|(_, failure)| failure.code == UPLOAD_FAILED)
+    (job.status == Status::Completed && is_wanted) || job.has_only_storing_failed()
 }
 
 fn all_free(slots: &Arc<Semaphore>, first: OwnedSemaphorePermit) -> Vec<OwnedSemaphorePermit> {

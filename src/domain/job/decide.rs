@@ -8,9 +8,6 @@ use crate::events::job::{
 };
 use crate::events::{JobEvent, Stage};
 
-/// The code of a failure after which what was made is kept.
-pub const UPLOAD_FAILED: &str = "UPLOAD_FAILED";
-
 /// Why a command leads to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -217,11 +214,8 @@ const LATEST_WITHOUT_FILES: Stage = Stage::ScenarioCreation;
 
 /// The latest stage that an ended job can begin again at.
 fn latest_restart(job: &Job) -> Stage {
-    match &job.failure {
-        // All was made, and is kept: only storing it failed.
-        Some((Stage::Storage, error)) if error.code == UPLOAD_FAILED => Stage::Combining,
-        _ => LATEST_WITHOUT_FILES,
-    }
+    // All was made, and is kept: only storing it failed.
+    if job.has_only_storing_failed() { Stage::Combining } else { LATEST_WITHOUT_FILES }
 }
 
 fn reprocess(job: &Job, from: Option<Stage>) -> Result<Vec<JobEvent>, Rejection> {

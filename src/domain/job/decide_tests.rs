@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Command, Job, Outcome, Rejection, Status, UPLOAD_FAILED, UploadNote, decide};
+use super::{Command, Job, Outcome, Rejection, Status, UploadNote, decide};
 use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget, Thumbnail,
     ThumbnailSize, Usage, VideoFacts, WorkItem,
@@ -728,7 +728,7 @@ fn joined_job() -> Given {
 
 #[test]
 fn a_job_that_could_not_be_stored_is_joined_again_and_nothing_else() {
-    let error = Failure { code: UPLOAD_FAILED.into(), ..failure() };
+    let error = Failure { code: "FROM_S3".into(), ..failure() };
     let item = whole(Stage::Storage);
     let fail = Command::FailWork { item, error, most_attempts: 3, delay_ms: 0 };
     let again = joined_job().when(fail).and().when(Command::Reprocess { from: None }).and();

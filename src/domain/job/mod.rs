@@ -8,7 +8,7 @@ mod state;
 mod stream;
 
 pub use command::{Command, Outcome, UploadNote};
-pub use decide::{Rejection, UPLOAD_FAILED, decide};
+pub use decide::{Rejection, decide};
 pub use state::{Job, SceneProgress, StageProgress, Status};
 pub use stream::Stream;
 

@@ -110,6 +110,13 @@ impl Job {
         matches!(self.status, Status::Completed | Status::Failed | Status::Cancelled)
     }
 
+    /// Whether all was made, and storing it failed in a way that another attempt does not mend. What was made is kept for a
+    /// while then.
+    pub fn has_only_storing_failed(&self) -> bool {
+        let failure = self.failure.as_ref().filter(|_| self.status == Status::Failed);
+        failure.is_some_and(|(stage, error)| *stage == Stage::Storage && !error.retryable)
+    }
+
     pub fn has_started(&self, stage: Stage) -> bool {
         self.stages.get(&stage).is_some_and(|progress| progress.started_at.is_some())
     }
