@@ -95,7 +95,11 @@ impl Worker {
     }
 
     /// Runs until `stop`; then finishes what is running, or hands it back.
-    pub async fn run(self, handlers: Vec<Arc<dyn StageHandler>>, stop: CancellationToken) {
+    pub async fn run(mut self, handlers: Vec<Arc<dyn StageHandler>>, stop: CancellationToken) {
+        // A worker that does not do the last stage does not see jobs end.
+        if !handlers.iter().any(|handler| handler.stage() == Stage::Storage) {
+            self.begun = BegunJobs::new(usize::MAX);
+        }
         rebuild::where_incomplete(&self.executor, &self.queue, &stop).await;
         let running = TaskTracker::new();
         let abandon = CancellationToken::new();
@@ -153,6 +157,11 @@ impl Worker {
             {
                 if !std::mem::replace(&mut is_short, true) {
                     tracing::error!(lacking, "no scene is begun until there is room");
+                    // What was made before can be made again.
+                    if let Err(error) = self.workspaces.clear_caches().await {
+                        tracing::warn!(error = chain(&error), "cannot remove what was made before");
+                    }
+                    continue;
                 }
                 tokio::select! {
                     () = stop.cancelled() => break,

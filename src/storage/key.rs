@@ -65,6 +65,11 @@ impl Prefix {
         Self(format!("cache/{}", &blake3::hash(user.as_bytes()).to_hex()[..32]))
     }
 
+    /// The cached results of all users.
+    pub fn of_all_caches() -> Self {
+        Self("cache".to_owned())
+    }
+
     pub fn key(&self, name: &str) -> Result<Key, Error> {
         Key::parse(format!("{}/{name}", self.0))
     }

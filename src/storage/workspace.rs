@@ -45,6 +45,11 @@ impl Workspaces {
         Cache::new(self.local.clone(), user)
     }
 
+    /// Removes the caches of all users on this machine.
+    pub async fn clear_caches(&self) -> Result<(), Error> {
+        self.local.delete_prefix(&Prefix::of_all_caches()).await
+    }
+
     /// The jobs that have folders, each with how long nothing was added to it.
     pub async fn list(&self) -> io::Result<Vec<(JobId, Duration)>> {
         let mut folders = match tokio::fs::read_dir(self.media_root.join("work")).await {

@@ -204,8 +204,41 @@ impl Drop for SmallDisk {
 async fn system_on_small_disk(megabytes: u32) -> (SmallDisk, System) {
     let disk = SmallDisk::mount(megabytes);
     let root = disk.root.clone();
-    let system = System::start_with(&ALL_ROLES, |config| config.media.root = root).await;
+    let system = System::start_with(&ALL_ROLES, |config| {
+        config.media.root = root;
+        // What runs meets the full disk.
+        config.streams.limits.min_free_bytes = 0;
+    })
+    .await;
     (disk, system)
+}
+
+#[tokio::test]
+async fn no_scene_is_begun_while_the_disk_is_short() {
+    let disk = SmallDisk::mount(40);
+    let root = disk.root.clone();
+    let system = System::start_with(&ALL_ROLES, |config| {
+        config.media.root = root.clone();
+        config.streams.limits.min_free_bytes = 20 << 20;
+    })
+    .await;
+    let filler = root.join("filler");
+    std::fs::write(&filler, vec![0_u8; 25 << 20]).unwrap();
+    let job_id =
+        system.generate(&json!({ "topic": "Short", "script": "One sentence.", "quality": "low" })).await;
+    let count =
+        async |name: &str| system.events(&job_id).await.iter().filter(|event| event["type"] == name).count();
+    crate::harness::eventually("all else is done", async || {
+        count("SceneCodeGenerated").await >= count("ScenePlanned").await.max(1)
+    })
+    .await;
+    assert_eq!(count("SceneRendered").await, 0);
+    let status = system.status(&job_id).await;
+    assert_eq!(status["status"], "processing", "it waits, and does not fail: {status}");
+    std::fs::remove_file(&filler).unwrap();
+    let last = system.statuses_until_ended(&job_id, Duration::from_secs(100)).await.pop().unwrap();
+    assert_eq!(last["status"], "completed", "{last}");
+    system.running.stop().await;
 }
 
 // 000-5.1
