@@ -94,7 +94,7 @@ impl Inspection {
             }
         }
         if let Some(s3) = &self.stores.s3 {
-            say(format!("the bucket is {}, and answers", s3.bucket()))?;
+            say(format!("the bucket is {}", s3.bucket()))?;
         }
         Ok(())
     }

@@ -32,10 +32,18 @@ impl Stores {
         media_root: &Path,
         archive_root: &Path,
     ) -> Result<Self, Error> {
+        let stores = Self::unchecked(settings, media_root, archive_root).await;
+        if let Some(s3) = &stores.s3 {
+            s3.check().await?;
+        }
+        Ok(stores)
+    }
+
+    /// Opens all stores without asking whether they can be used, for commands that must run while S3 is away.
+    pub async fn unchecked(settings: &StorageSettings, media_root: &Path, archive_root: &Path) -> Self {
         let local = Self::local(media_root, archive_root);
-        let Some(s3) = &settings.s3 else { return Ok(Self { delivery: settings.delivery, ..local }) };
+        let Some(s3) = &settings.s3 else { return Self { delivery: settings.delivery, ..local } };
         let s3 = S3::connect(s3).await;
-        s3.check().await?;
         let archive = s3.within(ARCHIVE);
         let (files, archive) = match settings.mode {
             StorageMode::Local => (local.files, local.archive),
@@ -45,7 +53,7 @@ impl Stores {
                 Storage::new(Mirrored { local: Local::new(archive_root), s3: archive }),
             ),
         };
-        Ok(Self {
+        Self {
             mode: settings.mode,
             delivery: settings.delivery,
             files,
@@ -53,7 +61,7 @@ impl Stores {
             artifacts: Some(Storage::new(s3.clone())),
             local: local.local,
             s3: Some(s3),
-        })
+        }
     }
 
     /// Opens stores in folders of this machine.

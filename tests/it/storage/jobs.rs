@@ -251,7 +251,7 @@ async fn a_request_may_keep_its_video_out_of_s3() {
     alone.running.stop().await;
 }
 
-/// Uploads, segments of the archive and health are in S3, too.
+/// Health names the bucket, and operators still see what failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_when_the_bucket_is_away() {
     let mut server = S3Server::start().await;
@@ -259,6 +259,8 @@ async fn health_says_when_the_bucket_is_away() {
     let health = async || -> Value { system.get("/api/v1/system/health").await.json().await.unwrap() };
     assert_eq!(health().await["components"]["storage"]["status"], "healthy", "{}", health().await);
     server.stop().await;
+    let listed = system.reel_with(&["dead-letters", "list"], &server.environment("s3"));
+    assert!(listed.status.success(), "operators look at failures while S3 is away");
     eventually("health says so", async || health().await["components"]["storage"]["status"] == "unhealthy")
         .await;
     system.running.stop().await;
