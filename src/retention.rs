@@ -56,28 +56,23 @@ impl Retention {
             removed += usize::from(self.remove_files(job_id, Command::NoteFilesRemoved).await);
         }
         for job_id in found(partial) {
-            // Somebody may just have let it begin again.
-            if self.has_ended(job_id).await {
-                removed += usize::from(self.remove_files(job_id, Command::NoteStreamRemoved).await);
-            }
+            removed += usize::from(self.remove_files(job_id, Command::NoteStreamRemoved).await);
         }
         removed
     }
 
-    async fn has_ended(&self, job_id: JobId) -> bool {
-        self.executor.load(job_id).await.is_ok_and(|loaded| loaded.state.has_ended())
-    }
-
     /// Those of work went when the job ended. `false` when they are still there, or when it cannot be noted that they are not.
     async fn remove_files(&self, job_id: JobId, note: Command) -> bool {
-        let user_id = match self.executor.load(job_id).await {
-            Ok(loaded) => loaded.state.user_id.clone(),
+        let job = match self.executor.load(job_id).await {
+            // Somebody may just have let it begin again.
+            Ok(loaded) if !loaded.state.has_ended() => return false,
+            Ok(loaded) => loaded.state,
             Err(error) => {
                 tracing::warn!(%job_id, error = %chain(&error), "cannot look up whose a job is");
                 return false;
             }
         };
-        if let Err(error) = self.stores.delete_job(&user_id, job_id).await {
+        if let Err(error) = self.stores.delete_job(&job.user_id, job_id).await {
             tracing::warn!(%job_id, error = %chain(&error), "cannot remove the files of a job");
             return false;
         }

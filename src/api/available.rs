@@ -1,4 +1,4 @@
-//! Checks that what a request asks for can be had in this installation.
+//! Checks that this installation offers what a request asks for.
 
 use super::problem::{FieldError, Problem};
 use crate::config::WebhookConfig;
@@ -6,7 +6,7 @@ use crate::events::VideoRequest;
 use crate::storage::StorageMode;
 use crate::webhooks::target;
 
-/// What there is to be had.
+/// The features of this installation that a request may ask for.
 pub struct Available<'a> {
     pub webhooks: &'a WebhookConfig,
     pub storage: StorageMode,

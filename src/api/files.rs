@@ -29,7 +29,7 @@ pub(super) struct Served<'a> {
     pub content_type: &'static str,
     pub disposition: String,
     pub cache_control: &'static str,
-    /// Whether the client may be sent to S3.
+    /// Set when the client may be redirected to S3.
     pub may_redirect: bool,
 }
 
@@ -406,10 +406,7 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
 /// Sends the client to S3, which answers what it asks of ranges.
 fn redirect(res: &mut Response, url: &str) -> Result<(), Problem> {
     let headers = res.headers_mut();
-    for name in [CONTENT_TYPE, CONTENT_DISPOSITION, ETAG, ACCEPT_RANGES] {
-        headers.remove(name);
-    }
-    // The URL ends to be valid.
+    // The URL expires.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(LOCATION, header_value(url)?);
     res.status_code(StatusCode::TEMPORARY_REDIRECT);

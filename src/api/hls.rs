@@ -120,7 +120,7 @@ async fn serve_stored(
         _ => Served {
             // Its player may have loaded it while it grew.
             cache_control: "private, no-cache",
-            // What it names is relative to its own URL, which must not be one of the bucket.
+            // Its entries are relative to its own URL, which must not be one of the bucket.
             may_redirect: false,
             ..Served::of_video(&state.stores, file, PLAYLIST, "inline".to_owned())
         },

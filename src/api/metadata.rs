@@ -30,7 +30,7 @@ pub struct MetadataAnswer {
     pub description: Option<String>,
     pub tags: Vec<String>,
     pub video: VideoDetails,
-    /// Quality, such as `720p`, -> URL. Of files in S3 it is signed, and needs no token while it is valid.
+    /// Quality, such as `720p`, -> URL. The URL of a file in S3 is signed, and needs no token while it is valid.
     pub video_urls: BTreeMap<String, String>,
     pub thumbnail_urls: Vec<String>,
     pub download_url: String,
@@ -267,7 +267,7 @@ pub async fn get_video_metadata(
     Ok(Json(describe_video(&view, video, logs, &chapters, (technical, stored))))
 }
 
-/// What depends on where the files are.
+/// The parts of the answer that depend on the storage.
 struct Stored {
     /// Quality -> signed URL.
     urls: BTreeMap<String, String>,
@@ -276,7 +276,8 @@ struct Stored {
     has_fallen_back: bool,
 }
 
-fn videos_of<'a>(row: &'a VideoRow, view: &StatusView) -> Vec<(Rendition, &'a StoredFile)> {
+/// The renditions of a video, with their files.
+pub(super) fn videos_of<'a>(row: &'a VideoRow, view: &StatusView) -> Vec<(Rendition, &'a StoredFile)> {
     let videos = row.files.iter().filter(|file| file.role == FileRole::Video);
     videos.map(|file| (file.rendition_in(view.quality), file)).collect()
 }

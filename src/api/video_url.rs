@@ -7,11 +7,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::files::require_completed;
-use super::metadata::{Links, delivered_format};
+use super::metadata::{Links, delivered_format, videos_of};
 use super::problem::Problem;
 use super::{catalog_of, signed_urls, user, visible_job};
-use crate::events::job::{FileRole, ThumbnailSize};
-use crate::events::{OutputFormat, Quality};
+use crate::events::OutputFormat;
+use crate::events::job::ThumbnailSize;
 use crate::projections::catalog::VideoRow;
 use crate::projections::status::StatusView;
 
@@ -61,9 +61,8 @@ pub async fn get_video_url(req: &mut Request, depot: &mut Depot) -> Result<Json<
     require_completed(&view)?;
     let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
     let video = video.ok_or_else(|| Problem::not_found("this job has no video"))?;
-    let videos = video.files.iter().filter(|file| file.role == FileRole::Video);
-    let streamed = videos.map(|file| (file.rendition_in(view.quality), file));
-    let streamed = streamed.filter(|(rendition, _)| rendition.format == OutputFormat::Mp4);
+    let renditions = videos_of(&video, &view).into_iter();
+    let streamed = renditions.filter(|(rendition, _)| rendition.format == OutputFormat::Mp4);
     let best = streamed.max_by_key(|(rendition, _)| rendition.quality);
     let signed = signed_urls::of_videos(&state, best.as_slice()).await.into_values().next();
     Ok(Json(locate(&view, &video, signed)))
@@ -80,17 +79,15 @@ fn locate(view: &StatusView, video: &VideoRow, signed: Option<String>) -> VideoU
         thumbnail_url: links
             .has(medium.file_role())
             .then(|| links.to(&format!("thumbnail?size={}", medium.name()))),
-        metadata: describe(video, view.quality),
+        metadata: describe(video, view),
     }
 }
 
-fn describe(video: &VideoRow, quality: Quality) -> VideoUrlMetadata {
-    let videos = video.files.iter().filter(|file| file.role == FileRole::Video);
-    let videos: Vec<_> = videos.map(|file| (file.rendition_in(quality), file)).collect();
+fn describe(video: &VideoRow, view: &StatusView) -> VideoUrlMetadata {
     VideoUrlMetadata {
         duration: video.facts.duration_ms as f64 / 1000.0,
-        quality: quality.name().to_owned(),
-        format: delivered_format(&videos, quality).name().to_owned(),
+        quality: view.quality.name().to_owned(),
+        format: delivered_format(&videos_of(video, view), view.quality).name().to_owned(),
         file_size: video.facts.file_size,
         demo: false,
         created_at: video.created_at,

@@ -121,7 +121,7 @@ enum Command {
         #[command(subcommand)]
         command: archive::Archive,
     },
-    /// What is stored on the disk and in S3; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT, S3's settings and the keys
+    /// Stored files on the disk and in S3: sizes, checks, cleaning; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT, S3's settings and the keys
     Storage {
         #[command(subcommand)]
         command: storage::StorageCommand,

@@ -1,6 +1,6 @@
 //! `reel storage`: what is stored, whether all of it is there, and what nobody needs.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
@@ -176,7 +176,6 @@ impl Inspection {
 
     /// The objects of jobs that no job needs, in all stores.
     async fn unneeded(&self) -> anyhow::Result<Vec<(&'static str, Entry, Standing)>> {
-        let mut jobs: BTreeMap<JobId, Option<(Job, BTreeSet<String>)>> = BTreeMap::new();
         let mut found = vec![];
         for (name, storage) in &self.places {
             for folder in ["users", "videos", "work"] {
@@ -184,20 +183,20 @@ impl Inspection {
                 if folder == "work" && *name == "disk" {
                     continue;
                 }
+                // Those of a job follow each other, so that one job is held at a time.
+                let mut last: Option<(JobId, Option<(Job, BTreeSet<String>)>)> = None;
                 for entry in storage.list(&Prefix::parse(folder)?).await? {
                     if entry.head.modified.elapsed().unwrap_or_default() < SETTLED_AFTER {
                         continue;
                     }
                     let Some(job_id) = job_of(&entry.key) else { continue };
-                    let of_job = match jobs.entry(job_id) {
-                        btree_map::Entry::Occupied(known) => known.into_mut(),
-                        btree_map::Entry::Vacant(unknown) => {
-                            let job = self.operator.executor.load(job_id).await?.into_state();
-                            let files = job.stored.iter().map(|file| file.key.clone()).collect();
-                            unknown.insert((job.version > 0).then_some((job, files)))
-                        }
-                    };
-                    let standing = standing(&entry.key, of_job.as_ref());
+                    if last.as_ref().is_none_or(|(last, _)| *last != job_id) {
+                        let job = self.operator.executor.load(job_id).await?.into_state();
+                        let files = job.stored.iter().map(|file| file.key.clone()).collect();
+                        last = Some((job_id, (job.version > 0).then_some((job, files))));
+                    }
+                    let of_job = last.as_ref().and_then(|(_, job)| job.as_ref());
+                    let standing = standing(&entry.key, of_job);
                     if standing != Standing::Needed {
                         found.push((*name, entry, standing));
                     }

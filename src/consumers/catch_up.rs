@@ -41,8 +41,9 @@ pub(super) async fn watch(worker: Worker, stop: CancellationToken) {
             }
             if let Err(error) = catch_up(&worker, job_id).await {
                 tracing::warn!(%job_id, "the files of a job are not in S3 yet: {error:#}");
-                // S3 is still away.
-                break;
+                if error.downcast_ref().is_some_and(storage::Error::is_remote) {
+                    break;
+                }
             }
         }
         tokio::select! {

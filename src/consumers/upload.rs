@@ -1,10 +1,14 @@
 //! Stores the files of a job, and records each attempt that fails.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
+
 use super::error::StageError;
 use super::task::Task;
 use crate::domain::job::UploadNote;
 use crate::error_codes::ErrorCode;
-use crate::storage::{self, Content, Key, Mode, OnBytes, Storage, Stored};
+use crate::storage::{self, Content, Key, Mode, OnBytes, OnFailure, Storage, Stored};
 
 /// Stores a file. Where S3 fails, tries again three times, at growing intervals (000-5.4, 001-4.7).
 pub(super) async fn store(
@@ -15,22 +19,22 @@ pub(super) async fn store(
     on_bytes: OnBytes<'_>,
 ) -> Result<Stored, storage::Error> {
     // A reprocessed job replaces its files.
-    let put = || storage.put_once(key, content.clone(), Mode::Replace, on_bytes);
-    for (attempt, delay) in (1..).zip(storage::upload_delays()) {
-        let error = match put().await {
-            Err(error) if error.is_remote() && error.is_retryable() => error,
-            outcome => return outcome,
-        };
-        let note = UploadNote::Retried {
-            key: key.to_string(),
-            attempt,
-            error: cannot_upload(error).to_failure(),
-            delay_ms: delay.as_millis() as u64,
-        };
-        task.journal.note(note).await;
-        tokio::time::sleep(delay).await;
+    storage.put_reporting(key, content, Mode::Replace, on_bytes, &Noted { task, key }).await
+}
+
+/// Records failures.
+struct Noted<'a> {
+    task: &'a Task,
+    key: &'a Key,
+}
+
+#[async_trait]
+impl OnFailure for Noted<'_> {
+    async fn failed(&self, attempt: u32, error: storage::Error, delay: Duration) {
+        let error = cannot_upload(error).to_failure();
+        let (key, delay_ms) = (self.key.to_string(), delay.as_millis() as u64);
+        self.task.journal.note(UploadNote::Retried { key, attempt, error, delay_ms }).await;
     }
-    put().await
 }
 
 /// The error of a job whose files are not stored. S3 was tried often enough.

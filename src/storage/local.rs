@@ -205,7 +205,8 @@ fn share(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn hash(path: &Path) -> io::Result<String> {
+/// Returns the BLAKE3 of a file, in hex.
+pub(super) fn hash(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())

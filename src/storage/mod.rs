@@ -33,7 +33,6 @@ mod store;
 mod stores;
 mod workspace;
 
-pub use backoff::{RETRIES, delays as upload_delays};
 pub use cache::{Cache, MAX_AGE as MAX_CACHE_AGE};
 pub use key::{Key, Prefix};
 pub use local::Local;
@@ -41,7 +40,7 @@ pub use mirrored::Mirrored;
 pub use s3::{Refusal, S3};
 pub use settings::{Delivery, S3Credentials, S3Settings, StorageMode, StorageSettings};
 pub use store::{
-    ByteStream, Content, Entry, Error, Head, Mode, OnBytes, SignedAnswer, Storage, Store, Stored,
+    ByteStream, Content, Entry, Error, Head, Mode, OnBytes, OnFailure, SignedAnswer, Storage, Store, Stored,
 };
 pub use stores::Stores;
 pub use workspace::{Workspace, Workspaces};

@@ -67,6 +67,25 @@ pub enum Content {
     File(std::path::PathBuf),
 }
 
+impl Content {
+    /// Returns size and hash. Reads a file once.
+    pub(super) async fn measure(&self) -> io::Result<Stored> {
+        let file = match self {
+            Content::Bytes(bytes) => {
+                let blake3 = blake3::hash(bytes).to_hex().to_string();
+                return Ok(Stored { bytes: bytes.len() as u64, blake3 });
+            }
+            Content::File(file) => file.clone(),
+        };
+        let measured = tokio::task::spawn_blocking(move || {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(std::fs::File::open(file)?)?;
+            Ok(Stored { bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+        });
+        measured.await.map_err(io::Error::other)?
+    }
+}
+
 /// Durability and overwriting of a new object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -103,6 +122,23 @@ pub struct Entry {
 
 /// Called while an object is written, with the bytes that were sent since the last call.
 pub type OnBytes<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// Told of failed attempts at an upload.
+#[async_trait]
+pub trait OnFailure: Send + Sync {
+    /// `attempt` counts from 1; the next one begins after `delay`.
+    async fn failed(&self, attempt: u32, error: Error, delay: Duration);
+}
+
+/// Logs failures.
+struct Logged<'a>(&'a Key);
+
+#[async_trait]
+impl OnFailure for Logged<'_> {
+    async fn failed(&self, _attempt: u32, error: Error, delay: Duration) {
+        tracing::warn!(key = %self.0, error = chain(&error), ?delay, "an object was not stored; trying again");
+    }
+}
 
 /// Stores objects by key. Methods may be called concurrently.
 #[async_trait]
@@ -174,16 +210,47 @@ impl Storage {
 
     /// Writes an object, all or nothing. Tries again a few times where S3 fails.
     pub async fn put(&self, key: &Key, content: Content, mode: Mode) -> Result<Stored, Error> {
-        for delay in backoff::delays() {
-            match self.0.put(key, content.clone(), mode, &|_| {}).await {
-                Err(error @ Error::Remote { .. }) => {
-                    tracing::warn!(%key, error = chain(&error), ?delay, "an object was not stored; trying again");
-                    tokio::time::sleep(delay).await;
-                }
+        self.put_reporting(key, content, mode, &|_| {}, &Logged(key)).await
+    }
+
+    /// Does the same, and tells of each failure before it tries again.
+    pub async fn put_reporting(
+        &self,
+        key: &Key,
+        content: Content,
+        mode: Mode,
+        on_bytes: OnBytes<'_>,
+        failures: &dyn OnFailure,
+    ) -> Result<Stored, Error> {
+        for (attempt, delay) in (1..).zip(backoff::delays()) {
+            match self.put_again(key, &content, mode, on_bytes, attempt).await {
+                Err(error @ Error::Remote { .. }) => failures.failed(attempt, error, delay).await,
                 outcome => return outcome,
             }
+            tokio::time::sleep(delay).await;
         }
-        self.0.put(key, content, mode, &|_| {}).await
+        self.put_again(key, &content, mode, on_bytes, backoff::RETRIES as u32 + 1).await
+    }
+
+    /// An object that is there since an attempt whose answer got lost is what was to be created.
+    async fn put_again(
+        &self,
+        key: &Key,
+        content: &Content,
+        mode: Mode,
+        on_bytes: OnBytes<'_>,
+        attempt: u32,
+    ) -> Result<Stored, Error> {
+        match self.0.put(key, content.clone(), mode, on_bytes).await {
+            Err(Error::Exists(_)) if attempt > 1 => {
+                let wanted = content.measure().await.map_err(|error| Error::new("read", key, error))?;
+                match self.content_hash(key).await? {
+                    Some(found) if found == wanted.blake3 => Ok(wanted),
+                    _ => Err(Error::Exists(key.clone())),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Writes an object, all or nothing, in one attempt.

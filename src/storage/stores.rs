@@ -58,7 +58,8 @@ impl Stores {
             delivery: settings.delivery,
             files,
             archive,
-            artifacts: Some(Storage::new(s3.clone())),
+            // Where the disk has all files, work goes on while S3 is away.
+            artifacts: (settings.mode == StorageMode::S3).then(|| Storage::new(s3.clone())),
             local: local.local,
             s3: Some(s3),
         }

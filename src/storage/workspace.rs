@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::local::hash;
 use super::{Cache, Content, Error, Mode, Prefix, Storage, Stores};
 use crate::ids::JobId;
 
@@ -160,10 +161,4 @@ impl Workspace {
             }
         }
     }
-}
-
-fn hash(file: &Path) -> io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(std::fs::File::open(file)?)?;
-    Ok(hasher.finalize().to_hex().to_string())
 }

@@ -179,22 +179,29 @@ impl System {
 
     /// The same with more in its environment.
     pub fn reel_with(&self, arguments: &[&str], more: &[(&str, String)]) -> std::process::Output {
+        self.command()
+            .args(arguments)
+            .env("ARCHIVE_ROOT", &self.config.archive.root)
+            .env("MEDIA_ROOT", &self.config.media.root)
+            .envs(more.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap()
+    }
+
+    /// The program with the system's servers and keys, but without its folders.
+    pub fn command(&self) -> std::process::Command {
         let config = &self.config;
         let streams = self.servers.folder.path().join("streams.toml");
         std::fs::write(&streams, format!("partitions = {}\n", config.streams.partitions)).unwrap();
-        std::process::Command::new(env!("CARGO_BIN_EXE_reel"))
-            .args(arguments)
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reel"));
+        command
             .env("REEL_STREAMS", &streams)
             .env("REDIS_URL", &config.redis.url)
             .env("REEL_PREFIX", &config.redis.prefix)
             .env("DATABASE_URL", &config.postgres.url)
             .env("REEL_MASTER_KEY", MASTER_KEY)
-            .env("REEL_SIGNING_KEY", MASTER_KEY)
-            .env("ARCHIVE_ROOT", &config.archive.root)
-            .env("MEDIA_ROOT", &config.media.root)
-            .envs(more.iter().map(|(name, value)| (name, value)))
-            .output()
-            .unwrap()
+            .env("REEL_SIGNING_KEY", MASTER_KEY);
+        command
     }
 
     pub async fn read_models(&self) -> ReadModels {

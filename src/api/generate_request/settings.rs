@@ -244,7 +244,7 @@ impl Reader<'_> {
         read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);
         read.thumbnail_generation = self.custom_flag(&custom, "thumbnail_generation", true);
         read.cleanup_local_files = self.custom_flag(&custom, "cleanup_local_files", true);
-        // Whether it can be had depends on the settings, and is checked by `available.rs`.
+        // `available.rs` checks whether this installation offers it.
         let is_said = custom.get("s3_upload_enabled").is_some_and(|value| !value.is_null());
         read.s3_upload_enabled = is_said.then(|| self.custom_flag(&custom, "s3_upload_enabled", true));
         read

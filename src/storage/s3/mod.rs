@@ -24,6 +24,7 @@ use aws_sdk_s3::config::{Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 pub use refusal::Refusal;
@@ -92,6 +93,13 @@ impl S3 {
         }
     }
 
+    /// Returns `true` when the bucket says soon that it has an object. One attempt.
+    pub(super) async fn has(&self, key: &Key) -> bool {
+        let name = self.key_in_bucket(key.as_str());
+        let call = self.client.head_object().bucket(&self.bucket).key(name).send();
+        matches!(tokio::time::timeout(REACH_TIMEOUT, call).await, Ok(Ok(_)))
+    }
+
     fn not_reached(&self, failed: SdkError<HeadBucketError>) -> Error {
         let bucket = format!("the bucket {}", self.bucket);
         // The answer to HEAD has no body that would say so.
@@ -144,16 +152,6 @@ impl S3 {
         }
     }
 
-    fn head_of(
-        &self,
-        output: &aws_sdk_s3::operation::head_object::HeadObjectOutput,
-    ) -> (Head, Option<String>) {
-        let bytes = output.content_length().unwrap_or_default().max(0) as u64;
-        let modified = output.last_modified().and_then(|at| SystemTime::try_from(*at).ok());
-        let hash = output.metadata().and_then(|metadata| metadata.get(HASH)).cloned();
-        (Head { bytes, modified: modified.unwrap_or(SystemTime::UNIX_EPOCH) }, hash)
-    }
-
     async fn look_at(&self, key: &Key) -> Result<Option<(Head, Option<String>)>, Error> {
         let name = self.key_in_bucket(key.as_str());
         let look = || self.client.head_object().bucket(&self.bucket).key(&name).send();
@@ -163,7 +161,10 @@ impl S3 {
         })
         .await;
         match found {
-            Ok(output) => Ok(Some(self.head_of(&output))),
+            Ok(output) => {
+                let hash = output.metadata().and_then(|metadata| metadata.get(HASH)).cloned();
+                Ok(Some((head(output.content_length(), output.last_modified()), hash)))
+            }
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error),
         }
@@ -212,10 +213,7 @@ impl Store for S3 {
                 let Some(key) = object.key().and_then(|key| Key::parse(key.get(cut..)?).ok()) else {
                     continue;
                 };
-                let modified = object.last_modified().and_then(|at| SystemTime::try_from(*at).ok());
-                let bytes = object.size().unwrap_or_default().max(0) as u64;
-                let modified = modified.unwrap_or(SystemTime::UNIX_EPOCH);
-                entries.push(Entry { key, head: Head { bytes, modified } });
+                entries.push(Entry { key, head: head(object.size(), object.last_modified()) });
             }
             next = page.next_continuation_token().map(str::to_owned);
             if next.is_none() {
@@ -271,6 +269,14 @@ impl Store for S3 {
         })?;
         let signed = call.presigned(life).await;
         Ok(Some(signed.map_err(|failed| refusal::error("sign the URL of", key, failed))?.uri().to_owned()))
+    }
+}
+
+fn head(bytes: Option<i64>, modified: Option<&DateTime>) -> Head {
+    let modified = modified.and_then(|at| SystemTime::try_from(*at).ok());
+    Head {
+        bytes: bytes.unwrap_or_default().max(0) as u64,
+        modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes objects: small ones in one call, large ones in parts, several at a time, in bounded memory.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::error::SdkError;
@@ -21,12 +21,6 @@ const MAX_PARTS: u64 = 10_000;
 /// Parts on their way at a time, each of them in memory.
 const CONCURRENT_PARTS: usize = 4;
 
-/// Where the bytes of an upload come from.
-enum Source {
-    Bytes(Vec<u8>),
-    File(PathBuf),
-}
-
 pub(super) async fn put(
     s3: &S3,
     key: &Key,
@@ -35,46 +29,25 @@ pub(super) async fn put(
     on_bytes: OnBytes<'_>,
 ) -> Result<Stored, Error> {
     let cannot_read = |error| Error::new("read", key, error);
-    let (source, stored) = match content {
-        Content::Bytes(bytes) => {
-            let blake3 = blake3::hash(&bytes).to_hex().to_string();
-            let bytes_len = bytes.len() as u64;
-            (Source::Bytes(bytes), Stored { bytes: bytes_len, blake3 })
-        }
-        Content::File(file) => {
-            let stored = measure(&file).await.map_err(cannot_read)?;
-            (Source::File(file), stored)
-        }
-    };
+    let stored = content.measure().await.map_err(cannot_read)?;
     if mode == Mode::Create && s3.head(key).await?.is_some() {
         return Err(Error::Exists(key.clone()));
     }
-    match source {
-        Source::File(file) if stored.bytes > PART_BYTES => {
+    match content {
+        Content::File(file) if stored.bytes > PART_BYTES => {
             in_parts(s3, key, &file, &stored, mode, on_bytes).await?;
         }
-        Source::File(file) => {
+        Content::File(file) => {
             let bytes = read_part(&file, 0, stored.bytes).await.map_err(cannot_read)?;
             in_one(s3, key, bytes, &stored, mode).await?;
             on_bytes(stored.bytes);
         }
-        Source::Bytes(bytes) => {
+        Content::Bytes(bytes) => {
             in_one(s3, key, bytes, &stored, mode).await?;
             on_bytes(stored.bytes);
         }
     }
     Ok(stored)
-}
-
-/// Reads a file once for its size and hash.
-async fn measure(file: &Path) -> io::Result<Stored> {
-    let file = file.to_owned();
-    let measured = tokio::task::spawn_blocking(move || {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(file)?)?;
-        Ok(Stored { bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
-    });
-    measured.await.map_err(io::Error::other)?
 }
 
 async fn in_one(s3: &S3, key: &Key, bytes: Vec<u8>, stored: &Stored, mode: Mode) -> Result<(), Error> {

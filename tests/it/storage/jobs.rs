@@ -231,6 +231,31 @@ async fn what_s3_does_not_take_stays_on_the_disk_and_follows_later() {
     system.running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_through_all_stages_while_s3_is_away() {
+    let mut server = S3Server::start().await;
+    let system = system(&server, StorageMode::LocalAndS3).await;
+    server.stop().await;
+    // A note that cannot be read as a job's must not keep others waiting.
+    std::fs::create_dir_all(system.media().join("catch-up")).unwrap();
+    for name in ["nonsense", "01890a5d-ac96-774b-bcce-b302099a8057"] {
+        std::fs::write(system.media().join("catch-up").join(name), "").unwrap();
+    }
+    let job_id = system.completed(&short_request()).await;
+    assert_eq!(named(&system.events(&job_id).await, "StorageFellBack").len(), 1);
+    for path in ["download", "hls/480p-00.m4s"] {
+        let answer = system.get(&format!("/api/v1/videos/jobs/{job_id}/{path}")).await;
+        assert_eq!(answer.status(), 200, "{path} comes from the disk");
+    }
+    server.start_again().await;
+    eventually("the files are in S3", async || {
+        !named(&system.events(&job_id).await, "StorageCaughtUp").is_empty()
+    })
+    .await;
+    assert!(server.keys().contains(&format!("users/user_1/jobs/{job_id}/480p.mp4")));
+    system.running.stop().await;
+}
+
 // 003: s3_upload_enabled
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_may_keep_its_video_out_of_s3() {

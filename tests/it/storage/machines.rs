@@ -2,7 +2,7 @@
 //! its own.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use reelstream::app::Role;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::s3_server::S3Server;
-use crate::harness::{MASTER_KEY, System, eventually, folder};
+use crate::harness::{System, eventually, folder};
 
 const SCENES: usize = 6;
 
@@ -35,19 +35,11 @@ struct Machine {
 impl Machine {
     fn start(system: &System, server: &S3Server) -> Self {
         let folder = folder();
-        let config = &system.config;
-        let streams = folder.path().join("streams.toml");
-        std::fs::write(&streams, format!("partitions = {}\n", config.streams.partitions)).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_reel"))
+        let process = system
+            .command()
             .arg("work")
             .envs(server.environment("s3"))
-            .env("REEL_STREAMS", &streams)
-            .env("REDIS_URL", &config.redis.url)
-            .env("REEL_PREFIX", &config.redis.prefix)
-            .env("DATABASE_URL", &config.postgres.url)
-            .env("REEL_MASTER_KEY", MASTER_KEY)
-            .env("REEL_SIGNING_KEY", MASTER_KEY)
-            .env("CLERK_ISSUER", &config.auth.issuer)
+            .env("CLERK_ISSUER", &system.config.auth.issuer)
             .env("ARCHIVE_ROOT", folder.path().join("archive"))
             .env("MEDIA_ROOT", folder.path().join("media"))
             // One scene at a time, so that all machines get some.

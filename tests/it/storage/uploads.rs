@@ -159,6 +159,35 @@ async fn what_goes_wrong_once_is_tried_again_and_leaves_nothing_behind() {
     }
 }
 
+#[tokio::test]
+async fn an_object_that_was_created_though_the_answer_got_lost_is_not_taken_for_anothers() {
+    let server = S3Server::start().await;
+    let storage = storage(&server).await;
+    for count in [5, LARGE] {
+        let name = key(&format!("created-{count}"));
+        let (method, target) = if count == LARGE { ("POST", "?uploadId") } else { ("PUT", "created-5") };
+        server.fail(method, target, Fault::LoseAnswer, 1);
+        let folder = folder();
+        let (content, _) = file(folder.path(), count);
+        let stored = storage.put(&name, content, Mode::Create).await.unwrap();
+        assert_eq!(stored.bytes, count as u64);
+        let other = storage.put(&name, Content::Bytes(vec![1]), Mode::Create).await;
+        assert!(matches!(other, Err(Error::Exists(_))), "{other:?}");
+    }
+    // Another's, found after a failure.
+    server.fail("PUT", "taken", Fault::Cut, 1);
+    let name = key("taken");
+    let put = storage.put(&name, Content::Bytes(vec![1]), Mode::Create);
+    let taken = async {
+        while server.count("PUT", "taken") == 0 {
+            tokio::task::yield_now().await;
+        }
+        std::fs::write(server.object("taken"), [2]).unwrap();
+    };
+    let (put, ()) = tokio::join!(put, taken);
+    assert!(matches!(put, Err(Error::Exists(_))), "{put:?}");
+}
+
 // 000-5.4
 #[tokio::test]
 async fn an_upload_has_exactly_three_retries() {
