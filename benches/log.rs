@@ -25,8 +25,8 @@ use reelstream::events::job::{JobRequested, WorkItem};
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::{ScheduledWork, requester};
 use reelstream::events::{
-    Actor, AggregateKind, Append, CHAIN_START, Envelope, EventLog, Keys, Mark, Priority, Stage, VideoRequest,
-    WorkQueue,
+    Actor, AggregateKind, Append, CHAIN_START, Envelope, EventLog, Keys, Lane, Mark, Priority, Stage,
+    VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{AttemptToken, CommandId, EventId, JobId};
@@ -280,7 +280,7 @@ async fn one_stage(count: usize) -> f64 {
             let consumer =
                 Consumer { stage: Stage::Initializing, group: "bench".into(), name: format!("c{partition}") };
             while done.load(Ordering::Relaxed) < total {
-                let taken = queue.take(partition, Priority::Normal, &consumer, 64).await.unwrap();
+                let taken = queue.take(partition, Lane::Normal, &consumer, 64).await.unwrap();
                 if taken.work.is_empty() {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     continue;
@@ -305,6 +305,7 @@ async fn add_job(log: &EventLog) {
         version: 1,
         delay_ms: 0,
         requester: requester("user_1"),
+        requested_ms: 0,
     };
     let append = Append {
         aggregate_id: job.aggregate(),

@@ -8,6 +8,7 @@ use salvo::http::header::AUTHORIZATION;
 use salvo::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::checked_tokens::{CheckedToken, CheckedTokens};
 use super::jwks::{self, KeySet};
 use super::problem::Problem;
 use crate::clerk;
@@ -80,7 +81,7 @@ pub enum Error {
 
 /// Claims of Clerk's session tokens, v1 and v2.
 #[derive(Debug, Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     sub: String,
     /// Seconds since 1970, with or without a fraction (RFC 7519, section 2).
     exp: f64,
@@ -102,6 +103,7 @@ struct Metadata {
 pub struct Verifier {
     config: Arc<AuthConfig>,
     keys: KeySet,
+    checked: CheckedTokens,
     /// Asked for the role of users whose tokens name none.
     roles: Option<clerk::Client>,
 }
@@ -109,7 +111,12 @@ pub struct Verifier {
 impl Verifier {
     pub fn new(config: AuthConfig) -> Result<Self, reqwest::Error> {
         let keys = KeySet::new(config.jwks_url.clone())?;
-        Ok(Self { config: Arc::new(config), keys, roles: None })
+        Ok(Self { config: Arc::new(config), keys, checked: CheckedTokens::new(), roles: None })
+    }
+
+    /// Checks with other keys than those of the configuration.
+    pub fn with_keys(self, keys: KeySet) -> Self {
+        Self { keys, ..self }
     }
 
     /// Asks for the role of users whose tokens name none.
@@ -124,23 +131,42 @@ impl Verifier {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => return Err(Error::Scheme),
         };
-        let kid = decode_header(token).map_err(Error::Invalid)?.kid.ok_or(Error::UnknownKey)?;
+        let claims = self.check(token).await?;
+        let role = match (&claims.public_metadata.role, &self.roles) {
+            (Some(role), _) => Role::named(role),
+            (None, Some(clerk)) => fetch_role(clerk, &claims.sub).await,
+            (None, None) => Role::default(),
+        };
+        let session_ends_at =
+            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(User { id: claims.sub.clone(), role, session_ends_at })
+    }
+
+    /// The claims of a token that is valid now.
+    async fn check(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        let earlier = self.checked.find(token);
+        let kid = match &earlier {
+            Some(earlier) => earlier.kid.clone(),
+            None => decode_header(token).map_err(Error::Invalid)?.kid.ok_or(Error::UnknownKey)?.into(),
+        };
         let key = self.keys.find(&kid).await.map_err(Error::IssuerAway)?.ok_or(Error::UnknownKey)?;
-        let claims = decode::<Claims>(token, &key, &self.validation()).map_err(invalid)?.claims;
+        if let Some(earlier) = earlier
+            && earlier.keys_fetched == key.fetched
+            && Utc::now().timestamp() < earlier.claims.exp as i64
+        {
+            return Ok(earlier.claims);
+        }
+        let claims = decode::<Claims>(token, &key.key, &self.validation()).map_err(invalid)?.claims;
         if claims.sts.as_deref() == Some("pending") {
             return Err(Error::Pending);
         }
         if !self.is_authorized(claims.azp.as_deref()) {
             return Err(Error::AuthorizedParty);
         }
-        let role = match (claims.public_metadata.role, &self.roles) {
-            (Some(role), _) => Role::named(&role),
-            (None, Some(clerk)) => fetch_role(clerk, &claims.sub).await,
-            (None, None) => Role::default(),
-        };
-        let session_ends_at =
-            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok(User { id: claims.sub, role, session_ends_at })
+        let claims = Arc::new(claims);
+        let checked = CheckedToken { claims: claims.clone(), kid, keys_fetched: key.fetched };
+        self.checked.add(token, checked);
+        Ok(claims)
     }
 
     fn validation(&self) -> Validation {

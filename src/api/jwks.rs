@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 /// By `kid`.
-type Keys = HashMap<String, DecodingKey>;
+type Keys = HashMap<String, Arc<DecodingKey>>;
 
 /// Cheap to clone; clones share the keys.
 #[derive(Clone)]
@@ -53,6 +53,14 @@ struct Shared {
     fetches: SingleFlight<Result<(), Arc<Error>>>,
 }
 
+/// A key that the issuer publishes, or did when it was asked last.
+#[derive(Clone)]
+pub struct PublishedKey {
+    pub key: Arc<DecodingKey>,
+    /// When the set was fetched that it is from. Two keys of one name and time are the same key.
+    pub fetched: Instant,
+}
+
 #[derive(Clone, Default)]
 struct Cached {
     keys: Arc<Keys>,
@@ -61,13 +69,23 @@ struct Cached {
     is_stale: bool,
 }
 
+impl Cached {
+    fn find(&self, kid: &str) -> Option<PublishedKey> {
+        Some(PublishedKey { key: self.keys.get(kid)?.clone(), fetched: self.fetched? })
+    }
+}
+
 impl KeySet {
     /// Fetches nothing yet.
     pub fn new(url: String) -> Result<Self, reqwest::Error> {
         Self::with_ages(url, MAX_AGE, REFETCH_INTERVAL)
     }
 
-    fn with_ages(url: String, max_age: Duration, refetch: Duration) -> Result<Self, reqwest::Error> {
+    /// With other times than [`MAX_AGE`], and between two fetches.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn with_ages(url: String, max_age: Duration, refetch: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build()?;
         let fetches = SingleFlight::new(refetch);
         let shared = Shared { http, url, max_age, cached: RwLock::default(), fetches };
@@ -78,21 +96,21 @@ impl KeySet {
     ///
     /// # Errors
     /// When the key is not known and the set cannot be fetched.
-    pub async fn find(&self, kid: &str) -> Result<Option<DecodingKey>, Arc<Error>> {
+    pub async fn find(&self, kid: &str) -> Result<Option<PublishedKey>, Arc<Error>> {
         let shared = &self.shared;
         let cached = shared.read();
         let age = cached.fetched.map_or(Duration::MAX, |at| at.elapsed());
-        if let Some(key) = cached.keys.get(kid)
+        if let Some(key) = cached.find(kid)
             && (age < shared.max_age || cached.is_stale)
         {
             if age > shared.max_age / 2 {
                 shared.fetches.start(|| shared.clone().refresh());
             }
-            return Ok(Some(key.clone()));
+            return Ok(Some(key));
         }
         let outcome = shared.fetches.get(|| shared.clone().refresh()).await;
-        match (shared.read().keys.get(kid), outcome) {
-            (Some(key), _) => Ok(Some(key.clone())),
+        match (shared.read().find(kid), outcome) {
+            (Some(key), _) => Ok(Some(key)),
             (None, Some(Ok(()))) => Ok(None),
             (None, Some(Err(error))) => Err(error),
             (None, None) => Err(Arc::new(Error::Stopped)),
@@ -146,7 +164,7 @@ fn usable_keys(set: PublishedSet) -> Keys {
 }
 
 /// The key, if it is an RSA key for RS256 signatures.
-fn usable_key(member: serde_json::Value) -> Option<(String, DecodingKey)> {
+fn usable_key(member: serde_json::Value) -> Option<(String, Arc<DecodingKey>)> {
     let jwk = match Jwk::deserialize(member) {
         Ok(jwk) => jwk,
         Err(error) => {
@@ -164,7 +182,7 @@ fn usable_key(member: serde_json::Value) -> Option<(String, DecodingKey)> {
             |error| tracing::warn!(kid = jwk.common.key_id, %error, "a published key cannot be used"),
         )
         .ok()?;
-    Some((jwk.common.key_id?, key))
+    Some((jwk.common.key_id?, Arc::new(key)))
 }
 
 #[cfg(test)]
@@ -179,16 +197,16 @@ mod tests {
 
     const AGE: Duration = Duration::from_millis(200);
 
-    /// Serves a set of RSA keys with these ids; `None` refuses.
-    async fn serve(kids: watch::Receiver<Option<Vec<&'static str>>>) -> String {
+    /// Serves a set of keys; `None` refuses.
+    async fn serve(keys: watch::Receiver<Option<Vec<serde_json::Value>>>) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _request = stream.read(&mut [0; 4096]).await;
-                let status = if kids.borrow().is_some() { "200 OK" } else { "500 Away" };
-                let keys: Vec<_> = kids.borrow().iter().flatten().map(|kid| rsa(kid)).collect();
-                let body = serde_json::json!({ "keys": keys }).to_string();
+                let set = keys.borrow().clone();
+                let status = if set.is_some() { "200 OK" } else { "500 Away" };
+                let body = serde_json::json!({ "keys": set.unwrap_or_default() }).to_string();
                 let head =
                     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}", body.len());
                 let _answered = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
@@ -216,10 +234,10 @@ mod tests {
     // M3
     #[tokio::test]
     async fn a_withdrawn_key_expires_and_a_stale_set_outlives_an_outage() {
-        let (kids, told) = watch::channel(Some(vec!["old", "new"]));
+        let (kids, told) = watch::channel(Some(vec![rsa("old"), rsa("new")]));
         let keys = KeySet::with_ages(serve(told).await, AGE, Duration::from_millis(10)).unwrap();
         assert!(is_known(&keys, "old").await);
-        kids.send_replace(Some(vec!["new"]));
+        kids.send_replace(Some(vec![rsa("new")]));
         until(&keys, "old", false).await;
 
         kids.send_replace(None);
@@ -228,7 +246,7 @@ mod tests {
             assert!(is_known(&keys, "new").await, "known keys stay in use while the issuer is away");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        kids.send_replace(Some(vec!["newest"]));
+        kids.send_replace(Some(vec![rsa("newest")]));
         until(&keys, "new", false).await;
         assert!(is_known(&keys, "newest").await);
     }

@@ -14,6 +14,7 @@ mod batch_answer;
 mod batch_request;
 mod body;
 mod cancel;
+mod checked_tokens;
 mod clerk_webhook;
 mod configurations;
 mod documents;

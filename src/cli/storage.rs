@@ -184,7 +184,7 @@ impl Inspection {
                     continue;
                 }
                 // Those of a job follow each other, so that one job is held at a time.
-                let mut last: Option<(JobId, Option<(Job, BTreeSet<String>)>)> = None;
+                let mut last: Option<(JobId, Option<Owner>)> = None;
                 for entry in storage.list(&Prefix::parse(folder)?).await? {
                     if entry.head.modified.elapsed().unwrap_or_default() < SETTLED_AFTER {
                         continue;
@@ -193,10 +193,10 @@ impl Inspection {
                     if last.as_ref().is_none_or(|(last, _)| *last != job_id) {
                         let job = self.operator.executor.load(job_id).await?.into_state();
                         let files = job.stored.iter().map(|file| file.key.clone()).collect();
-                        last = Some((job_id, (job.version > 0).then_some((job, files))));
+                        last = Some((job_id, (job.version > 0).then_some(Owner { job, files })));
                     }
-                    let of_job = last.as_ref().and_then(|(_, job)| job.as_ref());
-                    let standing = standing(&entry.key, of_job);
+                    let owner = last.as_ref().and_then(|(_, owner)| owner.as_ref());
+                    let standing = standing(&entry.key, owner);
                     if standing != Standing::Needed {
                         found.push((*name, entry, standing));
                     }
@@ -205,6 +205,12 @@ impl Inspection {
         }
         Ok(found)
     }
+}
+
+/// The job that an object belongs to, with the keys of all its files.
+struct Owner {
+    job: Job,
+    files: BTreeSet<String>,
 }
 
 /// What is wrong with a stored file.
@@ -228,8 +234,8 @@ fn job_of(key: &Key) -> Option<JobId> {
     name.parse().ok()
 }
 
-fn standing(key: &Key, job: Option<&(Job, BTreeSet<String>)>) -> Standing {
-    let Some((job, files)) = job else { return Standing::Foreign };
+fn standing(key: &Key, owner: Option<&Owner>) -> Standing {
+    let Some(Owner { job, files }) = owner else { return Standing::Foreign };
     let is_artifact = key.as_str().starts_with("work/");
     match job.status {
         Status::Unknown => Standing::Foreign,

@@ -1,17 +1,20 @@
 //! Chooses the work that a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::events::doorbell::StageBell;
 use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
-use crate::events::{Error, Priority, WorkQueue};
+use crate::events::{Error, Lane, WorkQueue};
 
-/// One in this many pieces prefers a lower priority, each of them in turn. So under endless urgent work, every other priority
+/// One in this many pieces prefers a later lane, each of them in turn. So under endless urgent work, every other priority
 /// still gets one in three times as many pieces.
 const LIFT_EVERY: usize = 8;
-const LIFTED: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
+const LIFTED: [Lane; 3] = [Lane::Low, Lane::Normal, Lane::High];
+
+/// Requesters whose turns are remembered; past it, all begin again.
+const MAX_TURNS: usize = 1024;
 
 /// Entries that this process is working on.
 #[derive(Clone, Default)]
@@ -49,13 +52,15 @@ pub struct Intake {
     turn: usize,
     /// Partition to ask first. It rotates, so that no partition is always served last.
     first_partition: u16,
+    turns: Turns,
     /// Partitions where a call for work has an unknown outcome: it may have taken some.
     uncertain: BTreeSet<u16>,
 }
 
 impl Intake {
     pub fn new(queue: WorkQueue, consumer: Consumer, bell: StageBell, held: Held) -> Self {
-        Self { queue, consumer, bell, held, turn: 0, first_partition: 0, uncertain: BTreeSet::new() }
+        let (turns, uncertain) = (Turns::default(), BTreeSet::new());
+        Self { queue, consumer, bell, held, turn: 0, first_partition: 0, turns, uncertain }
     }
 
     /// Takes at most `free` pieces from partitions where work may wait; none when nothing waits.
@@ -63,34 +68,85 @@ impl Intake {
         self.bell.reset();
         let mut taken = self.find_lost(free).await?;
         while taken.len() < free {
-            let Some((partition, priority, most)) = self.next(free - taken.len()) else { break };
-            self.bell.note(partition, priority, false);
-            match self.queue.take(partition, priority, &self.consumer, most).await {
-                Ok(found) => {
-                    if found.left > 0 {
-                        self.bell.note(partition, priority, true);
-                    }
-                    self.first_partition = partition + 1;
-                    self.turn += found.work.len();
-                    taken.extend(found.work.into_iter().filter(|work| self.held.insert(work)));
-                }
-                Err(error) => {
-                    self.bell.note(partition, priority, true);
-                    self.uncertain.insert(partition);
-                    // Work taken before must be done all the same.
-                    return if taken.is_empty() { Err(error) } else { Ok(taken) };
-                }
+            let Some((lane, most)) = self.next_lane(free - taken.len()) else { break };
+            let Some(partition) = self.bell.waiting(lane, self.first_partition) else { break };
+            match self.take_from(partition, lane, most).await {
+                Ok(found) => taken.extend(found),
+                // Work taken before must be done all the same.
+                Err(error) => return if taken.is_empty() { Err(error) } else { Ok(taken) },
             }
         }
         Ok(taken)
     }
 
-    /// Returns the most urgent priority of which work may wait; `None` when nothing is known to wait.
-    pub fn first_waiting(&self) -> Option<Priority> {
-        let may_wait = |priority: &Priority| {
-            !self.uncertain.is_empty() || self.bell.waiting(*priority, self.first_partition).is_some()
-        };
-        Priority::ALL.into_iter().find(may_wait)
+    /// Takes one piece: of the requesters of all partitions, who take turns here too, and of one requester that of the oldest
+    /// job.
+    pub async fn take_oldest(&mut self) -> Result<Vec<TakenWork>, Error> {
+        self.bell.reset();
+        let lost = self.find_lost(1).await?;
+        if !lost.is_empty() {
+            return Ok(lost);
+        }
+        while let Some((lane, _)) = self.next_lane(1) {
+            let Some((partition, requester)) = self.find_oldest(lane).await? else { continue };
+            let found = self.take_from(partition, lane, 1).await?;
+            if !found.is_empty() {
+                self.turns.serve(&requester);
+                return Ok(found);
+            }
+        }
+        Ok(vec![])
+    }
+
+    async fn take_from(&mut self, partition: u16, lane: Lane, most: usize) -> Result<Vec<TakenWork>, Error> {
+        self.bell.note(partition, lane, false);
+        match self.queue.take(partition, lane, &self.consumer, most).await {
+            Ok(found) => {
+                if found.left > 0 {
+                    self.bell.note(partition, lane, true);
+                }
+                self.first_partition = partition + 1;
+                self.turn += found.work.len();
+                Ok(found.work.into_iter().filter(|work| self.held.insert(work)).collect())
+            }
+            Err(error) => {
+                self.bell.note(partition, lane, true);
+                self.uncertain.insert(partition);
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks at what each partition would hand out; `None` when nothing waits in the lane.
+    async fn find_oldest(&self, lane: Lane) -> Result<Option<(u16, String)>, Error> {
+        let partitions = self.bell.all_waiting(lane);
+        if let [partition] = partitions[..] {
+            let first = self.peek(partition, lane).await?;
+            return Ok(first.map(|(_, requester, _)| (partition, requester)));
+        }
+        let looks = partitions.into_iter().map(|partition| self.peek(partition, lane));
+        let found = futures_util::future::try_join_all(looks).await?;
+        let first = found.into_iter().flatten().min_by(|a, b| {
+            let rank =
+                |(_, requester, order): &(u16, String, String)| (self.turns.of(requester), order.clone());
+            rank(a).cmp(&rank(b))
+        });
+        Ok(first.map(|(partition, requester, _)| (partition, requester)))
+    }
+
+    async fn peek(&self, partition: u16, lane: Lane) -> Result<Option<(u16, String, String)>, Error> {
+        self.bell.note(partition, lane, false);
+        let found = self.queue.peek(partition, self.consumer.stage, lane).await;
+        if !matches!(found, Ok(None)) {
+            self.bell.note(partition, lane, true);
+        }
+        Ok(found?.map(|(requester, order)| (partition, requester, order)))
+    }
+
+    /// Returns the first lane in which work may wait; `None` when nothing is known to wait.
+    pub fn first_waiting(&self) -> Option<Lane> {
+        let may_wait = |lane: &Lane| !self.uncertain.is_empty() || self.bell.waiting(*lane, 0).is_some();
+        Lane::ALL.into_iter().find(may_wait)
     }
 
     /// Waits until there may be work: for a ring, or for the next poll.
@@ -100,8 +156,8 @@ impl Intake {
         }
         for partition in self.queue.keys().partitions() {
             if self.queue.anything_waits(partition, self.consumer.stage).await? {
-                for priority in Priority::ALL {
-                    self.bell.note(partition, priority, true);
+                for lane in Lane::ALL {
+                    self.bell.note(partition, lane, true);
                 }
             }
         }
@@ -129,26 +185,50 @@ impl Intake {
         Ok(vec![])
     }
 
-    /// Returns the partition and priority to take from next, and the most pieces to take.
-    fn next(&self, free: usize) -> Option<(u16, Priority, usize)> {
-        let waiting = |priority| self.bell.waiting(priority, self.first_partition);
-        let classes = Priority::ALL.into_iter().filter(|priority| waiting(*priority).is_some()).count();
+    /// Returns the lane to take from next, and the most pieces to take; `None` when nothing is known to wait.
+    fn next_lane(&self, free: usize) -> Option<(Lane, usize)> {
+        let waiting = |lane: &Lane| self.bell.waiting(*lane, 0).is_some();
+        let lanes = Lane::ALL.iter().filter(|lane| waiting(lane)).count();
         let (order, until_lift) = order(self.turn);
-        let most = if classes == 1 { free } else { free.min(until_lift) };
-        order.into_iter().find_map(|priority| Some((waiting(priority)?, priority, most)))
+        let most = if lanes == 1 { free } else { free.min(until_lift) };
+        order.into_iter().find(waiting).map(|lane| (lane, most))
     }
 }
 
-/// Returns the order of priorities for piece number `turn`, and the number of pieces to take in that order.
-fn order(turn: usize) -> ([Priority; 4], usize) {
+/// Returns the order of lanes for piece number `turn`, and the number of pieces to take in that order.
+fn order(turn: usize) -> ([Lane; 5], usize) {
     let until_lift = LIFT_EVERY - 1 - turn % LIFT_EVERY;
     if until_lift > 0 {
-        return (Priority::ALL, until_lift);
+        return (Lane::ALL, until_lift);
     }
     let lifted = LIFTED[turn / LIFT_EVERY % LIFTED.len()];
-    let mut order = Priority::ALL;
-    order.sort_by_key(|priority| (*priority != lifted, *priority));
+    let mut order = Lane::ALL;
+    order.sort_by_key(|lane| (*lane != lifted, *lane));
     (order, 1)
+}
+
+/// The turns of requesters, over all partitions (start-time fair queueing, as in each partition's queue).
+#[derive(Default)]
+struct Turns {
+    now: u64,
+    next: HashMap<String, u64>,
+}
+
+impl Turns {
+    fn of(&self, requester: &str) -> u64 {
+        self.next.get(requester).map_or(self.now, |next| self.now.max(*next))
+    }
+
+    fn serve(&mut self, requester: &str) {
+        self.now = self.of(requester);
+        self.next.insert(requester.to_owned(), self.now + 1);
+        if self.next.len() > MAX_TURNS {
+            // No next turn is further away than this.
+            self.now += 1;
+            let now = self.now;
+            self.next.retain(|_, next| *next > now);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,14 +237,43 @@ mod tests {
 
     #[test]
     fn the_most_urgent_goes_first_and_every_priority_gets_its_share() {
-        let first: Vec<Priority> = (0..24).map(|turn| order(turn).0[0]).collect();
-        let count = |wanted| first.iter().filter(|priority| **priority == wanted).count();
-        assert_eq!(count(Priority::Urgent), 21);
+        let first: Vec<Lane> = (0..24).map(|turn| order(turn).0[0]).collect();
+        let count = |wanted| first.iter().filter(|lane| **lane == wanted).count();
+        assert_eq!(count(Lane::Urgent), 21);
         for other in LIFTED {
             assert_eq!(count(other), 1, "{other:?}");
         }
-        assert_eq!(order(0), (Priority::ALL, 7));
+        assert_eq!(order(0), (Lane::ALL, 7));
         assert_eq!(order(6).1, 1);
-        assert_eq!(order(7), ([Priority::Low, Priority::Urgent, Priority::High, Priority::Normal], 1));
+        assert_eq!(order(7), ([Lane::Low, Lane::Urgent, Lane::FirstScene, Lane::High, Lane::Normal], 1));
+    }
+
+    #[test]
+    fn requesters_take_turns_over_all_partitions() {
+        let mut turns = Turns::default();
+        let mut served = vec![];
+        for _ in 0..6 {
+            let next = ["a", "b"].into_iter().min_by_key(|requester| turns.of(requester)).unwrap();
+            turns.serve(next);
+            served.push(next);
+        }
+        assert_eq!(served, ["a", "b", "a", "b", "a", "b"]);
+        // Who comes late has no claim to what was before.
+        let mut served = vec![];
+        for _ in 0..4 {
+            let next = ["a", "late"].into_iter().min_by_key(|requester| turns.of(requester)).unwrap();
+            turns.serve(next);
+            served.push(next);
+        }
+        assert_eq!(served.iter().filter(|requester| **requester == "late").count(), 2, "{served:?}");
+    }
+
+    #[test]
+    fn few_turns_are_remembered() {
+        let mut turns = Turns::default();
+        for number in 0..10_000 {
+            turns.serve(&number.to_string());
+        }
+        assert!(turns.next.len() <= MAX_TURNS + 1, "{}", turns.next.len());
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! A free slot goes to the latest stage that waits for one, so that what is begun is finished before more is begun: of many
 //! jobs that come at once, the first is complete long before the last, instead of all of them at the end. Urgent work goes
-//! before all other, but for every [`LIFT_EVERY`]th slot.
+//! before all other, and first scenes before later ones, but for every [`LIFT_EVERY`]th slot.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::events::Stage;
+use crate::events::{Lane, Stage};
 
 /// One slot in so many goes by stage alone, so that urgent work without end starves nothing.
 const LIFT_EVERY: u64 = 8;
@@ -25,8 +25,8 @@ struct State {
     waiting: BTreeMap<Rank, VecDeque<oneshot::Sender<Slot>>>,
 }
 
-/// Urgent or not, and the stage.
-type Rank = (bool, Stage);
+/// Urgent or not, of a first scene or not, and the stage.
+type Rank = (bool, bool, Stage);
 
 /// A slot, until it is dropped.
 pub struct Slot(ProcessorSlots);
@@ -37,7 +37,7 @@ impl ProcessorSlots {
     }
 
     /// Waits for a slot for work of a stage. One that is granted while the future is dropped goes to the next.
-    pub async fn acquire(&self, stage: Stage, is_urgent: bool) -> Slot {
+    pub async fn acquire(&self, stage: Stage, lane: Lane) -> Slot {
         let granted = {
             let mut state = self.state();
             if state.free > 0 {
@@ -46,7 +46,8 @@ impl ProcessorSlots {
                 return Slot(self.clone());
             }
             let (sender, granted) = oneshot::channel();
-            state.waiting.entry((is_urgent, stage)).or_default().push_back(sender);
+            let rank = (lane == Lane::Urgent, lane == Lane::FirstScene, stage);
+            state.waiting.entry(rank).or_default().push_back(sender);
             granted
         };
         granted.await.expect("whoever waits is served or dropped with all slots")
@@ -79,7 +80,7 @@ impl State {
         let goes_by_stage = self.granted.is_multiple_of(LIFT_EVERY);
         loop {
             let rank = match goes_by_stage {
-                true => self.waiting.keys().max_by_key(|(_, stage)| *stage).copied(),
+                true => self.waiting.keys().max_by_key(|(_, _, stage)| *stage).copied(),
                 false => self.waiting.keys().next_back().copied(),
             }?;
             let queue = self.waiting.get_mut(&rank)?;
@@ -105,15 +106,15 @@ mod tests {
     use super::*;
 
     /// The order in which those who wait are served, when one slot is handed from each to the next.
-    async fn served(waiting: &[(Stage, bool)]) -> Vec<(Stage, bool)> {
+    async fn served(waiting: &[(Stage, Lane)]) -> Vec<(Stage, Lane)> {
         let slots = ProcessorSlots::new(1);
-        let held = slots.acquire(Stage::Planning, false).await;
+        let held = slots.acquire(Stage::Planning, Lane::Normal).await;
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
-        for (stage, is_urgent) in waiting.iter().copied() {
+        for (stage, lane) in waiting.iter().copied() {
             let (slots, sender) = (slots.clone(), sender.clone());
             tokio::spawn(async move {
-                let _slot = slots.acquire(stage, is_urgent).await;
-                sender.send((stage, is_urgent)).unwrap();
+                let _slot = slots.acquire(stage, lane).await;
+                sender.send((stage, lane)).unwrap();
             });
             tokio::task::yield_now().await;
         }
@@ -128,25 +129,35 @@ mod tests {
     #[tokio::test]
     async fn what_is_begun_is_finished_first() {
         let waiting = [Stage::Planning, Stage::Rendering, Stage::Storage, Stage::ScenarioCreation];
-        let order = served(&waiting.map(|stage| (stage, false))).await;
+        let order = served(&waiting.map(|stage| (stage, Lane::Normal))).await;
         let expected = [Stage::Storage, Stage::Rendering, Stage::ScenarioCreation, Stage::Planning];
-        assert_eq!(order, expected.map(|stage| (stage, false)));
+        assert_eq!(order, expected.map(|stage| (stage, Lane::Normal)));
     }
 
     #[tokio::test]
-    async fn urgent_work_goes_before_all_other() {
-        let order =
-            served(&[(Stage::Rendering, false), (Stage::Planning, true), (Stage::Storage, false)]).await;
-        let expected = [(Stage::Planning, true), (Stage::Storage, false), (Stage::Rendering, false)];
+    async fn urgent_work_goes_before_all_other_and_first_scenes_before_later_ones() {
+        let order = served(&[
+            (Stage::Rendering, Lane::Normal),
+            (Stage::Planning, Lane::Urgent),
+            (Stage::ScenarioCreation, Lane::FirstScene),
+            (Stage::Storage, Lane::High),
+        ])
+        .await;
+        let expected = [
+            (Stage::Planning, Lane::Urgent),
+            (Stage::ScenarioCreation, Lane::FirstScene),
+            (Stage::Storage, Lane::High),
+            (Stage::Rendering, Lane::Normal),
+        ];
         assert_eq!(order, expected);
     }
 
     #[tokio::test]
     async fn urgent_work_without_end_starves_nothing() {
-        let mut waiting = vec![(Stage::Planning, true); 20];
-        waiting.push((Stage::Rendering, false));
+        let mut waiting = vec![(Stage::Planning, Lane::Urgent); 20];
+        waiting.push((Stage::Rendering, Lane::Normal));
         let order = served(&waiting).await;
-        let place = order.iter().position(|(_, is_urgent)| !is_urgent).unwrap() as u64;
+        let place = order.iter().position(|(_, lane)| *lane == Lane::Normal).unwrap() as u64;
         assert!(place < LIFT_EVERY, "served as number {place}");
     }
 
@@ -157,7 +168,7 @@ mod tests {
             let slots = slots.clone();
             tokio::spawn(async move {
                 for _ in 0..20_000 {
-                    drop(slots.acquire(Stage::Rendering, false).await);
+                    drop(slots.acquire(Stage::Rendering, Lane::Normal).await);
                 }
             })
         });
@@ -169,17 +180,19 @@ mod tests {
     #[tokio::test]
     async fn a_slot_for_somebody_who_left_goes_to_the_next() {
         let slots = ProcessorSlots::new(1);
-        let held = slots.acquire(Stage::Planning, false).await;
+        let held = slots.acquire(Stage::Planning, Lane::Normal).await;
         let left = tokio::spawn({
             let slots = slots.clone();
-            async move { drop(slots.acquire(Stage::Storage, false).await) }
+            async move { drop(slots.acquire(Stage::Storage, Lane::Normal).await) }
         });
         tokio::task::yield_now().await;
         left.abort();
         assert!(left.await.unwrap_err().is_cancelled());
         drop(held);
-        let again =
-            tokio::time::timeout(std::time::Duration::from_secs(5), slots.acquire(Stage::Planning, false));
+        let again = tokio::time::timeout(
+            std::time::Duration::from_secs(5),
+            slots.acquire(Stage::Planning, Lane::Normal),
+        );
         assert!(again.await.is_ok());
         assert_eq!(slots.state().free, 1);
     }

@@ -225,8 +225,8 @@ fn see(seen: &mut BTreeMap<JobId, Seen>, seq: u64, envelope: &Envelope) {
 }
 
 impl Seen {
-    /// Returns the open work scheduled up to event `dropped_at`, with its order. Later work was queued when it was scheduled.
-    fn open_work(&self, dropped_at: u64, now: DateTime<Utc>) -> Vec<(u64, ScheduledWork)> {
+    /// Returns the open work scheduled up to event `dropped_at`. Later work was queued when it was scheduled.
+    fn open_work(&self, dropped_at: u64, now: DateTime<Utc>) -> Vec<ScheduledWork> {
         if self.is_unreadable {
             return vec![];
         }
@@ -236,7 +236,7 @@ impl Seen {
         let queued = self.scheduled.iter().filter(is_wanted).map(|(_, scheduled)| {
             let mut work = scheduled.work.clone();
             work.delay_ms = (scheduled.due - now).num_milliseconds().max(0) as u64;
-            (work.version, work)
+            work
         });
         queued.collect()
     }

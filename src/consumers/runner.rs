@@ -21,7 +21,7 @@ use crate::domain::job::{Job, Status};
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
 use crate::events::work::TakenWork;
-use crate::events::{Actor, Priority, Stage, WorkQueue};
+use crate::events::{Actor, Lane, Stage, WorkQueue};
 use crate::execute::{Executor, LoadedJob, Origin};
 use crate::ids::{CommandId, EventId, JobId};
 use crate::storage::{Stores, Workspaces};
@@ -170,7 +170,7 @@ impl Worker {
             }
             is_short = false;
             let begins_jobs = stage == Stage::Initializing && handler.is_cpu_bound();
-            let is_urgent = intake.first_waiting() == Some(Priority::Urgent);
+            let is_urgent = intake.first_waiting() == Some(Lane::Urgent);
             if begins_jobs && !is_urgent && self.is_busy_with_begun_jobs().await {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -186,14 +186,18 @@ impl Worker {
             let first_waiting = intake.first_waiting();
             let processor = match first_waiting.filter(|_| handler.is_cpu_bound()) {
                 None => None,
-                Some(priority) => tokio::select! {
+                Some(lane) => tokio::select! {
                     () = stop.cancelled() => break,
-                    slot = self.processors.acquire(stage, priority == Priority::Urgent) => Some(slot),
+                    slot = self.processors.acquire(stage, lane) => Some(slot),
                 },
             };
             let free = if processor.is_some() { vec![first] } else { all_free(&slots, first) };
             // Not part of a choice: a call that is dropped may have taken work all the same.
-            let looked = intake.take(free.len()).await;
+            // Work that takes long is worth a look at all partitions for the oldest job.
+            let looked = match &processor {
+                Some(_) => intake.take_oldest().await,
+                None => intake.take(free.len()).await,
+            };
             let failed = match looked {
                 Ok(work) if !work.is_empty() => {
                     let mut processor = processor;

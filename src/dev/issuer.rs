@@ -57,7 +57,7 @@ pub struct TokenSigner {
     kid: String,
     key: EncodingKey,
     /// The public half (RFC 7517).
-    jwks: serde_json::Value,
+    pub jwks: serde_json::Value,
 }
 
 impl TokenSigner {

@@ -79,4 +79,6 @@ pub struct Scheduled<'a> {
     pub delay_ms: u64,
     pub priority: Priority,
     pub user_id: &'a str,
+    /// When the aggregate was requested, in ms since 1970.
+    pub requested_ms: i64,
 }

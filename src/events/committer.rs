@@ -105,12 +105,13 @@ impl Prepared {
             event.each_stored(|value| arguments.push(value));
         }
         for work in append.work {
-            let (stage, priority) = (work.item.stage, work.priority);
-            named.push(keys.waiting(partition, stage, priority));
-            named.push(keys.turns(partition, stage, priority));
+            let (stage, lane) = (work.item.stage, work.lane());
+            named.push(keys.waiting(partition, stage, lane));
+            named.push(keys.turns(partition, stage, lane));
             arguments.push(stage.name());
-            arguments.push(priority.name());
+            arguments.push(lane.name());
             arguments.push(&work.requester);
+            arguments.push(work.order());
             arguments.push(work.delay_ms.to_string());
             arguments.push(Pointer::text(id, work));
         }

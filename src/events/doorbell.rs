@@ -12,9 +12,10 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Stage;
 use super::connection::Address;
 use super::keys::Keys;
-use super::{Priority, Stage};
+use super::lane::Lane;
 
 /// Interval of polling, and so the longest delay after a missed ring.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,10 +30,10 @@ pub struct Doorbell {
     stages: Vec<StageBell>,
 }
 
-/// The partitions and priorities in which work of one stage may wait. For one reader.
+/// The partitions and lanes in which work of one stage may wait. For one reader.
 #[derive(Clone)]
 pub struct StageBell {
-    /// Bits of priorities, for each partition.
+    /// Bits of lanes, for each partition.
     waiting: Arc<[AtomicU8]>,
     rung: watch::Receiver<()>,
 }
@@ -43,20 +44,28 @@ struct Bells {
 }
 
 impl StageBell {
-    /// Returns the next partition where work of the priority may wait, from `first` on, with wraparound.
-    pub fn waiting(&self, priority: Priority, first: u16) -> Option<u16> {
+    /// Returns the next partition where work of the lane may wait, from `first` on, with wraparound.
+    pub fn waiting(&self, lane: Lane, first: u16) -> Option<u16> {
         let count = self.waiting.len() as u16;
-        (0..count).map(|offset| (first + offset) % count).find(|partition| {
-            self.waiting[usize::from(*partition)].load(Ordering::Acquire) & bit(priority) != 0
-        })
+        (0..count).map(|offset| (first + offset) % count).find(|partition| self.may_wait(*partition, lane))
+    }
+
+    /// Returns `true` when work of the lane may wait in the partition.
+    pub fn may_wait(&self, partition: u16, lane: Lane) -> bool {
+        self.waiting[usize::from(partition)].load(Ordering::Acquire) & bit(lane) != 0
+    }
+
+    /// Returns all partitions where work of the lane may wait.
+    pub fn all_waiting(&self, lane: Lane) -> Vec<u16> {
+        (0..self.waiting.len() as u16).filter(|partition| self.may_wait(*partition, lane)).collect()
     }
 
     /// Sets whether work waits. A reader must clear it before it asks the server, so that a ring during the call counts.
-    pub fn note(&self, partition: u16, priority: Priority, waits: bool) {
+    pub fn note(&self, partition: u16, lane: Lane, waits: bool) {
         let mask = &self.waiting[usize::from(partition)];
         match waits {
-            true => mask.fetch_or(bit(priority), Ordering::AcqRel),
-            false => mask.fetch_and(!bit(priority), Ordering::AcqRel),
+            true => mask.fetch_or(bit(lane), Ordering::AcqRel),
+            false => mask.fetch_and(!bit(lane), Ordering::AcqRel),
         };
     }
 
@@ -71,8 +80,8 @@ impl StageBell {
     }
 }
 
-fn bit(priority: Priority) -> u8 {
-    1 << priority as u8
+fn bit(lane: Lane) -> u8 {
+    1 << lane as u8
 }
 
 impl Doorbell {
@@ -143,7 +152,7 @@ async fn forward(address: &Address, channel: &str, bells: &Bells) -> redis::Redi
 }
 
 impl Bells {
-    /// Handles a message `<partition> <stage>:<priority>,…`, in which stages may be absent.
+    /// Handles a message `<partition> <stage>:<lane>,…`, in which stages may be absent.
     fn ring(&self, message: &str) {
         let (partition, work) = message.split_once(' ').unwrap_or((message, ""));
         let Some(partition) = partition.parse().ok().filter(|index: &usize| *index < self.partitions.len())
@@ -152,12 +161,12 @@ impl Bells {
         };
         self.partitions[partition].send_replace(());
         for piece in work.split(',') {
-            let Some((stage, priority)) = piece.split_once(':') else { continue };
-            let Some((stage, priority)) = Stage::parse(stage).zip(Priority::parse(priority)) else {
+            let Some((stage, lane)) = piece.split_once(':') else { continue };
+            let Some((stage, lane)) = Stage::parse(stage).zip(Lane::parse(lane)) else {
                 continue;
             };
             let (waiting, bell) = &self.stages[stage as usize];
-            waiting[partition].fetch_or(bit(priority), Ordering::AcqRel);
+            waiting[partition].fetch_or(bit(lane), Ordering::AcqRel);
             bell.send_replace(());
         }
     }

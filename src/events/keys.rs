@@ -3,6 +3,7 @@
 //! All keys of one partition share the hash tag `{pN}`, so that one script may touch them on Redis
 //! Cluster too. The prefix separates installations, and tests, that share one server.
 
+use super::lane::Lane;
 use super::{Priority, Stage};
 use crate::ids::{AggregateId, JobId};
 
@@ -52,15 +53,20 @@ impl Keys {
         format!("{}:{{p{}}}:commands:{id}", self.prefix, self.partition_of(id))
     }
 
-    /// Sorted set of a stage's work that waits for a worker; score = its turn (see `enqueue.lua`).
-    pub fn waiting(&self, partition: u16, stage: Stage, priority: Priority) -> String {
-        format!("{}:{{p{partition}}}:waiting:{stage}:{}", self.prefix, priority.name())
+    /// Sorted set of a stage's work that waits for a worker in a lane, sorted by its text (see `enqueue.lua`).
+    pub fn waiting(&self, partition: u16, stage: Stage, lane: Lane) -> String {
+        format!("{}:{{p{partition}}}:lane:{stage}:{}", self.prefix, lane.name())
     }
 
-    /// Hash beside [`Self::waiting`], while that is not empty: requester -> their next turn, and under
-    /// the empty name the turn that is being served.
-    pub fn turns(&self, partition: u16, stage: Stage, priority: Priority) -> String {
-        format!("{}:{{p{partition}}}:turns:{stage}:{}", self.prefix, priority.name())
+    /// Sorted set beside [`Self::waiting`], while that is not empty: the requesters; score = their turn.
+    pub fn turns(&self, partition: u16, stage: Stage, lane: Lane) -> String {
+        format!("{}:{{p{partition}}}:lane-turns:{stage}:{}", self.prefix, lane.name())
+    }
+
+    /// The two keys that a queue of a stage had in their place up to version 0.1.
+    pub fn queue_before_lanes(&self, partition: u16, stage: Stage, priority: Priority) -> [String; 2] {
+        ["waiting", "turns"]
+            .map(|kind| format!("{}:{{p{partition}}}:{kind}:{stage}:{}", self.prefix, priority.name()))
     }
 
     /// Stream of work that workers have taken and not ended yet; the stage's consumer group reads it.
@@ -90,6 +96,11 @@ impl Keys {
 
     /// Exists while a partition's queues are known to hold all open work.
     pub fn queues_complete(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:lanes-complete", self.prefix)
+    }
+
+    /// The same for the queues up to version 0.1.
+    pub fn queues_complete_before_lanes(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:queues-complete", self.prefix)
     }
 
@@ -98,7 +109,7 @@ impl Keys {
         format!("{}:partitions", self.prefix)
     }
 
-    /// Channel on which every append rings: `<partition> <stage>:<priority>,<stage>:<priority>…`.
+    /// Channel on which every append rings: `<partition> <stage>:<lane>,<stage>:<lane>…`.
     pub fn doorbell(&self) -> String {
         format!("{}:doorbell", self.prefix)
     }
@@ -210,8 +221,8 @@ mod tests {
             keys.head(partition),
             keys.history(id),
             keys.commands(id),
-            keys.waiting(partition, Stage::Rendering, Priority::Urgent),
-            keys.turns(partition, Stage::Rendering, Priority::Urgent),
+            keys.waiting(partition, Stage::Rendering, Lane::Urgent),
+            keys.turns(partition, Stage::Rendering, Lane::Urgent),
             keys.work(partition, Stage::Rendering),
             keys.delayed(partition),
             keys.open(partition),

@@ -25,6 +25,7 @@ mod fixture_tests;
 pub mod guard;
 pub mod job;
 mod keys;
+mod lane;
 mod log;
 pub mod process;
 pub mod projection;
@@ -45,6 +46,7 @@ pub use envelope::{Actor, AggregateKind, CHAIN_START, Cause, Envelope, Payload, 
 pub use event::{Event, Recorded, TypedId};
 pub use job::JobEvent;
 pub use keys::Keys;
+pub use lane::Lane;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use log::reread_entry;
 pub use log::{Append, Appended, Error, EventLog, Mark};

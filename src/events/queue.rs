@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::keys::Keys;
+use super::lane::Lane;
 use super::log::{Error, EventLog};
 use super::work::{Pointer, Receipt, ScheduledWork, TakenWork};
 use super::{Priority, Stage};
@@ -35,6 +36,7 @@ pub struct WorkQueue {
 
 struct Scripts {
     take: Script,
+    peek: Script,
     due: Script,
     release: Script,
     hand_back: Script,
@@ -99,7 +101,12 @@ impl WorkQueue {
     pub fn new(log: &EventLog) -> Self {
         let with_enqueue = |script: &str| Script::new(&[include_str!("lua/enqueue.lua"), script].concat());
         let scripts = Scripts {
-            take: Script::new(include_str!("lua/take.lua")),
+            take: Script::new(concat!(
+                include_str!("lua/enqueue.lua"),
+                include_str!("lua/next_piece.lua"),
+                include_str!("lua/take.lua")
+            )),
+            peek: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/peek.lua"))),
             due: Script::new(include_str!("lua/due.lua")),
             release: with_enqueue(include_str!("lua/release.lua")),
             hand_back: with_enqueue(include_str!("lua/hand_back.lua")),
@@ -138,13 +145,13 @@ impl WorkQueue {
     pub async fn take(
         &self,
         partition: u16,
-        priority: Priority,
+        lane: Lane,
         consumer: &Consumer,
         count: usize,
     ) -> Result<Taken, Error> {
         let stream = self.keys.work(partition, consumer.stage);
-        let mut call = self.scripts.take.key(self.keys.waiting(partition, consumer.stage, priority));
-        call.key(self.keys.turns(partition, consumer.stage, priority)).key(&stream);
+        let mut call = self.scripts.take.key(self.keys.waiting(partition, consumer.stage, lane));
+        call.key(self.keys.turns(partition, consumer.stage, lane)).key(&stream);
         call.arg(&consumer.group).arg(&consumer.name).arg(count.min(MAX_TAKEN));
         crash::point("take.before");
         let (left, entries): (usize, Vec<Value>) = self.call("hand out work", &call).await?;
@@ -152,6 +159,17 @@ impl WorkQueue {
             crash::point("take.after");
         }
         Ok(Taken { work: self.read_entries(&stream, &consumer.group, entries), left })
+    }
+
+    /// Returns the requester and the order of the piece that [`Self::take`] would take; `None` when nothing waits.
+    pub async fn peek(
+        &self,
+        partition: u16,
+        stage: Stage,
+        lane: Lane,
+    ) -> Result<Option<(String, String)>, Error> {
+        let mut call = self.scripts.peek.key(self.keys.waiting(partition, stage, lane));
+        self.call("look at waiting work", call.key(self.keys.turns(partition, stage, lane))).await
     }
 
     /// Takes over a bounded number of pieces whose lease has expired. Returns them with the position from which to continue;
@@ -197,8 +215,8 @@ impl WorkQueue {
     /// Returns `true` when any work of the stage waits in the partition.
     pub async fn anything_waits(&self, partition: u16, stage: Stage) -> Result<bool, Error> {
         let mut command = redis::cmd("EXISTS");
-        for priority in Priority::ALL {
-            command.arg(self.keys.waiting(partition, stage, priority));
+        for lane in Lane::ALL {
+            command.arg(self.keys.waiting(partition, stage, lane));
         }
         Ok(self.ask::<u64>("look for work", &command).await? > 0)
     }
@@ -223,14 +241,15 @@ impl WorkQueue {
         self.call("renew a lease", &call).await
     }
 
-    /// Puts taken work back, ahead of all waiting work, if it is still this attempt's.
+    /// Puts taken work back, ahead of all waiting work of its lane, if it is still this attempt's.
     pub async fn hand_back(&self, work: &TakenWork) -> Result<(), Error> {
-        let (partition, priority) = (self.keys.partition_of(work.aggregate_id), work.priority);
+        let (partition, stage, lane) =
+            (self.keys.partition_of(work.aggregate_id), work.item.stage, work.lane());
         let mut call = self.scripts.hand_back.key(&work.receipt.stream);
-        call.key(self.keys.waiting(partition, work.item.stage, priority));
+        call.key(self.keys.waiting(partition, stage, lane)).key(self.keys.turns(partition, stage, lane));
         call.arg(&work.receipt.group).arg(&work.receipt.entry_id);
-        call.arg(self.keys.doorbell());
-        call.arg(format!("{partition} {}:{}", work.item.stage, priority.name()));
+        call.arg(&work.requester).arg(work.order()).arg(self.keys.doorbell());
+        call.arg(format!("{partition} {stage}:{}", lane.name()));
         self.call("take work back", &call).await
     }
 
@@ -244,16 +263,16 @@ impl WorkQueue {
         }
         crash::point("release.found");
         let mut call = self.scripts.release.key(&delayed);
-        call.key(self.keys.head(partition)).arg(self.keys.doorbell()).arg(partition);
+        call.arg(self.keys.doorbell()).arg(partition);
         for text in due {
             let Some(Pointer { work, .. }) = Pointer::parse(&text) else {
                 tracing::error!(delayed, text, "not a pointer to work");
                 continue;
             };
-            let (stage, priority) = (work.item.stage, work.priority);
-            call.key(self.keys.waiting(partition, stage, priority));
-            call.key(self.keys.turns(partition, stage, priority));
-            call.arg(format!("{stage}:{}", priority.name())).arg(work.requester).arg(text);
+            let (stage, lane) = (work.item.stage, work.lane());
+            call.key(self.keys.waiting(partition, stage, lane));
+            call.key(self.keys.turns(partition, stage, lane));
+            call.arg(format!("{stage}:{}", lane.name())).arg(&work.requester).arg(work.order()).arg(text);
         }
         self.call("release delayed work", &call).await
     }
@@ -261,8 +280,8 @@ impl WorkQueue {
     /// Returns the size of a stage's queue.
     pub async fn depth(&self, stage: Stage) -> Result<Depth, Error> {
         let (keys, partitions) = (&self.keys, || self.keys.partitions());
-        let waiting = partitions()
-            .flat_map(|partition| Priority::ALL.map(|priority| keys.waiting(partition, stage, priority)));
+        let waiting =
+            partitions().flat_map(|partition| Lane::ALL.map(|lane| keys.waiting(partition, stage, lane)));
         let taken = partitions().map(|partition| keys.work(partition, stage));
         Ok(Depth {
             waiting: self.sum("count waiting work", "ZCARD", waiting).await?,
@@ -390,10 +409,14 @@ impl WorkQueue {
         call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
         call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
         call.key(self.keys.open_by_user(partition));
+        call.key(self.keys.queues_complete_before_lanes(partition));
         for stage in Stage::ALL {
-            for priority in Priority::ALL {
-                call.key(self.keys.waiting(partition, stage, priority));
-                call.key(self.keys.turns(partition, stage, priority));
+            for lane in Lane::ALL {
+                call.key(self.keys.waiting(partition, stage, lane));
+                call.key(self.keys.turns(partition, stage, lane));
+            }
+            for key in Priority::ALL.map(|old| self.keys.queue_before_lanes(partition, stage, old)).concat() {
+                call.key(key);
             }
             call.key(self.keys.work(partition, stage));
         }
@@ -440,14 +463,14 @@ impl QueueBuilder {
         queue.call("count a job again", &call).await
     }
 
-    /// Lists an aggregate as open, or as a dead letter since `dead_since_ms`, and queues its work with the order of each piece, if
+    /// Lists an aggregate as open, or as a dead letter since `dead_since_ms`, and queues its work if
     /// it is still at `version`.
     pub async fn queue_again(
         &self,
         id: AggregateId,
         version: u64,
         dead_since_ms: Option<i64>,
-        work: &[(u64, ScheduledWork)],
+        work: &[ScheduledWork],
     ) -> Result<QueuedAgain, Error> {
         let keys = &self.queue.keys;
         let mut call = self.queue.scripts.queue_again.key(keys.queues_builder(self.partition));
@@ -455,11 +478,11 @@ impl QueueBuilder {
         call.key(keys.delayed(self.partition));
         call.arg(&self.token).arg(BUILDER_LEASE.as_millis() as u64).arg(version).arg(id.to_string());
         call.arg(if dead_since_ms.is_some() { "dead" } else { "open" }).arg(dead_since_ms.unwrap_or(0));
-        for (order, work) in work {
-            let (stage, priority) = (work.item.stage, work.priority);
-            call.key(keys.waiting(self.partition, stage, priority));
-            call.key(keys.turns(self.partition, stage, priority));
-            call.arg(format!("{order:020}")).arg(&work.requester).arg(work.delay_ms);
+        for work in work {
+            let (stage, lane) = (work.item.stage, work.lane());
+            call.key(keys.waiting(self.partition, stage, lane));
+            call.key(keys.turns(self.partition, stage, lane));
+            call.arg(&work.requester).arg(work.order()).arg(work.delay_ms);
             call.arg(Pointer::text(id, work));
         }
         match self.queue.call::<i8>("queue work again", &call).await? {
@@ -503,5 +526,6 @@ fn parse_taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
     let (entry_id, fields): (String, Vec<String>) = redis::from_redis_value_ref(entry).ok()?;
     let Pointer { aggregate_id, work } = Pointer::parse(fields.get(1)?)?;
     let receipt = Receipt { stream: stream.to_owned(), group: group.to_owned(), entry_id, token: work.token };
-    Some(TakenWork { aggregate_id, item: work.item, priority: work.priority, version: work.version, receipt })
+    let ScheduledWork { item, priority, version, requester, requested_ms, .. } = work;
+    Some(TakenWork { aggregate_id, item, priority, version, requester, requested_ms, receipt })
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::event::TypedId;
 use super::job::WorkItem;
+use super::lane::Lane;
 use super::{Priority, Stage};
 use crate::ids::{AggregateId, AttemptToken, JobId};
 
@@ -20,6 +21,23 @@ pub struct ScheduledWork {
     pub delay_ms: u64,
     /// The requester whose turn it takes; see [`requester`].
     pub requester: String,
+    /// When the job was requested, in ms since 1970: of one requester, the oldest job goes first.
+    pub requested_ms: i64,
+}
+
+impl ScheduledWork {
+    pub(super) fn lane(&self) -> Lane {
+        Lane::of(self.item, self.priority)
+    }
+
+    /// The place among the work of one requester, as text that sorts.
+    pub(super) fn order(&self) -> String {
+        order(self.requested_ms, self.item)
+    }
+}
+
+fn order(requested_ms: i64, item: WorkItem) -> String {
+    format!("{:014}{:06}", requested_ms.max(0), item.scene.unwrap_or(0))
 }
 
 /// Work taken from a stage's queue.
@@ -30,6 +48,8 @@ pub struct TakenWork {
     pub priority: Priority,
     /// Version of the scheduling event: the worker must have loaded the aggregate up to here.
     pub version: u64,
+    pub requester: String,
+    pub requested_ms: i64,
     pub receipt: Receipt,
 }
 
@@ -37,6 +57,14 @@ impl TakenWork {
     /// Returns the job; other aggregates have no work.
     pub fn job_id(&self) -> JobId {
         JobId::of(self.aggregate_id)
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        Lane::of(self.item, self.priority)
+    }
+
+    pub(super) fn order(&self) -> String {
+        order(self.requested_ms, self.item)
     }
 }
 
@@ -55,8 +83,8 @@ pub fn requester(user_id: &str) -> String {
     blake3::hash(user_id.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// Formats a pointer: `stage priority aggregate version scene attempt token requester`, where the
-/// scene of a whole stage is `-`.
+/// Formats a pointer: `stage priority aggregate version scene attempt token requester requested_ms`, where the scene of a whole
+/// stage is `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
     pub aggregate_id: AggregateId,
@@ -65,10 +93,13 @@ pub(super) struct Pointer {
 
 impl Pointer {
     pub fn text(id: AggregateId, work: &ScheduledWork) -> String {
-        let ScheduledWork { item, priority, token, version, requester, .. } = work;
+        let ScheduledWork { item, priority, token, version, requester, requested_ms, .. } = work;
         let (stage, attempt) = (item.stage, item.attempt);
         let scene = item.scene.map_or_else(|| "-".to_owned(), |scene| scene.to_string());
-        format!("{stage} {} {id} {version} {scene} {attempt} {token} {requester}", priority.name())
+        format!(
+            "{stage} {} {id} {version} {scene} {attempt} {token} {requester} {requested_ms}",
+            priority.name()
+        )
     }
 
     /// Parses a pointer; `None` for any other text.
@@ -85,8 +116,9 @@ impl Pointer {
         let attempt = parts.next()?.parse().ok()?;
         let token = AttemptToken(Uuid::parse_str(parts.next()?).ok()?);
         let requester = parts.next()?.to_owned();
+        let requested_ms = parts.next()?.parse().ok()?;
         let item = WorkItem { stage, scene, attempt };
-        let work = ScheduledWork { item, priority, token, version, delay_ms: 0, requester };
+        let work = ScheduledWork { item, priority, token, version, delay_ms: 0, requester, requested_ms };
         parts.next().is_none().then_some(Self { aggregate_id, work })
     }
 }
@@ -107,6 +139,7 @@ mod tests {
                     version: 31,
                     delay_ms: 0,
                     requester: requester("user 1"),
+                    requested_ms: 1_800_000_000_000,
                 },
             };
             assert_eq!(Pointer::parse(&Pointer::text(pointer.aggregate_id, &pointer.work)), Some(pointer));

@@ -85,7 +85,8 @@ impl Aggregate for Job {
             | JobEvent::PartialStreamRemoved {} => return None,
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
-        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id })
+        let requested_ms = self.requested_at.map_or(0, |at| at.timestamp_millis());
+        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id, requested_ms })
     }
 
     fn is_settled(&self) -> bool {

@@ -9,7 +9,7 @@
 --         expected version, command id, aggregate id, mark ('', 'open', 'closed' or 'dead'),
 --         requester of what is opened ('' does not count it), '1' if that is urgent, number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
 --         the values of each event's fields (Envelope::STORED),
---         for each piece: stage, priority, requester, delay in ms, pointer
+--         for each piece: stage, lane, requester, order, delay in ms, pointer
 --
 -- Returns for each append {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
@@ -46,7 +46,7 @@ local function one()
   local events, pieces, group, entry = tonumber(next_arg()), tonumber(next_arg()), next_arg(), next_arg()
   local done = group ~= '' and next_key()
   local first_event, first_piece, first_key = at, at + events * width, key
-  at, key = first_piece + 5 * pieces, key + 2 * pieces
+  at, key = first_piece + 6 * pieces, key + 2 * pieces
 
   -- Whether the entry was still pending: else the work was taken over, and this is a result of an old attempt.
   local function acknowledge()
@@ -102,10 +102,10 @@ local function one()
   end
 
   for piece = 1, pieces do
-    local from = first_piece + 5 * (piece - 1)
-    local requester, delay, pointer = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5]
+    local from = first_piece + 6 * (piece - 1)
+    local requester, order, delay, pointer = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5], ARGV[from + 6]
     if delay == '0' then
-      enqueue(KEYS[first_key + 2 * piece - 1], KEYS[first_key + 2 * piece], order_of(seq, piece), pointer, requester)
+      enqueue(KEYS[first_key + 2 * piece - 1], KEYS[first_key + 2 * piece], requester, order, pointer)
       local bell = ARGV[from + 1] .. ':' .. ARGV[from + 2]
       if not rung[bell] then
         rung[bell] = true

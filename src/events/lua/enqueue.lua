@@ -1,15 +1,18 @@
 -- Shared by the scripts that queue work.
 --
--- Puts a pointer into a waiting set so that requesters take turns (start-time fair queueing): each piece
--- waits behind one piece of every other requester, however many the requester has queued before. Turns are
--- counted from the one being served; the counts go when nothing waits any more (see take.lua).
--- `order`, 20 characters, decides between equal turns: first come, first served.
-local function enqueue(waiting, turns, order, pointer, requester)
-  local at = redis.call('HMGET', turns, '', requester)
-  local turn = math.max(tonumber(at[1] or 0), tonumber(at[2] or 0))
-  redis.call('HSET', turns, requester, turn + 1)
-  redis.call('ZADD', waiting, turn, order .. pointer)
-end
-local function order_of(sequence, piece)
-  return string.format('%015d%05d', sequence, piece)
+-- A queue is two sorted sets. `waiting` has the pieces, as `requester order pointer`, all with the score 0: so those of one
+-- requester stand together, the oldest job first, and of a job the first scene. `turns` has the requesters, with the turn of
+-- each (start-time fair queueing): a piece that is taken moves its requester one turn on, whatever else they wait for. Who
+-- comes new joins at the turn that is being served. Among equal turns, who came first goes first: a turn is so much larger than the time
+-- of coming, in ms, that is added to it.
+local TURN = 2 ^ 33
+local function enqueue(waiting, turns, requester, order, pointer)
+  if not redis.call('ZSCORE', turns, requester) then
+    local first = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
+    local turn = first and math.floor(first / TURN) or 0
+    local now = redis.call('TIME')
+    local came = (now[1] * 1000 + math.floor(now[2] / 1000)) % TURN
+    redis.call('ZADD', turns, string.format('%.0f', turn * TURN + came), requester)
+  end
+  redis.call('ZADD', waiting, 0, requester .. ' ' .. order .. ' ' .. pointer)
 end

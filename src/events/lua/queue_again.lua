@@ -4,7 +4,7 @@
 -- KEYS  1 builder  2 history  3 open  4 dead letters  5 delayed, then for each piece of work: waiting, turns
 -- ARGV  1 token  2 how long the builder holds, in ms  3 version folded  4 aggregate id
 --       5 'open' or 'dead'  6 since when it is dead, in ms
---       then for each piece: order, requester, delay in ms, pointer
+--       then for each piece: requester, order, delay in ms, pointer
 -- Returns 1; 0 when the aggregate has changed; -1 when somebody else builds the queues. Then nothing is written.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[3]) then return 0 end
@@ -18,9 +18,9 @@ local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for piece = 1, (#ARGV - 6) / 4 do
   local at, key = 6 + 4 * (piece - 1), 5 + 2 * (piece - 1)
-  local order, requester, delay, pointer = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local requester, order, delay, pointer = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   if delay == '0' then
-    enqueue(KEYS[key + 1], KEYS[key + 2], order, pointer, requester)
+    enqueue(KEYS[key + 1], KEYS[key + 2], requester, order, pointer)
   else
     redis.call('ZADD', KEYS[5], now_ms + delay, pointer)
   end

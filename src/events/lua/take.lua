@@ -1,21 +1,22 @@
--- Hands out up to COUNT pieces of the work of one stage and priority that waits in one partition.
+-- Hands out up to COUNT pieces of the work of one stage and lane that waits in one partition.
 --
 -- KEYS  1 waiting  2 turns  3 stream of taken work      ARGV  1 group  2 consumer  3 count
 -- Returns {how many still wait, entries as XREADGROUP gives them}.
 local waiting, turns, stream = KEYS[1], KEYS[2], KEYS[3]
-local popped = redis.call('ZPOPMIN', waiting, ARGV[3])
+local taken = 0
+while taken < tonumber(ARGV[3]) do
+  local requester, piece = next_piece(waiting, turns)
+  if not piece then break end
+  redis.call('ZREM', waiting, piece)
+  redis.call('ZINCRBY', turns, string.format('%.0f', TURN), requester)
+  redis.call('XADD', stream, '*', 'work', string.match(piece, '^%S+ %S+ (.*)$'))
+  taken = taken + 1
+end
 local left = redis.call('ZCARD', waiting)
-if #popped == 0 then return {left, {}} end
-for i = 1, #popped, 2 do
-  redis.call('XADD', stream, '*', 'work', string.sub(popped[i], 21))
-end
-if left == 0 then
-  redis.call('DEL', turns)
-elseif tonumber(popped[#popped]) >= 0 then
-  redis.call('HSET', turns, '', popped[#popped])
-end
+if left == 0 then redis.call('DEL', turns) end
+if taken == 0 then return {left, {}} end
 local function read()
-  return redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', #popped / 2, 'STREAMS', stream, '>')
+  return redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', taken, 'STREAMS', stream, '>')
 end
 local reply = read()
 if reply.err then

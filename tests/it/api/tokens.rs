@@ -3,19 +3,21 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use reelstream::api::{Role, Verifier};
+use reelstream::api::jwks::KeySet;
+use reelstream::api::{Role, Verifier, auth};
 use reelstream::config::AuthConfig;
-use reelstream::dev::Issuer;
+use reelstream::dev::{Issuer, TokenSigner};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const PARTY: &str = "https://app.example.com";
@@ -277,4 +279,99 @@ async fn a_flood_of_unknown_keys_asks_the_issuer_seldom_and_holds_up_nobody() {
     let most = 2 + began.elapsed().as_secs() as usize / 2;
     assert!(asked.load(Ordering::SeqCst) <= most, "{} of {most}", asked.load(Ordering::SeqCst));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+const ISSUER: &str = "http://issuer.example.com";
+
+fn signer() -> TokenSigner {
+    TokenSigner::new(ISSUER, &TokenSigner::generate_key().unwrap()).unwrap()
+}
+
+/// A verifier that asks for keys several times a second.
+async fn impatient(keys: watch::Receiver<Vec<Value>>) -> Verifier {
+    let jwks_url = serve(keys).await;
+    let ages = (Duration::from_millis(200), Duration::from_millis(10));
+    let keys = KeySet::with_ages(jwks_url.clone(), ages.0, ages.1).unwrap();
+    let config = AuthConfig { issuer: ISSUER.to_owned(), jwks_url, authorized_parties: vec![] };
+    Verifier::new(config).unwrap().with_keys(keys)
+}
+
+/// Publishes a set of keys that changes.
+async fn serve(keys: watch::Receiver<Vec<Value>>) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _request = stream.read(&mut [0; 4096]).await;
+            let body = json!({ "keys": *keys.borrow() }).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}", body.len());
+            let _answered = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
+        }
+    });
+    url
+}
+
+/// Verifies again and again, for 20 s at most, and gives the first refusal.
+async fn first_refusal(verifier: &Verifier, header: &str) -> auth::Error {
+    let begun = Instant::now();
+    loop {
+        if let Err(error) = verifier.verify(Some(header)).await {
+            return error;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "the token is accepted for ever");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+// 002-6.1
+#[tokio::test]
+async fn a_checked_token_is_refused_once_it_has_expired() {
+    let signer = signer();
+    let (_keys, told) = watch::channel(vec![signer.jwks["keys"][0].clone()]);
+    let verifier = impatient(told).await;
+    // Some of the leeway is gone already.
+    let claims = signer.claims("user_1", "user", Duration::from_secs(1));
+    let header = format!("Bearer {}", signer.sign(&claims).unwrap());
+    assert_eq!(verifier.verify(Some(&header)).await.unwrap().id, "user_1");
+    assert!(matches!(first_refusal(&verifier, &header).await, auth::Error::Expired));
+}
+
+// 002-6.2
+#[tokio::test]
+async fn a_checked_token_is_refused_once_its_key_is_withdrawn_or_replaced() {
+    let (signer, other) = (signer(), self::signer());
+    let claims = signer.claims("user_1", "user", Duration::from_mins(10));
+    let header = format!("Bearer {}", signer.sign(&claims).unwrap());
+    let own = signer.jwks["keys"][0].clone();
+    let mut replaced = other.jwks["keys"][0].clone();
+    replaced["kid"] = own["kid"].clone();
+    for (keys_then, expected) in
+        [(vec![], "does not publish"), (vec![replaced], "the session token is not valid")]
+    {
+        let (keys, told) = watch::channel(vec![own.clone()]);
+        let verifier = impatient(told).await;
+        for _ in 0..3 {
+            assert_eq!(verifier.verify(Some(&header)).await.unwrap().id, "user_1");
+        }
+        keys.send_replace(keys_then);
+        let refusal = first_refusal(&verifier, &header).await.to_string();
+        assert!(refusal.contains(expected), "{refusal}");
+    }
+}
+
+// 002-6.2
+#[tokio::test]
+async fn a_token_that_differs_from_a_checked_one_is_checked() {
+    let signer = signer();
+    let (_keys, told) = watch::channel(vec![signer.jwks["keys"][0].clone()]);
+    let verifier = impatient(told).await;
+    let token = signer.sign(&signer.claims("user_1", "user", Duration::from_mins(1))).unwrap();
+    verifier.verify(Some(&format!("Bearer {token}"))).await.unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let admin = signer.sign(&signer.claims("user_1", "admin", Duration::from_mins(1))).unwrap();
+    let (claims_of_admin, _) = admin.rsplit_once('.').unwrap();
+    for forged in [format!("{claims_of_admin}.{signature}"), format!("{signed}."), format!("{signed}.AAAA")] {
+        let refused = verifier.verify(Some(&format!("Bearer {forged}"))).await;
+        assert!(matches!(refused, Err(auth::Error::Invalid(_))), "{forged}: {refused:?}");
+    }
 }

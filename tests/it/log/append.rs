@@ -8,8 +8,8 @@ use reelstream::events::job::{Failure, JobRequested, WorkItem};
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::TakenWork;
 use reelstream::events::{
-    Actor, AggregateKind, Append, CHAIN_START, Error as LogError, EventLog, Keys, Priority, Stage, TypedId,
-    VideoRequest, WorkQueue,
+    Actor, AggregateKind, Append, CHAIN_START, Error as LogError, EventLog, Keys, Lane, Priority, Stage,
+    TypedId, VideoRequest, WorkQueue,
 };
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::{CommandId, JobId, ProjectionId, UserId};
@@ -46,8 +46,8 @@ fn consumer(name: &str) -> Consumer {
 async fn take(log: &EventLog, partition: u16, name: &str, count: usize) -> Vec<TakenWork> {
     let queue = WorkQueue::new(log);
     let mut taken = vec![];
-    for priority in Priority::ALL {
-        let found = queue.take(partition, priority, &consumer(name), count - taken.len()).await.unwrap();
+    for lane in Lane::ALL {
+        let found = queue.take(partition, lane, &consumer(name), count - taken.len()).await.unwrap();
         taken.extend(found.work);
     }
     taken

@@ -4,3 +4,4 @@ mod append;
 mod cluster;
 pub mod model;
 mod outages;
+mod turns;

@@ -8,8 +8,8 @@ use reelstream::events::job::WorkItem;
 use reelstream::events::queue::Consumer;
 use reelstream::events::work::{ScheduledWork, TakenWork, requester};
 use reelstream::events::{
-    Actor, AggregateKind, Append, Appended, CHAIN_START, Envelope, Error, EventLog, Mark, Priority, Stage,
-    WorkQueue,
+    Actor, AggregateKind, Append, Appended, CHAIN_START, Envelope, Error, EventLog, Lane, Mark, Priority,
+    Stage, WorkQueue,
 };
 use reelstream::ids::{AttemptToken, CommandId, EventId, JobId};
 use tokio::task::JoinSet;
@@ -125,7 +125,7 @@ impl Writer {
         let partition = self.log.keys().partition_of(job.aggregate());
         let consumer =
             Consumer { stage: Stage::Initializing, group: "g".into(), name: format!("c{}", random.below(3)) };
-        let taken = self.queue.take(partition, Priority::Normal, &consumer, 1).await.unwrap();
+        let taken = self.queue.take(partition, Lane::Normal, &consumer, 1).await.unwrap();
         for work in taken.work {
             let job = work.job_id();
             self.append(random, job, CommandId::new(), Some(&work)).await;
@@ -221,7 +221,7 @@ impl Writer {
     }
 }
 
-fn event(job: JobId, version: u64, command_id: CommandId) -> Envelope {
+pub fn event(job: JobId, version: u64, command_id: CommandId) -> Envelope {
     let mut envelope = Envelope {
         event_id: EventId::new(),
         aggregate: AggregateKind::Job,
@@ -251,5 +251,6 @@ fn scheduled(event: &Envelope) -> ScheduledWork {
         version: event.version,
         delay_ms: 0,
         requester: requester("user_1"),
+        requested_ms: 0,
     }
 }

@@ -15,7 +15,7 @@ use reelstream::events::connection::Address;
 use reelstream::events::doorbell::Doorbell;
 use reelstream::events::job::JobRequested;
 use reelstream::events::queue::{Consumer, QueuedAgain};
-use reelstream::events::{Actor, Append, EventLog, Keys, Priority, Stage, VideoRequest, WorkQueue};
+use reelstream::events::{Actor, Append, EventLog, Keys, Lane, Priority, Stage, VideoRequest, WorkQueue};
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::{CommandId, JobId};
 use reelstream::storage::Stores;
@@ -462,7 +462,7 @@ async fn lost_work_behind_an_unreadable_job_is_taken_over() {
     let consumer =
         Consumer { stage: Stage::Initializing, group: settings.group.clone(), name: "dead".into() };
     for expected in [unreadable, lost] {
-        let taken = runtime.queue.take(0, Priority::Normal, &consumer, 1).await.unwrap();
+        let taken = runtime.queue.take(0, Lane::Normal, &consumer, 1).await.unwrap();
         assert_eq!(taken.work[0].aggregate_id, expected.aggregate(), "the unreadable one is the oldest");
     }
     append_unreadable(runtime.executor.log(), unreadable).await;
