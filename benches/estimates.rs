@@ -44,7 +44,7 @@ fn main() {
 /// Jobs of 5 to 200 seconds of narration of five users, in bursts and one by one.
 async fn measure() -> String {
     let system = System::start(&API_AND_PROJECTOR).await;
-    let rehearsal = Rehearsal { scenes: 4, ms_per_second: 6, ..Rehearsal::default() };
+    let rehearsal = Rehearsal { scenes: 4, ms_per_second: 6, is_cpu_bound: true, ..Rehearsal::default() };
     let workers = Running::start_with(system.config.clone(), &[Role::Worker], handlers(rehearsal)).await;
     let mut numbers = Numbers(7);
     let mut promised = vec![];

@@ -1,13 +1,16 @@
 //! Who may open another job: the limits of the whole system, and those of each user.
 //!
-//! What is open is counted in Redis, by the script that appends (`events/lua/open.lua`). An admission is held until its
-//! request is appended, so that requests at the same time cannot pass a limit together; those of other API processes
-//! can, by what each of them admits meanwhile.
+//! What is open is counted in Redis, by the script that appends (`events/lua/open.lua`). Counts are used for
+//! [`COUNTS_FOR`], with all that was admitted since they were taken: that is never less than what is open, but for what
+//! other API processes admit meanwhile. Before anybody is refused, counts are taken anew.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use lru::LruCache;
 use salvo::http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
@@ -24,6 +27,12 @@ use crate::events::{self, Priority, VideoRequest, WorkQueue};
 const RETRY_AFTER_S: u64 = 30;
 /// The requester that stands for all.
 const ALL: &str = "*";
+/// How long counts are used.
+const COUNTS_FOR: Duration = Duration::from_millis(100);
+/// How often is counted before somebody is refused.
+const MAX_COUNTS: usize = 3;
+/// Users whose counts are kept.
+const MAX_COUNTED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -117,22 +126,89 @@ impl From<Refused> for Problem {
 #[derive(Clone)]
 pub struct Admission {
     limits: Limits,
-    pending: Pending,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
-/// What is admitted and not appended yet, by requester.
-type Pending = Arc<Mutex<HashMap<String, OpenLoad>>>;
+/// What is open, as far as it is known.
+struct Ledger {
+    /// What is admitted and not appended yet, by requester.
+    pending: HashMap<String, OpenLoad>,
+    /// By requester, those that asked last.
+    accounts: LruCache<String, Account>,
+}
+
+#[derive(Default)]
+struct Account {
+    /// All that was ever admitted.
+    admitted: OpenLoad,
+    counted: Option<Counted>,
+}
+
+#[derive(Clone, Copy)]
+struct Counted {
+    at: Instant,
+    /// What was open, and what was pending then.
+    open: OpenLoad,
+    /// What had been admitted then.
+    admitted: OpenLoad,
+}
+
+impl Ledger {
+    fn hold(&mut self, requester: &str, load: OpenLoad) {
+        *self.pending.entry(requester.to_owned()).or_default() += load;
+        self.accounts.get_or_insert_mut(requester.to_owned(), Account::default).admitted += load;
+    }
+
+    fn release(&mut self, requester: &str, load: OpenLoad) {
+        let Some(pending) = self.pending.get_mut(requester) else { return };
+        *pending -= load;
+        if *pending == OpenLoad::default() {
+            self.pending.remove(requester);
+        }
+    }
+
+    /// What is open at most; `None` when it was not counted lately.
+    fn open(&mut self, requester: &str) -> Option<OpenLoad> {
+        let account = self.accounts.get(requester)?;
+        let counted = account.counted.filter(|counted| counted.at.elapsed() < COUNTS_FOR)?;
+        let mut open = counted.open;
+        open += account.admitted;
+        open -= counted.admitted;
+        Some(open)
+    }
+
+    /// Begins to count. What is appended while Redis counts may be counted twice, and nothing is left out.
+    fn begin_counting(&mut self, requester: &str) -> Counted {
+        let open = self.pending.get(requester).copied().unwrap_or_default();
+        let admitted = self.accounts.peek(requester).map_or(OpenLoad::default(), |account| account.admitted);
+        Counted { at: Instant::now(), open, admitted }
+    }
+
+    /// Notes what Redis has counted.
+    fn note(&mut self, requester: &str, mut begun: Counted, counted: OpenLoad) {
+        begun.open += counted;
+        self.accounts.get_or_insert_mut(requester.to_owned(), Account::default).counted = Some(begun);
+    }
+}
+
+/// What somebody wants to open.
+struct Asked<'a> {
+    requester: &'a str,
+    load: OpenLoad,
+    is_admin: bool,
+}
 
 /// Holds the room of what was admitted until it is dropped.
 pub struct Admitted {
-    pending: Pending,
+    ledger: Arc<Mutex<Ledger>>,
     requester: String,
     load: OpenLoad,
 }
 
 impl Admission {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, pending: Pending::default() }
+        let ledger = Ledger { pending: HashMap::new(), accounts: LruCache::new(MAX_COUNTED) };
+        Self { limits, ledger: Arc::new(Mutex::new(ledger)) }
     }
 
     /// Admits requests of a user, all of them, or says which limit they would pass.
@@ -148,18 +224,62 @@ impl Admission {
         let request_bytes = requests.iter().map(|request| recorded_bytes(request) as u64 * 4 / 3).sum();
         let load = OpenLoad { jobs: requests.len() as u64, urgent_jobs, request_bytes };
         let requester = requester(&user.id);
-        // First held, then counted: of two at the same time, at least one sees the other.
-        let admitted = Admitted::hold(self.pending.clone(), requester.clone(), load);
-        let (open, (mut of_all, mut of_user)) =
-            futures_util::future::try_join(queue.open(), queue.open_load(&requester)).await?;
-        of_all.jobs = open;
-        {
-            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            of_all += pending.get(ALL).copied().unwrap_or_default();
-            of_user += pending.get(&requester).copied().unwrap_or_default();
+        let asked = Asked { requester: &requester, load, is_admin: user.role == Role::Admin };
+        if let Some(Ok(admitted)) = self.admit_by_ledger(&asked) {
+            return Ok(admitted);
         }
-        self.check(load, of_all, of_user, user.role == Role::Admin)?;
-        Ok(admitted)
+        let mut counts = 0;
+        loop {
+            self.count(queue, &requester).await?;
+            counts += 1;
+            match self.admit_by_ledger(&asked) {
+                Some(Ok(admitted)) => return Ok(admitted),
+                // Some that were appended meanwhile may have been counted twice.
+                Some(Err(refused)) if counts == MAX_COUNTS || !self.is_any_pending() => {
+                    return Err(refused.into());
+                }
+                // The count is old already only when this process was stopped meanwhile.
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+
+    /// Admits by what is known to be open; `None` when it was not counted lately. What was admitted is held at once: of two
+    /// requests at the same time, the second sees the first.
+    fn admit_by_ledger(&self, asked: &Asked<'_>) -> Option<Result<Admitted, Refused>> {
+        let mut ledger = self.ledger();
+        let (mut of_all, mut of_user) = (ledger.open(ALL)?, ledger.open(asked.requester)?);
+        of_all += asked.load;
+        of_user += asked.load;
+        let checked = self.check(asked.load, of_all, of_user, asked.is_admin);
+        Some(checked.map(|()| {
+            ledger.hold(asked.requester, asked.load);
+            ledger.hold(ALL, asked.load);
+            Admitted { ledger: self.ledger.clone(), requester: asked.requester.to_owned(), load: asked.load }
+        }))
+    }
+
+    /// Counts what is open of all and of one user.
+    async fn count(&self, queue: &WorkQueue, requester: &str) -> Result<(), Error> {
+        let (all, own) = {
+            let mut ledger = self.ledger();
+            (ledger.begin_counting(ALL), ledger.begin_counting(requester))
+        };
+        let (open, (mut of_all, of_user)) =
+            futures_util::future::try_join(queue.open(), queue.open_load(requester)).await?;
+        of_all.jobs = open;
+        let mut ledger = self.ledger();
+        ledger.note(ALL, all, of_all);
+        ledger.note(requester, own, of_user);
+        Ok(())
+    }
+
+    fn is_any_pending(&self) -> bool {
+        !self.ledger().pending.is_empty()
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `of_all` and `of_user` hold `load`, too.
@@ -187,27 +307,11 @@ impl Admission {
     }
 }
 
-impl Admitted {
-    fn hold(pending: Pending, requester: String, load: OpenLoad) -> Self {
-        {
-            let mut held = pending.lock().unwrap_or_else(PoisonError::into_inner);
-            *held.entry(requester.clone()).or_default() += load;
-            *held.entry(ALL.to_owned()).or_default() += load;
-        }
-        Self { pending, requester, load }
-    }
-}
-
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut held = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        for whose in [self.requester.as_str(), ALL] {
-            let Some(load) = held.get_mut(whose) else { continue };
-            *load -= self.load;
-            if *load == OpenLoad::default() {
-                held.remove(whose);
-            }
-        }
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.release(&self.requester, self.load);
+        ledger.release(ALL, self.load);
     }
 }
 
@@ -267,16 +371,72 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_dropped_is_not_held_any_more() {
+    fn load(jobs: u64) -> OpenLoad {
+        OpenLoad { jobs, urgent_jobs: 0, request_bytes: 7 * jobs }
+    }
+
+    fn counted(of_user: OpenLoad) -> Admission {
         let admission = admission();
-        let load = OpenLoad { jobs: 1, urgent_jobs: 0, request_bytes: 7 };
-        let held = Admitted::hold(admission.pending.clone(), "a".into(), load);
-        let other = Admitted::hold(admission.pending.clone(), "a".into(), load);
-        assert_eq!(admission.pending.lock().unwrap()[ALL].request_bytes, 14);
+        let mut ledger = admission.ledger();
+        for (whose, load) in [(ALL, load(0)), ("a", of_user)] {
+            let begun = ledger.begin_counting(whose);
+            ledger.note(whose, begun, load);
+        }
+        drop(ledger);
+        admission
+    }
+
+    fn ask(admission: &Admission) -> Option<Result<Admitted, Refused>> {
+        admission.admit_by_ledger(&Asked { requester: "a", load: load(1), is_admin: false })
+    }
+
+    #[test]
+    fn what_is_admitted_is_held_until_it_is_dropped() {
+        let admission = counted(load(0));
+        let held = [ask(&admission), ask(&admission)].map(|admitted| admitted.unwrap().unwrap());
+        assert_eq!(admission.ledger().pending[ALL], load(2));
+        let [first, second] = held;
+        drop(first);
+        assert_eq!(admission.ledger().pending["a"], load(1));
+        drop(second);
+        assert!(admission.ledger().pending.is_empty());
+    }
+
+    #[test]
+    fn requests_between_two_counts_do_not_pass_a_limit_together() {
+        let admission = counted(load(1));
+        // What was appended and dropped counts all the same.
+        drop(ask(&admission).unwrap().unwrap());
+        let held = ask(&admission).unwrap().unwrap();
+        assert!(ask(&admission).unwrap().is_err(), "three are open");
         drop(held);
-        assert_eq!(admission.pending.lock().unwrap()["a"], load);
-        drop(other);
-        assert!(admission.pending.lock().unwrap().is_empty());
+        assert!(ask(&admission).unwrap().is_err(), "until they are counted again");
+    }
+
+    #[test]
+    fn counts_are_never_less_than_what_is_open_and_are_not_used_for_long() {
+        let admission = counted(load(0));
+        // One is appended while Redis counts: it may be in the count or not.
+        let early = ask(&admission).unwrap().unwrap();
+        let begun = admission.ledger().begin_counting("a");
+        let meanwhile = ask(&admission).unwrap().unwrap();
+        drop(early);
+        admission.ledger().note("a", begun, load(1));
+        assert_eq!(admission.ledger().open("a"), Some(load(3)));
+        drop(meanwhile);
+        assert_eq!(admission.ledger().open("a"), Some(load(3)), "it may have been appended");
+        let long_ago = Instant::now().checked_sub(COUNTS_FOR).unwrap();
+        admission.ledger().accounts.get_mut("a").unwrap().counted.as_mut().unwrap().at = long_ago;
+        assert_eq!(admission.ledger().open("a"), None);
+        assert!(ask(&admission).is_none(), "it has to be counted");
+    }
+
+    #[test]
+    fn few_accounts_are_kept() {
+        let admission = admission();
+        for user in 0..10_000 {
+            admission.ledger().hold(&user.to_string(), load(1));
+        }
+        assert!(admission.ledger().accounts.len() <= MAX_COUNTED.get());
     }
 }

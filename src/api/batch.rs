@@ -76,10 +76,16 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
         None => (BatchId::new(), true),
     };
     let _admitted = admit(&state, &user, batch_id.aggregate(), &request.jobs).await?;
-    let estimates = request.jobs.iter().map(|job| state.forecasts.estimate_request(job));
-    let mut estimate = estimates.max().ok_or_else(Problem::internal)?;
     let (batch, replayed) = submit(&state, &user, batch_id, &request, &trace).await?;
     crash::point("batch.accepted");
+    let jobs = batch.job_ids.iter().zip(&request.jobs);
+    let views =
+        jobs.map(|(job_id, request)| StatusView::of_request(*job_id, &user.id, request, batch.created_at));
+    let estimates = views.map(|view| match replayed {
+        true => state.forecasts.estimate_of(&view),
+        false => state.forecasts.accept(&view),
+    });
+    let mut estimate = estimates.max().ok_or_else(Problem::internal)?;
     request_jobs(&state, &user, batch_id, request.jobs, &trace).await;
     if is_repeatable {
         let kept_for = state.streams.retention.idempotency_key;

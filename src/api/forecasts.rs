@@ -1,7 +1,8 @@
 //! Forecasts of when jobs complete. The forecast is made anew once a second at most, in the background: no
-//! answer waits for it.
+//! answer waits for it. What is accepted in between is added to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -9,19 +10,24 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use crate::config::{MediaConfig, Streams};
+use crate::consumers::processor_slots_of;
 use crate::consumers::running_workers;
-use crate::events::{EventLog, Stage, VideoRequest};
+use crate::events::{EventLog, Priority, Stage};
 use crate::ids::{AggregateId, JobId};
 use crate::projections;
 use crate::projections::catalog::{Catalog, JobRow};
-use crate::projections::estimates::{Forecast, Slots, Speeds};
-use crate::projections::status::{StatusView, expected_narration_ms};
+use crate::projections::estimates::{Forecast, OpenJob, Slots, Speeds};
+use crate::projections::status::StatusView;
 use crate::telemetry::chain;
 
 /// How old a forecast may be before another is made.
 const FORECAST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long speeds are taken to be the same.
 const SPEEDS_INTERVAL: Duration = Duration::from_secs(10);
+/// After this time the catalog knows of a job that was accepted.
+const KNOWN_AFTER: Duration = Duration::from_secs(1);
+/// Jobs that were accepted within that time, at most.
+const MAX_ACCEPTED: usize = 10_000;
 
 /// The latest forecast. Cheap to clone; clones share it.
 #[derive(Clone)]
@@ -33,7 +39,8 @@ struct Inner {
     streams: Streams,
     max_concurrent_renders: usize,
     max_scene_concurrency: u32,
-    latest: Mutex<Arc<Forecast>>,
+    latest: Mutex<Forecast>,
+    accepted: Mutex<VecDeque<(Instant, OpenJob)>>,
     speeds: Mutex<Option<(Instant, Speeds)>>,
     refresh: SingleFlight<()>,
 }
@@ -41,7 +48,7 @@ struct Inner {
 impl Forecasts {
     /// Until the first is made: nothing is open, and speeds are guessed.
     pub fn new(log: EventLog, catalog: Catalog, streams: Streams, media: &MediaConfig) -> Self {
-        let slots = Slots { of_stage: [1.0; Stage::ALL.len()], scenes_of_job: 1.0 };
+        let slots = Slots { of_stage: [1.0; Stage::ALL.len()], scenes_of_job: 1.0, of_all: 1.0 };
         let first = Forecast::new(Utc::now(), Speeds::default(), slots, vec![]);
         Self(Arc::new(Inner {
             log,
@@ -49,30 +56,56 @@ impl Forecasts {
             streams,
             max_concurrent_renders: media.max_concurrent_renders,
             max_scene_concurrency: media.max_scene_concurrency,
-            latest: Mutex::new(Arc::new(first)),
+            latest: Mutex::new(first),
+            accepted: Mutex::default(),
             speeds: Mutex::new(None),
             refresh: SingleFlight::new(FORECAST_INTERVAL),
         }))
     }
 
     /// The latest forecast. Begins to make another when it is old.
-    pub fn latest(&self) -> Arc<Forecast> {
+    fn latest(&self) -> MutexGuard<'_, Forecast> {
         let inner = self.0.clone();
         self.0.refresh.start(move || async move { inner.make_another().await });
-        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds after which a new job begins.
+    pub fn wait_of_new(&self, priority: Priority) -> f64 {
+        self.latest().wait_of_new(priority)
+    }
+
+    /// Takes a job in that was just accepted, and tells when it will be done.
+    pub fn accept(&self, view: &StatusView) -> DateTime<Utc> {
+        let job = OpenJob {
+            job_id: view.job_id,
+            user_id: view.user_id.clone(),
+            priority: view.priority,
+            quality: view.quality,
+            has_begun: false,
+            percentage: 0.0,
+            created_at: view.created_at,
+            narration_seconds: view.narration_ms as f64 / 1000.0,
+        };
+        let completion = self.latest().accept(&job);
+        self.0.accept(job);
+        told(completion)
     }
 
     /// Tells when a job will be done that is going on.
     pub fn estimate(&self, view: &mut StatusView) {
-        if view.ended_at.is_some() {
-            return;
+        if view.ended_at.is_none() {
+            view.estimated_completion = Some(self.estimate_of(view));
         }
+    }
+
+    /// When a job will be done that is taken to go on.
+    pub fn estimate_of(&self, view: &StatusView) -> DateTime<Utc> {
         let forecast = self.latest();
-        let found = forecast.completion_of(view.job_id).unwrap_or_else(|| {
+        told(forecast.completion_of(view.job_id).unwrap_or_else(|| {
             let seconds = view.narration_ms as f64 / 1000.0;
             forecast.completion_of_new(view.created_at, view.priority, view.quality, seconds)
-        });
-        view.estimated_completion = Some(told(found));
+        }))
     }
 
     /// The same for a row of a list.
@@ -82,19 +115,29 @@ impl Forecasts {
             row.estimated_completion = Some(told(found.unwrap_or(row.created_at)));
         }
     }
-
-    /// When a job would be done that is requested now.
-    pub fn estimate_request(&self, request: &VideoRequest) -> DateTime<Utc> {
-        let seconds = expected_narration_ms(request) as f64 / 1000.0;
-        told(self.latest().completion_of_new(Utc::now(), request.priority, request.quality, seconds))
-    }
 }
 
 impl Inner {
+    fn accept(&self, job: OpenJob) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        while accepted.front().is_some_and(|(at, _)| at.elapsed() > KNOWN_AFTER)
+            || accepted.len() >= MAX_ACCEPTED
+        {
+            accepted.pop_front();
+        }
+        accepted.push_back((Instant::now(), job));
+    }
+
     async fn make_another(&self) {
         match self.make_forecast().await {
-            Ok(forecast) => {
-                *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(forecast);
+            Ok(mut forecast) => {
+                // Both locks are held, so that no job is accepted into a forecast that is thrown away.
+                let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+                let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                for (_, job) in accepted.iter().filter(|(at, _)| at.elapsed() < KNOWN_AFTER) {
+                    forecast.accept(job);
+                }
+                *latest = forecast;
             }
             // The one before goes on being used.
             Err(error) => tracing::warn!(error = %chain(&error), "no forecast could be made"),
@@ -109,8 +152,11 @@ impl Inner {
                 if stage == Stage::Rendering { slots.min(self.max_concurrent_renders) } else { slots };
             slots as f64 * workers
         };
-        let slots =
-            Slots { of_stage: Stage::ALL.map(slots), scenes_of_job: f64::from(self.max_scene_concurrency) };
+        let slots = Slots {
+            of_stage: Stage::ALL.map(slots),
+            scenes_of_job: f64::from(self.max_scene_concurrency),
+            of_all: processor_slots_of(self.max_concurrent_renders) as f64 * workers,
+        };
         let speeds = self.speeds().await?;
         Ok(Forecast::new(Utc::now(), speeds, slots, self.catalog.open_jobs().await?))
     }
@@ -128,10 +174,11 @@ impl Inner {
     }
 }
 
-/// A forecast as it is told: what should have been done by now is about to be, and nobody knows it better than to the second.
+/// A forecast as it is told: what should have been done by now is about to be, and nobody knows it better than to a tenth of
+/// a second.
 fn told(found: DateTime<Utc>) -> DateTime<Utc> {
     let found = found.max(Utc::now());
-    found.trunc_subsecs(0) + TimeDelta::seconds(1)
+    found.trunc_subsecs(1) + TimeDelta::milliseconds(100)
 }
 
 /// Notes what a request was promised, for as long as it may be repeated; gives what was promised first.
@@ -142,8 +189,8 @@ pub async fn promise(
     kept_for: Duration,
 ) -> Result<DateTime<Utc>, Problem> {
     let mut set = redis::cmd("SET");
-    set.arg(log.keys().promise(id)).arg(completion.timestamp());
+    set.arg(log.keys().promise(id)).arg(completion.timestamp_millis());
     set.arg("NX").arg("GET").arg("EX").arg(kept_for.as_secs());
     let earlier: Option<i64> = set.query_async(&mut log.connection()).await?;
-    Ok(earlier.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(completion))
+    Ok(earlier.and_then(DateTime::from_timestamp_millis).unwrap_or(completion))
 }

@@ -23,6 +23,7 @@ use crate::events::job::JobRequested;
 use crate::events::{Actor, VideoRequest};
 use crate::execute::{Error, Origin, Trace};
 use crate::ids::{AggregateId, CommandId, JobId};
+use crate::projections::status::StatusView;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -63,11 +64,18 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     };
     let requests = std::slice::from_ref(&request);
     let _admitted = admit(&state, &user, job_id.aggregate(), requests).await?;
-    let mut estimate = state.forecasts.estimate_request(&request);
-    let replayed = submit(&state, &user, job_id, request, correlation_id(depot), traceparent).await?;
+    let submitted = submit(&state, &user, job_id, request, correlation_id(depot), traceparent).await?;
     crash::point("generate.accepted");
-    // The answer as it was first given: the job as it was when it was requested.
-    let mut view = state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?;
+    let replayed = submitted.is_none();
+    let mut view = match submitted {
+        Some(view) => view,
+        // The answer as it was first given: the job as it was when it was requested.
+        None => state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?,
+    };
+    let mut estimate = match replayed {
+        true => state.forecasts.estimate_of(&view),
+        false => state.forecasts.accept(&view),
+    };
     if is_repeatable {
         let kept_for = state.streams.retention.idempotency_key;
         estimate = promise(state.executor.log(), job_id.aggregate(), estimate, kept_for).await?;
@@ -92,6 +100,9 @@ pub fn say_replayed(res: &mut Response) {
 /// Bodies that are parsed at the same time, which bounds the memory that this takes: some 30 MiB each at worst.
 static PARSERS: Semaphore = Semaphore::const_new(8);
 
+/// A body that is parsed sooner than another thread can be asked to.
+const SMALL_BODY_BYTES: usize = 4096;
+
 /// Parses a body, with what it refers to of the caller's: a configuration, uploads.
 pub(super) async fn read_request(
     state: &ApiState,
@@ -99,14 +110,18 @@ pub(super) async fn read_request(
     body: Bytes,
 ) -> Result<VideoRequest, Problem> {
     let default_quality = state.media.default_quality;
-    let read = parse_aside(body.clone(), move |body| {
+    let parse = move |body: &[u8]| {
         let references = References::of(body);
         match references.is_empty() {
             true => generate_request::parse(body, default_quality).map(Read::Whole),
             false => Ok(Read::Referring(references)),
         }
-    });
-    let references = match read.await? {
+    };
+    let read = match body.len() {
+        ..=SMALL_BODY_BYTES => parse(&body)?,
+        _ => parse_aside(body.clone(), parse).await?,
+    };
+    let references = match read {
         Read::Whole(request) => return Ok(request),
         Read::Referring(references) => references,
     };
@@ -177,7 +192,7 @@ pub async fn admit(
     }
 }
 
-/// Appends the request. `true` when it had been appended before.
+/// Appends the request, and returns the job as it is then. `None` when it had been appended before.
 async fn submit(
     state: &ApiState,
     user: &User,
@@ -185,7 +200,7 @@ async fn submit(
     request: VideoRequest,
     correlation_id: String,
     traceparent: String,
-) -> Result<bool, Problem> {
+) -> Result<Option<StatusView>, Problem> {
     let origin = Origin {
         // The job's id names the intention: however often it is sent, the job is requested once.
         command_id: CommandId(job_id.0),
@@ -196,8 +211,12 @@ async fn submit(
     let command =
         Command::Request(JobRequested { user_id: user.id.clone(), request: request.into(), batch_id: None });
     match state.executor.execute(job_id, command, &origin, None).await {
-        Ok(executed) => Ok(executed.replayed),
-        Err(Error::Rejected(Rejection::AlreadyRequested)) => Ok(true),
+        Ok(executed) if executed.replayed => Ok(None),
+        Ok(executed) => {
+            let (job, version) = (&executed.loaded.state, executed.loaded.tip.version);
+            Ok(Some(StatusView::requested(job_id, job, version).ok_or_else(Problem::internal)?))
+        }
+        Err(Error::Rejected(Rejection::AlreadyRequested)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -252,8 +252,7 @@ async fn queue_status(state: &Arc<ApiState>) -> Result<QueueStatusAnswer, projec
         depth,
         running: waiting.running,
         oldest_waiting_seconds: waiting.oldest.map_or(0.0, seconds),
-        estimated_wait_seconds: (state.forecasts.latest().wait_of_new(Priority::default()) * 10.0).round()
-            / 10.0,
+        estimated_wait_seconds: (state.forecasts.wait_of_new(Priority::default()) * 10.0).round() / 10.0,
         by_priority: waiting.by_priority.into_iter().collect(),
         timestamp: now,
     })

@@ -260,6 +260,7 @@ fn rehearsal() -> Option<crate::consumers::rehearsal::Rehearsal> {
         scenes: numbers.next()?,
         longest: std::time::Duration::from_millis(numbers.next()?.into()),
         ms_per_second: 0,
+        is_cpu_bound: false,
         fails_one_in: numbers.next()?.into(),
     })
 }

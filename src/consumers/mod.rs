@@ -52,7 +52,7 @@ mod uploaded;
 pub use error::StageError;
 pub use heartbeat::running_workers;
 pub use rebuild::{Rebuilt, rebuild};
-pub use runner::Worker;
+pub use runner::{Worker, processor_slots_of};
 pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;

@@ -27,6 +27,8 @@ pub struct Rehearsal {
     pub fails_one_in: u128,
     /// How long all stages take together, in ms for a second of narration, which then follows from the words of the request.
     pub ms_per_second: u32,
+    /// Whether the pieces wait for the worker's processor slots, as real work does.
+    pub is_cpu_bound: bool,
 }
 
 impl Rehearsal {
@@ -70,7 +72,7 @@ impl StageHandler for Pretend {
     }
 
     fn is_cpu_bound(&self) -> bool {
-        false
+        self.rehearsal.is_cpu_bound
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {

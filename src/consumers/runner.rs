@@ -40,6 +40,12 @@ const LOOK_FOR_ENDED: Duration = Duration::from_millis(500);
 /// handed back.
 const DRAIN: Duration = Duration::from_millis(1500);
 
+/// Returns how many pieces of work of all stages keep the processors of a worker busy at a time.
+pub fn processor_slots_of(max_concurrent_renders: usize) -> usize {
+    // One more than there are processors: some work waits for a disk, or for the log.
+    max_concurrent_renders + 1
+}
+
 /// Runs the stages of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
@@ -84,11 +90,10 @@ impl Worker {
             workspaces: Workspaces::new(&media.root, &stores),
             stores,
             max_concurrent_renders: media.max_concurrent_renders,
-            // One more than there are processors: some work waits for a disk, or for the log.
-            processors: ProcessorSlots::new(media.max_concurrent_renders + 1),
+            processors: ProcessorSlots::new(processor_slots_of(media.max_concurrent_renders)),
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
-            begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * (media.max_concurrent_renders + 1)),
+            begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * processor_slots_of(media.max_concurrent_renders)),
             headroom,
             held: Held::default(),
         }

@@ -196,7 +196,7 @@ impl Keys {
 
     /// When a job or batch was first said to be done, for whoever repeats its request.
     pub fn promise(&self, id: AggregateId) -> String {
-        format!("{}:promise:{id}", self.prefix)
+        format!("{}:promised:{id}", self.prefix)
     }
 
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.

@@ -170,21 +170,31 @@ pub struct Slots {
     pub of_stage: [f64; STAGES],
     /// Pieces of one job at a time, in stages that go scene by scene.
     pub scenes_of_job: f64,
+    /// Pieces of all stages together: the processor slots that they share.
+    pub of_all: f64,
 }
 
 impl Slots {
-    /// How long it takes until so much work of all jobs is done: the stage that takes the longest holds up the others.
+    /// How long it takes until so much work of all jobs is done: what they share holds them up, or the stage that takes the
+    /// longest.
     fn seconds_for(&self, work: &Work) -> f64 {
-        work.0.iter().zip(self.of_stage).map(|(seconds, slots)| seconds / slots.max(1.0)).fold(0.0, f64::max)
+        let together = work.0.iter().sum::<f64>() / self.of_all.max(1.0);
+        let stages = work.0.iter().zip(self.of_stage).map(|(seconds, slots)| seconds / slots.max(1.0));
+        stages.fold(together, f64::max)
     }
 
-    /// How long one job takes that has the workers to itself.
+    /// How long one job takes that has the workers to itself. Its scenes flow through their stages side by side.
     fn seconds_alone(&self, work: &Work) -> f64 {
-        let stages = Stage::ALL.into_iter().zip(work.0).zip(self.of_stage);
-        let seconds = stages.map(|((stage, seconds), slots)| {
-            seconds / if stage.is_per_scene() { self.scenes_of_job.min(slots).max(1.0) } else { 1.0 }
-        });
-        seconds.sum()
+        let (mut whole, mut scenes, mut longest) = (0.0, 0.0, 0.0_f64);
+        for ((stage, seconds), slots) in Stage::ALL.into_iter().zip(work.0).zip(self.of_stage) {
+            if stage.is_per_scene() {
+                scenes += seconds;
+                longest = longest.max(seconds / self.scenes_of_job.min(slots).max(1.0));
+            } else {
+                whole += seconds;
+            }
+        }
+        whole + longest.max(scenes / self.of_all.max(1.0))
     }
 }
 
@@ -249,6 +259,23 @@ impl Forecast {
     /// When a job will be done; `None` for one that was not open yet.
     pub fn completion_of(&self, job: JobId) -> Option<DateTime<Utc>> {
         self.completions.get(&job).copied()
+    }
+
+    /// Takes a job in that nobody knew of when the forecast was made, and tells when it will be done.
+    pub fn accept(&mut self, job: &OpenJob) -> DateTime<Utc> {
+        if let Some(known) = self.completion_of(job.job_id) {
+            return known;
+        }
+        let completion =
+            self.completion_of_new(job.created_at, job.priority, job.quality, job.narration_seconds);
+        let own = self.speeds.work(job.quality, job.narration_seconds).left_at(job.percentage);
+        for (priority, ahead) in Priority::ALL.into_iter().zip(&mut self.ahead) {
+            if job.priority <= priority {
+                ahead.add(&own);
+            }
+        }
+        self.completions.insert(job.job_id, completion);
+        completion
     }
 
     /// When a job will be done that nobody knew of when the forecast was made.
@@ -331,7 +358,7 @@ mod tests {
     }
 
     fn slots(of_all: f64) -> Slots {
-        Slots { of_stage: [of_all; STAGES], scenes_of_job: 1.0 }
+        Slots { of_stage: [of_all; STAGES], scenes_of_job: 1.0, of_all: f64::INFINITY }
     }
 
     fn open(user: &str, priority: Priority, created: i64, has_begun: bool) -> OpenJob {
@@ -446,6 +473,33 @@ mod tests {
         errors.sort_by(f64::total_cmp);
         let median = errors[errors.len() / 2];
         assert!(median < 0.25, "{median}");
+    }
+
+    #[test]
+    fn what_was_accepted_since_is_ahead_of_what_comes_next() {
+        let speeds = Speeds::learn(&vec![sample(Quality::Low, 90.0, 0.1); 30]);
+        let mut forecast = Forecast::new(at(0), speeds, slots(1.0), vec![]);
+        let jobs: Vec<OpenJob> = (0..4).map(|_| open("a", Priority::Normal, 0, false)).collect();
+        let told: Vec<DateTime<Utc>> = jobs.iter().map(|job| forecast.accept(job)).collect();
+        for pair in told.windows(2) {
+            let apart = (pair[1] - pair[0]).as_seconds_f64();
+            assert!((apart - 10.0).abs() < 1.0, "each renders for 10 s, and waits for those before: {apart}");
+        }
+        assert_eq!(forecast.accept(&jobs[0]), told[0], "it is known already");
+        assert_eq!(forecast.completion_of(jobs[3].job_id), Some(told[3]));
+        let urgent = forecast.accept(&open("b", Priority::Urgent, 0, false));
+        assert!(urgent <= told[0], "it waits for nobody");
+    }
+
+    #[test]
+    fn stages_that_share_processors_hold_each_other_up() {
+        let work = Work([1.0; STAGES]);
+        let slots = |of_all| Slots { of_stage: [2.0; STAGES], scenes_of_job: 2.0, of_all };
+        assert_eq!(slots(f64::INFINITY).seconds_for(&work), 0.5);
+        assert_eq!(slots(2.0).seconds_for(&work), STAGES as f64 / 2.0);
+        // Three stages go scene by scene, and four in one piece.
+        assert_eq!(slots(2.0).seconds_alone(&work), 4.0 + 1.5);
+        assert_eq!(slots(f64::INFINITY).seconds_alone(&work), 4.0 + 0.5);
     }
 
     #[test]

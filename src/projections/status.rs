@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};
 use super::{Batch, Error, OWNED_FOR, Owner, Projection, estimates};
+use crate::domain::job::Job;
 use crate::events::content::ERASED;
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
@@ -183,15 +184,27 @@ impl StatusView {
         }
     }
 
+    /// The view of a job that was requested just now, at `version`; `None` for a job that was not.
+    pub fn requested(job_id: JobId, job: &Job, version: u64) -> Option<Self> {
+        let (request, at) = (job.request.as_ref()?, job.requested_at?);
+        let view = Self::of_request(job_id, &job.user_id, request, at);
+        Some(Self { version, batch_id: job.batch_id, ..view })
+    }
+
     fn first(job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
         let JobEvent::JobRequested(requested) = &recorded.event else {
             return None;
         };
-        let request = &requested.request;
-        Some(Self {
+        let view = Self::of_request(job_id, &requested.user_id, &requested.request, recorded.recorded_at);
+        Some(Self { version: recorded.version, batch_id: requested.batch_id, ..view })
+    }
+
+    /// The view of a job that is requested, at version 1.
+    pub fn of_request(job_id: JobId, user_id: &str, request: &VideoRequest, at: DateTime<Utc>) -> Self {
+        Self {
             job_id,
-            version: recorded.version,
-            user_id: requested.user_id.clone(),
+            version: 1,
+            user_id: user_id.to_owned(),
             topic: request.topic.clone(),
             quality: request.quality,
             priority: request.priority,
@@ -199,8 +212,8 @@ impl StatusView {
             percentage: 0.0,
             current_stage: None,
             stages_completed: vec![],
-            created_at: recorded.recorded_at,
-            updated_at: recorded.recorded_at,
+            created_at: at,
+            updated_at: at,
             started_at: None,
             ended_at: None,
             estimated_completion: None,
@@ -213,7 +226,7 @@ impl StatusView {
             video: None,
             failure: None,
             retry_count: 0,
-            batch_id: requested.batch_id,
+            batch_id: None,
             title: request.title.clone(),
             description: request.description.clone(),
             tags: request.tags.clone(),
@@ -221,7 +234,7 @@ impl StatusView {
             retry_attempts: request.retry_attempts,
             tried: vec![],
             usage: None,
-        })
+        }
     }
 
     fn apply(&mut self, event: &JobEvent, at: DateTime<Utc>) {
@@ -359,9 +372,17 @@ impl StatusView {
 /// Views that an owner keeps, so that most events need no question to Redis.
 const VIEWS_KEPT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
+/// Views of clients that poll, so that most polls ask Redis for nothing but the job's version.
+const RECENT_VIEWS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// After this time a view is read anew, because a rebuild may have corrected it.
+const RECENT_FOR: Duration = Duration::from_secs(2);
+
+type RecentViews = Mutex<LruCache<JobId, (Instant, StatusView)>>;
+
 /// Writes the view, and answers from it.
 #[derive(Clone)]
 pub struct StatusViews {
+    recent: Arc<RecentViews>,
     log: EventLog,
     histories: Histories,
     scripts: Arc<Scripts>,
@@ -391,7 +412,8 @@ impl StatusViews {
             give_up: Script::new(include_str!("lua/give_up_next.lua")),
         };
         let histories = Histories::new(log.clone(), codec, NAME);
-        Self { log, histories, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
+        let recent = Arc::new(Mutex::new(LruCache::new(RECENT_VIEWS)));
+        Self { recent, log, histories, kept_after_end, scripts: Arc::new(scripts), fills_next: false }
     }
 
     /// The same read model, filling the edition that will be served next.
@@ -403,12 +425,29 @@ impl StatusViews {
     /// just written reads its write. `None` for an unknown job.
     pub async fn get(&self, job_id: JobId) -> Result<Option<StatusView>, Error> {
         let version = async { self.log.version(job_id.aggregate()).await.map_err(Error::from) };
-        let (version, stored) = tokio::try_join!(version, self.stored(job_id))?;
-        match stored {
-            _ if version == 0 => Ok(None),
-            Some(view) if view.version >= version => Ok(Some(view)),
-            _ => self.folded(job_id, u64::MAX).await,
+        let (version, stored) = match self.recent(job_id) {
+            Some(recent) => match version.await? {
+                version if version == recent.version => return Ok(Some(recent)),
+                version => (version, self.stored(job_id).await?),
+            },
+            None => tokio::try_join!(version, self.stored(job_id))?,
+        };
+        let view = match stored {
+            _ if version == 0 => return Ok(None),
+            Some(view) if view.version >= version => Some(view),
+            _ => self.folded(job_id, u64::MAX).await?,
+        };
+        if let Some(view) = &view {
+            let recent = (Instant::now(), view.clone());
+            self.recent.lock().unwrap_or_else(PoisonError::into_inner).put(job_id, recent);
         }
+        Ok(view)
+    }
+
+    fn recent(&self, job_id: JobId) -> Option<StatusView> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read_at, view) = recent.get(&job_id)?;
+        (read_at.elapsed() < RECENT_FOR).then(|| view.clone())
     }
 
     /// The view folded from the log, up to and including `version`.
