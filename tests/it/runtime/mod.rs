@@ -2,5 +2,6 @@
 
 mod memory;
 mod process_manager;
+mod scheduling;
 mod takeover;
 mod worker;

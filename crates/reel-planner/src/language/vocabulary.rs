@@ -83,10 +83,6 @@ const OPENINGS: &str = "\
     when if after before because although though while since as in on at for with by during unlike until once \
     from to under over today where";
 
-/// Words before which a statement is whole.
-const FOLLOWING: &str = "\
-    because which who whose where so when while although though but unless until since whereas if";
-
 /// Words before which a sentence that is too long for one line may be divided.
 const CONJUNCTIONS: &str = "\
     and but or because while which so where when although that";
@@ -218,11 +214,6 @@ pub(crate) fn is_opening(word: &str) -> bool {
     is_in(OPENINGS, word)
 }
 
-/// Returns `true` for a word before which a statement ends.
-pub(crate) fn is_following(word: &str) -> bool {
-    is_in(FOLLOWING, word)
-}
-
 /// Returns `true` for a word before which a long sentence may be divided.
 pub(crate) fn is_conjunction(word: &str) -> bool {
     is_in(CONJUNCTIONS, word)
@@ -236,11 +227,6 @@ pub(crate) fn is_anaphor(word: &str) -> bool {
 /// Returns `true` for a first word with which a sentence cannot open a topic.
 pub(crate) fn leans_back(word: &str) -> bool {
     is_anaphor(word) || is_in(JOINERS, word) || class(word) == Class::Pointer
-}
-
-/// Returns `true` for a pronoun that stands for a thing or a person named elsewhere.
-pub(crate) fn is_third_person(word: &str) -> bool {
-    matches!(word, "it" | "they" | "he" | "she" | "them" | "him")
 }
 
 /// Returns `true` for a pronoun that a verb follows.

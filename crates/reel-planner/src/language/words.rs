@@ -22,11 +22,6 @@ pub(crate) struct Word<'a> {
 }
 
 impl Word<'_> {
-    /// Returns `true` when it ends with a mark that separates clauses.
-    pub fn ends_clause(&self) -> bool {
-        self.text.ends_with([',', ';', ':', '—', '–'])
-    }
-
     pub fn is_number(&self) -> bool {
         self.lower.starts_with(|c: char| c.is_ascii_digit())
     }
@@ -126,7 +121,6 @@ mod tests {
         assert_eq!(texts, [("It’s", "it's"), ("(so)  —", "so"), ("\"far\",", "far"), ("no?", "no")]);
         let so = &words[1];
         assert_eq!((&sentence[so.bare_range.clone()], so.is_opened, so.is_marked), ("so", true, true));
-        assert!(words[2].ends_clause() && !words[3].ends_clause());
     }
 
     #[test]
