@@ -14,7 +14,7 @@ use reelstream::app::Role;
 use reelstream::consumers::rehearsal::{Rehearsal, handlers};
 use serde_json::{Value, json};
 
-use harness::{Running, System};
+use harness::{Running, Servers, System};
 
 static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
 
@@ -43,7 +43,7 @@ fn main() {
 
 /// Jobs of 5 to 200 seconds of narration of five users, in bursts and one by one.
 async fn measure() -> String {
-    let system = System::start(&API_AND_PROJECTOR).await;
+    let system = System::start_on(Servers::private(), &API_AND_PROJECTOR, |_| {}).await;
     let rehearsal = Rehearsal { scenes: 4, ms_per_second: 6, is_cpu_bound: true, ..Rehearsal::default() };
     let workers = Running::start_with(system.config.clone(), &[Role::Worker], handlers(rehearsal)).await;
     let mut numbers = Numbers(7);

@@ -187,7 +187,8 @@ impl Slots {
     fn seconds_alone(&self, work: &Work) -> f64 {
         let (mut whole, mut scenes, mut longest) = (0.0, 0.0, 0.0_f64);
         for ((stage, seconds), slots) in Stage::ALL.into_iter().zip(work.0).zip(self.of_stage) {
-            if stage.is_per_scene() {
+            // Where no length is asked for, each scene is narrated by itself.
+            if stage.is_per_scene() || stage == Stage::ScenarioCreation {
                 scenes += seconds;
                 longest = longest.max(seconds / self.scenes_of_job.min(slots).max(1.0));
             } else {

@@ -188,6 +188,11 @@ impl Run {
     }
 
     fn start(&self) -> (Child, Addresses) {
+        // A program without this test would begin anew, and start another, for ever.
+        assert!(
+            std::env::var_os(RUN).is_none(),
+            "only the program of the tests shares servers; use Servers::private"
+        );
         let log = self.folder.join("supervisor.log");
         let output = File::create(&log).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());

@@ -1,7 +1,7 @@
 //! Language rules of the planner: sentence boundaries, word classes, and the text that a voice reads.
 //!
 //! From the small to the large: `width` and `words` (the one tokenizer), `vocabulary` (the one set of word lists),
-//! `quantities`, `sentences`, `clauses`, `condense` (a sentence in eight words), `patterns` and `sequence` (sentences that
+//! `quantities`, `sentences`, `clauses`, `condense` (the thought of a sentence), `patterns` and `sequence` (sentences that
 //! say something by their form), `topics`, `speech`. The rules are for English; text in other languages is divided, spoken
 //! and shown, only with less insight.
 

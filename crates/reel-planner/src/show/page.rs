@@ -1,6 +1,6 @@
 //! Composes what a page shows while its sentences are spoken: few words, and pictures where the text has their content.
 //!
-//! Pages come with a block for every sentence. Here sentences become bullets of at most eight words, and some
+//! Pages come with a block for every sentence. Here sentences become bullets, shorter where a part is a whole thought, and some
 //! become what they describe: a definition, steps, a comparison, a chart or a number. Nothing spoken changes.
 
 use reel_scene::{
@@ -228,7 +228,7 @@ impl Page {
         self.accepts(&counter, from, 1) && self.show(counter)
     }
 
-    /// Shows a sentence in few words, and anything else as it is.
+    /// Shows the thought of a sentence, and anything else as it is.
     fn text(&mut self, from: usize) -> bool {
         let alone = self.scene.blocks.len() == 1;
         let block = match &self.scene.blocks[from] {
