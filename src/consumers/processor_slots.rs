@@ -46,7 +46,9 @@ impl ProcessorSlots {
                 return Slot(self.clone());
             }
             let (sender, granted) = oneshot::channel();
-            let rank = (lane == Lane::Urgent, lane == Lane::FirstScene, stage);
+            // A job that may begin is about its first scene, too. Only so many begin at a time.
+            let is_first = lane == Lane::FirstScene || stage == Stage::Initializing;
+            let rank = (lane == Lane::Urgent, is_first, stage);
             state.waiting.entry(rank).or_default().push_back(sender);
             granted
         };
@@ -139,6 +141,7 @@ mod tests {
         let order = served(&[
             (Stage::Rendering, Lane::Normal),
             (Stage::Planning, Lane::Urgent),
+            (Stage::Initializing, Lane::Normal),
             (Stage::ScenarioCreation, Lane::FirstScene),
             (Stage::Storage, Lane::High),
         ])
@@ -146,6 +149,7 @@ mod tests {
         let expected = [
             (Stage::Planning, Lane::Urgent),
             (Stage::ScenarioCreation, Lane::FirstScene),
+            (Stage::Initializing, Lane::Normal),
             (Stage::Storage, Lane::High),
             (Stage::Rendering, Lane::Normal),
         ];

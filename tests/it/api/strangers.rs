@@ -39,6 +39,8 @@ async fn requests_made_of_the_document_are_answered_as_it_says() {
     let program = tokio::process::Command::new("schemathesis")
         .args(["--config-file", "schemathesis.toml", "run", &format!("{url}/openapi.json"), "--url", url])
         .args(["--checks", "all", "--max-time", &seconds, "--seed", "1", "--no-color"])
+        // A status may be waited for, 30 s at most.
+        .args(["--max-response-time", "35", "--request-timeout", "60"])
         .env("REEL_TOKENS", serde_json::to_string(&tokens).unwrap())
         .env("REEL_IDS", serde_json::to_string(&belongings.ids).unwrap())
         .current_dir(folder)
