@@ -1,13 +1,13 @@
 //! Who may open another job: the limits of the whole system, and those of each user.
 //!
-//! What is open is counted in Redis, by the script that appends (`events/lua/open.lua`). Counts are used for
-//! [`COUNTS_FOR`], with all that was admitted since they were taken: that is never less than what is open, but for what
-//! other API processes admit meanwhile. Before anybody is refused, counts are taken anew.
+//! The script that appends counts the open jobs in Redis (`events/lua/open.lua`). This module reads the counts, uses them for
+//! [`COUNTS_FOR`], and adds each job that it admits meanwhile. The sum is an upper bound of the open load, except for jobs
+//! that other API processes admit in that time. It reads the counts again before it refuses a request.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
@@ -29,7 +29,7 @@ const RETRY_AFTER_S: u64 = 30;
 const ALL: &str = "*";
 /// How long counts are used.
 const COUNTS_FOR: Duration = Duration::from_millis(100);
-/// How often is counted before somebody is refused.
+/// How often the counts are read before a request is refused.
 const MAX_COUNTS: usize = 3;
 /// Users whose counts are kept.
 const MAX_COUNTED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
@@ -129,17 +129,17 @@ pub struct Admission {
     ledger: Arc<Mutex<Ledger>>,
 }
 
-/// What is open, as far as it is known.
+/// The open load, as far as this process knows it.
 struct Ledger {
-    /// What is admitted and not appended yet, by requester.
+    /// Load that is admitted and not appended yet, by requester.
     pending: HashMap<String, OpenLoad>,
-    /// By requester, those that asked last.
+    /// By requester; keeps the requesters that asked last.
     accounts: LruCache<String, Account>,
 }
 
 #[derive(Default)]
 struct Account {
-    /// All that was ever admitted.
+    /// All load admitted since the account was opened.
     admitted: OpenLoad,
     counted: Option<Counted>,
 }
@@ -147,9 +147,9 @@ struct Account {
 #[derive(Clone, Copy)]
 struct Counted {
     at: Instant,
-    /// What was open, and what was pending then.
+    /// Open load in Redis, and the load that was pending when the count began.
     open: OpenLoad,
-    /// What had been admitted then.
+    /// The account's admitted load when the count began.
     admitted: OpenLoad,
 }
 
@@ -167,31 +167,41 @@ impl Ledger {
         }
     }
 
-    /// What is open at most; `None` when it was not counted lately.
+    /// Returns an upper bound of the open load; `None` when the count is older than [`COUNTS_FOR`].
     fn open(&mut self, requester: &str) -> Option<OpenLoad> {
         let account = self.accounts.get(requester)?;
         let counted = account.counted.filter(|counted| counted.at.elapsed() < COUNTS_FOR)?;
-        let mut open = counted.open;
-        open += account.admitted;
-        open -= counted.admitted;
-        Some(open)
+        Some(counted.upper_bound(account.admitted))
     }
 
-    /// Begins to count. What is appended while Redis counts may be counted twice, and nothing is left out.
+    /// Begins a count. A job that is appended meanwhile may be counted twice, but never left out.
     fn begin_counting(&mut self, requester: &str) -> Counted {
         let open = self.pending.get(requester).copied().unwrap_or_default();
         let admitted = self.accounts.peek(requester).map_or(OpenLoad::default(), |account| account.admitted);
         Counted { at: Instant::now(), open, admitted }
     }
 
-    /// Notes what Redis has counted.
-    fn note(&mut self, requester: &str, mut begun: Counted, counted: OpenLoad) {
+    /// Ends a count with the load that Redis has, and returns an upper bound of the open load.
+    fn note(&mut self, requester: &str, mut begun: Counted, counted: OpenLoad) -> OpenLoad {
         begun.open += counted;
-        self.accounts.get_or_insert_mut(requester.to_owned(), Account::default).counted = Some(begun);
+        begun.at = Instant::now();
+        let account = self.accounts.get_or_insert_mut(requester.to_owned(), Account::default);
+        account.counted = Some(begun);
+        begun.upper_bound(account.admitted)
     }
 }
 
-/// What somebody wants to open.
+impl Counted {
+    /// Adds the load that was admitted since. An account that was forgotten meanwhile has less than before, and adds none.
+    fn upper_bound(&self, admitted: OpenLoad) -> OpenLoad {
+        let (mut open, mut since) = (self.open, admitted);
+        since -= self.admitted;
+        open += since;
+        open
+    }
+}
+
+/// A request for room.
 struct Asked<'a> {
     requester: &'a str,
     load: OpenLoad,
@@ -228,57 +238,59 @@ impl Admission {
         if let Some(Ok(admitted)) = self.admit_by_ledger(&asked) {
             return Ok(admitted);
         }
-        let mut counts = 0;
-        loop {
-            self.count(queue, &requester).await?;
-            counts += 1;
-            match self.admit_by_ledger(&asked) {
-                Some(Ok(admitted)) => return Ok(admitted),
-                // Some that were appended meanwhile may have been counted twice.
-                Some(Err(refused)) if counts == MAX_COUNTS || !self.is_any_pending() => {
-                    return Err(refused.into());
-                }
-                // The count is old already only when this process was stopped meanwhile.
-                Some(Err(_)) | None => {}
+        for _ in 1..MAX_COUNTS {
+            match self.count_and_admit(queue, &asked).await {
+                // While others are pending, some of them may have been counted twice.
+                Err(Error::Refused(_)) if self.is_any_pending() => {}
+                decided => return decided,
             }
         }
+        self.count_and_admit(queue, &asked).await
     }
 
-    /// Admits by what is known to be open; `None` when it was not counted lately. What was admitted is held at once: of two
-    /// requests at the same time, the second sees the first.
+    /// Admits by the ledger alone; `None` when its counts are too old.
     fn admit_by_ledger(&self, asked: &Asked<'_>) -> Option<Result<Admitted, Refused>> {
         let mut ledger = self.ledger();
-        let (mut of_all, mut of_user) = (ledger.open(ALL)?, ledger.open(asked.requester)?);
-        of_all += asked.load;
-        of_user += asked.load;
-        let checked = self.check(asked.load, of_all, of_user, asked.is_admin);
-        Some(checked.map(|()| {
-            ledger.hold(asked.requester, asked.load);
-            ledger.hold(ALL, asked.load);
-            Admitted { ledger: self.ledger.clone(), requester: asked.requester.to_owned(), load: asked.load }
-        }))
+        let (of_all, of_user) = (ledger.open(ALL)?, ledger.open(asked.requester)?);
+        Some(self.decide(&mut ledger, asked, of_all, of_user))
     }
 
-    /// Counts what is open of all and of one user.
-    async fn count(&self, queue: &WorkQueue, requester: &str) -> Result<(), Error> {
+    /// Reads the counts from Redis, and admits by them, however long Redis took.
+    async fn count_and_admit(&self, queue: &WorkQueue, asked: &Asked<'_>) -> Result<Admitted, Error> {
         let (all, own) = {
             let mut ledger = self.ledger();
-            (ledger.begin_counting(ALL), ledger.begin_counting(requester))
+            (ledger.begin_counting(ALL), ledger.begin_counting(asked.requester))
         };
         let (open, (mut of_all, of_user)) =
-            futures_util::future::try_join(queue.open(), queue.open_load(requester)).await?;
+            futures_util::future::try_join(queue.open(), queue.open_load(asked.requester)).await?;
         of_all.jobs = open;
         let mut ledger = self.ledger();
-        ledger.note(ALL, all, of_all);
-        ledger.note(requester, own, of_user);
-        Ok(())
+        let of_all = ledger.note(ALL, all, of_all);
+        let of_user = ledger.note(asked.requester, own, of_user);
+        Ok(self.decide(&mut ledger, asked, of_all, of_user)?)
+    }
+
+    /// Decides by the open load, and holds an admitted load at once: of two requests at the same time, the second sees the first.
+    fn decide(
+        &self,
+        ledger: &mut Ledger,
+        asked: &Asked<'_>,
+        mut of_all: OpenLoad,
+        mut of_user: OpenLoad,
+    ) -> Result<Admitted, Refused> {
+        of_all += asked.load;
+        of_user += asked.load;
+        self.check(asked.load, of_all, of_user, asked.is_admin)?;
+        ledger.hold(asked.requester, asked.load);
+        ledger.hold(ALL, asked.load);
+        Ok(Admitted { ledger: self.ledger.clone(), requester: asked.requester.to_owned(), load: asked.load })
     }
 
     fn is_any_pending(&self) -> bool {
         !self.ledger().pending.is_empty()
     }
 
-    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -429,6 +441,25 @@ mod tests {
         admission.ledger().accounts.get_mut("a").unwrap().counted.as_mut().unwrap().at = long_ago;
         assert_eq!(admission.ledger().open("a"), None);
         assert!(ask(&admission).is_none(), "it has to be counted");
+    }
+
+    #[test]
+    fn a_count_that_took_long_decides_all_the_same() {
+        let admission = admission();
+        let begun = admission.ledger().begin_counting("a");
+        std::thread::sleep(2 * COUNTS_FOR);
+        assert_eq!(admission.ledger().note("a", begun, load(1)), load(1));
+        assert_eq!(admission.ledger().open("a"), Some(load(1)));
+    }
+
+    #[test]
+    fn an_account_that_is_forgotten_while_redis_counts_begins_anew() {
+        let admission = admission();
+        admission.ledger().hold("a", load(2));
+        admission.ledger().release("a", load(2));
+        let begun = admission.ledger().begin_counting("a");
+        admission.ledger().accounts.clear();
+        assert_eq!(admission.ledger().note("a", begun, load(3)), load(3));
     }
 
     #[test]

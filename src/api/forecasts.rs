@@ -87,9 +87,9 @@ impl Forecasts {
             created_at: view.created_at,
             narration_seconds: view.narration_ms as f64 / 1000.0,
         };
-        let completion = self.latest().accept(&job);
-        self.0.accept(job);
-        told(completion)
+        // In this order: a forecast that is made meanwhile finds it there.
+        self.0.accept(job.clone());
+        told(self.latest().accept(&job))
     }
 
     /// Tells when a job will be done that is going on.

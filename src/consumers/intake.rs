@@ -88,10 +88,10 @@ impl Intake {
             return Ok(lost);
         }
         while let Some((lane, _)) = self.next_lane(1) {
-            let Some((partition, requester)) = self.find_oldest(lane).await? else { continue };
+            let Some(partition) = self.find_oldest(lane).await? else { continue };
             let found = self.take_from(partition, lane, 1).await?;
-            if !found.is_empty() {
-                self.turns.serve(&requester);
+            if let Some(work) = found.first() {
+                self.turns.serve(&work.requester);
                 return Ok(found);
             }
         }
@@ -117,12 +117,11 @@ impl Intake {
         }
     }
 
-    /// Looks at what each partition would hand out; `None` when nothing waits in the lane.
-    async fn find_oldest(&self, lane: Lane) -> Result<Option<(u16, String)>, Error> {
+    /// Returns the partition with the piece to take; `None` when nothing waits in the lane.
+    async fn find_oldest(&self, lane: Lane) -> Result<Option<u16>, Error> {
         let partitions = self.bell.all_waiting(lane);
         if let [partition] = partitions[..] {
-            let first = self.peek(partition, lane).await?;
-            return Ok(first.map(|(_, requester, _)| (partition, requester)));
+            return Ok(Some(partition));
         }
         let looks = partitions.into_iter().map(|partition| self.peek(partition, lane));
         let found = futures_util::future::try_join_all(looks).await?;
@@ -131,7 +130,7 @@ impl Intake {
                 |(_, requester, order): &(u16, String, String)| (self.turns.of(requester), order.clone());
             rank(a).cmp(&rank(b))
         });
-        Ok(first.map(|(partition, requester, _)| (partition, requester)))
+        Ok(first.map(|(partition, ..)| partition))
     }
 
     async fn peek(&self, partition: u16, lane: Lane) -> Result<Option<(u16, String, String)>, Error> {

@@ -91,9 +91,9 @@ impl std::ops::AddAssign for OpenLoad {
 
 impl std::ops::SubAssign for OpenLoad {
     fn sub_assign(&mut self, other: Self) {
-        self.jobs -= other.jobs;
-        self.urgent_jobs -= other.urgent_jobs;
-        self.request_bytes -= other.request_bytes;
+        self.jobs = self.jobs.saturating_sub(other.jobs);
+        self.urgent_jobs = self.urgent_jobs.saturating_sub(other.urgent_jobs);
+        self.request_bytes = self.request_bytes.saturating_sub(other.request_bytes);
     }
 }
 

@@ -26,6 +26,9 @@ const FOREIGN_WEIGHT: f64 = 0.03;
 /// How much the first guess weighs beside one job.
 const GUESS_WEIGHT: f64 = 0.05;
 
+/// Open jobs of a forecast: more than `limits.open_jobs` allows by default.
+const MAX_OPEN: usize = 50_000;
+
 /// The narration of so many words.
 pub fn narration_seconds(words: usize) -> f64 {
     words as f64 / WORDS_PER_MINUTE * 60.0
@@ -275,7 +278,10 @@ impl Forecast {
                 ahead.add(&own);
             }
         }
-        self.completions.insert(job.job_id, completion);
+        // While the catalog is away, no new forecast forgets the jobs that have ended.
+        if self.completions.len() < MAX_OPEN {
+            self.completions.insert(job.job_id, completion);
+        }
         completion
     }
 
@@ -490,6 +496,15 @@ mod tests {
         assert_eq!(forecast.completion_of(jobs[3].job_id), Some(told[3]));
         let urgent = forecast.accept(&open("b", Priority::Urgent, 0, false));
         assert!(urgent <= told[0], "it waits for nobody");
+    }
+
+    #[test]
+    fn a_forecast_that_is_never_made_anew_stays_bounded() {
+        let mut forecast = Forecast::new(at(0), Speeds::default(), slots(1.0), vec![]);
+        for _ in 0..MAX_OPEN + 10 {
+            forecast.accept(&open("a", Priority::Normal, 0, false));
+        }
+        assert_eq!(forecast.completions.len(), MAX_OPEN);
     }
 
     #[test]

@@ -34,11 +34,6 @@ if #redis.call('XRANGE', log, '(' .. seq .. '-0', '+', 'COUNT', 1) > 0 then
 end
 local before, rung, bells = seq, {}, {}
 
-local function now_ms()
-  local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
-end
-
 local function one()
   local history, commands = next_key(), next_key()
   local expected, command, aggregate, mark = tonumber(next_arg()), next_arg(), next_arg(), next_arg()

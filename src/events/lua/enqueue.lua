@@ -6,13 +6,15 @@
 -- comes new joins at the turn that is being served. Among equal turns, who came first goes first: a turn is so much larger than the time
 -- of coming, in ms, that is added to it.
 local TURN = 2 ^ 33
+local function now_ms()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
 local function enqueue(waiting, turns, requester, order, pointer)
   if not redis.call('ZSCORE', turns, requester) then
     local first = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
     local turn = first and math.floor(first / TURN) or 0
-    local now = redis.call('TIME')
-    local came = (now[1] * 1000 + math.floor(now[2] / 1000)) % TURN
-    redis.call('ZADD', turns, string.format('%.0f', turn * TURN + came), requester)
+    redis.call('ZADD', turns, string.format('%.0f', turn * TURN + now_ms() % TURN), requester)
   end
   redis.call('ZADD', waiting, 0, requester .. ' ' .. order .. ' ' .. pointer)
 end

@@ -14,15 +14,13 @@ if ARGV[5] == 'open' then
 else
   redis.call('ZADD', KEYS[4], ARGV[6], ARGV[4])
 end
-local now = redis.call('TIME')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for piece = 1, (#ARGV - 6) / 4 do
   local at, key = 6 + 4 * (piece - 1), 5 + 2 * (piece - 1)
   local requester, order, delay, pointer = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   if delay == '0' then
     enqueue(KEYS[key + 1], KEYS[key + 2], requester, order, pointer)
   else
-    redis.call('ZADD', KEYS[5], now_ms + delay, pointer)
+    redis.call('ZADD', KEYS[5], now_ms() + delay, pointer)
   end
 end
 return 1

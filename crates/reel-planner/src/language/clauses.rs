@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::vocabulary::{Class, hangs, is_joint, is_lead, is_predicate, is_subject};
+use super::vocabulary::{Class, hangs, is_joint, is_lead, is_opening, is_predicate, is_subject};
 use super::words::Word;
 
 /// Fewer words hold no subject, verb and object.
@@ -71,8 +71,8 @@ fn begins_clause(words: &[Word<'_>], at: usize) -> bool {
 fn is_statement(words: &[Word<'_>]) -> bool {
     let Some(last) = words.last() else { return false };
     // Up to the comma, only a condition or a time was told: "When it rains, …".
-    let opens_with_clause = super::vocabulary::is_opening(&words[0].lower)
-        && !words[..words.len() - 1].iter().any(|word| word.text.ends_with(','));
+    let opens_with_clause =
+        is_opening(&words[0].lower) && !words[..words.len() - 1].iter().any(|word| word.text.ends_with(','));
     let Some(verb) = words.iter().skip(1).position(|word| is_predicate(&word.lower)) else { return false };
     let behind = &words[verb + 2..];
     let has_object = behind.iter().any(|word| word.class == Class::Content || word.is_number());

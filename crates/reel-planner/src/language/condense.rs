@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::language::words::word_count;
 
-    /// What is shown of each sentence; `None` where all of it is.
+    /// Pairs of a sentence and the part that is shown; `None` for the whole sentence.
     #[test]
     fn a_sentence_is_cut_only_behind_a_whole_thought() {
         for (sentence, shown) in [

@@ -215,7 +215,7 @@ impl Page {
             .collect();
         let [quantity] = &telling[..] else { return false };
         let Some(value) = Number::new(quantity.value) else { return false };
-        // What the number ends needs no more words; else the sentence stands under it whole.
+        // A label that ends with the number needs no more words. Otherwise the whole sentence is the label.
         let is_last = quantity.range.end >= main.end;
         let label = &plain[main.start..if is_last { quantity.range.start } else { main.end }];
         let label = capitalize(label.trim().trim_end_matches(['$', '€', '£', '¥']));
