@@ -16,8 +16,8 @@ use super::{
 use crate::ids::{AggregateId, BatchId, ConfigurationId, JobId, UploadId};
 use reel_scene::format::Rendition;
 use reel_scene::{
-    Block, ComparisonSide, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText, Scene, SceneTimeline,
-    Series, Shape, Span, SpanStyle, Step, StepTiming, TimelineItem,
+    Block, ComparisonSide, DiagramLanguage, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText,
+    Scene, SceneTimeline, Series, Shape, Span, SpanStyle, Step, StepTiming, TimelineItem,
 };
 
 /// Stands in every text that a user may have written.
@@ -33,6 +33,10 @@ fn rich() -> RichText {
 
 fn number() -> Number {
     Number::new(1.5).unwrap()
+}
+
+fn item() -> reel_scene::Item {
+    reel_scene::Item { title: words(), text: rich(), icon: words(), points: vec![rich()], parent: None }
 }
 
 fn scene() -> Scene {
@@ -56,13 +60,34 @@ fn scene() -> Scene {
         },
         Block::Scatter { x_label: words(), y_label: words(), points: vec![point] },
         Block::Flow { nodes: vec![words()], edges: vec![FlowEdge { from: 0, to: 0, label: words() }] },
+        Block::Diagram { language: DiagramLanguage::Mermaid, source: words() },
         Block::Plot { functions: vec![words()], range: point },
         Block::Figure { shapes: vec![Shape::Label { at: point, text: words() }] },
         Block::Image { file: words(), caption: words() },
+        Block::Quote { text: rich(), by: words() },
+        Block::Statement { text: rich(), icons: vec![words()] },
+        Block::Items {
+            arrangement: reel_scene::Arrangement::Tree,
+            items: vec![item()],
+            center: Some(reel_scene::Item { parent: Some(0), ..item() }),
+        },
+        Block::Proportion { value: number(), of: number(), decimals: 1, unit: words(), label: words() },
+        Block::Gauge { value: number(), range: point, decimals: 1, unit: words(), label: words() },
+        Block::Bars {
+            rows: vec![reel_scene::BarRow { title: words(), text: words() }],
+            columns: vec![reel_scene::BarColumn { name: words(), values: vec![number()], decimals: 1 }],
+        },
+        Block::Quadrant {
+            x: [words(), words()],
+            y: [words(), words()],
+            items: vec![reel_scene::QuadrantItem { title: words(), at: point }],
+        },
     ];
     Scene {
         layout: Layout::Content,
         title: words(),
+        icon: words(),
+        language: "ar".to_owned(),
         blocks,
         steps: vec![Step {
             narration: words(),

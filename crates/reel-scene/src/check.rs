@@ -5,7 +5,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::plot;
-use crate::{Block, ChartKind, ComparisonSide, Number, Reveal, RichText, Scene, Series, Shape, Step};
+use crate::{
+    Arrangement, BarColumn, BarRow, Block, ChartKind, ComparisonSide, Item, Layout, Number, Reveal, RichText,
+    Scene, Series, Shape, Step,
+};
 
 /// Scenes of a video.
 pub const SCENES: RangeInclusive<usize> = 1..=60;
@@ -33,6 +36,13 @@ const FUNCTIONS: RangeInclusive<usize> = 1..=4;
 const SHAPES: RangeInclusive<usize> = 1..=60;
 const SPANS: RangeInclusive<usize> = 0..=400;
 const CELL_CHARACTERS: RangeInclusive<usize> = 0..=2000;
+const ICONS: RangeInclusive<usize> = 0..=3;
+const ICON_CHARACTERS: RangeInclusive<usize> = 1..=60;
+/// Names that are listed beside one that is no icon's.
+const NEAR_ICONS: usize = 3;
+const BAR_ROWS: RangeInclusive<usize> = 1..=8;
+const BAR_COLUMNS: RangeInclusive<usize> = 1..=4;
+const QUADRANT_ITEMS: RangeInclusive<usize> = 1..=12;
 const LANGUAGE_CHARACTERS: RangeInclusive<usize> = 0..=60;
 const GROUPS: RangeInclusive<usize> = 0..=100;
 /// Reveals of a step: more than a usual scene has parts.
@@ -79,6 +89,15 @@ pub fn scene_faults(index: usize, scene: &Scene) -> Vec<Fault> {
 /// allowed.
 pub fn control_character(text: &str) -> Option<(usize, char)> {
     text.chars().enumerate().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn unknown_icon(name: &str, near: &[&str]) -> String {
+    let near: Vec<String> = near.iter().map(|near| format!("{near:?}")).collect();
+    match &near[..] {
+        [] => format!("is {name:?}, which is no icon"),
+        [one] => format!("is {name:?}, which is no icon; near it is {one}"),
+        _ => format!("is {name:?}, which is no icon; near it are {}", near.join(", ")),
+    }
 }
 
 struct Checker {
@@ -190,6 +209,15 @@ impl Checker {
         });
     }
 
+    /// Checks that there is an icon of this name. No name is no icon.
+    fn icon(&mut self, name: &str, allowed: RangeInclusive<usize>) {
+        if self.check_text(name, allowed) && !name.is_empty() && reel_icons::icon(name).is_none() {
+            let near =
+                if self.faults.len() < MAX_FAULTS { reel_icons::nearest(name, NEAR_ICONS) } else { vec![] };
+            self.fail(unknown_icon(name, &near));
+        }
+    }
+
     fn number(&mut self, name: &str, number: Number) {
         if number.get().abs() > MAX_ABSOLUTE {
             let message = format!("is {}, but must be from -1e12 to 1e12", number.get());
@@ -205,7 +233,18 @@ impl Checker {
     }
 
     fn scene(&mut self, scene: &Scene) {
-        self.text("title", &scene.title, TITLE_CHARACTERS);
+        // A page may go without a heading, a card not without its words.
+        if scene.layout != Layout::Content || !scene.title.is_empty() {
+            self.text("title", &scene.title, TITLE_CHARACTERS);
+        }
+        let is_tag = scene.language.len() <= 35
+            && scene.language.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if !is_tag {
+            self.check_field("language", |checker| {
+                checker.fail("must be a language tag, such as `en`, `ar` or `pt-BR`");
+            });
+        }
+        self.check_field("icon", |checker| checker.icon(&scene.icon, 0..=*ICON_CHARACTERS.end()));
         self.check_field("steps", |checker| checker.each("steps", &scene.steps, STEPS, Self::step));
         self.check_field("blocks", |checker| checker.each("blocks", &scene.blocks, BLOCKS, Self::block));
         if STEPS.contains(&scene.steps.len()) && BLOCKS.contains(&scene.blocks.len()) {
@@ -228,12 +267,27 @@ impl Checker {
     /// Checks that each reveal exists and occurs once. Blocks without a reveal appear with the first step.
     fn reveals(&mut self, scene: &Scene) {
         let mut seen = Revealed::default();
+        // A diagram is read for its parts: once, however many reveals there are.
+        let is_revealed = |block: usize| {
+            let mut reveals = scene
+                .steps
+                .iter()
+                .filter(|line| REVEALS.contains(&line.reveals.len()))
+                .flat_map(|line| &line.reveals);
+            reveals.any(|reveal| reveal.block == block && reveal.part.is_some())
+        };
+        let parts: Vec<Option<usize>> = scene
+            .blocks
+            .iter()
+            .enumerate()
+            .map(|(at, block)| if is_revealed(at) { block.parts() } else { None })
+            .collect();
         for (step, line) in scene.steps.iter().enumerate() {
             if !REVEALS.contains(&line.reveals.len()) {
                 continue;
             }
             for (index, reveal) in line.reveals.iter().enumerate() {
-                let Err(message) = record_reveal(&mut seen, &scene.blocks, reveal) else { continue };
+                let Err(message) = record_reveal(&mut seen, &parts, reveal) else { continue };
                 let path = ["steps", &step.to_string(), "reveals", &index.to_string()].map(str::to_owned);
                 let depth = self.path.len();
                 self.path.extend(path);
@@ -245,11 +299,55 @@ impl Checker {
 
     fn block(&mut self, block: &Block) {
         match block {
-            Block::Paragraph { text }
-            | Block::Bullet { text }
-            | Block::Numbered { text, .. }
-            | Block::Quote { text } => {
+            Block::Paragraph { text } | Block::Bullet { text } | Block::Numbered { text, .. } => {
+                self.rich("text", text, TEXT_CHARACTERS)
+            }
+            Block::Quote { text, by } => {
                 self.rich("text", text, TEXT_CHARACTERS);
+                self.text("by", by, 0..=200);
+            }
+            Block::Statement { text, icons } => {
+                self.rich("text", text, TEXT_CHARACTERS);
+                self.check_field("icons", |checker| {
+                    checker
+                        .each("entries", icons, ICONS, |checker, icon| checker.icon(icon, ICON_CHARACTERS));
+                });
+            }
+            Block::Items { arrangement, items, center } => self.items(*arrangement, items, center.as_ref()),
+            Block::Proportion { value, of, decimals, unit, label } => {
+                self.number("value", *value);
+                self.number("of", *of);
+                self.quantity(*decimals, unit, label);
+                if of.get() <= 0.0 || !(0.0..=of.get()).contains(&value.get()) {
+                    let message =
+                        format!("is {} of {}, but must be a share of a whole", value.get(), of.get());
+                    self.check_field("value", |checker| checker.fail(message));
+                }
+            }
+            Block::Gauge { value, range, decimals, unit, label } => {
+                self.number("value", *value);
+                self.ascending("range", range);
+                self.quantity(*decimals, unit, label);
+                if !(range[0].get()..=range[1].get()).contains(&value.get()) {
+                    let message = format!("is {}, but must be within `range`", value.get());
+                    self.check_field("value", |checker| checker.fail(message));
+                }
+            }
+            Block::Bars { rows, columns } => self.bars(rows, columns),
+            Block::Quadrant { x, y, items } => {
+                self.texts("x", x, 2..=2, LABEL_CHARACTERS);
+                self.texts("y", y, 2..=2, LABEL_CHARACTERS);
+                self.check_field("items", |checker| {
+                    checker.each("items", items, QUADRANT_ITEMS, |checker, item| {
+                        checker.text("title", &item.title, LABEL_CHARACTERS);
+                        if !item.at.iter().all(|at| (0.0..=1.0).contains(&at.get())) {
+                            let at = item.at.map(Number::get);
+                            checker.check_field("at", |checker| {
+                                checker.fail(format!("is {at:?}, but both must be from 0 to 1"));
+                            });
+                        }
+                    });
+                });
             }
             Block::Code { language, text, groups } => {
                 self.text("language", language.as_deref().unwrap_or_default(), LANGUAGE_CHARACTERS);
@@ -281,13 +379,8 @@ impl Checker {
             Block::Derivation { formulas } => self.texts("formulas", formulas, FORMULAS, FORMULA_CHARACTERS),
             Block::Counter { value, decimals, prefix, unit, label } => {
                 self.number("value", *value);
-                if *decimals > 6 {
-                    let message = format!("is {decimals}, but must be from 0 to 6");
-                    self.check_field("decimals", |checker| checker.fail(message));
-                }
                 self.text("prefix", prefix, SHORT_CHARACTERS);
-                self.text("unit", unit, SHORT_CHARACTERS);
-                self.text("label", label, 0..=200);
+                self.quantity(*decimals, unit, label);
             }
             Block::Chart { chart, unit, labels, series } => {
                 self.text("unit", unit, SHORT_CHARACTERS);
@@ -312,6 +405,7 @@ impl Checker {
                     });
                 });
             }
+            Block::Diagram { source, .. } => self.text("source", source, CODE_CHARACTERS),
             Block::Plot { functions, range } => {
                 self.check_field("functions", |checker| {
                     checker.each("functions", functions, FUNCTIONS, |checker, function| {
@@ -323,15 +417,7 @@ impl Checker {
                         }
                     });
                 });
-                self.point("range", range);
-                if range[0].get() >= range[1].get() {
-                    let message = format!(
-                        "is from {} to {}, but must end after it begins",
-                        range[0].get(),
-                        range[1].get()
-                    );
-                    self.check_field("range", |checker| checker.fail(message));
-                }
+                self.ascending("range", range);
             }
             Block::Figure { shapes } => {
                 self.check_field("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
@@ -341,6 +427,93 @@ impl Checker {
                 self.text("caption", caption, 0..=200);
             }
         }
+    }
+
+    /// Checks what goes with a number.
+    fn quantity(&mut self, decimals: u8, unit: &str, label: &str) {
+        self.decimals(decimals);
+        self.text("unit", unit, SHORT_CHARACTERS);
+        self.text("label", label, 0..=200);
+    }
+
+    fn decimals(&mut self, decimals: u8) {
+        if decimals > 6 {
+            let message = format!("is {decimals}, but must be from 0 to 6");
+            self.check_field("decimals", |checker| checker.fail(message));
+        }
+    }
+
+    /// Checks a range, whose end must be above its beginning.
+    fn ascending(&mut self, name: &str, range: &[Number; 2]) {
+        self.point(name, range);
+        let [low, high] = range.map(Number::get);
+        if low >= high {
+            let message = format!("is from {low} to {high}, but must end after it begins");
+            self.check_field(name, |checker| checker.fail(message));
+        }
+    }
+
+    fn items(&mut self, arrangement: Arrangement, items: &[Item], center: Option<&Item>) {
+        let name = arrangement.name();
+        match center {
+            Some(center) => self.check_field("center", |checker| checker.item(center)),
+            None if arrangement.has_center() => self.fail(format!("has no `center`, but {name} needs one")),
+            None => {}
+        }
+        self.check_field("items", |checker| {
+            if !checker.count("items", items.len(), arrangement.items()) {
+                return;
+            }
+            for (index, item) in items.iter().enumerate() {
+                checker.check_field(&index.to_string(), |checker| {
+                    checker.item(item);
+                    if arrangement == Arrangement::Tree && item.parent.is_none() != (index == 0) {
+                        checker.fail("must have a `parent`, unless it is the first, the root");
+                    }
+                    if let Some(parent) = item.parent.filter(|parent| *parent >= index) {
+                        checker.fail(format!("has the parent {parent}, but must come after its parent"));
+                    }
+                });
+            }
+        });
+    }
+
+    fn item(&mut self, item: &Item) {
+        let least = usize::from(item.text.is_empty());
+        self.text("title", &item.title, least..=*LABEL_CHARACTERS.end());
+        self.rich("text", &item.text, 0..=600);
+        self.check_field("icon", |checker| checker.icon(&item.icon, 0..=*ICON_CHARACTERS.end()));
+        self.check_field("points", |checker| {
+            checker.each("points", &item.points, 0..=*POINTS.end(), |checker, point| {
+                checker.check_rich(point, TEXT_CHARACTERS);
+            });
+        });
+    }
+
+    fn bars(&mut self, rows: &[BarRow], columns: &[BarColumn]) {
+        self.check_field("rows", |checker| {
+            checker.each("rows", rows, BAR_ROWS, |checker, row| {
+                checker.text("title", &row.title, LABEL_CHARACTERS);
+                checker.text("text", &row.text, 0..=200);
+            });
+        });
+        self.check_field("columns", |checker| {
+            checker.each("columns", columns, BAR_COLUMNS, |checker, column| {
+                checker.text("name", &column.name, 0..=200);
+                checker.decimals(column.decimals);
+                checker.check_field("values", |checker| {
+                    if column.values.len() != rows.len() {
+                        let values = column.values.len();
+                        checker.fail(format!("has {values} values, but there are {} rows", rows.len()));
+                    } else if let Some(value) = column.values.iter().find(|value| value.get() < 0.0) {
+                        checker.fail(format!("has {}, but no bar is shorter than 0", value.get()));
+                    }
+                    for (index, value) in column.values.iter().enumerate().take(*BAR_ROWS.end()) {
+                        checker.number(&index.to_string(), *value);
+                    }
+                });
+            });
+        });
     }
 
     fn table(&mut self, header: &[RichText], rows: &[Vec<RichText>]) {
@@ -434,16 +607,16 @@ struct Revealed {
     parts: HashSet<(usize, usize)>,
 }
 
-/// Records a reveal, or returns its fault.
-fn record_reveal(seen: &mut Revealed, blocks: &[Block], reveal: &Reveal) -> Result<(), String> {
+/// Records a reveal, or returns its fault. `blocks` has the number of parts of each.
+fn record_reveal(seen: &mut Revealed, blocks: &[Option<usize>], reveal: &Reveal) -> Result<(), String> {
     let Reveal { block, part } = *reveal;
-    let Some(shown) = blocks.get(block) else {
+    let Some(parts) = blocks.get(block) else {
         return Err(format!(
             "reveals block {block}, but the scene has {} blocks, counted from 0",
             blocks.len()
         ));
     };
-    let is_new = match (part, shown.parts()) {
+    let is_new = match (part, *parts) {
         (Some(part), Some(parts)) if part >= parts => {
             return Err(format!("reveals part {part}, but block {block} has {parts}, counted from 0"));
         }
@@ -508,10 +681,47 @@ mod tests {
                 json!({ "kind": "table", "header": ["a", "b"], "rows": [["1"]] }),
                 "rows.0: has 1 cells, but the header has 2",
             ),
+            (
+                json!({ "kind": "items", "arrangement": "venn", "items": [{ "title": "a" }, { "title": "b" }] }),
+                "has no `center`, but venn needs one",
+            ),
+            (
+                json!({ "kind": "items", "arrangement": "versus", "items": [{ "title": "a" }] }),
+                "items: has 1 items, but must have 2 to 2",
+            ),
+            (
+                json!({ "kind": "items", "arrangement": "tree", "items": [{ "title": "a" }, { "title": "b", "parent": 1 }] }),
+                "items.1: has the parent 1, but must come after its parent",
+            ),
+            (
+                json!({ "kind": "proportion", "value": 3, "of": 2 }),
+                "value: is 3 of 2, but must be a share of a whole",
+            ),
+            (
+                json!({ "kind": "gauge", "value": 3, "range": [0, 2] }),
+                "value: is 3, but must be within `range`",
+            ),
+            (
+                json!({ "kind": "bars", "rows": [{ "title": "a" }], "columns": [{ "values": [1, 2] }] }),
+                "columns.0.values: has 2 values, but there are 1 rows",
+            ),
+            (
+                json!({ "kind": "quadrant", "x": ["a", "b"], "y": ["c", "d"], "items": [{ "title": "x", "at": [0, 2] }] }),
+                "items.0.at: is [0.0, 2.0], but both must be from 0 to 1",
+            ),
+            (
+                json!({ "kind": "items", "arrangement": "checklist", "items": [{ "title": "a", "icon": "baterry" }] }),
+                "items.0.icon: is \"baterry\", which is no icon; near it is \"battery\"",
+            ),
+            (
+                json!({ "kind": "statement", "text": "a", "icons": ["bulb", "zzzzqqqq"] }),
+                "icons.1: is \"zzzzqqqq\", which is no icon",
+            ),
             (json!({ "kind": "timeline", "items": [] }), "items: has 0 items, but must have 1 to 12"),
         ];
         for (block, expected) in cases {
-            assert_eq!(messages(block), [format!("scenes.0.blocks.0.{expected}")]);
+            let at = if expected.starts_with("has ") { ": " } else { "." };
+            assert_eq!(messages(block), [format!("scenes.0.blocks.0{at}{expected}")]);
         }
     }
 
@@ -537,6 +747,20 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
+    #[test]
+    fn a_language_is_a_tag() {
+        let tagged = |language: &str| {
+            let scene =
+                scene(json!({ "title": "T", "language": language, "steps": [{ "narration": "Say it." }] }));
+            faults(&[scene]).iter().map(Fault::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(tagged("pt-BR"), Vec::<String>::new());
+        assert_eq!(
+            tagged("a\"b"),
+            ["scenes.0.language: must be a language tag, such as `en`, `ar` or `pt-BR`"]
+        );
+    }
+
     // H2
     #[test]
     fn no_text_of_a_scene_may_hold_a_control_character() {
@@ -559,6 +783,17 @@ mod tests {
             json!({ "kind": "plot", "functions": [nul], "range": [0, 1] }),
             json!({ "kind": "figure", "shapes": [{ "shape": "label", "at": [0, 0], "text": nul }] }),
             json!({ "kind": "image", "file": nul }),
+            json!({ "kind": "quote", "text": "x", "by": nul }),
+            json!({ "kind": "statement", "text": nul }),
+            json!({ "kind": "statement", "text": "x", "icons": [nul] }),
+            json!({ "kind": "items", "arrangement": "checklist", "items": [{ "title": nul }] }),
+            json!({ "kind": "items", "arrangement": "checklist", "items": [{ "title": "x", "text": nul }] }),
+            json!({ "kind": "items", "arrangement": "checklist", "items": [{ "title": "x", "points": [nul] }] }),
+            json!({ "kind": "proportion", "value": 1, "of": 2, "label": nul }),
+            json!({ "kind": "gauge", "value": 1, "range": [0, 2], "unit": nul }),
+            json!({ "kind": "bars", "rows": [{ "title": nul }], "columns": [{ "values": [1] }] }),
+            json!({ "kind": "bars", "rows": [{ "title": "x" }], "columns": [{ "name": nul, "values": [1] }] }),
+            json!({ "kind": "quadrant", "x": ["a", nul], "y": ["c", "d"], "items": [{ "title": "x", "at": [0, 1] }] }),
         ];
         for block in texts {
             let messages = messages(block.clone());

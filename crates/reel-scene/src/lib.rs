@@ -1,12 +1,14 @@
 //! The scene description: the output of the planner, and the input of all later stages.
 //!
-//! `scene` has the types, `check` the rules of every description, and `description` whole videos as JSON documents. `look` has
-//! themes and colours, `format` the sizes, containers and codecs of finished files, `timing` the silence around lines.
+//! `scene` has the types (`composition` those of blocks that arrange things), `check` the rules of every description, and `description` whole videos as JSON documents. `diagram` reads Mermaid and
+//! DOT. `look` has themes and colours, `format` the sizes, containers and codecs of finished files, `timing` the silence around lines.
 //! Nothing here does any I/O.
 
 pub mod axis;
 pub mod check;
+mod composition;
 pub mod description;
+pub mod diagram;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -15,4 +17,6 @@ pub mod plot;
 mod scene;
 pub mod timing;
 
+pub use composition::*;
+pub use diagram::DiagramLanguage;
 pub use scene::*;

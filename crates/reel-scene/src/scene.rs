@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::{Arrangement, BarColumn, BarRow, DiagramLanguage, Item, QuadrantItem, diagram};
+
 /// Number of scenes that the planner makes of a script.
 pub const SCENE_COUNT: std::ops::RangeInclusive<usize> = 3..=20;
 
@@ -18,6 +20,13 @@ pub struct Scene {
     pub layout: Layout,
     /// The heading; on a `Title` or `Closing` card, the large text in the middle.
     pub title: String,
+    /// Name of the icon of a card, such as `battery`; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub icon: String,
+    /// The language of its texts, as a BCP 47 tag such as `ar` or `pt-BR`; empty for the language of the voice. It chooses the
+    /// voice, and the side on which lines begin.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub language: String,
     /// The blocks from top to bottom.
     #[serde(default)]
     pub blocks: Vec<Block>,
@@ -57,6 +66,9 @@ pub enum Block {
     },
     Quote {
         text: RichText,
+        /// Who said it; empty where nobody is named.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
     },
     /// A code listing. Its parts are the groups of lines, if `groups` has any.
     Code {
@@ -132,6 +144,12 @@ pub enum Block {
         nodes: Vec<String>,
         edges: Vec<FlowEdge>,
     },
+    /// A diagram in Mermaid or in Graphviz's DOT, drawn in the page's own style. Its parts are its nodes, messages or tasks, in
+    /// the order of a walk along the edges. One that cannot be read is shown as its source, and has no parts.
+    Diagram {
+        language: DiagramLanguage,
+        source: String,
+    },
     /// Graphs of functions of x, such as `sin(x) / x`.
     Plot {
         functions: Vec<String>,
@@ -141,6 +159,59 @@ pub enum Block {
     /// Shapes in their own coordinates; y grows upwards.
     Figure {
         shapes: Vec<Shape>,
+    },
+    /// One thought in large type. Its icons stand beside it.
+    Statement {
+        text: RichText,
+        /// Names of icons, at most three.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        icons: Vec<String>,
+    },
+    /// Things, drawn by how they belong together. Its parts are the items; `center` appears with the first of them.
+    Items {
+        arrangement: Arrangement,
+        items: Vec<Item>,
+        /// What a `hub`, `causes` or `venn` is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        center: Option<Item>,
+    },
+    /// So many of a whole, counted out as small squares.
+    Proportion {
+        value: Number,
+        of: Number,
+        /// Digits after the decimal point.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        decimals: u8,
+        /// Text after the number; with `%`, the whole is 100.
+        #[serde(default)]
+        unit: String,
+        #[serde(default)]
+        label: String,
+    },
+    /// A value between two ends, as the hand of a gauge.
+    Gauge {
+        value: Number,
+        /// Smallest and largest value.
+        range: [Number; 2],
+        #[serde(default, skip_serializing_if = "is_zero")]
+        decimals: u8,
+        #[serde(default)]
+        unit: String,
+        #[serde(default)]
+        label: String,
+    },
+    /// A table as bars: each row a thing, each column a quantity on a scale of its own. Its parts are the rows.
+    Bars {
+        rows: Vec<BarRow>,
+        columns: Vec<BarColumn>,
+    },
+    /// Things in four fields.
+    Quadrant {
+        /// What the left end and the right end mean.
+        x: [String; 2],
+        /// What the lower end and the upper end mean.
+        y: [String; 2],
+        items: Vec<QuadrantItem>,
     },
     /// A picture.
     Image {
@@ -317,6 +388,10 @@ impl Block {
             Self::Comparison { .. } => Some(2),
             Self::Derivation { formulas } => Some(formulas.len()),
             Self::Flow { nodes, .. } => Some(nodes.len()),
+            Self::Diagram { language, source } => diagram::read(*language, source)?.parts(),
+            Self::Items { items, .. } => Some(items.len()),
+            Self::Bars { rows, .. } => Some(rows.len()),
+            Self::Quadrant { items, .. } => Some(items.len()),
             Self::Code { groups, .. } if !groups.is_empty() => Some(groups.len()),
             _ => None,
         }
@@ -324,7 +399,15 @@ impl Block {
 
     /// Returns `true` for a block that grows when it appears.
     pub fn grows(&self) -> bool {
-        matches!(self, Self::Counter { .. } | Self::Chart { .. } | Self::Scatter { .. } | Self::Plot { .. })
+        matches!(
+            self,
+            Self::Counter { .. }
+                | Self::Chart { .. }
+                | Self::Scatter { .. }
+                | Self::Plot { .. }
+                | Self::Proportion { .. }
+                | Self::Gauge { .. }
+        )
     }
 
     /// Returns the default entrance.
@@ -332,11 +415,17 @@ impl Block {
         match self {
             Self::Code { .. } | Self::Table { .. } => Entrance::Wipe,
             Self::Formula { .. } | Self::Derivation { .. } => Entrance::Morph,
-            Self::Image { .. } | Self::Figure { .. } | Self::Flow { .. } => Entrance::Fade,
+            Self::Image { .. } | Self::Figure { .. } | Self::Flow { .. } | Self::Diagram { .. } => {
+                Entrance::Fade
+            }
             block if block.grows() => Entrance::Fade,
             _ => Entrance::Rise,
         }
     }
+}
+
+fn is_zero(decimals: &u8) -> bool {
+    *decimals == 0
 }
 
 /// The transition with which a block appears.
@@ -392,6 +481,7 @@ impl Scene {
     /// Removes all texts of the scene.
     pub fn erase_content(&mut self) {
         self.title.clear();
+        self.icon.clear();
         self.blocks.clear();
         self.steps.clear();
     }
@@ -406,6 +496,10 @@ impl Step {
 impl RichText {
     pub fn plain(text: impl Into<String>) -> Self {
         Self(vec![Span { text: text.into(), style: SpanStyle::Plain }])
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns the text without its styles.
