@@ -2,8 +2,8 @@
 //!
 //! The folders are the steps, in order: `speak` turns narration into sound and measures it, `layout` typesets scenes, `draw`
 //! animates the transitions between pictures, `encode` makes a clip of each scene, `join` makes one file of all clips, and
-//! `inspect` reads the file back and compares it with the plan. `studio` does all of it in one process; `recipe` names the
-//! results that can be cached.
+//! `inspect` reads the file back and compares it with the plan. `review` measures the pages of scenes before a video is
+//! made. `studio` does all of it in one process; `recipe` names the results that can be cached.
 //!
 //! Nothing here knows of events, Redis or HTTP: functions take values and paths and return values. CPU-bound functions
 //! block; each takes a `CancellationToken` and checks it once per frame. A file appears under its name only when it is
@@ -22,6 +22,7 @@ pub mod named_file;
 #[cfg(test)]
 mod pipeline_tests;
 pub mod recipe;
+pub mod review;
 #[cfg(test)]
 #[path = "../build.rs"]
 mod sources;

@@ -334,12 +334,13 @@ fn slices_between_key_frames(video: &Path) -> (usize, usize) {
     (by_size[0].1, by_size[by_size.len() - 1].1)
 }
 
-/// Two scenes of which one has a chart that grows.
+/// Scenes with a chart that grows and a figure that draws itself.
 fn described(titles: &[&str]) -> description::Description {
     let chart = r#"{ "kind": "chart", "chart": "line", "labels": ["a", "b", "c"], "series": [{ "values": [1, 3, 2] }] }"#;
+    let figure = r#"{ "kind": "figure", "shapes": [{ "shape": "circle", "center": [0, 0], "radius": 1 }] }"#;
     let scene = |title: &&str| {
         format!(
-            r#"{{ "title": "{title}", "blocks": [{chart}], "steps": [{{ "narration": "It rises, and falls." }}] }}"#
+            r#"{{ "title": "{title}", "blocks": [{chart}, {figure}], "steps": [{{ "narration": "It rises, and falls." }}] }}"#
         )
     };
     let scenes = titles.iter().map(scene).collect::<Vec<_>>().join(",");

@@ -1,4 +1,5 @@
-//! Makes a whole video in one process, from a description to a file. `reel render` uses it, which needs no servers.
+//! Makes a whole video in one process, from a description to a file, or the clip of one scene. `reel render` and
+//! `reel preview` use it, which need no servers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,13 +17,13 @@ use crate::recipe::Recipe;
 use crate::speak::calibration;
 use crate::speak::line_cache::{self, LineCache};
 use crate::speak::music::Music;
-use crate::speak::narration::{self, NarratedScene, Narration};
+use crate::speak::narration::{self, NarratedScene, Narration, SceneNarration};
 use crate::speak::timeline;
 use crate::speak::voice::{Pcm, Voice};
-use reel_scene::Scene;
 use reel_scene::description::Description;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
+use reel_scene::{Scene, SceneTimeline};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -95,6 +96,38 @@ impl Studio {
         let sounds: Vec<PathBuf> = narrated.iter().map(|narrated| narrated.sound.clone()).collect();
         let parts = Parts { clips: &clips, sounds: &sounds, format: self.format };
         Ok(combine::combine(parts, &labels, out, &mut |_, _| {}, cancel)?)
+    }
+
+    /// Makes the clip of one scene and writes it to `out`, which appears when it is whole. `index` is the scene's place in
+    /// the video, from 0. The folder `lines` keeps spoken lines. `on_frame` is called after each frame, on the thread that
+    /// encodes. A requested duration and music are those of a whole video, and have no effect.
+    pub async fn make_clip(
+        &self,
+        (index, scene): (usize, &Scene),
+        look: &Look,
+        lines: &Path,
+        out: &Path,
+        on_frame: impl Fn() + Sync,
+        cancel: &CancellationToken,
+    ) -> Result<SceneTimeline, Error> {
+        let folder = tempfile::tempdir_in(lines).map_err(Error::Folder)?;
+        let cache = &FolderCache(Some(lines));
+        let speak = |voice: Voice, _, line: String| async move {
+            line_cache::speak(&voice, &line, cache, cancel).await.map_err(Error::from)
+        };
+        let narration = SceneNarration {
+            scene,
+            index,
+            voice: &self.voice,
+            fps: self.settings.fps,
+            gain: calibration::gain(&self.voice, cancel).await?,
+            folder: folder.path(),
+            concurrency: self.concurrency,
+        };
+        let narrated = narration::narrate_scene::<Error, _>(narration, speak).await?;
+        tokio::task::block_in_place(|| self.render_clip(scene, look, &narrated, out, &on_frame, cancel))
+            .map_err(|source| Error::Scene { scene: index, source })?;
+        Ok(narrated.timeline)
     }
 
     async fn narrate(

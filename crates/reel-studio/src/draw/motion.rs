@@ -19,7 +19,7 @@ const SOFT_EDGE: f64 = 0.18;
 const STAGGER: f64 = 0.25;
 const MAX_STAGGER: f64 = 0.6;
 /// The fixed-point share at which only the new picture shows.
-const FULL_SHARE: u16 = 256;
+pub(crate) const FULL_SHARE: u16 = 256;
 
 /// A transition from one picture to another in a number of frames.
 pub struct Transition<'a> {
@@ -196,6 +196,11 @@ pub(crate) fn ease_in_out(time: f64) -> f64 {
     time * time * (3.0 - 2.0 * time)
 }
 
+/// Returns the time at which [`ease_in_out`] reaches a share.
+pub(crate) fn inverse_ease_in_out(share: f64) -> f64 {
+    0.5 - ((1.0 - 2.0 * share.clamp(0.0, 1.0)).asin() / 3.0).sin()
+}
+
 fn mix_row(out: &mut [u8], from: &[u8], to: &[u8], shares: &[u16]) {
     for (((out, from), to), share) in out.iter_mut().zip(from).zip(to).zip(shares) {
         *out = mix(*from, *to, *share);
@@ -203,7 +208,7 @@ fn mix_row(out: &mut [u8], from: &[u8], to: &[u8], shares: &[u16]) {
 }
 
 /// Mixes two samples. 256 * 255 + 127 fits 16 bits, so the compiler can vectorise the loop.
-fn mix(from: u8, to: u8, share: u16) -> u8 {
+pub(crate) fn mix(from: u8, to: u8, share: u16) -> u8 {
     ((u16::from(from) * (FULL_SHARE - share) + u16::from(to) * share + 127) >> 8) as u8
 }
 

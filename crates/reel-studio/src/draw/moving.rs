@@ -29,7 +29,7 @@ impl Pages {
         for motion in motions {
             let after = before + 1;
             match &mut motion.moving {
-                Moving::None => {}
+                Moving::None | Moving::Strokes(_) => {}
                 Moving::Terms(moves) => {
                     let [earlier, before, after] =
                         [earlier, before, after].map(|page| self.marks(page, width).terms);

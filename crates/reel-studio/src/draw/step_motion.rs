@@ -4,6 +4,7 @@ use reel_scene::Entrance;
 
 use super::highlight::HighlightMove;
 use super::morph::Move;
+use super::strokes::Strokes;
 
 /// Time that the terms of a formula take to move.
 const MORPH_S: f64 = 0.9;
@@ -11,7 +12,7 @@ const MORPH_S: f64 = 0.9;
 const HIGHLIGHT_S: f64 = 0.6;
 
 /// The motion of one step.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepMotion {
     /// The transition from the previous page to the step's first page.
     pub entrance: Entrance,
@@ -21,7 +22,7 @@ pub struct StepMotion {
 }
 
 /// Content that moves during the transition to a step's first page.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Moving {
     #[default]
     None,
@@ -29,6 +30,8 @@ pub enum Moving {
     Terms(Vec<Move>),
     /// The highlight of lines of code; `None` when the page before has none.
     Highlight(Option<HighlightMove>),
+    /// The pen that draws new strokes.
+    Strokes(Strokes),
 }
 
 impl Moving {
@@ -37,6 +40,7 @@ impl Moving {
         match self {
             Self::Terms(moves) if !moves.is_empty() => Some(MORPH_S),
             Self::Highlight(Some(_)) => Some(HIGHLIGHT_S),
+            Self::Strokes(strokes) => Some(strokes.duration_s),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::draw::highlight::Highlight;
 use crate::draw::morph::Morph;
 use crate::draw::motion::Transition;
+use crate::draw::pen::{Ink, Pen};
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::{Moving, StepMotion};
 use crate::encode::h264;
@@ -133,6 +134,18 @@ pub fn encode_scene<E: From<Error>>(
                 let highlight = Highlight::new(&before, &shown, *highlight_move, frames);
                 frames_out.write_drawn(&before, frames, |canvas, number| highlight.draw(canvas, number))?;
             }
+            Moving::Strokes(strokes) => {
+                let ink = Ink::new(&before, &shown, strokes);
+                let rest_frames = in_frames(ENTRANCE_S, settings.fps);
+                let pictures = (&before, &shown);
+                let pen = Pen::new(pictures, &ink, motion.entrance, (rest_frames, frames));
+                match pen.is_static() && frames_out.scene.frames > 0 {
+                    true => frames_out.repeat_frame(frames)?,
+                    false => {
+                        frames_out.write_drawn(&before, frames, |canvas, number| pen.draw(canvas, number))?
+                    }
+                }
+            }
             _ => frames_out.write_transition(
                 &before,
                 Transition::new(&before, &shown, motion.entrance, frames),
@@ -160,6 +173,10 @@ pub fn encode_scene<E: From<Error>>(
     Ok(EncodedScene { frames, bytes })
 }
 
+fn in_frames(seconds: f64, fps: u32) -> u32 {
+    (seconds * f64::from(fps)).round() as u32
+}
+
 /// The division of a step's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct StepFrames {
@@ -177,7 +194,7 @@ struct StepFrames {
 
 impl StepFrames {
     fn split(frames: u32, (pages, entrance_s): (u32, f64), fps: u32, is_last: bool) -> Self {
-        let in_frames = |seconds: f64| (seconds * f64::from(fps)).round() as u32;
+        let in_frames = |seconds: f64| in_frames(seconds, fps);
         let exit = if is_last { in_frames(EXIT_S).min(frames / 4) } else { 0 };
         let following = pages - 1;
         let entrance = in_frames(entrance_s).min((frames - exit) / 2).max(1).min(frames);

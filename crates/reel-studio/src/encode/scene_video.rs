@@ -66,6 +66,7 @@ pub fn render(
         let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
         let mut motions = motions.clone();
         pages.find_moves(&mut motions, settings.width);
+        pages.find_strokes(&mut motions, (settings.width, settings.height));
         let parts = SceneParts { motions: &motions, leave: scene.leave, timeline, sound };
         let mut on_frame = |done: u64, _| on_frame(before * frames + done, total);
         rasterize_ahead(&pages, settings, |picture| {

@@ -37,7 +37,8 @@ pub struct Chapter {
     pub title: String,
 }
 
-/// Returns a chapter for each scene. Consecutive scenes with the same title share one.
+/// Returns a chapter for each scene. Consecutive scenes with the same title share one, and a scene without a title goes on with the
+/// chapter before it.
 pub fn chapters<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> Vec<Chapter> {
     let mut chapters: Vec<Chapter> = vec![];
     let mut frames = 0;
@@ -46,7 +47,7 @@ pub fn chapters<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeli
         frames += u64::from(timeline.frames);
         let end_ms = frames_to_ms(frames, timeline.fps);
         match chapters.last_mut() {
-            Some(last) if last.title == scene.title => last.end_ms = end_ms,
+            Some(last) if last.title == scene.title || scene.title.is_empty() => last.end_ms = end_ms,
             _ => chapters.push(Chapter { start_ms, end_ms, title: scene.title.clone() }),
         }
     }
@@ -324,8 +325,12 @@ mod tests {
 
     #[test]
     fn scenes_under_one_title_are_one_chapter() {
-        let scenes =
-            [scene("One", &[("a", 1000)]), scene("One", &[("b", 1000)]), scene("Two", &[("c", 1000)])];
+        let scenes = [
+            scene("One", &[("a", 1000)]),
+            scene("One", &[("b", 1000)]),
+            scene("", &[("d", 1000)]),
+            scene("Two", &[("c", 1000)]),
+        ];
         let chapters = chapters(scenes.iter().map(|(scene, timeline)| (scene, timeline)));
         let titles: Vec<&str> = chapters.iter().map(|chapter| chapter.title.as_str()).collect();
         assert_eq!(titles, ["One", "Two"]);

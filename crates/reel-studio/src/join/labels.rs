@@ -19,11 +19,13 @@ impl Labels {
         title: impl Into<String>,
         scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)> + Clone,
     ) -> Self {
-        Self {
-            title: title.into(),
-            chapters: captions::chapters(scenes.clone()),
-            captions: captions::captions(scenes),
+        let title = title.into();
+        let mut chapters = captions::chapters(scenes.clone());
+        // A video that begins without a heading begins with its title.
+        if let Some(first) = chapters.first_mut().filter(|first| first.title.is_empty()) {
+            first.title.clone_from(&title);
         }
+        Self { title, chapters, captions: captions::captions(scenes) }
     }
 
     /// Removes the captions.

@@ -11,7 +11,9 @@ use crate::draw::picture::Picture;
 use crate::draw::step_motion::Moving;
 use reel_scene::description;
 use reel_scene::look::{Aspect, Look, Theme};
-use reel_scene::{Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
+use reel_scene::{
+    Arrangement, Block, Item, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step, TimelineItem,
+};
 
 fn scene_of(layout: Layout, title: &str, blocks: Vec<Block>) -> Scene {
     let reveal = |block| Reveal { block, part: None };
@@ -39,11 +41,36 @@ fn every_kind(text: &str) -> Vec<Block> {
         paragraph(text),
         Block::Bullet { text: styled(text, SpanStyle::Strong) },
         Block::Numbered { number: 1, text: styled(text, SpanStyle::Emphasis) },
-        Block::Quote { text: styled(text, SpanStyle::Code) },
+        Block::Quote { text: styled(text, SpanStyle::Code), by: String::new() },
         Block::Code { language: Some("typst".into()), text: text.into(), groups: vec![] },
         Block::Formula { latex: text.into() },
         Block::Table { header: vec![plain(), RichText(vec![])], rows: vec![vec![plain(), plain()]] },
+        Block::Statement { text: styled(text, SpanStyle::Strong), icons: vec![] },
+        Block::Timeline { items: vec![TimelineItem { title: "a".into(), text: text.into() }] },
     ]
+    .into_iter()
+    .chain(LISTS.into_iter().map(|arrangement| items(arrangement, 3, |_| item("a", text))))
+    .collect()
+}
+
+/// The arrangements that are drawn as lists.
+const LISTS: [Arrangement; 8] = [
+    Arrangement::Cards,
+    Arrangement::Checklist,
+    Arrangement::Process,
+    Arrangement::Cycle,
+    Arrangement::Funnel,
+    Arrangement::Pyramid,
+    Arrangement::Dates,
+    Arrangement::Ranking,
+];
+
+fn item(title: &str, text: &str) -> Item {
+    Item { title: title.into(), text: RichText::plain(text), ..Item::default() }
+}
+
+fn items(arrangement: Arrangement, count: usize, item: impl Fn(usize) -> Item) -> Block {
+    Block::Items { arrangement, items: (0..count).map(item).collect(), center: None }
 }
 
 fn collect_text(frame: &Frame, text: &mut String) {
@@ -324,6 +351,13 @@ fn check_gallery(aspect: Aspect) {
     for theme in Theme::ALL {
         let look = Look { theme, aspect, ..description.look.clone() };
         for scene in &description.scenes {
+            // Themes change nothing in the order of steps, so the others show everything in one.
+            let mut scene = scene.clone();
+            if theme != Theme::default() {
+                scene.steps = vec![Step::new("x.", vec![])];
+                scene.reveal_all();
+            }
+            let scene = &scene;
             let document = compile(&super::source(scene, &look)).unwrap();
             let expected: u32 = super::motions(scene).iter().map(|motion| motion.pages).sum();
             assert_eq!(document.pages().len() as u32, expected + 1, "{}", scene.title);
@@ -339,6 +373,130 @@ fn check_gallery(aspect: Aspect) {
         }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(12)].join("\n"));
+}
+
+/// The height of a page's smallest type as it is drawn.
+fn smallest_type(frame: &Frame, transform: Transform) -> f64 {
+    frame
+        .items()
+        .map(|(at, item)| {
+            let here = transform.pre_concat(Transform::translate(at.x, at.y));
+            match item {
+                FrameItem::Group(group) => smallest_type(&group.frame, here.pre_concat(group.transform)),
+                FrameItem::Text(run) => run.size.to_pt() * here.sy.get(),
+                _ => f64::INFINITY,
+            }
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+const SHORT: &str = "keeps the two apart";
+const USUAL: &str = "keeps the two apart, and lets the ions through";
+const LONG: &str =
+    "ions move from one layer to the other and back again, many hundreds of times before it tires";
+
+/// Checks each list, with and without icons: everything visible, in its place, and in type of this size at least.
+fn check_lists(text: &str, counts: impl Fn(Arrangement, Aspect) -> Vec<usize>, least: f64) {
+    let mut faults = vec![];
+    for arrangement in LISTS {
+        for aspect in Aspect::ALL {
+            for count in counts(arrangement, aspect) {
+                for icon in ["", "battery"] {
+                    let name = format!("{} of {count} {} {icon}", arrangement.name(), aspect.name());
+                    let block = items(arrangement, count, |index| Item {
+                        icon: icon.into(),
+                        ..item(&format!("Separator {index}"), &format!("{text} {index}end"))
+                    });
+                    let told = list_faults(block, aspect, count, least);
+                    faults.extend(told.into_iter().map(|fault| format!("{name}: {fault}")));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(24)].join("\n"));
+}
+
+fn list_faults(block: Block, aspect: Aspect, count: usize, least: f64) -> Vec<String> {
+    let scene = scene_of(Layout::Content, "How it works", vec![block]);
+    let document = compile(&super::source(&scene, &Look { aspect, ..Look::default() })).unwrap();
+    let frame = &document.pages().last().unwrap().frame;
+    let mut faults = layout_faults(frame, Page::for_aspect(aspect));
+    let size = smallest_type(frame, Transform::identity());
+    if size < least {
+        faults.push(format!("type of {size:.1} pt"));
+    }
+    let mut drawn = String::new();
+    collect_text(frame, &mut drawn);
+    let drawn = squeezed(&drawn);
+    let missing = (0..count).filter(|index| !drawn.contains(&format!("{index}end")));
+    faults.extend(missing.map(|index| format!("item {index} is missing")));
+    faults
+}
+
+#[test]
+fn lists_of_usual_length_are_in_large_type() {
+    check_lists(
+        USUAL,
+        |arrangement, _| {
+            let counts = arrangement.items();
+            vec![*counts.start().max(&2), (*counts.end()).min(4)]
+        },
+        36.0,
+    );
+}
+
+#[test]
+fn lists_of_many_short_items_are_in_large_type() {
+    // On a square page a full funnel, a full ranking and a full ring have less room than their texts take at 36 pt.
+    check_lists(
+        SHORT,
+        |arrangement, aspect| match aspect {
+            Aspect::Square => vec![(*arrangement.items().end()).min(5)],
+            _ => vec![*arrangement.items().end()],
+        },
+        36.0,
+    );
+}
+
+#[test]
+fn long_lists_stay_on_the_page() {
+    check_lists(LONG, |arrangement, _| vec![4, *arrangement.items().end()], 18.0);
+}
+
+#[test]
+fn a_list_shows_its_items_one_by_one() {
+    for arrangement in LISTS {
+        let mut scene = scene_of(
+            Layout::Content,
+            "t",
+            vec![items(arrangement, 3, |index| item(&format!("name{index}"), "what it is"))],
+        );
+        let step = |part| Step::new("x.", vec![Reveal { block: 0, part: Some(part) }]);
+        scene.steps = (0..3).map(step).collect();
+        let document = compile(&source(&scene)).unwrap();
+        for (page, shown) in (0..4).map(|shown| (&document.pages()[shown], shown)) {
+            let mut places = vec![];
+            collect_places(&page.frame, Transform::identity(), &mut places);
+            let is_drawn =
+                |index: usize| places.iter().any(|place| place.text.contains(&format!("name{index}")));
+            let drawn = [0, 1, 2].map(is_drawn);
+            assert_eq!(drawn, [shown > 0, shown > 1, shown > 2], "{} page {shown}", arrangement.name());
+        }
+    }
+}
+
+#[test]
+fn a_composition_takes_the_room_that_others_leave() {
+    let list = || items(Arrangement::Checklist, 5, |_| item("Keep it cool", USUAL));
+    let alone = scene_of(Layout::Content, "t", vec![list()]);
+    let below = scene_of(Layout::Content, "t", vec![paragraph(&LONG.repeat(3)), list()]);
+    let size = |scene: &Scene| {
+        let document = compile(&source(scene)).unwrap();
+        let page = &document.pages().last().unwrap().frame;
+        assert_eq!(layout_faults(page, Page::for_aspect(Aspect::Wide)), Vec::<String>::new());
+        smallest_type(page, Transform::identity())
+    };
+    assert!(size(&alone) > size(&below) && size(&below) >= 36.0, "{} {}", size(&alone), size(&below));
 }
 
 fn missing_glyphs(frame: &Frame, missing: &mut Vec<String>) {

@@ -7,6 +7,8 @@
 //! sees the source, the theme and the scene's own pictures; it is refused everything else.
 
 mod blocks;
+#[cfg(test)]
+mod diagram_tests;
 pub mod images;
 #[cfg(test)]
 mod layout_tests;
@@ -17,15 +19,18 @@ mod motions;
 mod nesting;
 mod page_geometry;
 mod pages;
+#[cfg(test)]
+mod relation_tests;
 mod source;
 mod world;
 
+pub use blocks::unreadable_diagrams;
 pub use math::{is_formula, unreadable_formulas};
 pub use motions::motions;
 #[cfg(test)]
 pub use pages::pages;
 pub use pages::{Pages, RgbaPage};
-pub use source::source;
+pub use source::{end_source, source};
 pub use world::{load_fonts, theme_source};
 
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use reel_scene::{Block, Entrance, Layout, Reveal, Scene, Step};
 
+use super::source::is_quotation;
 use crate::draw::step_motion::{Moving, StepMotion};
 
 /// Pages on which a block grows, after the one on which it appears.
@@ -16,7 +17,7 @@ pub fn motions(scene: &Scene) -> Vec<StepMotion> {
 /// Returns the motion of one step.
 pub(super) fn motion(scene: &Scene, step: usize) -> StepMotion {
     let entrance = |step: &Step| {
-        let filled = scene.layout == Layout::Section;
+        let filled = scene.layout == Layout::Section || is_quotation(scene);
         let own = revealed_blocks(scene, step).next().map_or(Entrance::Fade, Block::entrance);
         step.enter.unwrap_or(if filled { Entrance::Fade } else { own })
     };

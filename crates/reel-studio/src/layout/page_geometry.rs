@@ -25,9 +25,9 @@ impl Page {
                 width: 1920.0,
                 height: 1080.0,
                 margin: 130.0,
-                title_top: 84.0,
-                title_height: 120.0,
-                foot: 90.0,
+                title_top: 76.0,
+                title_height: 112.0,
+                foot: 84.0,
                 chart_height: 470.0,
             },
             Aspect::Tall => Self {

@@ -1,6 +1,6 @@
 //! Compiles a scene's pages and rasterizes them.
 
-use typst_layout::PagedDocument;
+use typst_layout::{Page, PagedDocument};
 use typst_render::RenderOptions;
 
 use super::Error;
@@ -35,15 +35,20 @@ impl Pages {
     pub fn rasterize(&self, page: usize, width: u32, height: u32) -> Result<RgbaPage, Error> {
         let missing = Error::Pages { found: self.count(), page };
         let page = self.document.pages().get(page).ok_or(missing)?;
-        let size = page.frame.size();
-        let pixels_a_point = (f64::from(width) / size.x.to_pt()).max(f64::from(height) / size.y.to_pt());
-        let options = RenderOptions { pixel_per_pt: pixels_a_point.into(), ..RenderOptions::default() };
+        let scale = Self::pixels_per_point(page, width, height);
+        let options = RenderOptions { pixel_per_pt: scale.into(), ..RenderOptions::default() };
         let pixmap = typst_render::render(page, &options);
         let (drawn_width, drawn_height) = (pixmap.width() as usize, pixmap.height() as usize);
         if (drawn_width, drawn_height) == (width as usize, height as usize) {
             return Ok(RgbaPage { width: drawn_width, height: drawn_height, rgba: pixmap.take() });
         }
         Ok(crop(pixmap.data(), drawn_width, drawn_height, width as usize, height as usize))
+    }
+
+    /// Returns the scale at which a page fills a picture.
+    pub(crate) fn pixels_per_point(page: &Page, width: u32, height: u32) -> f64 {
+        let size = page.frame.size();
+        (f64::from(width) / size.x.to_pt()).max(f64::from(height) / size.y.to_pt())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Writes the Typst source of a scene.
 
 use reel_scene::look::Look;
-use reel_scene::{Layout, Scene};
+use reel_scene::{Block, Layout, Scene};
 
-use super::blocks::block_source;
-use super::literal::{breakable, literal};
+use super::blocks::{Room, block_source, card_icon_source, lone_block_source};
+use super::literal::{breakable, list, literal};
 use super::look_source::look_source;
 use super::motions::{GROWTH_PAGES, motion};
 use crate::draw::motion::ease_out;
@@ -15,8 +15,19 @@ const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 /// Writes the complete Typst source of a scene: one page before the first step, then the pages of each step, whose number
 /// [`super::motions`] returns. Compiles each formula; one that Typst cannot compile is shown as its LaTeX source.
 pub fn source(scene: &Scene, look: &Look) -> String {
+    source_of_pages(scene, look, &shown_by_page(scene))
+}
+
+/// Writes the Typst source of two pages: the one before the first step, and the last one.
+pub fn end_source(scene: &Scene, look: &Look) -> String {
+    let pages = shown_by_page(scene);
+    source_of_pages(scene, look, &pages[pages.len().saturating_sub(1)..])
+}
+
+fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
     let layout = match scene.layout {
         Layout::Title => "title",
+        Layout::Content if is_quotation(scene) => "quotation",
         Layout::Content => "content",
         Layout::Section => "section",
         Layout::Closing => "closing",
@@ -27,17 +38,64 @@ pub fn source(scene: &Scene, look: &Look) -> String {
     text.push_str(")\n\n#scene(t,\n");
     text.push_str(&format!("  layout: {},\n", literal(layout)));
     text.push_str(&format!("  title: {},\n", literal(&breakable(&scene.title))));
+    text.push_str(&format!("  icon: {},\n", card_icon_source(&scene.icon)));
+    let language = primary_language(&scene.language);
+    let direction = if RIGHT_TO_LEFT.contains(&language) { "rtl" } else { "ltr" };
+    text.push_str(&format!("  lang: {}, dir: {direction},\n", literal(language)));
+    let is_content = scene.layout == Layout::Content;
+    let fills = scene.blocks.iter().map(|block| (is_content && fills(block, scene.blocks.len())).to_string());
+    text.push_str(&format!("  fills: {},\n", list(fills)));
     text.push_str("  blocks: (\n");
+    let room = Room::new(look, scene.blocks.len() == 1);
     for block in &scene.blocks {
-        text.push_str(&format!("    {},\n", block_source(block, look)));
+        let is_alone = is_content && scene.blocks.len() == 1;
+        let source =
+            if is_alone { lone_block_source(block, look, &room) } else { block_source(block, look, &room) };
+        text.push_str(&format!("    {source},\n"));
     }
     text.push_str("  ),\n  pages: (\n");
-    for page in shown_by_page(scene) {
+    for page in pages {
         let entries: String = page.iter().map(|shown| format!("{shown}, ")).collect();
         text.push_str(&format!("    ({}),\n", entries.trim_end_matches(' ')));
     }
     text.push_str("  ),\n)\n");
     text
+}
+
+/// Languages whose lines are read from the right.
+const RIGHT_TO_LEFT: [&str; 9] = ["ar", "fa", "he", "ur", "yi", "ps", "sd", "ug", "dv"];
+
+/// Returns the language of a tag, without region and script; English where there is none.
+fn primary_language(tag: &str) -> &str {
+    let primary = tag.split('-').next().unwrap_or_default();
+    let is_code = (2..=3).contains(&primary.len()) && primary.bytes().all(|byte| byte.is_ascii_lowercase());
+    if is_code { primary } else { "en" }
+}
+
+/// Returns `true` for a page that is nothing but a quotation. It has a ground of its own.
+pub(super) fn is_quotation(scene: &Scene) -> bool {
+    scene.layout == Layout::Content && matches!(scene.blocks[..], [Block::Quote { .. }])
+}
+
+/// Returns `true` for a block that takes all of the room that the other blocks of a content page leave. `blocks` is the
+/// number of blocks on the page.
+fn fills(block: &Block, blocks: usize) -> bool {
+    match block {
+        Block::Items { .. }
+        | Block::Statement { .. }
+        | Block::Proportion { .. }
+        | Block::Gauge { .. }
+        | Block::Bars { .. }
+        | Block::Quadrant { .. }
+        | Block::Timeline { .. }
+        | Block::Counter { .. }
+        | Block::Chart { .. }
+        | Block::Comparison { .. }
+        | Block::Scatter { .. }
+        | Block::Plot { .. } => true,
+        Block::Paragraph { .. } | Block::Quote { .. } => blocks == 1,
+        _ => false,
+    }
 }
 
 /// The visible part of one block on a page.

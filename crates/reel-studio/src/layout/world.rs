@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use typst::diag::{FileError, FileResult};
 use typst::foundations::{Bytes, Datetime, Duration};
+use typst::layout::Abs;
 use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
-use typst::text::{Font, FontBook};
+use typst::text::{Font, FontBook, FontInstance, FontVariant, FontVariations, FontWeight};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, World};
 use typst_kit::fonts::FontStore;
@@ -43,21 +44,51 @@ pub(super) fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Optio
 }
 
 /// The files of the theme, by the names with which they import each other.
-const THEME: [(&str, &str); 14] = [
-    ("theme.typ", include_str!("theme/theme.typ")),
-    ("text.typ", include_str!("theme/text.typ")),
+const THEME: &[(&str, &str)] = &[
+    ("bars.typ", include_str!("theme/bars.typ")),
+    ("before-after.typ", include_str!("theme/before-after.typ")),
+    ("cards.typ", include_str!("theme/cards.typ")),
+    ("causes.typ", include_str!("theme/causes.typ")),
+    ("chart.typ", include_str!("theme/chart.typ")),
+    ("checklist.typ", include_str!("theme/checklist.typ")),
     ("code.typ", include_str!("theme/code.typ")),
-    ("formula.typ", include_str!("theme/formula.typ")),
-    ("table.typ", include_str!("theme/table.typ")),
-    ("timeline.typ", include_str!("theme/timeline.typ")),
     ("comparison.typ", include_str!("theme/comparison.typ")),
     ("counter.typ", include_str!("theme/counter.typ")),
-    ("chart.typ", include_str!("theme/chart.typ")),
-    ("plot.typ", include_str!("theme/plot.typ")),
-    ("flow.typ", include_str!("theme/flow.typ")),
+    ("counting.typ", include_str!("theme/counting.typ")),
+    ("cycle.typ", include_str!("theme/cycle.typ")),
+    ("dates.typ", include_str!("theme/dates.typ")),
+    ("diagram.typ", include_str!("theme/diagram.typ")),
     ("figure.typ", include_str!("theme/figure.typ")),
+    ("fitting.typ", include_str!("theme/fitting.typ")),
+    ("formula.typ", include_str!("theme/formula.typ")),
+    ("funnel.typ", include_str!("theme/funnel.typ")),
+    ("gauge.typ", include_str!("theme/gauge.typ")),
+    ("hub.typ", include_str!("theme/hub.typ")),
+    ("icon.typ", include_str!("theme/icon.typ")),
     ("image.typ", include_str!("theme/image.typ")),
+    ("levels.typ", include_str!("theme/levels.typ")),
+    ("notes.typ", include_str!("theme/notes.typ")),
     ("page.typ", include_str!("theme/page.typ")),
+    ("palette.typ", include_str!("theme/palette.typ")),
+    ("plot.typ", include_str!("theme/plot.typ")),
+    ("process.typ", include_str!("theme/process.typ")),
+    ("proportion.typ", include_str!("theme/proportion.typ")),
+    ("pros-cons.typ", include_str!("theme/pros-cons.typ")),
+    ("pyramid.typ", include_str!("theme/pyramid.typ")),
+    ("quadrant.typ", include_str!("theme/quadrant.typ")),
+    ("ranking.typ", include_str!("theme/ranking.typ")),
+    ("room.typ", include_str!("theme/room.typ")),
+    ("rows.typ", include_str!("theme/rows.typ")),
+    ("sides.typ", include_str!("theme/sides.typ")),
+    ("statement.typ", include_str!("theme/statement.typ")),
+    ("strokes.typ", include_str!("theme/strokes.typ")),
+    ("table.typ", include_str!("theme/table.typ")),
+    ("text.typ", include_str!("theme/text.typ")),
+    ("theme.typ", include_str!("theme/theme.typ")),
+    ("timeline.typ", include_str!("theme/timeline.typ")),
+    ("tree.typ", include_str!("theme/tree.typ")),
+    ("venn.typ", include_str!("theme/venn.typ")),
+    ("versus.typ", include_str!("theme/versus.typ")),
 ];
 
 /// Iterates over the sources of the theme.
@@ -81,6 +112,26 @@ static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
 /// Finds the fonts, once; it takes a tenth of a second.
 pub fn load_fonts() {
     LazyLock::force(&FONTS);
+}
+
+/// Returns the faces of some families that the system has, in their order.
+pub(super) fn faces(families: &[String], weight: FontWeight) -> Vec<FontInstance> {
+    let variant = FontVariant { weight, ..FontVariant::default() };
+    let fonts = families.iter().filter_map(|family| {
+        let index = FONTS.book().select(&family.to_lowercase(), variant)?;
+        FONTS.font(index)
+    });
+    fonts.map(|font| font.instantiate(variant, Abs::pt(36.0), &FontVariations::default())).collect()
+}
+
+/// Returns the width of a character in em, in the first face that has it.
+pub(super) fn advance(faces: &[FontInstance], c: char) -> f64 {
+    let width = |face: &FontInstance| {
+        let glyph = face.ttf().glyph_index(c)?;
+        face.x_advance(glyph.0).map(|advance| advance.get())
+    };
+    // Scripts that none of them has are mostly as wide as they are high.
+    faces.iter().find_map(width).unwrap_or(if c.is_ascii() { 0.6 } else { 1.0 })
 }
 
 fn file_id(name: &str) -> FileId {

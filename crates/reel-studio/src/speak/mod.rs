@@ -5,6 +5,7 @@
 //! `music` finish it.
 
 pub mod calibration;
+mod languages;
 pub mod line_cache;
 pub mod loudness;
 pub mod music;

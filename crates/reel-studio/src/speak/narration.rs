@@ -166,6 +166,7 @@ async fn speak_lines<E, F>(
 where
     F: Future<Output = Result<Pcm, E>>,
 {
+    let voice = &voice.for_language(&scene.language);
     let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
     let lines = stream::iter(lines).enumerate().map(|(index, line)| speak(voice.clone(), index, line));
     lines.buffered(concurrency.max(1)).try_collect().await

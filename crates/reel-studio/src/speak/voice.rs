@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::ffmpeg::start;
+use crate::speak::languages;
 use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
 use crate::speak::voice_output;
@@ -96,6 +97,22 @@ impl Default for Voice {
 }
 
 impl Voice {
+    /// Returns the voice that speaks a language, given as a BCP 47 tag: this one where it does, or else espeak-ng's. A voice behind
+    /// HTTP is taken to speak all languages.
+    pub fn for_language(&self, tag: &str) -> Self {
+        let (own, words_per_minute, program) = match self {
+            Self::Api(_) => return self.clone(),
+            // Its model is an American voice, unless the operator chose another, which then is the language of all scripts.
+            Self::Piper(Piper { model: Some(_), .. }) => return self.clone(),
+            Self::Piper(piper) => ("en", piper.words_per_minute, Espeak::default().program),
+            Self::Espeak(espeak) => (espeak.name.as_str(), espeak.words_per_minute, espeak.program.clone()),
+        };
+        match languages::espeak_voice(tag).filter(|name| primary(name) != primary(own)) {
+            Some(name) => Self::Espeak(Espeak { program, name: name.to_owned(), words_per_minute }),
+            None => self.clone(),
+        }
+    }
+
     /// Returns the same voice at `tempo` times its speed.
     pub fn with_tempo(&self, tempo: f64) -> Self {
         let faster = |words_per_minute: u32| (f64::from(words_per_minute) * tempo).round() as u32;
@@ -113,6 +130,11 @@ impl Voice {
             }
         }
     }
+}
+
+/// Returns the language of a tag, without region and script.
+fn primary(tag: &str) -> &str {
+    tag.split(['-', '_']).next().unwrap_or(tag)
 }
 
 /// Shows every setting that affects the sound; caches depend on it.

@@ -1,18 +1,19 @@
 //! Timelines.
 
-use reel_scene::TimelineItem;
+use reel_scene::{Item, RichText, TimelineItem};
 
-use super::super::literal::{optional, words};
+use super::super::literal::list;
+use super::items::item_source;
 
-/// Most items in a row.
-const MAX_BESIDE: usize = 5;
-/// Longest text of an item in a row.
-const MAX_BESIDE_CHARACTERS: usize = 60;
+/// Writes a timeline as the items of a process.
+pub(super) fn timeline_source(items: &[TimelineItem]) -> String {
+    let items = items.iter().map(|item| {
+        let item = Item { title: item.title.clone(), text: plain(&item.text), ..Item::default() };
+        item_source(&item)
+    });
+    format!("timeline(t, {})", list(items))
+}
 
-pub(super) fn timeline_source(items: &[TimelineItem], wide: bool) -> String {
-    let is_short =
-        |item: &TimelineItem| item.title.chars().count() + item.text.chars().count() <= MAX_BESIDE_CHARACTERS;
-    let beside = wide && items.len() <= MAX_BESIDE && items.iter().all(is_short);
-    let items = items.iter().map(|item| format!("({}, {})", words(&item.title), optional(&item.text)));
-    format!("timeline(t, {beside}, {})", items.collect::<Vec<_>>().join(", "))
+fn plain(text: &str) -> RichText {
+    if text.is_empty() { RichText::default() } else { RichText::plain(text) }
 }
