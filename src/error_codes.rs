@@ -54,6 +54,7 @@ pub enum ErrorCode {
     RehearsedFailure,
     ScriptShortened,
     FormulaAsSource,
+    DiagramAsSource,
     NoLogo,
     NoMusic,
 }
@@ -365,6 +366,12 @@ impl ErrorCode {
                 &[Warning],
                 "A formula's LaTeX cannot be read, so the scene shows it as it is written.",
                 "Correct the formula.",
+                &["src/consumers/code_generation.rs"],
+            ),
+            Self::DiagramAsSource => entry(
+                &[Warning],
+                "A diagram cannot be read, or does not fit a page in type that can be read, so the scene shows its source.",
+                "Correct the diagram, or divide it. docs/SCENES.md says what of Mermaid and DOT is read.",
                 &["src/consumers/code_generation.rs"],
             ),
             Self::NoLogo => entry(

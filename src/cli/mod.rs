@@ -5,7 +5,10 @@ mod audit;
 mod client;
 mod demo;
 mod erase;
+mod inspect;
 mod operator;
+mod plan;
+mod preview;
 mod projections;
 mod render;
 mod storage;
@@ -143,8 +146,15 @@ enum Command {
         #[command(subcommand)]
         command: erase::Erase,
     },
+    /// Show how a script is divided over pages, and with --why, the reasons
+    Plan(plan::PlanScript),
     /// Make a video from a scene description or a script, without servers
     Render(render::Render),
+    /// Measure the pages of a description or a script, or the streams of a video, and list the faults; exit status 1 when there
+    /// are some
+    Inspect(inspect::Inspect),
+    /// Show the video of a script or a scene description on a page of this machine, and follow each save
+    Preview(preview::Preview),
     /// Print the JSON Schema of scene descriptions
     Schema,
     /// Print the OpenAPI document
@@ -210,7 +220,10 @@ impl Arguments {
             Command::Storage { command } => storage::storage(command).await,
             Command::Erase { command } => erase::erase(command).await,
             Command::Export { parquet, from, to } => export(&parquet, from, to).await,
+            Command::Plan(arguments) => plan::plan(&arguments),
             Command::Render(arguments) => render::render(arguments).await,
+            Command::Inspect(arguments) => inspect::inspect(&arguments),
+            Command::Preview(arguments) => preview::preview(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
             Command::Errors => say(crate::error_codes::markdown().trim_end()),

@@ -35,18 +35,10 @@ pub struct Render {
     /// 24, 25, 30, 50 or 60
     #[arg(long, default_value_t = 30)]
     fps: u32,
-    /// A theme, in place of the description's: paper, midnight, chalkboard, sunrise, gallery, meadow or plum
-    #[arg(long)]
-    theme: Option<String>,
-    /// 16:9, 9:16 or 1:1, in place of the description's
-    #[arg(long)]
-    aspect: Option<String>,
-    /// espeak-ng, piper (see scripts/piper), or openai: the server at SPEECH_URL, which speaks OpenAI's protocol
-    #[arg(long, default_value = "espeak-ng")]
-    voice: String,
-    /// Words a minute
-    #[arg(long, default_value_t = 165)]
-    speed: u32,
+    #[command(flatten)]
+    look: LookArguments,
+    #[command(flatten)]
+    voice: VoiceArguments,
     /// A sound file that plays under the voice, quieter while it speaks
     #[arg(long, value_name = "FILE")]
     music: Option<PathBuf>,
@@ -61,15 +53,43 @@ pub struct Render {
     plan: bool,
 }
 
+/// What replaces a description's look.
+#[derive(Args)]
+pub(super) struct LookArguments {
+    /// A theme, in place of the description's: paper, midnight, chalkboard, sunrise, gallery, meadow or plum
+    #[arg(long)]
+    theme: Option<String>,
+    /// 16:9, 9:16 or 1:1, in place of the description's
+    #[arg(long)]
+    aspect: Option<String>,
+}
+
+impl LookArguments {
+    pub(super) fn apply(&self, look: &mut Look) -> anyhow::Result<()> {
+        if let Some(name) = &self.theme {
+            look.theme = one_of("--theme", name, &Theme::ALL, Theme::name)?;
+        }
+        if let Some(name) = &self.aspect {
+            look.aspect = one_of("--aspect", name, &Aspect::ALL, Aspect::name)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Args)]
+pub(super) struct VoiceArguments {
+    /// espeak-ng, piper (see scripts/piper), or openai: the server at SPEECH_URL, which speaks OpenAI's protocol
+    #[arg(long, default_value = "espeak-ng")]
+    voice: String,
+    /// Words a minute
+    #[arg(long, default_value_t = 165)]
+    speed: u32,
+}
+
 pub async fn render(arguments: Render) -> anyhow::Result<()> {
     let duration_ms = arguments.duration.map(|seconds| seconds * 1000);
     let mut description = read(&arguments.file, duration_ms)?;
-    if let Some(name) = &arguments.theme {
-        description.look.theme = one_of("--theme", name, &Theme::ALL, Theme::name)?;
-    }
-    if let Some(name) = &arguments.aspect {
-        description.look.aspect = one_of("--aspect", name, &Aspect::ALL, Aspect::name)?;
-    }
+    arguments.look.apply(&mut description.look)?;
     if arguments.plan {
         return say(serde_json::to_string_pretty(&description)?);
     }
@@ -77,9 +97,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     if ![24, 25, 30, 50, 60].contains(&arguments.fps) {
         bail!("--fps is {}, but must be one of 24, 25, 30, 50, 60", arguments.fps);
     }
-    if !(80..=450).contains(&arguments.speed) {
-        bail!("--speed is {}, but must be from 80 to 450 words a minute", arguments.speed);
-    }
+    let voice = arguments.voice.voice()?;
     let (width, height) = description.look.aspect.dimensions(quality.dimensions());
     let beside = arguments.file.parent().unwrap_or(Path::new("."));
     let images = Images::read(&description.scenes, &description.look, beside)?;
@@ -90,7 +108,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     let extension = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let format = one_of("the ending of --out", &extension, &OutputFormat::ALL, OutputFormat::name)?;
     let studio = Studio {
-        voice: voice(&arguments)?,
+        voice,
         settings: EncodeSettings::new(width, height, arguments.fps),
         format,
         images,
@@ -114,38 +132,48 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     ))
 }
 
-fn one_of<T: Copy>(option: &str, given: &str, all: &[T], name: fn(T) -> &'static str) -> anyhow::Result<T> {
+pub(super) fn one_of<T: Copy>(
+    option: &str,
+    given: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> anyhow::Result<T> {
     all.iter().copied().find(|one| name(*one) == given).with_context(|| {
         let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
         format!("{option} is `{given}`, but must be one of {}", names.join(", "))
     })
 }
 
-fn voice(arguments: &Render) -> anyhow::Result<Voice> {
-    let words_per_minute = arguments.speed;
-    match arguments.voice.as_str() {
-        "espeak-ng" => Ok(Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() })),
-        "piper" => Ok(Voice::Piper(Piper::new(PIPER_PYTHON.into(), None, words_per_minute))),
-        "openai" => {
-            let env = |name: &str| match name {
-                "REEL_VOICE" => Some("openai".to_owned()),
-                name => process_environment(name),
-            };
-            match VoiceConfig::from_environment(&env)? {
-                VoiceConfig::OpenAi { url, key, model, voice } => {
-                    let mut api = SpeechApi::new(&url, key.map(|key| key.0), model, voice);
-                    api.speed = f64::from(words_per_minute) / f64::from(NORMAL_WORDS_PER_MINUTE);
-                    Ok(Voice::Api(api))
-                }
-                other => bail!("REEL_VOICE is openai, but the voice is {other:?}"),
-            }
+impl VoiceArguments {
+    pub(super) fn voice(&self) -> anyhow::Result<Voice> {
+        let words_per_minute = self.speed;
+        if !(80..=450).contains(&words_per_minute) {
+            bail!("--speed is {words_per_minute}, but must be from 80 to 450 words a minute");
         }
-        other => bail!("--voice is `{other}`, but must be espeak-ng, piper or openai"),
+        match self.voice.as_str() {
+            "espeak-ng" => Ok(Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() })),
+            "piper" => Ok(Voice::Piper(Piper::new(PIPER_PYTHON.into(), None, words_per_minute))),
+            "openai" => {
+                let env = |name: &str| match name {
+                    "REEL_VOICE" => Some("openai".to_owned()),
+                    name => process_environment(name),
+                };
+                match VoiceConfig::from_environment(&env)? {
+                    VoiceConfig::OpenAi { url, key, model, voice } => {
+                        let mut api = SpeechApi::new(&url, key.map(|key| key.0), model, voice);
+                        api.speed = f64::from(words_per_minute) / f64::from(NORMAL_WORDS_PER_MINUTE);
+                        Ok(Voice::Api(api))
+                    }
+                    other => bail!("REEL_VOICE is openai, but the voice is {other:?}"),
+                }
+            }
+            other => bail!("--voice is `{other}`, but must be espeak-ng, piper or openai"),
+        }
     }
 }
 
 /// A description as it is, or what the planner makes of a script.
-fn read(file: &Path, duration_ms: Option<u64>) -> anyhow::Result<Description> {
+pub(super) fn read(file: &Path, duration_ms: Option<u64>) -> anyhow::Result<Description> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     if file.extension().is_some_and(|extension| extension == "json") {
         return description::read(&text).map_err(|faults| {
@@ -153,13 +181,12 @@ fn read(file: &Path, duration_ms: Option<u64>) -> anyhow::Result<Description> {
             anyhow::anyhow!("{} is no sound description:\n  {}", file.display(), told.join("\n  "))
         });
     }
-    // A script without a title has its file's name.
-    let name =
-        file.file_stem().map(|name| name.to_string_lossy().replace(['-', '_'], " ")).unwrap_or_default();
-    let request =
-        reel_planner::Request { topic: &name, context: None, script: Some(&text), title: None, duration_ms };
-    let plan =
-        reel_planner::plan(&request).with_context(|| format!("{} cannot be planned", file.display()))?;
+    plan_script(file, &text, duration_ms)
+}
+
+/// Plans a script. Its title comes from its content.
+pub(super) fn plan_script(file: &Path, text: &str, duration_ms: Option<u64>) -> anyhow::Result<Description> {
+    let plan = super::plan::plan_text(file, text, duration_ms)?;
     Ok(Description { version: VERSION, title: plan.title, look: Look::default(), scenes: plan.scenes })
 }
 

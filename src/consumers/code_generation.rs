@@ -45,7 +45,14 @@ impl StageHandler for CodeGeneration {
                     block + 1
                 ),
             });
-            let warnings = no_logo.into_iter().chain(warnings).collect();
+            let diagrams = layout::unreadable_diagrams(&description, &look).into_iter().map(|block| Warning {
+                code: ErrorCode::DiagramAsSource.to_string(),
+                message: format!(
+                    "block {} holds a diagram that cannot be read or is too large, so its source is shown",
+                    block + 1
+                ),
+            });
+            let warnings = no_logo.into_iter().chain(warnings).chain(diagrams).collect();
             Ok(Outcome::CodeGenerated { language: "typst".to_owned(), code, warnings })
         })
         .await

@@ -1,9 +1,8 @@
 //! Entry points of the fuzz targets in `fuzz/`. Each takes any bytes and panics when a property does not hold. Tests
 //! replay every seed and every input that once failed.
 
-use reel_scene::Block;
+use reel_scene::diagram::{self, DiagramLanguage, Reading};
 
-use crate::read::mermaid;
 use crate::{Request, plan, validate};
 
 /// A script in Markdown or plain text: every plan is one that can be made, and the same script has the same plan.
@@ -18,12 +17,15 @@ pub fn script(data: &[u8]) {
     assert_eq!(plan(&request), planned);
 }
 
-/// A flow diagram: every arrow begins and ends at a box.
+/// A diagram in either language: every edge begins and ends at a node.
 pub fn mermaid(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Some(Block::Flow { nodes, edges }) = mermaid::read(text) {
-        for edge in edges {
-            assert!(edge.from < nodes.len() && edge.to < nodes.len(), "{edge:?} of {} boxes", nodes.len());
+    for language in [DiagramLanguage::Mermaid, DiagramLanguage::Dot] {
+        let Some(reading) = diagram::read(language, text) else { continue };
+        assert!(reading.parts().is_none_or(|parts| parts == reading.names().len()), "{reading:?}");
+        if let Reading::Graph(graph) = reading {
+            let nodes = graph.nodes.len();
+            assert!(graph.edges.iter().all(|edge| edge.from < nodes && edge.to < nodes), "{graph:?}");
         }
     }
 }

@@ -17,9 +17,8 @@
 //! ```
 //!
 //! In [`plan`], [`read`] reads the script into sections of elements. [`arrange`] divides each section into
-//! passages, the pieces that stay together on a page, makes them fit the video, and divides them over pages. [`show`]
-//! makes the two cards, finds headings where the script has none, and turns each page into a scene of few words and
-//! pictures. [`language`] has the rules about words and sentences for all of them.
+//! passages, the pieces that stay together on a page, and makes them fit the video. [`compose`] divides them over pages by what
+//! they say, and turns each page into a scene. [`show`] makes the two cards and finds headings where the script has none. [`language`] has the rules about words and sentences for all of them.
 //!
 //! Invariants: plans pass [`validate`]; the narration is the script's own text in its order, and what is shown is part of it;
 //! the same request always gives the same plan. Deliberately absent: any understanding of the text's meaning, any summary in
@@ -27,6 +26,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod arrange;
+mod compose;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod language;
@@ -40,13 +40,17 @@ mod tests;
 use reel_scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene};
 
 use arrange::budget::{self, Chapter};
+use arrange::pace;
 use arrange::passages::{self, Passage};
-use arrange::{pace, pages};
+use compose::{Composed, finish};
+use language::condense::condense_plain;
+use language::detect;
+use language::sentences;
 use language::speech::is_speakable;
 use language::width::columns;
 use read::document::{Document, Element, MAX_HEADING_COLUMNS, replace_control_characters};
 use read::markdown;
-use show::{cards, headings, page};
+use show::{cards, headings, titles};
 
 pub use validate::validate;
 
@@ -59,7 +63,7 @@ const CARD_LINES: usize = 12;
 /// The input of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Title of a video without another title.
+    /// Title of a video whose script has none. If it is blank, the title is made of the script's words.
     pub topic: &'a str,
     /// Replaces a missing script.
     pub context: Option<&'a str>,
@@ -80,6 +84,28 @@ pub struct Plan {
     /// Sentences left out because the script is longer than a video may be; an item, a row of a table
     /// and a screen of code count as one each.
     pub omitted_sentences: usize,
+    /// Why the scenes between the cards look as they do, in their order.
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a scene is drawn as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Index of the scene.
+    pub scene: usize,
+    /// Name of the composition, such as `cards`.
+    pub composition: &'static str,
+    /// What in the text asks for it.
+    pub why: String,
+    /// Other compositions for the same sentences with what each would have cost; the cheapest sequence of pages wins.
+    pub rejected: Vec<(&'static str, u32)>,
+}
+
+impl Reason {
+    fn of(scene: usize, page: &compose::Composed) -> Self {
+        let rejected = page.rejected.iter().map(|other| (other.composition, other.cost)).collect();
+        Self { scene, composition: page.composition, why: page.why.clone(), rejected }
+    }
 }
 
 /// The reason why there is no plan. A retry does not help.
@@ -96,7 +122,8 @@ pub enum PlanError {
 pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let speakable = |text: &&str| is_speakable(text);
     let script = request.script.filter(speakable).or(request.context.filter(speakable));
-    let mut document = markdown::read(script.ok_or(PlanError::NothingToSay)?);
+    let script = script.ok_or(PlanError::NothingToSay)?;
+    let mut document = markdown::read(script);
     let (title, subtitle) = choose_titles(request, &mut document)?;
     let mut chapters = divide_into_chapters(&document, &title);
     let closing = cards::take_closing(&mut chapters, &title);
@@ -110,19 +137,28 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
         ms: request.duration_ms.map(|ms| ms.saturating_sub(cards_ms)),
     };
     let (chapters, omitted_sentences) = budget::fit(chapters, room);
-    let mut scenes = vec![opening];
-    for (number, chapter) in chapters.iter().enumerate() {
-        let pages = pages::paginate(&chapter.passages);
-        let to_scene = |page| page::compose(content(&chapter.heading, &chapter.passages[page]));
+    let (mut scenes, mut reasons) = (vec![opening], vec![]);
+    let (mut last_chapter, mut first_of_chapter) = (0, true);
+    let pages = compose::compose(&chapters, max_pages);
+    let headings = page_headings(&chapters, &pages, &title);
+    for (mut page, heading) in pages.into_iter().zip(headings) {
+        page.scene.title = heading;
+        let is_new = !first_of_chapter && page.chapter != last_chapter;
+        (last_chapter, first_of_chapter) = (page.chapter, false);
         let first = scenes.len();
-        scenes.extend(pages.into_iter().map(to_scene));
-        if number > 0 {
+        reasons.push(Reason::of(first, &page));
+        scenes.push(page.scene);
+        if is_new {
             push_away(&mut scenes, first);
         }
     }
     scenes.push(closing);
+    finish::mark_numbers(&mut scenes);
+    finish::choose_icons(&mut scenes, script);
+    scenes[0].icon = finish::icon_of_card(&title, script);
+    set_languages(&mut scenes, script);
     debug_assert_eq!(validate(&scenes), vec![]);
-    Ok(Plan { title, scenes, omitted_sentences })
+    Ok(Plan { title, scenes, omitted_sentences, reasons })
 }
 
 /// Chooses the video's title, and a subtitle where the request has a title and the script another.
@@ -134,32 +170,75 @@ fn choose_titles(
     let written = document.title.take();
     let topic = Some(single_line(request.topic)).filter(|topic| is_speakable(topic));
     let subtitle = written.clone().filter(|written| given.as_ref().is_some_and(|given| given != written));
-    let heading = || document.sections.iter().find_map(|section| section.heading.clone());
-    let opening = || {
-        document.sections.iter().map(|section| plain_text(section.elements())).find(|text| !text.is_empty())
+    let texts = || {
+        document
+            .sections
+            .iter()
+            .map(|section| plain_text(section.elements()))
+            .filter(|text| is_speakable(text))
     };
-    let title =
-        given.or(written).or(topic).or_else(heading).or_else(opening).ok_or(PlanError::NothingToSay)?;
+    let derived = || {
+        // Only text before the first heading is about the whole.
+        let opens = document.sections.first().is_some_and(|first| first.heading.is_none());
+        texts().next().filter(|_| opens)?;
+        titles::derive(&texts().collect::<Vec<_>>().join(" "))
+    };
+    let heading = || document.sections.iter().find_map(|section| section.heading.clone());
+    let opening = || texts().next().map(|text| shorten_to_words(&text));
+    let title = given
+        .or(written)
+        .or(topic)
+        .or_else(derived)
+        .or_else(heading)
+        .or_else(opening)
+        .ok_or(PlanError::NothingToSay)?;
     Ok((shorten_title(&title), subtitle))
 }
 
-/// Divides the sections into passages, under their headings, written or derived.
+/// Returns the first words of a text, and an ellipsis where more follow.
+fn shorten_to_words(text: &str) -> String {
+    let sentence = sentences::split(&RichText::plain(text)).into_iter().next();
+    let sentence = sentence.map_or_else(|| text.to_owned(), |piece| condense_plain(&piece.text.to_plain()));
+    let words: Vec<&str> = sentence.split(' ').collect();
+    if words.len() <= titles::MAX_WORDS {
+        return sentence;
+    }
+    format!("{}…", words[..titles::MAX_WORDS].join(" ").trim_end_matches([',', ';', ':', '.']))
+}
+
+/// Divides the sections into passages, under their headings. A section without one has an empty heading.
 fn divide_into_chapters(document: &Document, title: &str) -> Vec<Chapter> {
-    let texts = || document.sections.iter().map(|section| plain_text(section.elements())).collect::<Vec<_>>();
-    let derived = if document.headed { Vec::new() } else { headings::derive(&texts(), title) };
     let mut chapters: Vec<Chapter> = Vec::with_capacity(document.sections.len());
-    for (index, section) in document.sections.iter().enumerate() {
-        let derived = derived.get(index).map_or(title, String::as_str);
-        let heading = section.heading.clone().unwrap_or_else(|| derived.to_owned());
-        let passages = passages::divide(section.elements(), &heading);
-        chapters.push(Chapter { heading, written: section.heading.is_some(), passages });
+    for section in &document.sections {
+        let heading = section.heading.clone();
+        // What a section without text says, if it has nothing else.
+        let passages = passages::divide(section.elements(), heading.as_deref().unwrap_or(title));
+        chapters.push(Chapter { written: heading.is_some(), heading: heading.unwrap_or_default(), passages });
     }
     if chapters.is_empty() {
         // The script is a title and nothing else: it is said once more.
         let passages = passages::divide(&[], title);
-        chapters.push(Chapter { heading: title.to_owned(), written: false, passages });
+        chapters.push(Chapter { heading: String::new(), written: false, passages });
     }
     chapters
+}
+
+/// Returns the heading of every page in order: the written one, the one its composition has, one made of the page's words,
+/// or an empty one.
+fn page_headings(chapters: &[Chapter], pages: &[Composed], title: &str) -> Vec<String> {
+    let passages = |page: &Composed| &chapters[page.chapter].passages[page.passages.clone()];
+    let texts: Vec<String> = pages.iter().map(|page| narration(passages(page))).collect();
+    let derived = headings::derive(&texts, title);
+    let given = |page: &Composed| {
+        let written = chapters[page.chapter].written || page.has_own_heading;
+        Some(&page.scene.title).filter(|_| written).cloned()
+    };
+    pages.iter().zip(derived).map(|(page, derived)| given(page).unwrap_or(derived)).collect()
+}
+
+fn narration(passages: &[Passage]) -> String {
+    let lines = passages.iter().flat_map(|passage| &passage.steps).map(|step| step.narration.as_str());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 /// Makes the opening card, with a subtitle from the request's script or its introduction.
@@ -183,7 +262,7 @@ fn make_opening(
 }
 
 /// Makes the scene of one page: its passages' blocks from top to bottom, and its listing below them.
-fn content(heading: &str, passages: &[Passage]) -> Scene {
+pub(crate) fn content(heading: &str, passages: &[Passage]) -> Scene {
     let mut scene = Scene { title: heading.to_owned(), ..Scene::default() };
     for passage in passages {
         let offset = scene.blocks.len();
@@ -200,6 +279,15 @@ fn content(heading: &str, passages: &[Passage]) -> Scene {
         scene.steps[0].reveals.push(reveal);
     }
     scene
+}
+
+/// Says of each scene in which language it is spoken.
+fn set_languages(scenes: &mut [Scene], script: &str) {
+    let language = detect::of_script(script);
+    for scene in scenes {
+        let spoken: Vec<&str> = scene.steps.iter().map(|step| step.narration.as_str()).collect();
+        scene.language = detect::of_part(&spoken.join(" "), language).to_owned();
+    }
 }
 
 /// Lets the first scene of a new chapter push the previous scene away.

@@ -52,7 +52,7 @@ fn a_markdown_script_keeps_its_sections_and_ends_with_its_quotation() {
     let plan = planned(EVENT_SOURCING);
     let expected = [
         "Event sourcing in five minutes",
-        "Event sourcing in five minutes",
+        "",
         "What an event is",
         "What an event is",
         "Folding in code",
@@ -80,11 +80,12 @@ fn a_plain_script_gets_headings_from_its_own_words() {
     let plan = plan(&request).expect("the context has something to say");
     let expected = [
         "The Pythagorean theorem",
-        "The Pythagorean theorem",
-        "The square root of 25",
-        "A rope with twelve equal knots",
+        "",
+        "",
+        "",
+        "",
         "The proof",
-        "The proof",
+        "The large square's area",
         "The distance between two points",
         "Every game engine, every satellite receiver and every phone does this millions of times a second.",
     ];
@@ -95,11 +96,11 @@ fn a_plain_script_gets_headings_from_its_own_words() {
 #[test]
 fn the_long_reference_is_told_in_full() {
     let plan = planned(REFERENCE);
-    assert_eq!((plan.scenes.len(), plan.omitted_sentences), (11, 0));
+    assert_eq!((plan.scenes.len(), plan.omitted_sentences), (15, 0));
     assert!(lines(&plan).contains(&"LCO. Energy: 180 Wh/kg. Cycles: 800. Used in: phones."));
     let formulas = plan.scenes.iter().flat_map(|scene| &scene.blocks);
     assert_eq!(formulas.filter(|block| matches!(block, Block::Formula { .. })).count(), 2);
-    let closing = &plan.scenes[10];
+    let closing = &plan.scenes[14];
     assert_eq!(closing.steps[1].narration, "Treat the loop gently, and it will serve for many years.");
 }
 
@@ -115,6 +116,36 @@ fn a_requested_title_stands_above_the_scripts_own() {
     let plan = plan(&request).expect("the script has something to say");
     assert_eq!(plan.title, "Given");
     assert_eq!(lines(&plan)[..2], ["Given.", "Own."]);
+}
+
+#[test]
+fn a_title_is_found_in_the_script() {
+    for (script, title) in [
+        ("Why bread rises\n\nNobody knew it. Bakers only knew that it does.", "Why bread rises"),
+        ("---\ntitle: Bread\n---\n\nIt rises. It does.", "Bread"),
+        ("Title: Bread\n\nIt rises. It does.", "Bread"),
+        ("Bread\n=====\n\nIt rises. It does.", "Bread"),
+        ("A catalyst is a substance that speeds up a reaction. Catalysts are not used up.", "Catalysts"),
+        ("## First\n\nIt is a lot. It is more.\n\n## Second\n\nMore.", "First"),
+        (
+            "It was said that they had not been there when all of it happened to us.",
+            "It was said that they had not been…",
+        ),
+    ] {
+        let request =
+            |topic| Request { topic, context: None, script: Some(script), title: None, duration_ms: None };
+        let found = plan(&request("")).unwrap();
+        assert_eq!(found.title, title, "{script}");
+        assert_eq!(validate(&found.scenes), vec![]);
+    }
+    let request = Request {
+        topic: "Topic",
+        context: None,
+        script: Some("Why bread rises\n\nNobody knew it."),
+        title: None,
+        duration_ms: None,
+    };
+    assert_eq!(plan(&request).unwrap().title, "Why bread rises");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use reel_planner::{Plan, Request, plan, validate};
-use reel_scene::{Block, FlowEdge, Reveal, RichText, Scene, SpanStyle, Step};
+use reel_scene::{Block, FlowEdge, Item, Reveal, RichText, Scene, SpanStyle, Step};
 
 /// Longer texts are cut in the middle, so that hostile scripts have readable snapshots.
 const MAX_SHOWN_CHARS: usize = 320;
@@ -78,7 +78,22 @@ fn block_line(block: &Block) -> String {
         Block::Paragraph { text } => format!("paragraph: {}", styled(text)),
         Block::Bullet { text } => format!("bullet: {}", styled(text)),
         Block::Numbered { number, text } => format!("numbered {number}: {}", styled(text)),
-        Block::Quote { text } => format!("quote: {}", styled(text)),
+        Block::Quote { text, by } if by.is_empty() => format!("quote: {}", styled(text)),
+        Block::Quote { text, by } => format!("quote: {} by {by}", styled(text)),
+        Block::Statement { text, icons } => format!("statement: {} {icons:?}", styled(text)),
+        Block::Items { arrangement, items, center } => {
+            let item = |item: &Item| {
+                let icon = if item.icon.is_empty() { String::new() } else { format!("({}) ", item.icon) };
+                let points: String = item.points.iter().map(|point| format!("; {}", styled(point))).collect();
+                format!("{icon}{} = {}{points}", item.title, styled(&item.text))
+            };
+            let center = center.as_ref().map(|center| format!("[{}] ", item(center))).unwrap_or_default();
+            format!(
+                "{}: {center}{}",
+                arrangement.name(),
+                items.iter().map(item).collect::<Vec<_>>().join(" | ")
+            )
+        }
         Block::Code { language, text, groups } => {
             format!("code {} {groups:?}: {text}", language.as_deref().unwrap_or("-"))
         }
@@ -203,6 +218,11 @@ fn titles_and_context() {
 #[test]
 fn short() {
     check_file("short.txt");
+}
+
+#[test]
+fn essay() {
+    check_file("essay.txt");
 }
 
 #[test]

@@ -34,7 +34,7 @@ const DRAWING_PX: u32 = 400;
 pub(crate) fn block_height_px(block: &Block) -> u32 {
     let content = match block {
         Block::Paragraph { text } => text_height_px(&text.to_plain(), TEXT_COLUMNS),
-        Block::Bullet { text } | Block::Numbered { text, .. } | Block::Quote { text } => {
+        Block::Bullet { text } | Block::Numbered { text, .. } | Block::Quote { text, .. } => {
             text_height_px(&text.to_plain(), ITEM_COLUMNS)
         }
         Block::Code { text, .. } => CODE_PADDING_PX + CODE_ROW_PX * pixels(text.lines().map(code_rows).sum()),
@@ -56,8 +56,17 @@ pub(crate) fn block_height_px(block: &Block) -> u32 {
         Block::Derivation { formulas } => FORMULA_PX * pixels(formulas.len()),
         Block::Counter { label, .. } => COUNTER_PX + if label.is_empty() { 0 } else { TEXT_LINE_PX },
         Block::Flow { nodes, .. } => 3 * TEXT_LINE_PX * pixels(nodes.len().div_ceil(4)),
+        // What is said of a diagram is not shown beside it.
+        Block::Diagram { .. } => 2 * TEXT_LINE_PX,
+        // It stands alone in type as large as it can be.
+        Block::Statement { text, .. } => text_height_px(&text.to_plain(), TEXT_COLUMNS / 2),
+        Block::Items { .. } => 2 * DRAWING_PX / 3,
+        Block::Bars { rows, .. } => 2 * TEXT_LINE_PX * pixels(rows.len()),
         // They are drawn smaller beside others.
         Block::Chart { .. }
+        | Block::Proportion { .. }
+        | Block::Gauge { .. }
+        | Block::Quadrant { .. }
         | Block::Scatter { .. }
         | Block::Plot { .. }
         | Block::Figure { .. }
@@ -92,7 +101,7 @@ fn text_height_px(text: &str, width: usize) -> u32 {
 }
 
 /// Returns the lines that a text takes when it is broken at spaces, and words that are too long anywhere.
-fn wrapped_lines(text: &str, width: usize) -> usize {
+pub(crate) fn wrapped_lines(text: &str, width: usize) -> usize {
     let (mut lines, mut used) = (1, 0);
     for word in text.split(' ').map(columns).filter(|&word| word > 0) {
         if used > 0 && used + 1 + word <= width {

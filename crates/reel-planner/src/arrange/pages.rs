@@ -63,6 +63,13 @@ fn page_starts(passages: &[Passage], heights: &[u32], end: usize) -> impl Iterat
     })
 }
 
+/// Returns `true` when passages fit one page together.
+pub(crate) fn share_a_page(passages: &[Passage]) -> bool {
+    let heights: Vec<u32> = passages.iter().map(Passage::height_px).collect();
+    let fitting = page_starts(passages, &heights, passages.len()).last();
+    fitting.is_some_and(|(start, height)| start == 0 && height <= PAGE_HEIGHT_PX)
+}
+
 /// Rates a page by the square of how full it is, in percent: the sum is least when pages are equally full, and a full
 /// page costs 10,000. A listing wants some lines beside it, so that it can be read while they are spoken.
 fn page_cost(passages: &[Passage], height_px: u32) -> u64 {
@@ -73,7 +80,7 @@ fn page_cost(passages: &[Passage], height_px: u32) -> u64 {
 
 /// Rates a break between two passages, in the measure of [`page_cost`]: as much as pages may differ in fullness to
 /// avoid it.
-fn break_cost(before: &Passage, next: &Passage) -> u64 {
+pub(crate) fn break_cost(before: &Passage, next: &Passage) -> u64 {
     let leads_in = before.lone_text().is_some_and(|text| text.to_plain().ends_with([':', '：']));
     let same = before.kind == next.kind && next.position > 0;
     match next.kind {

@@ -12,6 +12,7 @@ use crate::arrange::tables::{join, row_steps};
 use crate::language::sentences::{self, MAX_COLUMNS};
 use crate::language::speech::{speak, speak_plain};
 use crate::language::width::columns;
+use crate::read::diagrams;
 use crate::read::document::{Element, MAX_HEADING_COLUMNS};
 
 /// Blocks that may wait for the first passage of their section: more would fill its page.
@@ -74,7 +75,7 @@ impl Passage {
     /// Returns the text of a sentence or quotation that shows nothing else.
     pub fn lone_text(&self) -> Option<&RichText> {
         match (self.blocks.as_slice(), &self.listing) {
-            ([Block::Paragraph { text } | Block::Quote { text }], None) => Some(text),
+            ([Block::Paragraph { text } | Block::Quote { text, .. }], None) => Some(text),
             _ => None,
         }
     }
@@ -165,7 +166,7 @@ impl Builder {
 
     fn quote(&mut self, text: &RichText) {
         for (position, piece) in split_long(text).into_iter().enumerate() {
-            self.text(Kind::Quote, position, piece, |text| Block::Quote { text });
+            self.text(Kind::Quote, position, piece, |text| Block::Quote { text, by: String::new() });
         }
     }
 
@@ -223,14 +224,18 @@ impl Builder {
         let carrier =
             self.passages.last_mut().filter(|last| last.listing.is_none() && last.kind != Kind::Table);
         let beside = carrier.as_ref().map_or(NEXT_SENTENCE_PX, |carrier| carrier.text_height_px);
-        let parts = listing::divide(text, code_rows_beside(beside));
+        let diagram = diagrams::read(language, text);
+        let mut line = if diagram.is_some() { "Here is the diagram." } else { "Here is the code." };
+        let parts: Vec<Block> = match diagram {
+            Some(diagram) => vec![diagram],
+            None => {
+                let parts = listing::divide(text, code_rows_beside(beside)).into_iter();
+                let language = || language.map(str::to_owned);
+                parts.map(|text| Block::Code { language: language(), text, groups: vec![] }).collect()
+            }
+        };
         let whole = parts.len() == 1;
-        let mut parts = parts.into_iter().map(|text| Block::Code {
-            language: language.map(str::to_owned),
-            text,
-            groups: vec![],
-        });
-        let mut line = "Here is the code.";
+        let mut parts = parts.into_iter();
         if let Some(carrier) = carrier {
             carrier.listing = parts.next();
             line = "The code continues.";
@@ -301,7 +306,9 @@ impl Builder {
 
     fn finish(mut self, heading: &str) -> Vec<Passage> {
         if let Some(listing) = self.waiting_listing.take() {
-            self.push(Passage { listing: Some(listing), ..Passage::bridge("Here is the code.") });
+            let is_code = matches!(listing, Block::Code { .. });
+            let line = if is_code { "Here is the code." } else { "Here is the diagram." };
+            self.push(Passage { listing: Some(listing), ..Passage::bridge(line) });
         } else if self.waiting.iter().any(|block| matches!(block, Block::Formula { .. })) {
             self.push(Passage::bridge("As a formula."));
         } else if let Some(narration) = speak_plain(heading).filter(|_| self.passages.is_empty()) {

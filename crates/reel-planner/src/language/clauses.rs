@@ -2,8 +2,9 @@
 //!
 //! These are rules of thumb for English, made from the words of [`vocabulary`](super::vocabulary); there is no parser
 //! behind them, so they only cut where the rest cannot be missed: before a clause that adds a reason, a consequence, a
-//! contrast or a remark to a statement that has its verb and object. A condition stays, because without it the statement may
-//! be false; so do relative clauses without a comma, phrases with a preposition, and all that comes before the subject.
+//! comparison or a remark to a statement that has its verb and object. A "but" takes something back, so its sentence stays whole.
+//! A condition stays, because without it the statement may be false; so do relative clauses without a comma, phrases with a
+//! preposition, and all that comes before the subject. `tests/data/shown.tsv` has sentences with the places where they may be cut.
 
 use std::ops::Range;
 
@@ -40,17 +41,113 @@ fn skip_leads(words: &[Word<'_>]) -> usize {
 fn can_end_before(words: &[Word<'_>], from: usize, at: usize) -> bool {
     let (before, next) = (&words[at - 1], words[at].lower.as_str());
     let mark = before.text.chars().last().unwrap_or_default();
+    let told = &words[from..at];
     let is_addition = match mark {
-        ';' | ':' | '—' | '–' => true,
+        ';' | '—' | '–' => true,
+        // "The rule is this:", "Newton wrote:": the rest is what is told.
+        ':' => before.class == Class::Content && !announces_words(told),
         ',' => match next {
-            "so" | "but" | "because" | "although" | "though" | "while" | "whereas" | "which" | "where"
-            | "who" => !is_followed_up(words, at),
-            "and" | "or" => begins_clause(words, at + 1),
+            "although" | "though" => !is_hedged(told),
+            // "so that" says what for, and without that it may be false.
+            "so" => words.get(at + 1).is_none_or(|word| word.lower != "that"),
+            "because" | "while" | "whereas" => true,
+            "which" | "where" | "who" => !is_followed_up(words, at),
+            "and" | "or" => begins_clause(words, at + 1) && !is_hedged(told),
             _ => false,
         },
-        _ => matches!(next, "because" | "although" | "whereas"),
+        _ => match next {
+            // "not because …" denies the reason, and not what is before it.
+            "because" => !is_negated(told),
+            "whereas" => !is_hedged(told),
+            _ => false,
+        },
     };
     is_addition && is_statement(&words[from..at])
+}
+
+/// Returns `true` for words that only lead to what is said behind a colon.
+fn announces_words(told: &[Word<'_>]) -> bool {
+    let speaks = |word: &Word<'_>| {
+        matches!(
+            word.lower.as_str(),
+            "say"
+                | "says"
+                | "said"
+                | "write"
+                | "writes"
+                | "wrote"
+                | "ask"
+                | "asks"
+                | "asked"
+                | "following"
+                | "remember"
+                | "this"
+                | "simple"
+        )
+    };
+    told.iter().any(speaks)
+}
+
+/// Returns `true` for words that say no, or hardly.
+fn is_negated(told: &[Word<'_>]) -> bool {
+    told.iter().any(|word| {
+        matches!(
+            word.lower.as_str(),
+            "not"
+                | "no"
+                | "never"
+                | "nobody"
+                | "nothing"
+                | "none"
+                | "neither"
+                | "hardly"
+                | "few"
+                | "only"
+                | "cannot"
+                | "without"
+        ) || word.lower.ends_with("n't")
+    })
+}
+
+/// Returns `true` for words that somebody thinks or says, or that may be so, and that what follows can take back.
+fn is_hedged(told: &[Word<'_>]) -> bool {
+    told.iter().any(|word| {
+        matches!(
+            word.lower.as_str(),
+            "believe"
+                | "believed"
+                | "believes"
+                | "think"
+                | "thinks"
+                | "thought"
+                | "claim"
+                | "claims"
+                | "claimed"
+                | "say"
+                | "says"
+                | "said"
+                | "suspect"
+                | "suspected"
+                | "suppose"
+                | "supposed"
+                | "seem"
+                | "seems"
+                | "seemed"
+                | "appears"
+                | "appeared"
+                | "may"
+                | "might"
+                | "perhaps"
+                | "maybe"
+                | "probably"
+                | "allegedly"
+                | "supposedly"
+                | "promised"
+                | "expected"
+                | "hoped"
+                | "once"
+        )
+    })
 }
 
 /// Returns `true` when the clause that begins at a word is an aside, behind which the sentence goes on: "…, which is old, …".

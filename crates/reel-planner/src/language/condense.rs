@@ -109,10 +109,7 @@ mod tests {
                 "They move between the sheets of graphite, where the electrons wait for them.",
                 Some("They move between the sheets of graphite"),
             ),
-            (
-                "The wire carries a current, but the resistance of the metal turns some of it into heat.",
-                Some("The wire carries a current"),
-            ),
+            ("The wire carries a current, but the resistance of the metal turns some of it into heat.", None),
             (
                 "The log keeps every event, and the state follows from them at any time.",
                 Some("The log keeps every event"),
@@ -131,6 +128,64 @@ mod tests {
         ] {
             let whole = capitalize(sentence.trim_end_matches(['.', '。']));
             assert_eq!(condense_plain(sentence), shown.unwrap_or(&whole), "{sentence}");
+        }
+    }
+
+    /// A sentence of `tests/data/shown.tsv`, with its beginnings that may stand alone.
+    struct Labelled<'a> {
+        sentence: &'a str,
+        allowed: Vec<&'a str>,
+        is_set_aside: bool,
+    }
+
+    fn labelled() -> Vec<Labelled<'static>> {
+        let mut labelled: Vec<Labelled<'static>> = vec![];
+        for line in include_str!("../../tests/data/shown.tsv").lines().skip(1) {
+            let [_, sentence, candidate, label, part] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line} has not five columns");
+            };
+            if labelled.last().is_none_or(|last| last.sentence != sentence) {
+                labelled.push(Labelled { sentence, allowed: vec![], is_set_aside: part == "aside" });
+            }
+            if let Some(last) = labelled.last_mut().filter(|_| label == "yes") {
+                last.allowed.push(candidate);
+            }
+        }
+        labelled
+    }
+
+    /// Counts the sentences, those that are shortened, and those that are shortened wrongly.
+    fn judge(is_set_aside: bool) -> (usize, usize, Vec<String>) {
+        let (mut shortened, mut wrong) = (0, vec![]);
+        let sentences: Vec<_> =
+            labelled().into_iter().filter(|labelled| labelled.is_set_aside == is_set_aside).collect();
+        for Labelled { sentence, allowed, .. } in &sentences {
+            let shown = condense_plain(sentence);
+            if shown == sentence.trim_end_matches('.') {
+                continue;
+            }
+            shortened += 1;
+            // Left out may be only the word that ties the sentence to the one before.
+            let is_allowed = allowed.iter().any(|candidate| {
+                let cut = candidate.len().checked_sub(shown.len());
+                let tail = cut.and_then(|cut| candidate.get(cut..));
+                tail.is_some_and(|tail| capitalize(tail) == shown) && cut < Some(12)
+            });
+            if !is_allowed {
+                wrong.push(format!("{shown} | {sentence}"));
+            }
+        }
+        (sentences.len(), shortened, wrong)
+    }
+
+    #[test]
+    fn what_is_shown_may_stand_alone() {
+        for (is_set_aside, min_precision) in [(false, 0.98), (true, 0.98)] {
+            let (count, shortened, wrong) = judge(is_set_aside);
+            let precision = 1.0 - wrong.len() as f64 / shortened.max(1) as f64;
+            println!("{count} sentences, {shortened} shortened, precision {precision:.3}");
+            assert!(precision >= min_precision, "{precision:.3} of {shortened}: {wrong:#?}");
+            assert!(shortened * 8 >= count, "only {shortened} of {count} sentences are shortened");
         }
     }
 

@@ -7,12 +7,21 @@
 
 pub(crate) mod clauses;
 pub(crate) mod condense;
+pub(crate) mod dates;
+pub(crate) mod detect;
+pub(crate) mod lists;
 pub(crate) mod patterns;
+pub(crate) mod phrases;
 pub(crate) mod quantities;
+pub(crate) mod relations;
 pub(crate) mod sentences;
 pub(crate) mod sequence;
+pub(crate) mod shares;
+pub(crate) mod speakers;
 pub(crate) mod speech;
+pub(crate) mod tags;
 pub(crate) mod topics;
+pub(crate) mod verbs;
 pub(crate) mod vocabulary;
 pub(crate) mod width;
 pub(crate) mod words;

@@ -1,8 +1,9 @@
 //! Sentences that say something by their form: steps, choices between two, definitions, pairs of quantities.
 
+use super::phrases::{noun_phrases, subject};
 use super::quantities::{Quantity, quantities};
-use super::vocabulary::{Class, STEP_WORDS, class, is_verb};
-use super::words::{bare, capitalize, word_count};
+use super::vocabulary::{Class, STEP_WORDS, class, is_anaphor, is_verb};
+use super::words::{bare, capitalize, first_word, word_count};
 
 /// Returns the word that makes a sentence a step, in lower case.
 pub(crate) fn step_word(text: &str) -> Option<String> {
@@ -30,6 +31,19 @@ pub(crate) fn versus(text: &str) -> Option<(String, String)> {
     let fits = |side: &str| (1..=MAX_WORDS).contains(&word_count(side));
     let name = |side: &str| capitalize(bare(side));
     (fits(left) && fits(&right)).then(|| (name(left), name(&right)))
+}
+
+/// Returns the two things of "A is slower than B": the subject, and what stands behind "than".
+pub(crate) fn compared(text: &str) -> Option<(String, String)> {
+    let (before, after) = text.split_once(" than ")?;
+    let left = subject(text).filter(|subject| subject.range.end <= before.len())?;
+    let right = noun_phrases(after).into_iter().find(|phrase| phrase.range.start == 0)?;
+    let is_pointer = |name: &str| is_anaphor(&first_word(name));
+    let name = |name: &str| {
+        let articles = ["The ", "the ", "A ", "a ", "An ", "an "];
+        capitalize(articles.iter().find_map(|article| name.strip_prefix(article)).unwrap_or(name))
+    };
+    (!is_pointer(&left.text) && !is_pointer(&right.text)).then(|| (name(&left.text), name(&right.text)))
 }
 
 /// Returns what a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".

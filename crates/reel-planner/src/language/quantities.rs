@@ -28,7 +28,7 @@ impl Quantity {
         let is_year = self.prefix.is_empty()
             && self.decimals == 0
             && (1000.0..2200.0).contains(&self.value)
-            && self.unit.is_empty();
+            && (self.unit.is_empty() || self.unit.starts_with(char::is_uppercase));
         let large =
             self.value.abs() >= 1000.0 || self.decimals > 0 || self.unit == "%" || self.kind() == "percent";
         large && !is_year && (!self.unit.is_empty() || !self.prefix.is_empty())
@@ -55,7 +55,15 @@ pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
         if text[end..].starts_with(|c: char| c.is_alphabetic()) {
             continue;
         }
-        let Unit(unit, length) = unit(&text[end..]);
+        // "In 1999 prices fell": a year counts nothing.
+        let is_year = prefix.is_empty()
+            && number.len() == 4
+            && decimals == 0
+            && (1000.0..2200.0).contains(&value)
+            && ["in ", "In ", "since ", "Since ", "until ", "Until "]
+                .iter()
+                .any(|word| text[..start].ends_with(word));
+        let Unit(unit, length) = if is_year { Unit(String::new(), 0) } else { unit(&text[end..]) };
         let range = start - prefix.len()..end + length;
         found.push(Quantity { value, decimals, prefix, unit, range });
     }
@@ -141,5 +149,7 @@ mod tests {
             telling("240,000 events") && telling("3.7 volts") && telling("85 percent") && telling("$2,000")
         );
         assert!(!telling("in 1969") && !telling("6 events") && !telling("It is 5."));
+        assert!(!telling("In 1857 Louis Pasteur showed it.") && !telling("In 1961 the rest came."));
+        assert!(!telling("In 1999 prices fell."));
     }
 }

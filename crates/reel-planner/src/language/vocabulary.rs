@@ -107,14 +107,6 @@ const HANGING: &str = "\
 const FINAL: &str = "\
     this that out up down away each all two three";
 
-/// Adverbs and conjunctions that follow a verb rather than a noun: "the rest evaporates again".
-const BEHIND_VERBS: &str = "\
-    again together back away instead here there once when where because if as so than how what why";
-
-/// Prepositions that also join two nouns: "the distance between two points".
-const NOUN_JOINERS: &str = "\
-    of between for with in as than";
-
 /// Nouns that count something although they are [`Class::Vague`] or a determiner.
 const MEASURES: &str = "\
     units hours minutes seconds days years people hundred";
@@ -234,11 +226,6 @@ pub(crate) fn is_subject(word: &str) -> bool {
     is_in(SUBJECTS, word)
 }
 
-/// Returns `true` for a pronoun that follows a verb.
-pub(crate) fn is_object(word: &str) -> bool {
-    matches!(word, "it" | "us" | "them")
-}
-
 /// Returns `true` for a word that cannot end a phrase.
 pub(crate) fn hangs(word: &str) -> bool {
     let begins_phrase =
@@ -249,21 +236,6 @@ pub(crate) fn hangs(word: &str) -> bool {
 /// Returns `true` for a word that joins parts of an enumeration or a sentence, and so ends none.
 pub(crate) fn is_joint(word: &str) -> bool {
     matches!(word, "and" | "or" | "but" | "nor" | "so")
-}
-
-/// Returns `true` for a word that follows a verb rather than a noun.
-pub(crate) fn follows_verb(word: &str) -> bool {
-    class(word) == Class::Preposition && !is_in(NOUN_JOINERS, word) || is_in(BEHIND_VERBS, word)
-}
-
-/// Returns `true` for a singular determiner: a plural-looking word after its noun is a verb.
-pub(crate) fn is_singular(determiner: &str) -> bool {
-    matches!(determiner, "a" | "an" | "every" | "each")
-}
-
-/// Returns `true` for a word that ends like a plural or a verb in the third person, but not like "class".
-pub(crate) fn ends_in_s(word: &str) -> bool {
-    word.ends_with('s') && !word.ends_with("ss")
 }
 
 /// Returns `true` for a word that a number before it counts.

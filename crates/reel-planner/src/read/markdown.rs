@@ -14,6 +14,7 @@ use crate::read::document::{
     Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces, replace_control_characters,
 };
 use crate::read::formulas::join_display_formulas;
+use crate::read::titles;
 
 /// Longest name of a programming language.
 const MAX_LANGUAGE_CHARS: usize = 40;
@@ -21,8 +22,45 @@ const MAX_LANGUAGE_CHARS: usize = 40;
 /// Reads a script. Without any heading, every paragraph begins a section, and every topic of a long one.
 pub(crate) fn read(source: &str) -> Document {
     let source = replace_control_characters(source);
-    let source = join_display_formulas(&source);
-    let document = parse(&source);
+    let (front_title, source) = titles::take_front_matter(&source);
+    let source = join_display_formulas(source);
+    let mut document = read_body(&source);
+    if let Some(title) = front_title.filter(|title| is_title(title)) {
+        document.title = Some(title);
+    }
+    document
+}
+
+fn is_title(text: &str) -> bool {
+    is_speakable(text) && columns(text) <= MAX_HEADING_COLUMNS
+}
+
+fn read_body(source: &str) -> Document {
+    if let Some((line, rest)) = titles::take_title_line(source)
+        && let Some(title) = read_title_line(line)
+    {
+        let document = read_untitled(rest);
+        if document.title.is_none() && document.sections.iter().any(Section::is_speakable) {
+            return Document { title: Some(title), ..document };
+        }
+    }
+    read_untitled(source)
+}
+
+/// Returns the words of a line that is a paragraph of its own.
+fn read_title_line(line: &str) -> Option<String> {
+    let mut document = parse(line);
+    let section = document.sections.pop().filter(|_| document.sections.is_empty())?;
+    match section.elements() {
+        [Element::Paragraph(text)] if section.heading.is_none() => {
+            Some(text.to_plain()).filter(|title| is_title(title))
+        }
+        _ => None,
+    }
+}
+
+fn read_untitled(source: &str) -> Document {
+    let document = parse(source);
     if document.headed {
         return document;
     }

@@ -1,9 +1,10 @@
 //! Reads a script into sections of elements: paragraphs, items, quotations, listings, formulas, tables.
 //!
 //! `markdown` is the reader, `document` what it makes, `formulas` joins formulas over lines before Markdown sees them, and
-//! `mermaid` reads the diagrams of listings.
+//! `diagrams` reads the diagrams of listings, and `titles` finds the title of a script without a heading for it.
 
+pub(crate) mod diagrams;
 pub(crate) mod document;
 pub(crate) mod formulas;
 pub(crate) mod markdown;
-pub(crate) mod mermaid;
+pub(crate) mod titles;

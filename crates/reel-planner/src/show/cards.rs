@@ -7,6 +7,7 @@ use reel_scene::{Block, Layout, Reveal, RichText, Scene, Step};
 use crate::arrange::budget::Chapter;
 use crate::arrange::passages::{Kind, Passage};
 use crate::arrange::tables::join;
+use crate::compose;
 use crate::language::sentences;
 use crate::language::sequence;
 use crate::language::speech::{speak, speak_plain};
@@ -50,7 +51,10 @@ fn is_sequence(passage: &Passage) -> bool {
 pub(crate) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
     let said = chapters.iter().map(|chapter| chapter.passages.len()).sum::<usize>();
     let last = chapters.last_mut().filter(|_| said > 1);
-    let count = last.as_ref().map_or(0, |last| closing_passages(&last.passages, said));
+    let count = last.as_ref().map_or(0, |last| {
+        let count = closing_passages(&last.passages, said);
+        if compose::structured_end(last) > count { 0 } else { count }
+    });
     let Some(last) = last.filter(|_| count > 0) else { return recollection(chapters, title) };
     let passages = last.passages.split_off(last.passages.len() - count);
     let texts: Vec<RichText> = passages.iter().filter_map(Passage::lone_text).cloned().collect();

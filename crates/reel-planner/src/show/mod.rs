@@ -1,9 +1,10 @@
 //! Decides what a page shows while its passages are spoken.
 //!
-//! `headings` finds headings for text that has none, `cards` makes the first and the last scene, `page` turns sentences into
+//! `titles` and `headings` find a title and headings for text that has none, `cards` makes the first and the last scene, `page` turns sentences into
 //! few words and pictures, and `reveals` says when the parts of a picture appear.
 
 pub(crate) mod cards;
 pub(crate) mod headings;
 pub(crate) mod page;
 pub(crate) mod reveals;
+pub(crate) mod titles;

@@ -1,0 +1,125 @@
+//! What is added to pages once they are chosen: icons by meaning, and the numbers of large sentences in colour.
+
+use std::ops::Range;
+
+use reel_icons::Chooser;
+use reel_scene::{Arrangement, Block, RichText, Scene, Span, SpanStyle};
+
+use crate::language::quantities::quantities;
+use crate::language::sentences::slices;
+
+/// Gives the items of a page and its statement their icons. A concept keeps its icon through the video.
+pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {
+    let mut chooser = Chooser::new(script);
+    for scene in scenes {
+        for block in &mut scene.blocks {
+            give_icons(block, &mut chooser);
+        }
+    }
+}
+
+/// Chooses the icon of a title card.
+pub(crate) fn icon_of_card(title: &str, script: &str) -> String {
+    Chooser::new(script).choose(title).unwrap_or_default()
+}
+
+fn give_icons(block: &mut Block, chooser: &mut Chooser) {
+    match block {
+        Block::Statement { text, icons } => icons.extend(chooser.choose(&text.to_plain())),
+        Block::Items { arrangement, items, center } if shows_icons(*arrangement) => {
+            let center_text = center.as_ref().map(|center| center.title.clone());
+            let phrases: Vec<String> = items
+                .iter()
+                .map(|item| match (item.title.is_empty(), &*arrangement) {
+                    // A date says nothing.
+                    (true, _) | (false, Arrangement::Dates) => item.text.to_plain(),
+                    (false, _) => item.title.clone(),
+                })
+                .chain(center_text)
+                .collect();
+            let phrases: Vec<&str> = phrases.iter().map(String::as_str).collect();
+            let chosen = chooser.choose_many(&phrases);
+            // One without an icon among others that have theirs looks like a mistake.
+            if chosen[..items.len()].contains(&None) {
+                return;
+            }
+            let places = items.iter_mut().chain(center.as_mut());
+            places.zip(chosen).for_each(|(item, icon)| item.icon = icon.unwrap_or_default());
+        }
+        _ => {}
+    }
+}
+
+/// Returns `true` for arrangements that have room for icons.
+fn shows_icons(arrangement: Arrangement) -> bool {
+    !matches!(
+        arrangement,
+        Arrangement::Funnel | Arrangement::Pyramid | Arrangement::Ranking | Arrangement::Tree
+    )
+}
+
+/// Marks the numbers of statements and sentences in lists, so that they are seen first.
+pub(crate) fn mark_numbers(scenes: &mut [Scene]) {
+    for block in scenes.iter_mut().flat_map(|scene| &mut scene.blocks) {
+        match block {
+            Block::Statement { text, .. } => *text = with_strong_numbers(text),
+            Block::Items {
+                arrangement: Arrangement::Notes | Arrangement::Checklist | Arrangement::Cards,
+                items,
+                ..
+            } => {
+                for item in items.iter_mut().filter(|item| item.title.is_empty()) {
+                    item.text = with_strong_numbers(&item.text);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes the numbers of a text strong, with their units; a text with styles of its own stays as it is.
+fn with_strong_numbers(text: &RichText) -> RichText {
+    if text.0.iter().any(|span| span.style != SpanStyle::Plain) {
+        return text.clone();
+    }
+    let plain = text.to_plain();
+    let numbers: Vec<Range<usize>> = quantities(&plain)
+        .into_iter()
+        .filter(|found| !found.unit.is_empty())
+        .map(|found| found.range)
+        .collect();
+    if numbers.is_empty() || numbers.len() > 3 {
+        return text.clone();
+    }
+    let mut spans = vec![];
+    let mut from = 0;
+    for range in numbers {
+        let before = slices(text, &[from..range.start]);
+        spans.extend(before.into_iter().flat_map(|text| text.0));
+        spans.push(Span { text: plain[range.clone()].to_owned(), style: SpanStyle::Strong });
+        from = range.end;
+    }
+    spans.extend(slices(text, &[from..plain.len()]).into_iter().flat_map(|text| text.0));
+    spans.retain(|span| !span.text.is_empty());
+    RichText(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_a_unit_are_marked_and_the_text_stays() {
+        let text =
+            RichText::plain("At 27 degrees they double every two hours; at 4 degrees they hardly grow.");
+        let marked = with_strong_numbers(&text);
+        let strong: Vec<&str> = marked
+            .0
+            .iter()
+            .filter(|span| span.style == SpanStyle::Strong)
+            .map(|span| span.text.as_str())
+            .collect();
+        assert_eq!(strong, ["27 degrees", "4 degrees"]);
+        assert_eq!(marked.to_plain(), text.to_plain());
+    }
+}

@@ -1,0 +1,199 @@
+//! Divides chapters over pages, and decides how each page is drawn.
+//!
+//! A page has one idea. For every run of passages that could share a page, the recognizers (`lists`, `order`, `relations`,
+//! `numbers`, `text`) propose compositions: pictures of what the passages say, each with a cost and the reason for it. A run that is
+//! parallel, counted, dated or opposed costs little; a list of sentences costs more with every sentence. [`choose`] then takes
+//! the cheapest sequence of pages over the whole video, in which the same composition twice in a row costs extra, and three
+//! times a lot. `mixed` is the composition that takes any run that fits a page.
+
+mod candidate;
+mod choice;
+pub(crate) mod finish;
+mod fit;
+mod lists;
+mod numbers;
+mod order;
+mod relations;
+mod text;
+
+use reel_scene::Scene;
+
+use crate::arrange::budget::Chapter;
+
+pub(crate) use candidate::Rejected;
+use choice::choose;
+pub(crate) use numbers::series;
+
+/// A page as it is drawn.
+pub(crate) struct Composed {
+    pub scene: Scene,
+    /// Index of the chapter that it belongs to.
+    pub chapter: usize,
+    /// The chapter's passages that it shows.
+    pub passages: std::ops::Range<usize>,
+    /// Set when the scene's title is no longer that of the chapter.
+    pub has_own_heading: bool,
+    /// Name of the composition.
+    pub composition: &'static str,
+    /// Why this composition fits the passages.
+    pub why: String,
+    /// What else was proposed for the same passages.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Returns how many of a chapter's last passages are drawn as one picture, from which none can be taken away.
+pub(crate) fn structured_end(chapter: &Chapter) -> usize {
+    choice::structured_end(chapter)
+}
+
+/// Composes the pages of all chapters, at most `max_pages` where that is possible.
+pub(crate) fn compose(chapters: &[Chapter], max_pages: usize) -> Vec<Composed> {
+    choose(chapters, max_pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_scene::{Arrangement, Block, Item, Layout};
+
+    use crate::{Plan, Request, plan};
+
+    fn planned(script: &str) -> Plan {
+        plan(&Request { topic: "", context: None, script: Some(script), title: None, duration_ms: None })
+            .unwrap()
+    }
+
+    /// The blocks of the content scenes of a script.
+    fn blocks(script: &str) -> Vec<Block> {
+        let scenes = planned(script).scenes.into_iter();
+        scenes.filter(|scene| scene.layout == Layout::Content).flat_map(|scene| scene.blocks).collect()
+    }
+
+    /// The items of the only block that has any.
+    fn items(script: &str, wanted: Arrangement) -> Vec<Item> {
+        let blocks = blocks(script);
+        let found = blocks.iter().find_map(|block| match block {
+            Block::Items { arrangement, items, .. } if *arrangement == wanted => Some(items.clone()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{} is not among {blocks:?}", wanted.name()))
+    }
+
+    fn texts(items: &[Item]) -> Vec<String> {
+        items.iter().map(|item| format!("{}|{}", item.title, item.text.to_plain())).collect()
+    }
+
+    const END: &str = " It is done. That is all.";
+
+    #[test]
+    fn order_words_make_a_process() {
+        let steps = items(
+            &format!(
+                "## Charging\n\nFirst, the charger pulls electrons out. Then ions leave the cathode. \
+                 Finally they slip into the graphite.\n\n{END}"
+            ),
+            Arrangement::Process,
+        );
+        assert_eq!(
+            texts(&steps),
+            ["|The charger pulls electrons out", "|Ions leave the cathode", "|They slip into the graphite"]
+        );
+        let boxes = items(
+            "## Ways\n\nA request first goes to the parser, then to the planner, and finally to the renderer. \
+             It is quick. So it is.",
+            Arrangement::Process,
+        );
+        assert_eq!(texts(&boxes), ["Parser|", "Planner|", "Renderer|"]);
+    }
+
+    #[test]
+    fn what_a_sentence_announces_becomes_cards_and_loses_none_to_the_last_card() {
+        let script = "Three things happen in a rising dough. Yeast eats sugar. Gluten holds the gas in. \
+                      Bacteria make acids.";
+        let cards = items(&format!("# Bread\n\nBread is old.\n\n## Dough\n\n{script}"), Arrangement::Cards);
+        assert_eq!(cards.len(), 3, "{cards:?}");
+        let list = items(
+            "# T\n\n## Parts\n\nThere are two:\n\n- The **anode** is graphite\n- The **cathode** is a metal oxide",
+            Arrangement::Cards,
+        );
+        assert_eq!(texts(&list), ["Anode|graphite", "Cathode|a metal oxide"]);
+    }
+
+    #[test]
+    fn dates_stand_on_a_line() {
+        let dates = items(
+            "In 1857 Louis Pasteur showed that yeast is alive. In 1868 Charles Fleischmann sold the first pressed \
+             yeast. In 1961 a process cut the time to minutes.\n\nThe loaf is sold today. So it is.",
+            Arrangement::Dates,
+        );
+        assert_eq!(dates[0].title, "1857");
+        assert_eq!(dates[0].text.to_plain(), "Louis Pasteur showed that yeast is alive");
+    }
+
+    #[test]
+    fn two_things_stand_against_each_other() {
+        let sides = items(
+            "## Choice\n\nEnergy versus life is the choice. NMC carries you further. LFP lasts longer, and it \
+             needs no cobalt.\n\nSo it is. Really.",
+            Arrangement::Versus,
+        );
+        assert_eq!(texts(&sides)[0], "Energy|NMC carries you further");
+        assert!(texts(&sides)[1].starts_with("Life|LFP lasts longer"), "{sides:?}");
+    }
+
+    #[test]
+    fn definitions_numbers_shares_and_series_are_shown_as_such() {
+        let all = |script: &str| blocks(&format!("{script}\n\nIt is so. That is all."));
+        let called = all("## Words\n\nThe longest side is called the hypotenuse, always.");
+        assert!(
+            called
+                .iter()
+                .any(|block| matches!(block, Block::Definition { term, .. } if term == "Hypotenuse"))
+        );
+        let counter = all("## Size\n\nThat is 240,000 events a month, or so.");
+        let is_counter = |block: &Block| matches!(block, Block::Counter { value, unit, .. } if value.get() == 240_000.0 && unit == "events a month");
+        assert!(counter.iter().any(is_counter), "{counter:?}");
+        let share = all("## Bread\n\nToday 80 percent of British bread is made that way.");
+        let is_share =
+            |block: &Block| matches!(block, Block::Proportion { value, .. } if value.get() == 80.0);
+        assert!(share.iter().any(is_share), "{share:?}");
+        let chart =
+            all("## Age\n\nAfter 500 cycles it holds 85 percent. After 1000 cycles it holds 70 percent.");
+        let is_chart = |block: &Block| matches!(block, Block::Chart { labels, .. } if labels == &["500 cycles", "1000 cycles"]);
+        assert!(chart.iter().any(is_chart), "{chart:?}");
+    }
+
+    #[test]
+    fn a_table_of_numbers_becomes_bars_and_one_of_words_stays_a_table() {
+        let table = |rows: &str| blocks(&format!("# T\n\n## Which\n\n{rows}\n\nIt is so. That is all."));
+        let bars = table(
+            "| Name | Energy | Used in |\n| --- | --- | --- |\n| LCO | 180 | phones |\n| NMC | 220 | cars |",
+        );
+        let Some(Block::Bars { rows, columns }) = bars.first() else { panic!("{bars:?}") };
+        assert_eq!((rows[0].title.as_str(), rows[0].text.as_str()), ("LCO", "phones"));
+        assert_eq!(columns[0].values.iter().map(|value| value.get()).collect::<Vec<_>>(), [180.0, 220.0]);
+        let words = table("| Name | Use |\n| --- | --- |\n| LCO | phones |\n| NMC | cars |");
+        assert!(matches!(words.first(), Some(Block::Table { .. })), "{words:?}");
+        let years = table("| Who | Year |\n| --- | --- |\n| Pasteur | 1857 |\n| Fleischmann | 1868 |");
+        assert!(matches!(years.first(), Some(Block::Table { .. })), "years are no lengths: {years:?}");
+    }
+
+    #[test]
+    fn a_quotation_keeps_its_words_and_says_whose_they_are() {
+        let found = blocks(
+            "## Bread\n\n\"Good bread is the most satisfying of all foods,\" wrote James Beard.\n\nIt is so. That is all.",
+        );
+        let is_quote = |block: &Block| matches!(block, Block::Quote { by, .. } if by == "James Beard");
+        assert!(found.iter().any(is_quote), "{found:?}");
+    }
+
+    #[test]
+    fn no_composition_stands_three_times_in_a_row_where_another_is_possible() {
+        let script = "The sea was calm. A gull cried. Nobody saw the ship. ".repeat(9);
+        let reasons = planned(&script).reasons;
+        assert!(reasons.len() > 5, "{}", reasons.len());
+        for three in reasons.windows(3) {
+            let same = three.iter().all(|reason| reason.composition == three[0].composition);
+            assert!(!same, "{three:?}");
+        }
+    }
+}

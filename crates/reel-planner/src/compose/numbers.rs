@@ -1,0 +1,209 @@
+//! Numbers: one large, a share of a whole, several of one thing, and how one quantity follows another.
+
+use reel_scene::{
+    Arrangement, BarColumn, BarRow, Block, ChartKind, Item, Number, RichText, Series, SpanStyle,
+};
+
+use crate::language::condense::{condense, statement};
+use crate::language::patterns::quantity_pair;
+use crate::language::quantities::{Quantity, quantities};
+use crate::language::shares::proportion;
+use crate::language::words::{capitalize, stem};
+
+use super::candidate::{Candidate, Unit};
+
+/// Words below a large number.
+const MAX_LABEL_WORDS: usize = 24;
+
+/// A sentence whose one number tells most.
+pub(super) fn big_number(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let text = unit.text.filter(|_| unit.is_line() && unit.words <= MAX_LABEL_WORDS)?;
+    if text.0.iter().any(|span| span.style == SpanStyle::Code) {
+        return None;
+    }
+    let main = statement(&unit.plain);
+    let found = quantities(&unit.plain);
+    let telling: Vec<&Quantity> =
+        found.iter().filter(|found| found.is_telling() && main.contains(&found.range.start)).collect();
+    let [quantity] = &telling[..] else { return None };
+    if !unit.plain.is_ascii() && may_be_year(quantity) {
+        return None;
+    }
+    let value = Number::new(quantity.value)?;
+    // A label that ends with the number needs no more words. Otherwise the whole sentence is the label.
+    let is_last = quantity.range.end >= main.end;
+    let label = &unit.plain[main.start..if is_last { quantity.range.start } else { main.end }];
+    let label = capitalize(label.trim().trim_end_matches(['$', '€', '£', '¥']));
+    let unit_text = if quantity.unit == "percent" { "%".to_owned() } else { quantity.unit.clone() };
+    let (decimals, prefix) = (quantity.decimals, quantity.prefix.clone());
+    let block = Block::Counter { value, decimals, prefix, unit: unit_text, label };
+    // Beside others it is only one of them.
+    let others = found.iter().filter(|other| !other.unit.is_empty()).count().saturating_sub(1) as u32;
+    Some(Candidate::whole("big number", 16 + 12 * others, "one number tells most of the sentence", block))
+}
+
+/// Returns `true` for a number that could be a year, in a language whose words before years are not known here.
+fn may_be_year(quantity: &Quantity) -> bool {
+    quantity.decimals == 0 && quantity.prefix.is_empty() && (1000.0..2200.0).contains(&quantity.value)
+}
+
+/// "80 percent of British bread", "42 of 617".
+pub(super) fn share(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line() && unit.words <= MAX_LABEL_WORDS)?;
+    let share = proportion(&unit.plain)?;
+    let label = unit.plain[statement(&unit.plain)].to_owned();
+    let block = Block::Proportion {
+        value: Number::new(share.part)?,
+        of: Number::new(share.whole)?,
+        decimals: u8::from(share.part.fract() != 0.0),
+        unit: if share.whole == 100.0 { "%".to_owned() } else { String::new() },
+        label: capitalize(&label),
+    };
+    Some(Candidate::whole("proportion", 8, "a share of a whole", block))
+}
+
+/// Two to four quantities in one sentence.
+pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let text = unit.text.filter(|_| unit.is_line() && unit.words <= 30)?;
+    let found = quantities(&unit.plain);
+    let have_units = found.iter().all(|found| !found.unit.is_empty() || !found.prefix.is_empty());
+    let tells = found.iter().any(Quantity::is_telling);
+    if !(2..=4).contains(&found.len()) || !have_units || !tells {
+        return None;
+    }
+    let item =
+        |found: &Quantity| Item { title: unit.plain[found.range.clone()].to_owned(), ..Item::default() };
+    let items: Vec<Item> = found.iter().map(item).collect();
+    let mut titles: Vec<&str> = items.iter().map(|item| item.title.as_str()).collect();
+    titles.sort_unstable();
+    titles.dedup();
+    if titles.len() < items.len() {
+        return None;
+    }
+    let block = Block::Items { arrangement: Arrangement::Cards, items, center: None };
+    let mut candidate = Candidate::whole("quantities", 22, "several quantities in one sentence", block);
+    for reveal in candidate.reveals.iter_mut().flatten() {
+        reveal.block = 1;
+    }
+    candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
+    candidate.blocks.insert(0, Block::Paragraph { text: condense(text) });
+    Some(candidate)
+}
+
+/// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".
+pub(super) fn line(units: &[Unit<'_>]) -> Option<Candidate> {
+    if !(2..=8).contains(&units.len()) || !units.iter().all(Unit::is_line) {
+        return None;
+    }
+    let texts: Vec<&str> = units.iter().map(|unit| unit.plain.as_str()).collect();
+    let block = series(&texts)?;
+    let candidate = Candidate::whole("chart", 8, "the same quantity at several values of another", block);
+    Some(candidate.before_silent(units.len() - 1))
+}
+
+/// Returns the chart of sentences that tell the same quantity at several values of another, which rise.
+pub(crate) fn series(texts: &[&str]) -> Option<Block> {
+    let pairs: Vec<(Quantity, Quantity)> =
+        texts.iter().map(|text| quantity_pair(text)).collect::<Option<_>>()?;
+    let (first_x, first_y) = pairs.first()?;
+    let same = |(x, y): &(Quantity, Quantity)| {
+        stem(x.kind()) == stem(first_x.kind())
+            && stem(y.kind()) == stem(first_y.kind())
+            && y.prefix == first_y.prefix
+    };
+    let rises = pairs.windows(2).all(|pair| pair[0].0.value < pair[1].0.value);
+    let have_units = !first_x.kind().is_empty() && (!first_y.kind().is_empty() || !first_y.prefix.is_empty());
+    if !pairs.iter().all(same) || !rises || !have_units {
+        return None;
+    }
+    let values: Vec<Number> = pairs.iter().map(|(_, y)| Number::new(y.value)).collect::<Option<_>>()?;
+    let labels = pairs.iter().map(|(x, _)| format!("{} {}", format_number(x.value), x.kind())).collect();
+    let chart = if pairs.len() == 2 { ChartKind::Bar } else { ChartKind::Line };
+    let series = vec![Series { name: String::new(), values }];
+    let unit = if first_y.unit.is_empty() { &first_y.prefix } else { &first_y.unit };
+    Some(Block::Chart { chart, unit: unit.clone(), labels, series })
+}
+
+/// A table with a column of names and columns of numbers.
+pub(super) fn bars(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let ([Block::Table { header, rows }], None) = (unit.passage.blocks(), &unit.passage.listing) else {
+        return None;
+    };
+    if !(2..=6).contains(&rows.len()) || !(2..=5).contains(&header.len()) {
+        return None;
+    }
+    let cells = |column: usize| {
+        rows.iter().map(move |row| row.get(column).map(RichText::to_plain).unwrap_or_default())
+    };
+    let numeric = |column: usize| cells(column).map(|cell| number(&cell)).collect::<Option<Vec<_>>>();
+    let (mut columns, mut texts) = (vec![], vec![]);
+    for (column, heading) in header.iter().enumerate().skip(1) {
+        match numeric(column) {
+            Some(found) if found.iter().all(|(value, _)| value.get() >= 0.0) => {
+                let decimals = found.iter().map(|(_, decimals)| *decimals).max().unwrap_or(0);
+                let values = found.into_iter().map(|(value, _)| value).collect();
+                let name = with_sign(heading.to_plain(), cells(column));
+                columns.push(BarColumn { name, values, decimals });
+            }
+            _ => texts.push(column),
+        }
+    }
+    // Years are names, not quantities.
+    let are_years =
+        |column: &BarColumn| column.values.iter().all(|value| (1500.0..2200.0).contains(&value.get()));
+    if !(1..=3).contains(&columns.len()) || texts.len() > 1 || columns.iter().any(are_years) {
+        return None;
+    }
+    if columns.iter().any(|column| column.values.iter().all(|value| value.get() == 0.0)) {
+        return None;
+    }
+    let names: Vec<String> = cells(0).collect();
+    if names.iter().any(|name| name.trim().is_empty() || number(name).is_some()) {
+        return None;
+    }
+    let said: Vec<String> = texts.first().map(|column| cells(*column).collect()).unwrap_or_default();
+    let row = |(index, title): (usize, String)| BarRow {
+        title,
+        text: said.get(index).cloned().unwrap_or_default(),
+    };
+    let bar_rows: Vec<BarRow> = names.into_iter().enumerate().map(row).collect();
+    let reveals = unit.passage.steps.iter().map(|step| step.reveals.clone()).collect();
+    let block = Block::Bars { rows: bar_rows, columns };
+    Some(Candidate {
+        composition: "bars",
+        cost: 2,
+        why: "a table of names and numbers".into(),
+        heading: None,
+        blocks: vec![block],
+        reveals,
+    })
+}
+
+/// Adds the sign that stands at all values of a column to its name.
+fn with_sign(name: String, mut cells: impl Iterator<Item = String> + Clone) -> String {
+    let signs = ["%", "$", "€", "£", "°"];
+    let sign = signs.into_iter().find(|sign| cells.clone().all(|cell| cell.contains(sign)));
+    match sign.filter(|sign| cells.next().is_some() && !name.contains(sign)) {
+        Some(sign) => format!("{name} ({sign})"),
+        None => name,
+    }
+}
+
+/// Reads a cell that is a number and, at most, a sign for its unit.
+fn number(cell: &str) -> Option<(Number, u8)> {
+    let bare = cell.trim().trim_start_matches(['$', '€', '£', '~']).trim_end_matches(['%', '°']).trim();
+    let plain = bare.replace([',', '\u{a0}', '\u{202f}'], "");
+    let is_number = !plain.is_empty() && plain.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let decimals = plain.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let value = is_number.then(|| plain.parse().ok()).flatten()?;
+    Some((Number::new(value)?, u8::try_from(decimals).ok().filter(|decimals| *decimals <= 4)?))
+}
+
+/// Writes a number without a fraction where it has none.
+fn format_number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { value.to_string() }
+}

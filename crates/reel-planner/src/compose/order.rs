@@ -1,0 +1,81 @@
+//! What comes one after the other: steps, a sequence in one sentence, dates.
+
+use reel_scene::{Arrangement, Block, Item, RichText};
+
+use crate::language::condense::condense_plain;
+use crate::language::dates::years;
+use crate::language::patterns::step_word;
+use crate::language::sequence;
+use crate::language::words::{capitalize, word_count};
+
+use super::candidate::{Candidate, Unit};
+use super::lists::arranged;
+
+/// Words of a step with an arrow to the next.
+const MAX_STEP_WORDS: usize = 18;
+/// Words of what happened at a date.
+const MAX_EVENT_WORDS: usize = 20;
+
+/// "First … . Then … . Finally … ."
+pub(super) fn steps(units: &[Unit<'_>]) -> Option<Candidate> {
+    let is_first = |unit: &Unit<'_>| step_word(&unit.plain).is_some_and(|word| word.starts_with("first"));
+    let (first, later) = units.split_first()?;
+    // A sentence without an order word belongs to the step before: most must have one.
+    let ordered = later.iter().filter(|unit| step_word(&unit.plain).is_some()).count();
+    let fits = units.iter().all(|unit| unit.is_sentence() && unit.words <= MAX_STEP_WORDS);
+    let ends_in_order = later.last().is_some_and(|unit| step_word(&unit.plain).is_some());
+    if !is_first(first) || later.iter().any(is_first) || !fits || !ends_in_order || 2 * ordered < units.len()
+    {
+        return None;
+    }
+    let items: Vec<Item> = units.iter().map(|unit| step(&unit.plain)).collect();
+    let arrangement = Arrangement::Process;
+    (items.len() >= 2 && arrangement.items().contains(&items.len()))
+        .then(|| arranged(arrangement, 6, "order words: first, then, finally", items))
+}
+
+/// A step without the word that counts it.
+fn step(text: &str) -> Item {
+    let rest = step_word(text).map_or(text, |word| text[word.len()..].trim_start_matches([',', ' ']));
+    Item { text: RichText::plain(capitalize(&condense_plain(rest))), ..Item::default() }
+}
+
+/// "First …, then …, and finally …" in one sentence.
+pub(super) fn sequence_in_one(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let labels = sequence::read(&unit.plain).filter(|_| unit.is_line())?;
+    let item = |label: String| Item { title: label, ..Item::default() };
+    let items: Vec<Item> = labels.into_iter().map(item).collect();
+    let arrangement = if goes_round(&unit.plain) { Arrangement::Cycle } else { Arrangement::Process };
+    arrangement.items().contains(&items.len()).then(|| {
+        let block = Block::Items { arrangement, items, center: None };
+        Candidate::whole(arrangement.name(), 8, "a sentence that tells a sequence", block)
+    })
+}
+
+/// Returns `true` for a sequence that begins again at its end.
+fn goes_round(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    ["begins again", "starts again", "starts over", "back to the start", "and so on", "returns to the"]
+        .iter()
+        .any(|words| lower.contains(words))
+}
+
+/// Sentences with a year each.
+pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
+    let arrangement = Arrangement::Dates;
+    if !arrangement.items().contains(&units.len()) || !units.iter().all(Unit::is_line) {
+        return None;
+    }
+    let item = |unit: &Unit<'_>| {
+        let (date, event) = years(&unit.plain)?;
+        let event = capitalize(&condense_plain(&event));
+        (word_count(&event) <= MAX_EVENT_WORDS).then(|| Item {
+            title: capitalize(&date),
+            text: RichText::plain(event),
+            ..Item::default()
+        })
+    };
+    let items: Vec<Item> = units.iter().map(item).collect::<Option<_>>()?;
+    Some(arranged(arrangement, 6, "sentences with a date each", items))
+}

@@ -1,0 +1,136 @@
+//! How things stand to each other: against each other, as cause and effect, around one thing. And who said something.
+
+use reel_scene::{Arrangement, Block, Item, RichText};
+
+use crate::language::condense::condense_plain;
+use crate::language::lists::enumeration;
+use crate::language::patterns::{compared, versus};
+use crate::language::phrases::subject;
+use crate::language::relations::{causes, contrast};
+use crate::language::speakers::speaker;
+use crate::language::words::{capitalize, content_stems, word_count};
+
+use super::candidate::{Candidate, Unit};
+
+/// Words of a side's text.
+const MAX_SIDE_WORDS: usize = 20;
+
+/// "A versus B …", or "A is slower than B", and then a sentence for each.
+pub(super) fn opposed(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [named, first, second] = units else { return None };
+    if !units.iter().all(Unit::is_sentence) {
+        return None;
+    }
+    let (left, right) = versus(&named.plain).or_else(|| compared(&named.plain))?;
+    let speaks_of = |unit: &Unit<'_>, name: &str, other: &str| {
+        let text = subject(&unit.plain).map_or_else(|| unit.plain.clone(), |subject| subject.text);
+        let said = content_stems(&text);
+        let shares = |name: &str| content_stems(name).iter().filter(|stem| said.contains(stem)).count();
+        shares(name) > shares(other)
+    };
+    let in_order = speaks_of(first, &left, &right) && speaks_of(second, &right, &left);
+    let turned = speaks_of(first, &right, &left) && speaks_of(second, &left, &right);
+    let are_opposed = versus(&named.plain).is_some() || in_order || turned;
+    let fit = [first, second].iter().all(|unit| unit.words <= MAX_SIDE_WORDS);
+    if !are_opposed || !fit {
+        return None;
+    }
+    let (left, right) = if turned { (right, left) } else { (left, right) };
+    let side = |title: String, unit: &Unit<'_>| Item {
+        title: capitalize(&title),
+        text: RichText::plain(capitalize(&condense_plain(&unit.plain))),
+        ..Item::default()
+    };
+    let items = vec![side(left, first), side(right, second)];
+    let block = Block::Items { arrangement: Arrangement::Versus, items, center: None };
+    Some(Candidate::parts("versus", 6, "two things with a sentence each", block).after_silent(1))
+}
+
+/// Two things in one sentence that stand against each other: "Sourdough is slower, but it keeps longer."
+pub(super) fn contrasted(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line())?;
+    let found = contrast(&unit.plain)?;
+    let (left, right) = (found.left, found.right);
+    if [&left, &right].iter().any(|side| !(3..=12).contains(&word_count(side))) {
+        return None;
+    }
+    let item = |side: String| Item { text: RichText::plain(capitalize(&side)), ..Item::default() };
+    let items = vec![item(left), item(right)];
+    let block = Block::Items { arrangement: Arrangement::Versus, items, center: None };
+    Some(Candidate::whole("versus", 28, "two halves that stand against each other", block))
+}
+
+/// "Heat makes the film grow faster": causes and their effect.
+pub(super) fn caused(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line())?;
+    let (told, other) = also(&unit.plain);
+    let found = causes(&told)?;
+    // A condition is no cause.
+    if matches!(found.joint.to_lowercase().as_str(), "if" | "when" | "unless" | "so that" | "whenever") {
+        return None;
+    }
+    let causes: Vec<String> = [Some(found.cause), other].into_iter().flatten().collect();
+    if causes.iter().any(|cause| word_count(cause) > 10) || word_count(&found.effect) > 12 {
+        return None;
+    }
+    let item = |title: &String| Item { title: capitalize(title), ..Item::default() };
+    let items: Vec<Item> = causes.iter().map(item).collect();
+    let center = Some(Item { title: capitalize(&found.effect), ..Item::default() });
+    let arrangement = Arrangement::Causes;
+    arrangement.items().contains(&items.len()).then(|| {
+        let block = Block::Items { arrangement, items, center };
+        Candidate::whole("causes", 18, "a cause and its effect", block)
+    })
+}
+
+/// Divides "Heat makes it grow, and so does a full charge." into what it says of the first, and the second.
+fn also(text: &str) -> (String, Option<String>) {
+    let divided = [", and so does ", ", and so do "].iter().find_map(|joint| text.split_once(joint));
+    match divided {
+        Some((told, other)) => (format!("{told}."), Some(other.trim_end_matches(['.', '!']).to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+/// Things of one kind in one sentence: "Every game engine, every satellite receiver and every phone does this."
+pub(super) fn enumerated(units: &[Unit<'_>], heading: &str) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line() && unit.words <= 32)?;
+    let names = enumeration(&unit.plain)?.items;
+    if !(3..=6).contains(&names.len()) || names.iter().any(|name| word_count(name) > 5) {
+        return None;
+    }
+    let item = |name: &String| Item { title: capitalize(name), ..Item::default() };
+    let items: Vec<Item> = names.iter().map(item).collect();
+    let is_hub = (1..=4).contains(&word_count(heading));
+    let (arrangement, center) = if is_hub && names.len() >= 3 {
+        (Arrangement::Hub, Some(Item { title: heading.to_owned(), ..Item::default() }))
+    } else {
+        (Arrangement::Cards, None)
+    };
+    let block = Block::Items { arrangement, items, center };
+    let mut candidate = Candidate::whole(arrangement.name(), 22, "one sentence names several things", block);
+    if arrangement == Arrangement::Cards {
+        // The names alone do not say what is said of them.
+        candidate.reveals.iter_mut().flatten().for_each(|reveal| reveal.block += 1);
+        candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
+        candidate
+            .blocks
+            .insert(0, Block::Paragraph { text: crate::language::condense::condense(unit.text?) });
+    }
+    Some(candidate)
+}
+
+/// "…," wrote James Beard.
+pub(super) fn said_by(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line())?;
+    let (words, by) = speaker(&unit.plain)?;
+    if word_count(&words) > 40 || word_count(&by) > 8 {
+        return None;
+    }
+    let block = Block::Quote { text: RichText::plain(words), by };
+    Some(Candidate::whole("quotation", 5, "somebody's words, and whose they are", block))
+}

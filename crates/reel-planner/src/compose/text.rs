@@ -1,0 +1,81 @@
+//! Sentences that have no structure of their own: one in large type, or a few with a picture each.
+
+use reel_scene::{Arrangement, Block, Item, RichText};
+
+use crate::language::condense::condense;
+use crate::language::patterns::definition;
+
+use super::candidate::{Candidate, Unit};
+
+/// Words of a sentence that is shown whole in large type.
+const MAX_STATEMENT_WORDS: usize = 22;
+/// Words of a sentence in a card.
+const MAX_CARD_WORDS: usize = 15;
+
+/// One sentence, and nothing else.
+pub(super) fn statement(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let text = unit.text.filter(|_| unit.is_sentence() && !unit.leads_in())?;
+    let (cost, why) = match unit.words {
+        0 => return None,
+        1..=2 => (60, "a very short sentence"),
+        3..=9 => (32, "a short sentence stands for itself"),
+        10..=15 => (38, "a sentence stands for itself"),
+        16..=MAX_STATEMENT_WORDS => (50, "a long sentence alone"),
+        _ => return None,
+    };
+    // A question wants a pause.
+    let cost = if unit.plain.ends_with('?') { 20 } else { cost };
+    Some(Candidate::whole("statement", cost, why, Block::Statement { text: text.clone(), icons: vec![] }))
+}
+
+/// "Definition: …", "… is called …".
+pub(super) fn defined(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let (term, meaning) = definition(&unit.plain).filter(|_| unit.is_sentence())?;
+    let block = Block::Definition { term, text: RichText::plain(meaning) };
+    Some(Candidate::whole("definition", 12, "it says what something is called", block))
+}
+
+/// A quotation in the author's own marks.
+pub(super) fn quotation(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let text = unit.text.filter(|_| unit.is_quote() && unit.words <= 40)?;
+    let block = Block::Quote { text: text.clone(), by: String::new() };
+    Some(Candidate::whole("quotation", 5, "a quotation", block))
+}
+
+/// Several sentences, one below the other, each with a picture.
+pub(super) fn notes(units: &[Unit<'_>]) -> Option<Candidate> {
+    let cost = match units.len() {
+        2 => 50,
+        3 => 66,
+        4 => 104,
+        _ => return None,
+    };
+    sentences(units, usize::MAX, Arrangement::Notes).map(|block| {
+        Candidate::parts("notes", cost, format!("{} sentences without a structure", units.len()), block)
+    })
+}
+
+/// Several short sentences side by side.
+pub(super) fn cards(units: &[Unit<'_>]) -> Option<Candidate> {
+    let cost = match units.len() {
+        2 => 50,
+        3 => 62,
+        _ => return None,
+    };
+    sentences(units, MAX_CARD_WORDS, Arrangement::Cards)
+        .map(|block| Candidate::parts("cards", cost, format!("{} short sentences", units.len()), block))
+}
+
+fn sentences(units: &[Unit<'_>], max_words: usize, arrangement: Arrangement) -> Option<Block> {
+    let fits = |unit: &Unit<'_>| {
+        unit.is_line() && !unit.leads_in() && !unit.passage.continues && (1..=max_words).contains(&unit.words)
+    };
+    if !units.iter().all(fits) {
+        return None;
+    }
+    let items = units.iter().filter_map(|unit| Some(Item { text: condense(unit.text?), ..Item::default() }));
+    Some(Block::Items { arrangement, items: items.collect(), center: None })
+}

@@ -1,0 +1,171 @@
+//! Sentences that tell what happened in a year.
+
+use super::words::capitalize;
+
+/// Years that are read as years: earlier ones need "BC" or "AD" behind them.
+const YEARS: std::ops::RangeInclusive<u32> = 1000..=2199;
+/// Words of what happened, at least: subject and verb.
+const MIN_WORDS: usize = 2;
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// Returns a sentence's year as written, and what happened in it: "In 1857 Louis Pasteur showed that yeast is alive." gives "1857"
+/// and "Louis Pasteur showed that yeast is alive". None for a sentence that does not begin or end with its year.
+pub(crate) fn years(sentence: &str) -> Option<(String, String)> {
+    let text = sentence.trim().trim_end_matches(['.', '!']);
+    if text.ends_with('?') {
+        return None;
+    }
+    let (year, rest) = leading_year(text).or_else(|| trailing_year(text))?;
+    let is_told = rest.split_whitespace().count() >= MIN_WORDS;
+    is_told.then(|| (year, capitalize(&rest)))
+}
+
+/// "In 1857 …", "In March 1857, …", "By 1900 …", "1857: …", "In the 1960s …", "Around 300 BC, …"
+fn leading_year(text: &str) -> Option<(String, String)> {
+    for opening in ["In ", "By ", "Around ", "About ", "Since ", "From ", "Until ", "On ", "During "] {
+        let Some(behind) = text.strip_prefix(opening) else { continue };
+        let (at, behind) = month_before(behind);
+        let behind_the =
+            behind.strip_prefix("the ").or_else(|| behind.strip_prefix("about ")).unwrap_or(behind);
+        let (year, rest) = year_at_start(behind_the)?;
+        let rest = rest.trim_start_matches([',', ' ']);
+        // "In 1857 and 1858 …", "From 1914 to 1918 …", "In 1990 dollars" count or span something else.
+        let first = rest.split(' ').next().unwrap_or_default();
+        if matches!(first, "and" | "or" | "to" | "through" | "until" | "dollars" | "people" | "of") {
+            return None;
+        }
+        // "By" and "Since" are part of what is said.
+        let said = match opening {
+            "In " | "On " if at.is_empty() => year,
+            "In " | "On " => format!("{at} {year}"),
+            "Around " | "About " | "By " | "Since " | "From " | "Until " => {
+                format!("{}{year}", opening.to_lowercase())
+            }
+            _ => return None,
+        };
+        return Some((said, rest.to_owned()));
+    }
+    let (year, rest) = year_at_start(text)?;
+    let rest = rest
+        .strip_prefix([':', '–', '—'])
+        .or_else(|| rest.strip_prefix(" –"))
+        .or_else(|| rest.strip_prefix(" —"))?;
+    Some((year, rest.trim().to_owned()))
+}
+
+/// "The bridge opened in 1932"
+fn trailing_year(text: &str) -> Option<(String, String)> {
+    let (before, behind) = text.rsplit_once(" in ")?;
+    let (month, behind) = month_before(behind);
+    let (year, rest) = year_at_start(behind)?;
+    let is_clause = !before.contains([',', ';']) && rest.is_empty();
+    let said = if month.is_empty() { year } else { format!("{month} {year}") };
+    is_clause.then(|| (said, before.to_owned()))
+}
+
+/// Returns the month that a text begins with, and what is behind it.
+fn month_before(text: &str) -> (String, &str) {
+    for month in MONTHS {
+        if let Some(rest) = text.strip_prefix(month).and_then(|rest| rest.strip_prefix(' ')) {
+            return (month.to_owned(), rest);
+        }
+    }
+    (String::new(), text)
+}
+
+/// Returns the year that a text begins with, with its era, and what is behind it.
+fn year_at_start(text: &str) -> Option<(String, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    let value: u32 = number.parse().ok()?;
+    for era in [" BC", " AD", " BCE", " CE"].iter().rev() {
+        if let Some(behind) = rest.strip_prefix(era)
+            && !behind.starts_with(char::is_alphanumeric)
+        {
+            return Some((format!("{number}{era}"), behind));
+        }
+    }
+    let (decade, rest) = match rest.strip_prefix('s') {
+        Some(behind) => ("s", behind),
+        None => ("", rest),
+    };
+    let ends = rest.is_empty() || rest.starts_with([' ', ',', ':']) && !rest.starts_with(" percent");
+    (digits == 4 && YEARS.contains(&value) && ends && !is_counted(rest, decade))
+        .then(|| (format!("{number}{decade}"), rest))
+}
+
+/// Returns `true` when the number counts what follows: "in 1200 houses". A year has a comma, a name, or a subject behind it.
+fn is_counted(rest: &str, decade: &str) -> bool {
+    let Some(next) = rest.strip_prefix(' ').filter(|_| decade.is_empty()) else { return false };
+    let word = next.split(' ').next().unwrap_or_default();
+    let subjects = [
+        "the", "a", "an", "he", "she", "it", "they", "we", "his", "her", "its", "their", "one", "two",
+        "three", "no", "most", "some", "many", "this", "that", "there", "only", "nearly", "almost", "about",
+        "another", "each", "every", "when",
+    ];
+    word.starts_with(char::is_lowercase) && !subjects.contains(&word.trim_end_matches(','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_are_told_from_counts() {
+        for (sentence, expected) in [
+            (
+                "In 1857 Louis Pasteur showed that yeast is alive.",
+                Some(("1857", "Louis Pasteur showed that yeast is alive")),
+            ),
+            (
+                "In 1868 Charles Fleischmann sold the first pressed yeast in Cincinnati.",
+                Some(("1868", "Charles Fleischmann sold the first pressed yeast in Cincinnati")),
+            ),
+            ("In 1961, the process was changed.", Some(("1961", "The process was changed"))),
+            ("In 1961 the process was changed.", Some(("1961", "The process was changed"))),
+            (
+                "In March 1989, Tim Berners-Lee wrote a proposal.",
+                Some(("March 1989", "Tim Berners-Lee wrote a proposal")),
+            ),
+            ("By 1900, half of the city had light.", Some(("by 1900", "Half of the city had light"))),
+            (
+                "Around 300 BC, Euclid wrote the Elements.",
+                Some(("around 300 BC", "Euclid wrote the Elements")),
+            ),
+            ("In the 1960s, the price fell.", Some(("1960s", "The price fell"))),
+            ("1969: Two men walk on the moon.", Some(("1969", "Two men walk on the moon"))),
+            ("The bridge opened in 1932.", Some(("1932", "The bridge opened"))),
+            ("The treaty was signed in June 1919.", Some(("June 1919", "The treaty was signed"))),
+            ("In 44 BC Caesar was killed.", Some(("44 BC", "Caesar was killed"))),
+            ("In 1200 houses the water was cut.", None),
+            ("In 1914 and 1915 the harvest failed.", None),
+            ("From 1914 to 1918 the war went on.", None),
+            ("In 27 days the moon goes round.", None),
+            ("In 2000 people lived there.", None),
+            ("Was it in 1932?", None),
+            ("It costs 1999 dollars.", None),
+            ("In 1857.", None),
+            ("In short, it works.", None),
+            ("Because it rained in 1932, the dam broke, as it did in 1950.", None),
+            ("In 1857", None),
+            ("", None),
+        ] {
+            let found = years(sentence);
+            let found = found.as_ref().map(|(year, rest)| (year.as_str(), rest.as_str()));
+            assert_eq!(found, expected, "{sentence}");
+        }
+    }
+}

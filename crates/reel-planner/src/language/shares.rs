@@ -1,0 +1,226 @@
+//! Shares of a whole: "80 percent of British bread", "42 of 617 animals", "one in three", "three quarters of the sea".
+
+use std::ops::Range;
+
+use super::words::{Word, words};
+
+/// A share of something, as a part of a whole that is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Share {
+    /// As written: "80 percent".
+    pub text: String,
+    /// Byte range of `text` in the sentence.
+    pub range: Range<usize>,
+    pub part: f64,
+    /// 100 for a percentage, 617 for "42 of 617".
+    pub whole: f64,
+}
+
+/// Returns the only share in a sentence; none where there are two, or where a percentage is a change or a rate: "rose by 3
+/// percent", "5 percent interest".
+pub(crate) fn proportion(sentence: &str) -> Option<Share> {
+    let words = words(sentence);
+    let mut found = (0..words.len()).filter_map(|at| share_at(sentence, &words, at));
+    let share = found.next()?;
+    (found.next().is_none() && share.part >= 0.0 && share.part <= share.whole && share.whole > 0.0)
+        .then_some(share)
+}
+
+fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
+    let lower = |offset: usize| words.get(at + offset).map_or("", |word| word.lower.as_str());
+    let open = |offset: usize| words.get(at + offset).is_some_and(|word| !word.is_marked);
+    let share = |count: usize, part: f64, whole: f64| {
+        let range = words[at].bare_range.start..words[at + count - 1].bare_range.end;
+        Share { text: sentence[range.clone()].to_owned(), range, part, whole }
+    };
+    let before = at.checked_sub(1).map_or("", |before| words[before].lower.as_str());
+    let is_change = matches!(before, "by" | "another" | "than" | "additional");
+    let word = &words[at];
+    // "80%"
+    if word.is_number() && sentence[word.bare_range.end..].starts_with('%') {
+        let value = number(&word.lower)?;
+        let is_of = lower(1) == "of" && !matches!(lower(2), "growth" | "interest");
+        let mut found = share(1, value, 100.0);
+        found.range.end += 1;
+        found.text.push('%');
+        return (is_of && !is_change && !has_change(words, at)).then_some(found);
+    }
+    if let Some(value) = number(&word.lower).or_else(|| small_number(&word.lower))
+        && open(0)
+        && (lower(1) == "percent" || lower(1) == "per" && lower(2) == "cent")
+    {
+        let count = if lower(1) == "percent" { 2 } else { 3 };
+        let is_of = lower(count) == "of" && open(count - 1);
+        return (is_of && !is_change && !has_change(words, at)).then(|| share(count, value, 100.0));
+    }
+    // "42 of 617", "one in three", "9 out of 10"
+    let value = number(&word.lower).or_else(|| small_number(&word.lower));
+    if let Some(part) = value
+        && open(0)
+        && before != "of"
+        && before != "page"
+        && before != "chapter"
+    {
+        let skip = match (lower(1), lower(2)) {
+            ("of" | "in", _) => 1,
+            ("out", "of") => 2,
+            _ => 0,
+        };
+        let at_whole = skip + 1 + usize::from(lower(skip + 1) == "the" || lower(skip + 1) == "every");
+        let whole_word = words.get(at + at_whole);
+        if skip > 0
+            && let Some(whole_word) = whole_word
+            && let Some(whole) = number(&whole_word.lower).or_else(|| small_number(&whole_word.lower))
+        {
+            let is_year = lower(1) == "in" && (1000.0..2200.0).contains(&whole);
+            // "Two in ten days" counts days.
+            let is_duration = words.get(at + at_whole + 1).is_some_and(|next| {
+                lower(1) == "in"
+                    && !whole_word.is_marked
+                    && matches!(
+                        next.lower.as_str(),
+                        "days"
+                            | "hours"
+                            | "minutes"
+                            | "seconds"
+                            | "years"
+                            | "weeks"
+                            | "months"
+                            | "degrees"
+                            | "percent"
+                    )
+            });
+            let is_percent = matches!(lower(at_whole + 1), "percent" | "per");
+            return (part < whole && !is_year && !is_duration && !is_percent)
+                .then(|| share(at_whole + 1, part, whole));
+        }
+    }
+    // "three quarters of", "two thirds of", "half of", "a third of", "half the"
+    let (numerator, at_unit) = match word.lower.as_str() {
+        "a" | "one" => (1.0, 1),
+        other => (small_number(other).unwrap_or(0.0), 1),
+    };
+    let unit = |name: &str| match name {
+        "half" | "halves" => Some(2.0),
+        "third" | "thirds" => Some(3.0),
+        "quarter" | "quarters" | "fourth" | "fourths" => Some(4.0),
+        "fifth" | "fifths" => Some(5.0),
+        "sixth" | "sixths" => Some(6.0),
+        "eighth" | "eighths" => Some(8.0),
+        "tenth" | "tenths" => Some(10.0),
+        _ => None,
+    };
+    if numerator > 0.0
+        && open(0)
+        && let Some(whole) = unit(lower(at_unit))
+        && lower(at_unit + 1) == "of"
+        && open(at_unit)
+        && numerator < whole
+        && !is_duration_word(lower(at_unit + 2), lower(at_unit + 3))
+    {
+        return Some(share(at_unit + 1, numerator, whole));
+    }
+    if word.lower == "half"
+        && open(0)
+        && lower(1) == "of"
+        && before != "a"
+        && before != "one"
+        && !is_duration_word(lower(2), lower(3))
+    {
+        return Some(share(1, 1.0, 2.0));
+    }
+    if let Some((first, second)) = word.lower.split_once('-')
+        && let (Some(part), Some(whole)) = (small_number(first), unit(second))
+        && lower(1) == "of"
+        && open(0)
+        && part < whole
+        && !is_duration_word(lower(2), lower(3))
+    {
+        return Some(share(1, part, whole));
+    }
+    None
+}
+
+/// "half of an hour" measures time.
+fn is_duration_word(first: &str, second: &str) -> bool {
+    let is_time =
+        |word: &str| matches!(word, "second" | "minute" | "hour" | "inch" | "mile" | "cup" | "teaspoon");
+    matches!(first, "a" | "an") && is_time(second) || is_time(first)
+}
+
+/// "grew", "rose", "fell" before the number: it is a change.
+fn has_change(words: &[Word<'_>], at: usize) -> bool {
+    words[at.saturating_sub(3)..at].iter().any(|word| {
+        matches!(
+            word.lower.as_str(),
+            "grew"
+                | "rose"
+                | "fell"
+                | "dropped"
+                | "increased"
+                | "decreased"
+                | "rises"
+                | "falls"
+                | "gained"
+                | "lost"
+                | "interest"
+        )
+    })
+}
+
+fn number(word: &str) -> Option<f64> {
+    let is_number = word.starts_with(|c: char| c.is_ascii_digit())
+        && word.chars().all(|c| c.is_ascii_digit() || c == ',' || c == '.');
+    if is_number { word.replace(',', "").parse().ok() } else { None }
+}
+
+fn small_number(word: &str) -> Option<f64> {
+    let words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+    let named = words.iter().position(|name| *name == word).map(|at| at as f64 + 1.0);
+    named.or(match word {
+        "twenty" => Some(20.0),
+        "hundred" => Some(100.0),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_told_from_changes_and_counts() {
+        for (sentence, expected) in [
+            (
+                "In 1961 it was new, and today 80 percent of British bread is made that way.",
+                Some(("80 percent", 80.0, 100.0)),
+            ),
+            ("About 85% of the cells survive.", Some(("85%", 85.0, 100.0))),
+            ("42 of 617 animals were ill.", Some(("42 of 617", 42.0, 617.0))),
+            ("One in three adults sleeps too little.", Some(("One in three", 1.0, 3.0))),
+            ("Nine out of ten dentists agree.", Some(("Nine out of ten", 9.0, 10.0))),
+            ("Three quarters of the sea is deeper.", Some(("Three quarters", 3.0, 4.0))),
+            ("Two thirds of the water is ice.", Some(("Two thirds", 2.0, 3.0))),
+            ("Two-thirds of the water is ice.", Some(("Two-thirds", 2.0, 3.0))),
+            ("A third of the food is lost.", Some(("A third", 1.0, 3.0))),
+            ("Half of the light is absorbed.", Some(("Half", 1.0, 2.0))),
+            ("Of these, 3 of the 8 samples failed.", Some(("3 of the 8", 3.0, 8.0))),
+            ("Sales rose by 3 percent of revenue.", None),
+            ("Prices grew 5 percent.", None),
+            ("It pays 5 percent interest.", None),
+            ("In 1961 it began.", None),
+            ("Two in ten days is enough.", None),
+            ("Born in 1857, he was one of 11 children.", Some(("one of 11", 1.0, 11.0))),
+            ("30 percent of men and 20 percent of women smoke.", None),
+            ("He ate half of it in a quarter of an hour.", Some(("half", 1.0, 2.0))),
+            ("120 percent of the target was met.", None),
+            ("One of the two failed.", Some(("One of the two", 1.0, 2.0))),
+            ("Some of them left.", None),
+            ("", None),
+        ] {
+            let found = proportion(sentence);
+            let found = found.as_ref().map(|found| (found.text.as_str(), found.part, found.whole));
+            assert_eq!(found, expected, "{sentence}");
+        }
+    }
+}
