@@ -541,6 +541,8 @@ impl Event for JobEvent {
             JobEvent::ScenePlanned { .. } => &[
                 Public("/description/layout"),
                 Personal("/description/title", SealedText),
+                Personal("/description/icon", Nothing),
+                Public("/description/language"),
                 Personal("/description/blocks", EmptyList),
                 Personal("/description/steps", EmptyList),
                 Public("/description/leave"),
