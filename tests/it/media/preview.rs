@@ -175,8 +175,11 @@ async fn preview_makes_anew_what_an_edit_changes() {
         states.wait_for("one more scene", |state| scenes(state).len() > scenes(&after).len()).await;
     let water = scenes(&inserted).iter().find(|scene| scene["title"] == "Water").unwrap();
     assert_eq!(water["id"], scenes(&after)[index]["id"], "it is the same scene, in another place");
-    let acids = scenes(&inserted).iter().find(|scene| scene["title"] == "Acids").unwrap();
-    assert_eq!(inserted["edited"], acids["id"]);
+    assert!(scenes(&inserted).iter().any(|scene| scene["title"] == "Acids"), "{inserted}");
+    // Another page may be drawn in another way now, so that the same composition does not repeat.
+    let shown = scenes(&inserted).iter().find(|scene| scene["id"] == inserted["edited"]).unwrap();
+    let is_old = scenes(&after).iter().any(|scene| scene["version"] == shown["version"]);
+    assert!(!is_old, "the page goes to a scene that changed: {inserted}");
 
     std::fs::remove_file(&file).unwrap();
     let gone = states.wait_for("a problem", |state| state["is_current"] == false).await;
