@@ -83,7 +83,9 @@ impl Scanner<'_> {
         let mut depth = 0_usize;
         loop {
             match self.peek()? {
-                b'"' => drop(self.skip_string()?),
+                b'"' => {
+                    self.skip_string()?;
+                }
                 b'{' | b'[' => {
                     depth += 1;
                     self.at += 1;

@@ -101,7 +101,7 @@ fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-async fn listen(port: u16) -> anyhow::Result<(Server<impl Acceptor + Send>, SocketAddr)> {
+async fn listen(port: u16) -> anyhow::Result<(Server<impl Acceptor>, SocketAddr)> {
     let acceptor = TcpListener::new((Ipv4Addr::LOCALHOST, port))
         .try_bind()
         .await

@@ -94,12 +94,13 @@ fn with_strong_numbers(text: &RichText) -> RichText {
     let mut spans = vec![];
     let mut from = 0;
     for range in numbers {
-        let before = slices(text, &[from..range.start]);
+        let before = slices(text, std::slice::from_ref(&(from..range.start)));
         spans.extend(before.into_iter().flat_map(|text| text.0));
         spans.push(Span { text: plain[range.clone()].to_owned(), style: SpanStyle::Strong });
         from = range.end;
     }
-    spans.extend(slices(text, &[from..plain.len()]).into_iter().flat_map(|text| text.0));
+    spans
+        .extend(slices(text, std::slice::from_ref(&(from..plain.len()))).into_iter().flat_map(|text| text.0));
     spans.retain(|span| !span.text.is_empty());
     RichText(spans)
 }
