@@ -155,7 +155,6 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     scenes.push(closing);
     finish::mark_numbers(&mut scenes);
     finish::choose_icons(&mut scenes, script);
-    scenes[0].icon = finish::icon_of_card(&title, script);
     set_languages(&mut scenes, script);
     debug_assert_eq!(validate(&scenes), vec![]);
     Ok(Plan { title, scenes, omitted_sentences, reasons })

@@ -153,7 +153,7 @@ pub struct BarColumn {
     pub decimals: u8,
 }
 
-fn is_zero(decimals: &u8) -> bool {
+pub(crate) fn is_zero(decimals: &u8) -> bool {
     *decimals == 0
 }
 

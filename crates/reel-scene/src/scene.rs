@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::composition::is_zero;
 use crate::{Arrangement, BarColumn, BarRow, DiagramLanguage, Item, QuadrantItem, diagram};
 
 /// Number of scenes that the planner makes of a script.
@@ -422,10 +423,6 @@ impl Block {
             _ => Entrance::Rise,
         }
     }
-}
-
-fn is_zero(decimals: &u8) -> bool {
-    *decimals == 0
 }
 
 /// The transition with which a block appears.

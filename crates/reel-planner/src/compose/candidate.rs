@@ -1,4 +1,4 @@
-//! What a recognizer is given, and what it proposes.
+//! The input of recognizers, and their proposals.
 
 use reel_scene::{Block, Reveal, RichText, Scene, Step};
 
@@ -11,7 +11,7 @@ pub(super) struct Unit<'a> {
     pub passage: &'a Passage,
     /// The text of a sentence, an item or a quotation that shows nothing else.
     pub text: Option<&'a RichText>,
-    /// The same without styles; empty where there is none.
+    /// `text` without styles; empty if there is no text.
     pub plain: String,
     /// Words of `plain`.
     pub words: usize,
@@ -119,7 +119,7 @@ impl Candidate {
         self
     }
 
-    /// Puts a sentence above the rest: as the heading where there is none of the author's and it is short.
+    /// Puts a sentence above the blocks. A short one becomes the heading, if the author gave none.
     pub fn led_by(mut self, lead: &Unit<'_>, heading_is_written: bool) -> Self {
         /// Words of a heading.
         const MAX_HEADING_WORDS: usize = 9;

@@ -17,9 +17,9 @@ use super::{Composed, lists, numbers, order, relations, text};
 
 /// Passages on a page at most.
 const MAX_PASSAGES: usize = 10;
-/// What every page costs, so that there are not too many.
+/// The cost of every page, which keeps their number low.
 const PAGE_COST: u64 = 10;
-/// What a composition costs more when the page before has it, and when the two before have it.
+/// The extra cost of a composition that the page before has, and of one that the two pages before have.
 const REPEATED_COST: u64 = 14;
 const REPEATED_TWICE_COST: u64 = 400;
 /// Milliseconds that a page may stay before each further second costs.
@@ -91,9 +91,9 @@ pub(super) fn choose(chapters: &[Chapter], max_pages: usize) -> Vec<Composed> {
                 };
                 let state = (pages + 1, option.composition, is_same);
                 let cost = way.cost + option.cost + repeated;
-                let is_better = ways
-                    .get(&state)
-                    .is_none_or(|known| (cost, way_order(*before)) < (known.cost, way_order(known.before)));
+                // Any fixed order of states makes the choice among equals the same each time.
+                let is_better =
+                    ways.get(&state).is_none_or(|known| (cost, *before) < (known.cost, known.before));
                 if is_better {
                     ways.insert(state, Way { cost, option: index, before: *before });
                 }
@@ -127,11 +127,6 @@ pub(super) fn choose(chapters: &[Chapter], max_pages: usize) -> Vec<Composed> {
         )
     };
     chosen.into_iter().map(compose).collect()
-}
-
-/// Any fixed order of states makes the choice among equals the same each time.
-fn way_order(state: State) -> State {
-    state
 }
 
 /// Leaves out ways with more pages than allowed, as long as there are others.

@@ -1,26 +1,24 @@
-//! What is added to pages once they are chosen: icons by meaning, and the numbers of large sentences in colour.
+//! Completes the chosen pages: adds icons, and marks the numbers of large sentences.
 
 use std::ops::Range;
 
 use reel_icons::Chooser;
-use reel_scene::{Arrangement, Block, RichText, Scene, Span, SpanStyle};
+use reel_scene::{Arrangement, Block, Layout, RichText, Scene, Span, SpanStyle};
 
 use crate::language::quantities::quantities;
 use crate::language::sentences::slices;
 
-/// Gives the items of a page and its statement their icons. A concept keeps its icon through the video.
+/// Gives the title card, statements and the items of pages their icons. A concept keeps its icon through the video.
 pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {
     let mut chooser = Chooser::new(script);
-    for scene in scenes {
+    for scene in scenes.iter_mut() {
+        if scene.layout == Layout::Title {
+            scene.icon = chooser.choose(&scene.title).unwrap_or_default();
+        }
         for block in &mut scene.blocks {
             give_icons(block, &mut chooser);
         }
     }
-}
-
-/// Chooses the icon of a title card.
-pub(crate) fn icon_of_card(title: &str, script: &str) -> String {
-    Chooser::new(script).choose(title).unwrap_or_default()
 }
 
 fn give_icons(block: &mut Block, chooser: &mut Chooser) {

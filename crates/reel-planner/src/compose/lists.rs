@@ -6,7 +6,7 @@ use crate::language::condense::condense;
 use crate::language::lists::announces;
 use crate::language::phrases::{is_imperative, subject};
 use crate::language::vocabulary::is_anaphor;
-use crate::language::words::{capitalize, first_word, stems, word_count};
+use crate::language::words::{first_word, stems, without_article, word_count};
 
 use super::candidate::{Candidate, Unit};
 
@@ -140,11 +140,6 @@ fn said_of(rest: &str) -> Option<String> {
     let rest =
         ["is ", "are ", "was ", "were "].iter().find_map(|verb| rest.strip_prefix(verb)).unwrap_or(rest);
     (word_count(rest) > 0).then(|| rest.to_owned())
-}
-
-fn without_article(name: &str) -> String {
-    let articles = ["The ", "the ", "A ", "a ", "An ", "an "];
-    capitalize(articles.iter().find_map(|article| name.strip_prefix(article)).unwrap_or(name))
 }
 
 /// Returns `true` where items say how things should be, rather than what to do one after the other.

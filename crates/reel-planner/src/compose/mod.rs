@@ -37,7 +37,7 @@ pub(crate) struct Composed {
     pub composition: &'static str,
     /// Why this composition fits the passages.
     pub why: String,
-    /// What else was proposed for the same passages.
+    /// The other proposals for the same passages.
     pub rejected: Vec<Rejected>,
 }
 

@@ -3,7 +3,7 @@
 use super::phrases::{noun_phrases, subject};
 use super::quantities::{Quantity, quantities};
 use super::vocabulary::{Class, STEP_WORDS, class, is_anaphor, is_verb};
-use super::words::{bare, capitalize, first_word, word_count};
+use super::words::{bare, capitalize, first_word, without_article, word_count};
 
 /// Returns the word that makes a sentence a step, in lower case.
 pub(crate) fn step_word(text: &str) -> Option<String> {
@@ -39,11 +39,8 @@ pub(crate) fn compared(text: &str) -> Option<(String, String)> {
     let left = subject(text).filter(|subject| subject.range.end <= before.len())?;
     let right = noun_phrases(after).into_iter().find(|phrase| phrase.range.start == 0)?;
     let is_pointer = |name: &str| is_anaphor(&first_word(name));
-    let name = |name: &str| {
-        let articles = ["The ", "the ", "A ", "a ", "An ", "an "];
-        capitalize(articles.iter().find_map(|article| name.strip_prefix(article)).unwrap_or(name))
-    };
-    (!is_pointer(&left.text) && !is_pointer(&right.text)).then(|| (name(&left.text), name(&right.text)))
+    (!is_pointer(&left.text) && !is_pointer(&right.text))
+        .then(|| (without_article(&left.text), without_article(&right.text)))
 }
 
 /// Returns what a sentence defines and how: "Definition: an ion is an atom that …", or "The longest side is called …".
@@ -52,14 +49,7 @@ pub(crate) fn definition(text: &str) -> Option<(String, String)> {
     const MAX_TERM_WORDS: usize = 4;
     /// Three lines of a definition's box.
     const MAX_MEANING_WORDS: usize = 24;
-    let name = |term: &str| {
-        let term = term.trim().trim_end_matches(['.', ',']);
-        let term = ["a ", "an ", "the ", "A ", "An ", "The "]
-            .iter()
-            .find_map(|article| term.strip_prefix(article))
-            .unwrap_or(term);
-        capitalize(term)
-    };
+    let name = |term: &str| without_article(term.trim().trim_end_matches(['.', ',']));
     let fits = |term: &str, meaning: &str| {
         (1..=MAX_TERM_WORDS).contains(&word_count(term))
             && (3..=MAX_MEANING_WORDS).contains(&word_count(meaning))

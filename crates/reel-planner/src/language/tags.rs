@@ -463,7 +463,7 @@ fn is_helper(lower: &str) -> bool {
     )
 }
 
-/// "makes the swing go higher": a base form that follows an object.
+/// Returns `true` where a helping verb stands not far before a word.
 fn has_helper(tagged: &[Tagged<'_>], range: &Range<usize>, index: usize) -> bool {
     tagged[range.start..index].iter().rev().take(8).any(|word| is_helper(&word.word.lower))
 }

@@ -109,6 +109,12 @@ pub(crate) fn capitalize(text: &str) -> String {
     }
 }
 
+/// Returns a name without its article, beginning with a capital.
+pub(crate) fn without_article(name: &str) -> String {
+    const ARTICLES: [&str; 6] = ["The ", "the ", "A ", "a ", "An ", "an "];
+    capitalize(ARTICLES.iter().find_map(|article| name.strip_prefix(article)).unwrap_or(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
