@@ -13,6 +13,7 @@ mod views;
 
 pub use tables::InTables;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,7 +96,7 @@ pub trait Rebuildable: Projection {
     /// Compares what is served with the filled edition, as both are at one moment.
     async fn compare(&self, filling: &mut Filling<'_>) -> Result<Differences, Error>;
 
-    /// Serves the filled edition.
+    /// Serves the filled edition, and lets go of its partitions.
     async fn switch(&self, filling: &mut Filling<'_>) -> Result<(), Error>;
 
     /// Removes an edition that is not served and that nobody fills.
@@ -159,7 +160,6 @@ pub async fn rebuild(
     filling.fill().await?;
     let differences = model.compare(&mut filling).await?;
     model.switch(&mut filling).await?;
-    filling.release().await?;
     Ok(differences)
 }
 
@@ -183,8 +183,10 @@ pub struct Filling<'a> {
     /// What is served meanwhile, and says how far to go and what to pass over.
     served: Arc<dyn Projection>,
     edition: Edition,
-    /// One for each partition, in their order; none while [`Self::fill`] runs or after it has failed.
-    owners: Vec<Box<dyn Owner>>,
+    /// What is filled; `None` when the served edition is compared without another.
+    filled: Option<Arc<dyn Projection>>,
+    /// One for each partition that is still to be filled; none while [`Self::fill`] runs or after it has failed.
+    owners: BTreeMap<u16, Box<dyn Owner>>,
     progress: &'a Progresses,
 }
 
@@ -197,28 +199,33 @@ impl<'a> Filling<'a> {
         progress: &'a Progresses,
     ) -> Result<Self, Error> {
         model.prepare(edition, restart).await?;
-        let owners = match model.beside(edition) {
-            Some(filled) => own_all(log, filled.as_ref()).await?,
-            None => vec![],
-        };
-        Ok(Self { log, served: model.clone(), edition, owners, progress })
+        let filled = model.beside(edition);
+        let mut owners = BTreeMap::new();
+        if let Some(filled) = &filled {
+            for partition in log.keys().partitions() {
+                owners.insert(partition, own(filled.as_ref(), partition).await?);
+            }
+        }
+        Ok(Self { log, served: model.clone(), edition, filled, owners, progress })
     }
 
     /// Applies what the served edition has applied, all partitions side by side.
     async fn fill(&mut self) -> Result<(), Error> {
         let began = Instant::now();
-        let before: u64 = self.owners.iter().map(|owner| owner.checkpoint()).sum();
+        let Some(filled) = self.filled.clone() else { return Ok(()) };
+        let before: u64 = self.owners.values().map(|owner| owner.checkpoint()).sum();
         let (count, mut applied) = watch::channel(before);
         let count = Arc::new(count);
         let (mut total, mut filling) = (0, JoinSet::new());
-        for (partition, owner) in (0..).zip(std::mem::take(&mut self.owners)) {
+        for (partition, owner) in std::mem::take(&mut self.owners) {
             let until = self.served.checkpoint(partition).await?;
             total += until;
             let (log, served, count) = (self.log.clone(), self.served.clone(), count.clone());
-            let partition = Partition { log, served, number: partition, until, count };
+            let filled = filled.clone();
+            let partition = Partition { log, served, filled, number: partition, until, count };
             filling.spawn(async move { Ok::<_, Error>((partition.number, partition.fill(owner).await?)) });
         }
-        let mut filled = vec![];
+        let mut owners = BTreeMap::new();
         loop {
             tokio::select! {
                 Ok(()) = applied.changed() => {
@@ -228,47 +235,42 @@ impl<'a> Filling<'a> {
                     self.progress.send_replace(Some(Progress { applied, wanted: total.max(applied), events_per_second }));
                 }
                 done = filling.join_next() => match done {
-                    Some(Ok(done)) => filled.push(done?),
+                    Some(Ok(done)) => owners.extend([done?]),
                     Some(Err(source)) => return Err(Error::Panicked { projection: self.served.name(), source }),
                     None => break,
                 }
             }
         }
-        filled.sort_by_key(|(partition, _)| *partition);
-        self.owners = filled.into_iter().map(|(_, owner)| owner).collect();
+        self.owners = owners;
         Ok(())
     }
 
-    /// Lets go of all partitions.
-    async fn release(self) -> Result<(), Error> {
-        for owner in self.owners {
-            owner.release().await?;
+    /// Lets go of a partition: it is not filled any more.
+    async fn release(&mut self, partition: u16) -> Result<(), Error> {
+        match self.owners.remove(&partition) {
+            Some(owner) => Ok(owner.release().await?),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Owns all partitions of an edition.
-async fn own_all(log: &EventLog, filled: &dyn Projection) -> Result<Vec<Box<dyn Owner>>, Error> {
-    let mut owners = vec![];
+/// Owns a partition of an edition, as soon as its owner before lets go.
+async fn own(filled: &dyn Projection, partition: u16) -> Result<Box<dyn Owner>, Error> {
     let deadline = Instant::now() + RELEASE_TIMEOUT;
-    for partition in log.keys().partitions() {
-        let owner = loop {
-            match filled.own(partition).await? {
-                Some(owner) => break owner,
-                None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
-                None => return Err(Error::Busy { projection: filled.name(), partition }),
-            }
-        };
-        owners.push(owner);
+    loop {
+        match filled.own(partition).await? {
+            Some(owner) => return Ok(owner),
+            None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+            None => return Err(Error::Busy { projection: filled.name(), partition }),
+        }
     }
-    Ok(owners)
 }
 
 /// One partition that is being filled.
 struct Partition {
     log: EventLog,
     served: Arc<dyn Projection>,
+    filled: Arc<dyn Projection>,
     number: u16,
     until: u64,
     count: Arc<watch::Sender<u64>>,
@@ -276,6 +278,11 @@ struct Partition {
 
 impl Partition {
     async fn fill(&self, mut owner: Box<dyn Owner>) -> Result<Box<dyn Owner>, Error> {
+        // Other partitions or the comparison may have taken longer than an ownership lasts.
+        if owner.renew().await.is_err() {
+            let _is_gone_already = owner.release().await;
+            owner = own(self.filled.as_ref(), self.number).await?;
+        }
         let mut decisions = Decisions::new(self.served.name());
         decisions.refresh(&self.log).await?;
         self.follow_quarantine(owner.as_mut(), &decisions).await?;

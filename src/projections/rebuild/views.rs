@@ -65,6 +65,8 @@ impl Rebuildable for StatusViews {
             while !StatusViews::switch(self, partition).await? {
                 filling.fill().await?;
             }
+            // From now on it is for others to fill.
+            filling.release(partition).await?;
             if self.served(partition).await? != old {
                 remove_documents(filling.log, self, partition, old).await?;
             }

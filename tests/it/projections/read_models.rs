@@ -1,15 +1,19 @@
 //! Read models equal the fold of the log, whenever and however often they are fed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reelstream::app::Role;
 use reelstream::ids::JobId;
 use reelstream::postgres::migrate;
-use reelstream::projections::rebuild;
-use reelstream::projections::{Batch, Error, Owner, Projection, halts};
+use reelstream::projections::quarantine::Quarantined;
+use reelstream::projections::rebuild::{self, Differences, Edition, Filling, Rebuildable};
+use reelstream::projections::{Batch, Error, OWNED_FOR, Owner, Projection, halts};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ALL_ROLES, ReadModels, Running, Servers, System, eventually, short_request};
 
@@ -284,6 +288,102 @@ async fn a_rebuild_switches_under_a_running_projector() {
     models.verify().await;
     assert_eq!(models.rows_of("catalog.jobs").await.len(), 70);
     assert_eq!(models.rows_of("trail.events").await.len(), 210);
+    system.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_switches_one_partition_after_another_while_all_of_them_grow() {
+    let system = System::start(&[Role::Api, Role::Projector]).await;
+    let models = system.read_models().await;
+    let model = models.model("status");
+    let done = CancellationToken::new();
+    let requests = futures_util::future::join_all((0..6).map(async |_| {
+        for _ in 0..150 {
+            if done.is_cancelled() {
+                break;
+            }
+            system.generate(&short_request()).await;
+        }
+    }));
+    let rebuilds = async {
+        for _ in 0..3 {
+            let rebuilt = rebuild::rebuild(&models.log, &model, false, &watch::Sender::default()).await;
+            assert_eq!(rebuilt.unwrap().count, 0);
+        }
+        done.cancel();
+    };
+    tokio::join!(requests, rebuilds);
+    models.caught_up().await;
+    models.verify().await;
+    system.running.stop().await;
+}
+
+/// Takes longer to compare than an ownership lasts.
+struct SlowToCompare(Arc<dyn Rebuildable>);
+
+#[async_trait]
+impl Projection for SlowToCompare {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    async fn checkpoint(&self, partition: u16) -> Result<u64, Error> {
+        self.0.checkpoint(partition).await
+    }
+
+    async fn quarantined(&self, partition: u16) -> Result<Vec<Quarantined>, Error> {
+        self.0.quarantined(partition).await
+    }
+
+    async fn own(&self, partition: u16) -> Result<Option<Box<dyn Owner>>, Error> {
+        self.0.own(partition).await
+    }
+}
+
+#[async_trait]
+impl Rebuildable for SlowToCompare {
+    fn beside(&self, edition: Edition) -> Option<Arc<dyn Projection>> {
+        self.0.beside(edition)
+    }
+
+    async fn prepare(&self, edition: Edition, restart: bool) -> Result<(), rebuild::Error> {
+        self.0.prepare(edition, restart).await
+    }
+
+    async fn compare(&self, filling: &mut Filling<'_>) -> Result<Differences, rebuild::Error> {
+        let differences = self.0.compare(filling).await;
+        tokio::time::sleep(OWNED_FOR + Duration::from_secs(1)).await;
+        differences
+    }
+
+    async fn switch(&self, filling: &mut Filling<'_>) -> Result<(), rebuild::Error> {
+        self.0.switch(filling).await
+    }
+
+    async fn discard(&self, edition: Edition) -> Result<(), rebuild::Error> {
+        self.0.discard(edition).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_goes_on_after_a_long_comparison() {
+    let system = System::start(&[Role::Api, Role::Projector]).await;
+    let models = system.read_models().await;
+    system.generate(&short_request()).await;
+    models.caught_up().await;
+    let rebuilds = models.models().into_iter().map(async |model| {
+        let slow: Arc<dyn Rebuildable> = Arc::new(SlowToCompare(model));
+        rebuild::rebuild(&models.log, &slow, false, &watch::Sender::default()).await.unwrap().count
+    });
+    let requests = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        system.generate(&short_request()).await;
+    };
+    let (differences, ()) = tokio::join!(futures_util::future::join_all(rebuilds), requests);
+    assert_eq!(differences, [0, 0, 0, 0]);
+    models.caught_up().await;
+    models.verify().await;
+    assert_eq!(models.rows_of("catalog.jobs").await.len(), 2);
     system.running.stop().await;
 }
 
