@@ -355,6 +355,8 @@ pub enum SpanStyle {
     Strong,
     Emphasis,
     Code,
+    /// A formula in LaTeX, without dollar signs.
+    Math,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

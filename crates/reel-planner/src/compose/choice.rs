@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use reel_scene::Block;
+use reel_scene::{Block, RichText, SpanStyle};
 
 use crate::arrange::budget::Chapter;
 use crate::arrange::pace;
@@ -191,6 +191,7 @@ fn options_ending_at(
             if candidate.reveals.len() != lines
                 || !fits(&candidate.blocks)
                 || !page::are_valid(&candidate.blocks)
+                || loses_formulas(run, &candidate)
             {
                 continue;
             }
@@ -208,6 +209,28 @@ fn options_ending_at(
         }
     }
     options
+}
+
+/// Returns `true` for a proposal that shows formulas of its lines as their source.
+fn loses_formulas(run: &[Unit<'_>], candidate: &Candidate) -> bool {
+    let has_formulas = |text: &RichText| text.0.iter().any(|span| span.style == SpanStyle::Math);
+    let formulas = run.iter().filter(|unit| unit.text.is_some_and(has_formulas)).count();
+    let shown = candidate.blocks.iter().flat_map(rich_texts).filter(|text| has_formulas(text)).count();
+    shown < formulas
+}
+
+/// The texts of a block that keep their styles.
+fn rich_texts(block: &Block) -> Vec<&RichText> {
+    match block {
+        Block::Paragraph { text }
+        | Block::Bullet { text }
+        | Block::Numbered { text, .. }
+        | Block::Quote { text, .. }
+        | Block::Statement { text, .. }
+        | Block::Definition { text, .. } => vec![text],
+        Block::Items { items, .. } => items.iter().map(|item| &item.text).collect(),
+        _ => vec![],
+    }
 }
 
 /// Returns how many of the last passages belong together: as steps, dates or things that a sentence announced.

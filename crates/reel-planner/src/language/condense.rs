@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use reel_scene::RichText;
+use reel_scene::{RichText, SpanStyle};
 
 use super::clauses;
 use super::sentences::slices;
@@ -25,7 +25,7 @@ pub(crate) fn condense(text: &RichText) -> RichText {
     let plain = text.to_plain();
     let range = statement(&plain);
     let mut short = slices(text, std::slice::from_ref(&range)).pop().unwrap_or_default();
-    if let Some(first) = short.0.first_mut().filter(|span| span.style != reel_scene::SpanStyle::Code) {
+    if let Some(first) = short.0.first_mut().filter(|span| !matches!(span.style, SpanStyle::Code | SpanStyle::Math)) {
         first.text = capitalize(&first.text);
     }
     if short.0.is_empty() { text.clone() } else { short }

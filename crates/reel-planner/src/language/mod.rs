@@ -9,6 +9,7 @@ pub(crate) mod clauses;
 pub(crate) mod condense;
 pub(crate) mod dates;
 pub(crate) mod detect;
+pub(crate) mod formulas;
 pub(crate) mod lists;
 pub(crate) mod patterns;
 pub(crate) mod phrases;

@@ -192,7 +192,7 @@ fn conjunction_worth(rest: &str) -> usize {
     if is_conjunction(word) { worth::CONJUNCTION } else { 0 }
 }
 
-/// Returns the byte ranges of a text's code spans, in which no sentence ends.
+/// Returns the byte ranges of a text's code and formulas, in which no sentence ends.
 fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
     let mut start = 0;
     let spans = text.0.iter().map(|span| {
@@ -200,7 +200,7 @@ fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
         start = range.end;
         (span.style, range)
     });
-    spans.filter(|(style, _)| *style == SpanStyle::Code).map(|(_, range)| range).collect()
+    spans.filter(|(style, _)| matches!(style, SpanStyle::Code | SpanStyle::Math)).map(|(_, range)| range).collect()
 }
 
 /// Returns a range without the spaces at its ends.

@@ -5,6 +5,7 @@
 
 use reel_scene::{RichText, SpanStyle};
 
+use super::formulas::read_formula;
 use super::width::is_wide;
 
 const STOPS: &[char] = &['.', '!', '?', '…', '。', '！', '？', '．', '؟', '।'];
@@ -18,6 +19,7 @@ pub(crate) fn speak(text: &RichText) -> Option<String> {
     for span in &text.0 {
         match span.style {
             SpanStyle::Code => spoken.push_str(&split_identifiers(&span.text)),
+            SpanStyle::Math => spoken.push_str(&read_formula(&span.text)),
             _ => spoken.push_str(&span.text),
         }
     }

@@ -1,12 +1,13 @@
 //! Reads Markdown, or plain text, into sections of elements.
 //!
-//! Only Markdown's own syntax is interpreted. Raw HTML, inline formulas and anything that means something
+//! Only Markdown's own syntax and formulas are interpreted. Raw HTML and anything that means something
 //! to a typesetter are literal text; links are read as their text and images as their alternative text.
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use reel_scene::{RichText, Span, SpanStyle};
 
+use crate::language::formulas::is_formula;
 use crate::language::speech::is_speakable;
 use crate::language::topics;
 use crate::language::width::columns;
@@ -142,6 +143,7 @@ impl Reader {
             },
             Event::Code(text) => self.push(&text, SpanStyle::Code),
             Event::Html(text) | Event::InlineHtml(text) => self.push(&text, self.style()),
+            Event::InlineMath(text) if is_formula(&text) => self.push(&text, SpanStyle::Math),
             Event::InlineMath(text) => self.push(&format!("${text}$"), self.style()),
             Event::DisplayMath(text) => self.formula(&text),
             Event::SoftBreak | Event::HardBreak => self.push("\n", self.style()),
@@ -369,7 +371,8 @@ mod tests {
             "a <script>alert(1)</script> b",
             "#read(\"/etc/passwd\")",
             "#import x: *",
-            "pay $5$ or $x_1$ now",
+            "pay $5$ or 6$ now",
+            "between $5 and more of it, or 7$ later",
         ] {
             assert_eq!(paragraph(literal).to_plain(), literal);
         }

@@ -3,6 +3,7 @@
 use reel_scene::{RichText, Span, SpanStyle};
 
 use super::super::literal::{breakable, list, literal, optional};
+use super::super::math::math;
 use super::icon::icon_source;
 
 pub(super) fn rich(text: &RichText) -> String {
@@ -15,6 +16,12 @@ pub(super) fn rich(text: &RichText) -> String {
 
 fn span_source(span: &Span) -> String {
     let function = match span.style {
+        SpanStyle::Math => {
+            return match math(span.text.trim()) {
+                Some(formula) => format!("${formula}$"),
+                None => format!("plain({})", literal(&breakable(&format!("${}$", span.text)))),
+            };
+        }
         SpanStyle::Plain => "plain",
         SpanStyle::Strong => "strong",
         SpanStyle::Emphasis => "emphasis",
