@@ -137,6 +137,7 @@ fn styled(text: &RichText) -> String {
         SpanStyle::Strong => format!("**{}**", span.text),
         SpanStyle::Emphasis => format!("*{}*", span.text),
         SpanStyle::Code => format!("`{}`", span.text),
+        SpanStyle::Math => format!("${}$", span.text),
     });
     spans.collect()
 }

@@ -9,6 +9,7 @@ use crate::arrange::budget::Chapter;
 use crate::arrange::pace;
 use crate::arrange::pages::{break_cost, share_a_page};
 use crate::arrange::passages::Passage;
+use crate::language::lists::announces_some;
 use crate::show::page;
 
 use super::candidate::{Candidate, Rejected, Unit};
@@ -262,7 +263,7 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         && !rest.is_empty()
         && lead.is_sentence()
         && lead.words <= 24
-        && (lead.leads_in() || introduces(lead, rest))
+        && (lead.leads_in() || introduces(lead, rest) || rest.len() > 1 && announces_some(&lead.plain))
     {
         let led =
             proposed(rest, chapter).into_iter().filter(|candidate| is_introduced(candidate.composition));
@@ -298,6 +299,7 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         numbers::big_number(run),
         numbers::share(run),
         numbers::several(run),
+        numbers::measured(run),
         numbers::line(run),
         numbers::bars(run),
         relations::opposed(run),

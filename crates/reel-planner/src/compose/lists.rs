@@ -99,6 +99,13 @@ pub(super) fn subject_item(unit: &Unit<'_>) -> Option<Item> {
         return None;
     }
     let said = said_of(&unit.plain[subject.range.end..])?;
+    // Two words at least say something, and a second clause speaks of something else.
+    let is_one_clause = ![", and ", ", but ", ", so ", "; "]
+        .iter()
+        .any(|joint| said.replace(", and so ", " ").contains(joint));
+    if word_count(&said) < 2 || first_word(&said) == "not" || !is_one_clause {
+        return None;
+    }
     Some(Item { title: without_article(&subject.text), text: RichText::plain(said), ..Item::default() })
 }
 

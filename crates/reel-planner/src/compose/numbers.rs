@@ -8,7 +8,7 @@ use crate::language::condense::{condense, statement};
 use crate::language::patterns::quantity_pair;
 use crate::language::quantities::{Quantity, quantities};
 use crate::language::shares::proportion;
-use crate::language::words::{capitalize, stem};
+use crate::language::words::{capitalize, stem, word_count};
 
 use super::candidate::{Candidate, Unit};
 
@@ -31,10 +31,10 @@ pub(super) fn big_number(units: &[Unit<'_>]) -> Option<Candidate> {
         return None;
     }
     let value = Number::new(quantity.value)?;
-    // A label that ends with the number needs no more words. Otherwise the whole sentence is the label.
-    let is_last = quantity.range.end >= main.end;
-    let label = &unit.plain[main.start..if is_last { quantity.range.start } else { main.end }];
-    let label = capitalize(label.trim().trim_end_matches(['$', '€', '£', '¥']));
+    // "Speed of light: 299,792 km/s" has a label. Otherwise the whole sentence is one: a part would be no thought.
+    let name = unit.plain[..quantity.range.start].trim_end().strip_suffix(':');
+    let label = name.filter(|_| quantity.range.end >= main.end).unwrap_or(&unit.plain[main]);
+    let label = capitalize(label.trim());
     let unit_text = if quantity.unit == "percent" { "%".to_owned() } else { quantity.unit.clone() };
     let (decimals, prefix) = (quantity.decimals, quantity.prefix.clone());
     let block = Block::Counter { value, decimals, prefix, unit: unit_text, label };
@@ -64,7 +64,8 @@ pub(super) fn share(units: &[Unit<'_>]) -> Option<Candidate> {
     Some(Candidate::whole("proportion", 8, "a share of a whole", block))
 }
 
-/// Two to four quantities in one sentence.
+/// Two to four quantities in one sentence, each with its own words: "70 percent came from the city, 20 percent from the region, and
+/// 10 percent from donors".
 pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
     let [unit] = units else { return None };
     let text = unit.text.filter(|_| unit.is_line() && unit.words <= 30)?;
@@ -74,15 +75,24 @@ pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
     if !(2..=4).contains(&found.len()) || !have_units || !tells {
         return None;
     }
-    let item =
-        |found: &Quantity| Item { title: unit.plain[found.range.clone()].to_owned(), ..Item::default() };
-    let items: Vec<Item> = found.iter().map(item).collect();
-    let mut titles: Vec<&str> = items.iter().map(|item| item.title.as_str()).collect();
-    titles.sort_unstable();
-    titles.dedup();
-    if titles.len() < items.len() {
-        return None;
-    }
+    let ends = found.iter().skip(1).map(|next| next.range.start).chain([unit.plain.len()]);
+    let item = |(found, end): (&Quantity, usize)| {
+        let said = &unit.plain[found.range.end..end];
+        let said = match end == unit.plain.len() {
+            true => said.trim_end_matches(['.', '!']),
+            // The words up to the comma belong to this number, those behind it to the next.
+            false => said.strip_suffix(", and ").or_else(|| said.strip_suffix(", "))?,
+        };
+        let is_part = said.starts_with(' ')
+            && !said.contains([',', ';', ':', '('])
+            && (2..=8).contains(&word_count(said));
+        is_part.then(|| Item {
+            title: unit.plain[found.range.clone()].to_owned(),
+            text: RichText::plain(said.trim()),
+            ..Item::default()
+        })
+    };
+    let items: Vec<Item> = found.iter().zip(ends).map(item).collect::<Option<_>>()?;
     let block = Block::Items { arrangement: Arrangement::Cards, items, center: None };
     let mut candidate = Candidate::whole("quantities", 22, "several quantities in one sentence", block);
     for reveal in candidate.reveals.iter_mut().flatten() {
@@ -91,6 +101,38 @@ pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
     candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
     candidate.blocks.insert(0, Block::Paragraph { text: condense(text) });
     Some(candidate)
+}
+
+/// Items that are a name and a quantity of one unit each: "E-bikes: 58 percent".
+pub(super) fn measured(units: &[Unit<'_>]) -> Option<Candidate> {
+    if !(2..=6).contains(&units.len()) || !units.iter().all(Unit::is_item) {
+        return None;
+    }
+    let pair = |unit: &Unit<'_>| {
+        let (name, said) = [": ", " — ", " – "].iter().find_map(|mark| unit.plain.split_once(mark))?;
+        let found = quantities(said);
+        let [quantity] = &found[..] else { return None };
+        let said = said.trim_end_matches('.');
+        let is_all = quantity.range == (0..said.len()) && !name.trim().is_empty() && word_count(name) <= 5;
+        let value = Number::new(quantity.value).filter(|value| is_all && value.get() >= 0.0)?;
+        Some((name.trim().to_owned(), value, quantity.clone()))
+    };
+    let pairs: Vec<(String, Number, Quantity)> = units.iter().map(pair).collect::<Option<_>>()?;
+    let (_, _, first) = pairs.first()?;
+    let unit = format!("{}{}", first.prefix, first.unit);
+    let same = pairs.iter().all(|(_, _, found)| format!("{}{}", found.prefix, found.unit) == unit);
+    let is_nothing = pairs.iter().all(|(_, value, _)| value.get() == 0.0);
+    if unit.is_empty() || !same || is_nothing {
+        return None;
+    }
+    let column = BarColumn {
+        name: capitalize(&unit),
+        values: pairs.iter().map(|(_, value, _)| *value).collect(),
+        decimals: pairs.iter().map(|(_, _, found)| found.decimals).max().unwrap_or(0),
+    };
+    let rows = pairs.into_iter().map(|(title, ..)| BarRow { title, text: String::new() }).collect();
+    let block = Block::Bars { rows, columns: vec![column] };
+    Some(Candidate::parts("bars", 4, "names with a quantity each", block))
 }
 
 /// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".
@@ -120,7 +162,7 @@ pub(crate) fn series(texts: &[&str]) -> Option<Block> {
         return None;
     }
     let values: Vec<Number> = pairs.iter().map(|(_, y)| Number::new(y.value)).collect::<Option<_>>()?;
-    let labels = pairs.iter().map(|(x, _)| format!("{} {}", format_number(x.value), x.kind())).collect();
+    let labels = pairs.iter().zip(texts).map(|((x, _), text)| text[x.range.clone()].to_owned()).collect();
     let chart = if pairs.len() == 2 { ChartKind::Bar } else { ChartKind::Line };
     let series = vec![Series { name: String::new(), values }];
     let unit = if first_y.unit.is_empty() { &first_y.prefix } else { &first_y.unit };
@@ -201,9 +243,4 @@ fn number(cell: &str) -> Option<(Number, u8)> {
     let decimals = plain.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let value = is_number.then(|| plain.parse().ok()).flatten()?;
     Some((Number::new(value)?, u8::try_from(decimals).ok().filter(|decimals| *decimals <= 4)?))
-}
-
-/// Writes a number without a fraction where it has none.
-fn format_number(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { value.to_string() }
 }

@@ -4,6 +4,8 @@ use reel_scene::{Arrangement, Block, Item, RichText};
 
 use crate::language::condense::condense;
 use crate::language::patterns::definition;
+use crate::language::sentences::slices;
+use crate::language::words::word_count;
 
 use super::candidate::{Candidate, Unit};
 
@@ -41,8 +43,34 @@ pub(super) fn defined(units: &[Unit<'_>]) -> Option<Candidate> {
 pub(super) fn quotation(units: &[Unit<'_>]) -> Option<Candidate> {
     let [unit] = units else { return None };
     let text = unit.text.filter(|_| unit.is_quote() && unit.words <= 40)?;
-    let block = Block::Quote { text: text.clone(), by: String::new() };
+    let (text, by) = attributed(text);
+    let block = Block::Quote { text, by };
     Some(Candidate::whole("quotation", 5, "a quotation", block))
+}
+
+/// Divides a quotation from the line below it that names whose it is, and takes its marks off.
+fn attributed(text: &RichText) -> (RichText, String) {
+    /// Words of a name, with an office.
+    const MAX_NAME_WORDS: usize = 10;
+    let plain = text.to_plain();
+    let found = [" — ", " – ", " -- ", " - ", " ― "].iter().find_map(|dash| {
+        let (words, by) = plain.rsplit_once(dash)?;
+        let ends = words.trim_end().ends_with(['.', '!', '?', '"', '”', '»', '’', '…', '。']);
+        (ends && (1..=MAX_NAME_WORDS).contains(&word_count(by))).then(|| (words.trim_end().len(), by))
+    });
+    let (end, by) = found.unwrap_or((plain.trim_end().len(), ""));
+    let words = &plain[..end];
+    let marks = [('"', '"'), ('“', '”'), ('«', '»'), ('„', '“'), ('„', '”'), ('「', '」')];
+    let is_quoted = |(open, close): &(char, char)| {
+        let inside = words.strip_prefix(*open).and_then(|rest| rest.strip_suffix(*close));
+        inside.is_some_and(|inside| !inside.contains([*open, *close]))
+    };
+    let range = match marks.iter().find(|marks| is_quoted(marks)) {
+        Some((open, close)) => open.len_utf8()..end - close.len_utf8(),
+        None => 0..end,
+    };
+    let quoted = slices(text, std::slice::from_ref(&range)).pop().unwrap_or_default();
+    (quoted, by.trim().trim_end_matches('.').to_owned())
 }
 
 /// Several sentences, one below the other, each with a picture.

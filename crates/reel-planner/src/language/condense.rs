@@ -10,22 +10,20 @@ use reel_scene::{RichText, SpanStyle};
 
 use super::clauses;
 use super::sentences::slices;
-use super::width::{column_width, columns, is_wide};
+use super::width::is_wide;
 use super::words::{capitalize, words};
 
 /// Words that are read at a glance. A sentence with no more is shown as it is.
 pub(crate) const MAX_WORDS: usize = 8;
-/// Columns of a bullet in a script without spaces: half a line.
-const MAX_WIDE_COLUMNS: usize = 36;
-/// Columns of a clause that says enough, in a script without spaces.
-const MIN_WIDE_COLUMNS: usize = 8;
 
 /// Returns the text's statement, beginning with a capital and without a stop at its end.
 pub(crate) fn condense(text: &RichText) -> RichText {
     let plain = text.to_plain();
     let range = statement(&plain);
     let mut short = slices(text, std::slice::from_ref(&range)).pop().unwrap_or_default();
-    if let Some(first) = short.0.first_mut().filter(|span| !matches!(span.style, SpanStyle::Code | SpanStyle::Math)) {
+    if let Some(first) =
+        short.0.first_mut().filter(|span| !matches!(span.style, SpanStyle::Code | SpanStyle::Math))
+    {
         first.text = capitalize(&first.text);
     }
     if short.0.is_empty() { text.clone() } else { short }
@@ -39,7 +37,8 @@ pub(crate) fn condense_plain(text: &str) -> String {
 /// Returns the range of the statement within a sentence.
 pub(crate) fn statement(plain: &str) -> Range<usize> {
     if plain.chars().filter(|c| is_wide(*c)).count() * 2 > plain.chars().count() {
-        return wide_statement(plain);
+        // Where a clause ends is not known in scripts without spaces.
+        return trim_marks(plain, 0..plain.len());
     }
     let words = words(plain);
     if words.len() <= MAX_WORDS && !clauses::has_lead(&words) {
@@ -47,23 +46,6 @@ pub(crate) fn statement(plain: &str) -> Range<usize> {
     }
     let best = clauses::whole_thought(&words);
     trim_marks(plain, words[best.start].range.start..words[best.end - 1].range.end)
-}
-
-fn wide_statement(plain: &str) -> Range<usize> {
-    let whole = trim_marks(plain, 0..plain.len());
-    if columns(&plain[whole.clone()]) <= MAX_WIDE_COLUMNS {
-        return whole;
-    }
-    let (mut column, mut end) = (0, plain.len());
-    for (offset, c) in plain.char_indices() {
-        let ends_clause = column >= MIN_WIDE_COLUMNS && "，、；：,;".contains(c);
-        if ends_clause || column >= MAX_WIDE_COLUMNS {
-            end = offset;
-            break;
-        }
-        column += column_width(c);
-    }
-    trim_marks(plain, 0..end)
 }
 
 /// Returns a range without the spaces around it and the marks at its end.

@@ -37,6 +37,14 @@ pub(crate) fn years(sentence: &str) -> Option<(String, String)> {
 fn leading_year(text: &str) -> Option<(String, String)> {
     for opening in ["In ", "By ", "Around ", "About ", "Since ", "From ", "Until ", "On ", "During "] {
         let Some(behind) = text.strip_prefix(opening) else { continue };
+        if opening == "On "
+            && let Some((day, rest)) = day_at_start(behind)
+        {
+            let rest = rest.trim_start_matches([',', ' ']);
+            let spans =
+                ["and ", "or ", "to ", "through ", "until "].iter().any(|word| rest.starts_with(word));
+            return (!spans).then(|| (day, rest.to_owned()));
+        }
         let (at, behind) = month_before(behind);
         let behind_the =
             behind.strip_prefix("the ").or_else(|| behind.strip_prefix("about ")).unwrap_or(behind);
@@ -68,12 +76,57 @@ fn leading_year(text: &str) -> Option<(String, String)> {
 
 /// "The bridge opened in 1932"
 fn trailing_year(text: &str) -> Option<(String, String)> {
-    let (before, behind) = text.rsplit_once(" in ")?;
+    let joints = [(" in ", ""), (" around ", "around "), (" about ", "about "), (" on ", "")];
+    joints.into_iter().find_map(|(joint, kept)| trailing_year_behind(text, joint, kept))
+}
+
+fn trailing_year_behind(text: &str, joint: &str, kept: &str) -> Option<(String, String)> {
+    let (before, behind) = text.rsplit_once(joint)?;
+    if joint == " on " {
+        let (day, rest) = day_at_start(behind)?;
+        return (rest.is_empty() && !before.contains([',', ';'])).then(|| (day, before.to_owned()));
+    }
     let (month, behind) = month_before(behind);
     let (year, rest) = year_at_start(behind)?;
     let is_clause = !before.contains([',', ';']) && rest.is_empty();
-    let said = if month.is_empty() { year } else { format!("{month} {year}") };
+    let said = if month.is_empty() { format!("{kept}{year}") } else { format!("{kept}{month} {year}") };
     is_clause.then(|| (said, before.to_owned()))
+}
+
+/// Returns the day that a text begins with, with its year if that follows, and what is behind: "July 16, 1969, a rocket …",
+/// "3 October 2025 …", "July 24 the capsule …".
+fn day_at_start(text: &str) -> Option<(String, &str)> {
+    let number = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let is_day =
+        |digits: &str| digits.parse::<u32>().is_ok_and(|day| (1..=31).contains(&day)) && digits.len() <= 2;
+    let (month, behind) = month_before(text);
+    let (day, rest) = if month.is_empty() {
+        let (digits, behind) = text.split_at(number(text));
+        let (month, rest) = month_before(behind.strip_prefix(' ')?);
+        if month.is_empty() || !is_day(digits) {
+            return None;
+        }
+        (format!("{digits} {month}"), rest)
+    } else {
+        let (digits, rest) = behind.split_at(number(behind));
+        if !is_day(digits) {
+            return None;
+        }
+        (format!("{month} {digits}"), rest)
+    };
+    let year = |text: &str| {
+        let (digits, rest) = text.split_at(number(text));
+        let is_year = digits.len() == 4 && digits.parse().is_ok_and(|year| YEARS.contains(&year));
+        (is_year && !rest.starts_with(char::is_alphanumeric)).then(|| (digits.to_owned(), rest.len()))
+    };
+    for joint in [", ", " ", ""] {
+        let Some(behind) = rest.strip_prefix(joint) else { continue };
+        if let Some((year, left)) = year(behind) {
+            let written = &text[..text.len() - left];
+            return Some((written.to_owned(), &text[text.len() - left..]));
+        }
+    }
+    (rest.starts_with([' ', ',', ':']) || rest.is_empty()).then_some((day, rest))
 }
 
 /// Returns the month that a text begins with, and what is behind it.

@@ -113,6 +113,18 @@ const COUNTED: &str = " things thing steps step parts part ways way reasons reas
     groups group sections section pieces piece poles advantages disadvantages principles ingredients signs lessons facts examples methods models \
     tasks jobs goals roles cases states classes categories levels techniques tools strategies consequences conditions numbers words ";
 
+/// Returns `true` for a sentence that says that several things follow, without a number: "There are several kinds of vaccine."
+pub(crate) fn announces_some(sentence: &str) -> bool {
+    let text = sentence.trim();
+    let rest = ["There are ", "We have ", "It has ", "They have "]
+        .iter()
+        .find_map(|opening| text.strip_prefix(opening));
+    let Some((count, rest)) = rest.and_then(|rest| rest.split_once(' ')) else { return false };
+    let is_count = matches!(count, "several" | "many" | "various" | "different" | "some");
+    let noun = rest.split([' ', '.', ':']).next().unwrap_or_default();
+    is_count && !text.ends_with('?') && COUNTED.contains(&format!(" {noun} "))
+}
+
 /// Returns how many things a sentence says will follow: 3 for "Three things happen in a rising dough." and "If it does not
 /// rise, check three things."
 pub(crate) fn announces(sentence: &str) -> Option<usize> {

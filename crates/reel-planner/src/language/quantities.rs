@@ -87,6 +87,25 @@ fn parse(number: &str) -> Option<(f64, u8)> {
     Some((text.parse().ok()?, fraction.len() as u8))
 }
 
+/// Plurals that do not end with "s".
+const PLURALS: [&str; 12] = [
+    "men", "women", "children", "feet", "teeth", "mice", "geese", "bacteria", "data", "media", "sheep",
+    "fish",
+];
+
+/// Returns `true` for the name or the sign of a unit, a scale, or a part of a hundred, in the languages of Europe.
+fn is_unit(word: &str) -> bool {
+    const UNITS: &str = " percent percentage prozent pourcent million billion trillion thousand hundred dozen millionen milliarden mio mrd \
+        degree grad kelvin celsius fahrenheit hertz watt volt ampere joule newton pascal ohm mol bar meter metre kilometer \
+        kilometre zentimeter millimeter gram kilogram gramm kilogramm tonne ton liter litre hour minute second day week month year \
+        sekunde sekunden minute minuten stunde stunden tag tage tagen wochen monate jahre jahren euro dollar pfund pound franken yen \
+        mile inch foot pixel byte bit kilobyte megabyte gigabyte terabyte ";
+    const SIGNS: &str = " % ‰ ° °C °F K m cm mm km µm nm m² km² m³ g kg mg t l ml s ms min h d Hz kHz MHz GHz W kW MW GW kWh MWh Wh V A \
+        mA J kJ N Pa hPa dB mol kB MB GB TB px km/h m/s mph g/l mg/l € $ £ ";
+    let lists = |list: &str, word: &str| list.split_whitespace().any(|listed| listed == word);
+    lists(UNITS, &word.to_lowercase()) || lists(SIGNS, word)
+}
+
 /// A unit, and the bytes that it takes in the text.
 struct Unit(String, usize);
 
@@ -99,10 +118,11 @@ fn unit(after: &str) -> Unit {
     let words: Vec<&str> = rest.split(' ').take(3).collect();
     let is_noun = |word: &str| {
         let bare = word.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
-        let function = class(&bare.to_lowercase()) != Class::Content;
-        !bare.is_empty()
-            && bare.chars().all(|c| c.is_alphabetic() || "-/°".contains(c))
-            && (!function || is_measure(bare))
+        let is_word = !bare.is_empty() && bare.chars().all(|c| c.is_alphabetic() || "-/°²³".contains(c));
+        let is_plural = bare.starts_with(char::is_lowercase)
+            && (bare.ends_with('s') && !bare.ends_with("ss") || PLURALS.contains(&bare));
+        let is_content = class(&bare.to_lowercase()) == Class::Content;
+        is_word && (is_measure(bare) || is_unit(bare) || is_plural && is_content)
     };
     let ends = |word: &str| word.ends_with(['.', ',', ';', ':', ')', '!', '?']);
     let Some(first) = words.first().copied().filter(|word| is_noun(word)) else {

@@ -128,6 +128,7 @@ pub(crate) fn causes(sentence: &str) -> Option<Cause> {
         if first.contains([';'])
             || first.ends_with(" not")
             || second.starts_with("of ")
+            || second.starts_with("that ")
             || has_negation(first) && joint == "because"
         {
             return None;

@@ -16,6 +16,9 @@ use super::width::columns;
 /// Longest piece that is shown and spoken at once, in columns: about 40 words, or 16 seconds of speech.
 pub(crate) const MAX_COLUMNS: usize = 240;
 
+/// Sentences of a quotation that stay together: one line of narration.
+const MAX_QUOTED_SENTENCES: usize = 4;
+
 /// A sentence, or a part of one that is too long.
 pub(crate) struct Piece {
     pub text: RichText,
@@ -74,7 +77,47 @@ fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
             }
         }
     }
-    ranges.into_iter().map(|range| trim_spaces(plain, range)).filter(|range| !range.is_empty()).collect()
+    let ranges: Vec<Range<usize>> =
+        ranges.into_iter().map(|range| trim_spaces(plain, range)).filter(|range| !range.is_empty()).collect();
+    join_what_belongs_together(plain, ranges)
+}
+
+/// Joins the sentences of one quotation, and a bare "Yes." or "No." with its explanation, where that is not too long for a line.
+fn join_what_belongs_together(plain: &str, ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    let mut at = 0;
+    while let Some(first) = ranges.get(at) {
+        let is_whole = |count: &usize| {
+            let range = first.start..ranges[at + count - 1].end;
+            let fits = columns(&plain[range.clone()]) <= MAX_COLUMNS;
+            fits.then(|| is_closed(&plain[range]))
+        };
+        let open = !is_closed(&plain[first.clone()]);
+        let most = MAX_QUOTED_SENTENCES.min(ranges.len() - at);
+        let count = match &plain[first.clone()] {
+            "Yes." | "No." if ranges.len() > at + 1 => Some(2).filter(|count| is_whole(count) == Some(true)),
+            _ if open => (2..=most)
+                .map_while(|count| Some((count, is_whole(&count)?)))
+                .find(|(_, closed)| *closed)
+                .map(|(count, _)| count),
+            _ => None,
+        };
+        let count = count.unwrap_or(1);
+        joined.push(first.start..ranges[at + count - 1].end);
+        at += count;
+    }
+    joined
+}
+
+/// Returns `true` where every quotation that begins in a text also ends in it.
+fn is_closed(text: &str) -> bool {
+    let count = |mark: char| text.chars().filter(|c| *c == mark).count();
+    let pairs = [('“', '”'), ('«', '»'), ('「', '」'), ('『', '』')];
+    // A German quotation ends with the mark with which an English one begins.
+    let german = count('„');
+    let open =
+        |(open, close): (char, char)| count(open) > count(close) + if open == '“' { german } else { 0 };
+    count('"').is_multiple_of(2) && german <= count('“') + count('”') && !pairs.into_iter().any(open)
 }
 
 /// Returns `true` when `next` belongs to the same sentence as `before`, which ends with a stop.
@@ -200,7 +243,10 @@ fn code_ranges(text: &RichText) -> Vec<Range<usize>> {
         start = range.end;
         (span.style, range)
     });
-    spans.filter(|(style, _)| matches!(style, SpanStyle::Code | SpanStyle::Math)).map(|(_, range)| range).collect()
+    spans
+        .filter(|(style, _)| matches!(style, SpanStyle::Code | SpanStyle::Math))
+        .map(|(_, range)| range)
+        .collect()
 }
 
 /// Returns a range without the spaces at its ends.
@@ -249,9 +295,20 @@ mod tests {
             ("Use it, e.g. Redis. Then stop.", vec!["Use it, e.g. Redis.", "Then stop."]),
             ("Dr. Smith met J. R. Jones. They spoke.", vec!["Dr. Smith met J. R. Jones.", "They spoke."]),
             ("Take vitamin C. It helps.", vec!["Take vitamin C.", "It helps."]),
+            ("See No. 5 and Fig. 3. No. That is wrong.", vec!["See No. 5 and Fig. 3.", "No. That is wrong."]),
             (
-                "See No. 5 and Fig. 3. No. That is wrong.",
-                vec!["See No. 5 and Fig. 3.", "No.", "That is wrong."],
+                "She said, \"We waited. Now we go.\" Then she left. It is 5\" long. So it is. Yes. It works.",
+                vec![
+                    "She said, \"We waited. Now we go.\"",
+                    "Then she left.",
+                    "It is 5\" long.",
+                    "So it is.",
+                    "Yes. It works.",
+                ],
+            ),
+            (
+                "« Deux planètes. Deux soirs », dit-elle. Oui.",
+                vec!["« Deux planètes. Deux soirs », dit-elle.", "Oui."],
             ),
             ("It gives 3.7 volts. Good.", vec!["It gives 3.7 volts.", "Good."]),
             ("He said \"Stop.\" Then he left.", vec!["He said \"Stop.\"", "Then he left."]),

@@ -54,6 +54,52 @@ impl Section {
         self.elements.push(element);
     }
 
+    /// Puts short items that follow an item into its text: "Test on the old phones: Android 10, iOS 15". `parent` is the number
+    /// of that item among the elements. Longer ones stay items of their own.
+    pub fn join_items_below(&mut self, parent: usize) {
+        /// Words of an item with those below it.
+        const MAX_WORDS: usize = 26;
+        /// Words of an item below another.
+        const MAX_ITEM_WORDS: usize = 8;
+        let Some((Element::Item { text, .. }, below)) =
+            self.elements.get_mut(parent..).and_then(<[Element]>::split_first_mut)
+        else {
+            return;
+        };
+        let texts: Option<Vec<&RichText>> = below
+            .iter()
+            .map(|element| match element {
+                Element::Item { text, .. } => Some(text),
+                _ => None,
+            })
+            .collect();
+        let Some(texts) = texts.filter(|texts| !texts.is_empty()) else { return };
+        let plain: Vec<String> = texts.iter().map(|text| text.to_plain()).collect();
+        let words = |text: &str| text.split_whitespace().count();
+        let all = words(&text.to_plain()) + plain.iter().map(|text| words(text)).sum::<usize>();
+        let ends = |text: &str| text.ends_with(['.', '!', '?', '。']);
+        let are_short = plain.iter().all(|text| words(text) <= MAX_ITEM_WORDS && !ends(text));
+        if !are_short || all > MAX_WORDS || ends(&text.to_plain()) {
+            return;
+        }
+        let mark = if plain.iter().any(|text| text.contains(',')) { "; " } else { ", " };
+        let has_colon = text.to_plain().ends_with([':', '：']);
+        let span = |text: &str| Span { text: text.to_owned(), style: SpanStyle::Plain };
+        let mut joined = text.0.clone();
+        joined.push(span(if has_colon { " " } else { ": " }));
+        for (index, text) in texts.into_iter().enumerate() {
+            if index > 0 {
+                joined.push(span(mark));
+            }
+            // "Opened: 312" below "Tickets" is "Tickets: Opened 312".
+            joined.extend(
+                text.0.iter().map(|part| Span { text: part.text.replacen(": ", " ", 1), ..part.clone() }),
+            );
+        }
+        *text = normalize_spaces(joined);
+        self.elements.truncate(parent + 1);
+    }
+
     pub fn elements(&self) -> &[Element] {
         &self.elements
     }

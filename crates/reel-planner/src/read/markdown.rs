@@ -124,6 +124,8 @@ struct Reader {
     quotes: usize,
     /// Open lists, each with its next number when it is ordered.
     lists: Vec<Option<u64>>,
+    /// For each open list, the number of the item that it stands below.
+    parents: Vec<Option<usize>>,
     /// The marker of an item whose text has not come yet.
     marker: Option<Option<u32>>,
     code: Option<(Option<String>, String)>,
@@ -169,7 +171,13 @@ impl Reader {
         match tag {
             Tag::Heading { .. } => self.in_heading = true,
             Tag::BlockQuote(_) => self.quotes += 1,
-            Tag::List(first) => self.lists.push(first),
+            Tag::List(first) => {
+                let last = self.section.elements().len().checked_sub(1);
+                let is_below = !self.lists.is_empty()
+                    && matches!(self.section.elements().last(), Some(Element::Item { .. }));
+                self.parents.push(last.filter(|_| is_below));
+                self.lists.push(first);
+            }
             Tag::Item => {
                 let number = self.lists.last_mut().and_then(Option::as_mut).map(|next| {
                     *next += 1;
@@ -218,6 +226,9 @@ impl Reader {
             TagEnd::BlockQuote(_) => self.quotes -= 1,
             TagEnd::List(_) => {
                 self.lists.pop();
+                if let Some(parent) = self.parents.pop().flatten() {
+                    self.section.join_items_below(parent);
+                }
             }
             TagEnd::Item => self.marker = None,
             TagEnd::CodeBlock => self.listing(),
@@ -377,6 +388,46 @@ mod tests {
             assert_eq!(paragraph(literal).to_plain(), literal);
         }
         assert_eq!(paragraph("<div>\nx\n</div>").to_plain(), "<div> x </div>");
+    }
+
+    #[test]
+    fn short_items_below_an_item_are_told_with_it() {
+        let items = |script: &str| -> Vec<String> {
+            let elements = read(script).sections.remove(0).into_elements().into_iter();
+            elements
+                .filter_map(|element| match element {
+                    Element::Item { text, .. } => Some(text.to_plain()),
+                    _ => None,
+                })
+                .collect()
+        };
+        for (script, expected) in [
+            (
+                "- Test on old phones\n  - Android 10\n  - iOS 15\n- Write",
+                &["Test on old phones: Android 10, iOS 15", "Write"][..],
+            ),
+            ("- Tickets:\n  - Opened: 312\n  - Closed: 340", &["Tickets: Opened 312, Closed 340"]),
+            ("- A\n  - B, c\n    - d\n  - E", &["A: B, c d; E"]),
+            ("- It is so.\n  - B", &["It is so.", "B"]),
+            (
+                "- A\n  - one two three four five six seven eight nine",
+                &["A", "one two three four five six seven eight nine"],
+            ),
+        ] {
+            assert_eq!(items(script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn formulas_in_a_line_are_formulas() {
+        let text = paragraph("Here $\\rho$ is the density, and $x_1$ costs $5.");
+        let formulas: Vec<&str> = text
+            .0
+            .iter()
+            .filter(|span| span.style == SpanStyle::Math)
+            .map(|span| span.text.as_str())
+            .collect();
+        assert_eq!(formulas, ["\\rho", "x_1"]);
     }
 
     #[test]

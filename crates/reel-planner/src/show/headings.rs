@@ -91,13 +91,10 @@ fn phrases(page: &str, sentences: &[String], rarity: &Rarity) -> Vec<String> {
         let subject = subject_of(sentence, &tagged).filter(|_| !is_lead(&first_word(sentence)));
         for phrase in phrases_of(sentence, &tagged) {
             let is_subject = subject.as_ref() == Some(&phrase);
-            let place = Place {
-                position,
-                is_subject,
-                is_enumerated: is_enumerated(&tagged, &phrase),
-                tagged: &tagged,
-            };
+            let is_enumerated = is_enumerated(&tagged, &phrase);
             let Some(phrase) = measured(sentence, phrase) else { continue };
+            let carries = is_carried_on(&phrase, position, sentences);
+            let place = Place { position, is_subject, carries, is_enumerated, tagged: &tagged };
             let Some(score) = score(&phrase, &place, &counts, rarity) else { continue };
             rated.push((score, phrase.text));
         }
@@ -112,6 +109,8 @@ struct Place<'a> {
     /// Number of its sentence.
     position: usize,
     is_subject: bool,
+    /// Most other sentences speak of it, too.
+    carries: bool,
     is_enumerated: bool,
     tagged: &'a [Tagged<'a>],
 }
@@ -132,7 +131,14 @@ fn score(phrase: &Phrase, place: &Place<'_>, counts: &Counts, rarity: &Rarity) -
         && (place.is_subject || has_complement)
         && content_words(&phrase.text).len() > 1
         && rarity.weigh(&phrase.head) == 3;
-    if here < 2 && !is_defined && !opens_page || rarity.is_in_title(&phrase.head) {
+    let is_the_topic = (is_defined || opens_page) && phrase.text.to_lowercase().starts_with("the ");
+    let is_one_of_many =
+        phrase.text.starts_with("A ") || phrase.text.starts_with("a ") || phrase.text.starts_with("an ");
+    if here < 2 && !is_defined && !opens_page
+        || !place.carries && !is_the_topic
+        || is_one_of_many && !is_defined
+        || rarity.is_in_title(&phrase.head)
+    {
         return None;
     }
     let is_everywhere = rarity.weigh(&phrase.head) < 2;
@@ -147,6 +153,23 @@ fn score(phrase: &Phrase, place: &Place<'_>, counts: &Counts, rarity: &Rarity) -
         - if place.is_enumerated { 3 } else { 0 }
         - if is_everywhere { 4 } else { 0 };
     Some(points)
+}
+
+/// Returns `true` when at least half of the other sentences name a phrase's noun, or point at something said before.
+fn is_carried_on(phrase: &Phrase, position: usize, sentences: &[String]) -> bool {
+    const POINTERS: [&str; 14] = [
+        "it", "its", "they", "their", "them", "he", "she", "his", "her", "this", "these", "that", "those",
+        "such",
+    ];
+    let speaks_of_it = |sentence: &String| {
+        let starts = POINTERS.contains(&first_word(sentence).as_str());
+        starts || stems(sentence).iter().any(|word| word == stem(&phrase.head))
+    };
+    let others = sentences.iter().enumerate().filter(|(index, _)| *index != position);
+    let (all, carried) = others.fold((0, 0), |(all, carried), (_, sentence)| {
+        (all + 1, carried + usize::from(speaks_of_it(sentence)))
+    });
+    2 * carried >= all
 }
 
 fn content_words(text: &str) -> Vec<String> {
