@@ -190,9 +190,52 @@ fn crossed_out(icon: &str) -> Option<&'static str> {
 
 /// Is it said that there is none of it: "no light", "without water", "nothing is burned"?
 fn is_negated(words: &[Word], at: usize) -> bool {
-    let before = |steps: usize| at.checked_sub(steps).map(|at| words[at].forms[0].as_str());
-    let is_not = |word| matches!(word, Some("no" | "not" | "without" | "never" | "nothing"));
-    is_not(before(1)) || (matches!(before(1), Some("is" | "was" | "be" | "a" | "any")) && is_not(before(2)))
+    /// Words between what denies and what is denied, as in "nobody here was ever happy".
+    const REACH: usize = 4;
+    let word = |at: usize| words.get(at).map_or("", |word| word.forms[0].as_str());
+    let denies = |word: &str| {
+        matches!(
+            word,
+            "no" | "not" | "without" | "never" | "nothing" | "nobody" | "none" | "neither" | "hardly"
+        ) || word.ends_with("n't")
+    };
+    // "Not only" and "nothing but" say that there is more.
+    let is_turned = |at: usize| matches!(word(at + 1), "only" | "just" | "but" | "merely");
+    let before = at.saturating_sub(REACH)..at;
+    let is_near = |denied: usize| denied + 1 == at || (denied + 1..at).all(|between| is_small(word(between)));
+    before.into_iter().any(|denied| denies(word(denied)) && !is_turned(denied) && is_near(denied))
+}
+
+/// Words that lead from "not" to what is denied.
+fn is_small(word: &str) -> bool {
+    matches!(
+        word,
+        "is" | "was"
+            | "are"
+            | "were"
+            | "be"
+            | "been"
+            | "a"
+            | "an"
+            | "any"
+            | "the"
+            | "very"
+            | "everybody"
+            | "everyone"
+            | "all"
+            | "here"
+            | "has"
+            | "have"
+            | "had"
+            | "much"
+            | "more"
+            | "enough"
+            | "ever"
+            | "every"
+            | "always"
+            | "so"
+            | "too"
+    )
 }
 
 #[cfg(test)]

@@ -229,6 +229,7 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("meet", "meeting"),
     ("learnt", "learn"),
     ("hid", "hidden"),
+    ("staging", "staging"),
 ];
 
 /// Returns forms that a word may be built from, the likelier first.

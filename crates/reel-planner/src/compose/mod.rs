@@ -130,6 +130,55 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_years_stands_on_a_line_whole() {
+        let dates = items(
+            "# Road\n\nIt was long.\n\n## Milestones\n\n- 138 BC: Zhang Qian sets out\n- 105: paper is described\n- 1271: Marco \
+             Polo leaves\n- 1453: end",
+            Arrangement::Dates,
+        );
+        assert_eq!(
+            texts(&dates),
+            ["138 BC|Zhang Qian sets out", "105|Paper is described", "1271|Marco Polo leaves", "1453|End"]
+        );
+    }
+
+    #[test]
+    fn days_stand_on_a_line() {
+        let dates = items(
+            "On July 19 the spacecraft went into orbit. On July 20, 1969, two men flew down. On 24 July the capsule fell \
+             into the sea.\n\nThey came home. So it is.",
+            Arrangement::Dates,
+        );
+        let titles: Vec<&str> = dates.iter().map(|date| date.title.as_str()).collect();
+        assert_eq!(titles, ["July 19", "July 20, 1969", "24 July"]);
+    }
+
+    #[test]
+    fn names_with_a_quantity_each_are_bars() {
+        let bars = blocks(
+            "# T\n\nHello there.\n\n## Revenue\n\n- E-bikes: 58 percent\n- City bikes: 22 percent\n- Parts: 20 percent",
+        );
+        assert!(
+            bars.iter().any(|block| matches!(block, Block::Bars { rows, columns } if rows.len() == 3 && columns[0].name == "Percent")),
+            "{bars:?}"
+        );
+        // Two units do not share an axis.
+        let mixed = blocks(
+            "# T\n\nHello there.\n\n## Data\n\n- Weight: 58 kilograms\n- Height: 22 metres\n- Age: 20 years",
+        );
+        assert!(!mixed.iter().any(|block| matches!(block, Block::Bars { .. })), "{mixed:?}");
+    }
+
+    #[test]
+    fn formulas_in_a_line_keep_their_form() {
+        let blocks = blocks(
+            "# T\n\nHello there.\n\n## Terms\n\n- **$P$** is what you put in\n- $r$ is the yearly rate\n- $n_1$: a number",
+        );
+        let shown = format!("{blocks:?}");
+        assert!(shown.matches("Math").count() == 3, "{shown}");
+    }
+
+    #[test]
     fn two_things_stand_against_each_other() {
         let sides = items(
             "## Choice\n\nEnergy versus life is the choice. NMC carries you further. LFP lasts longer, and it \

@@ -67,6 +67,9 @@ pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
     if !arrangement.items().contains(&units.len()) || !units.iter().all(Unit::is_line) {
         return None;
     }
+    if let Some(candidate) = listed_dates(units) {
+        return Some(candidate);
+    }
     let item = |unit: &Unit<'_>| {
         let (date, event) = years(&unit.plain)?;
         let event = capitalize(&condense_plain(&event));
@@ -78,4 +81,27 @@ pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
     };
     let items: Vec<Item> = units.iter().map(item).collect::<Option<_>>()?;
     Some(arranged(arrangement, 6, "sentences with a date each", items))
+}
+
+/// A list of years that rise: "138 BC: Zhang Qian sets out", "105: paper is described".
+fn listed_dates(units: &[Unit<'_>]) -> Option<Candidate> {
+    let dated = |unit: &Unit<'_>| {
+        let plain = unit.plain.as_str();
+        let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
+        let number: i32 = plain[..digits].parse().ok().filter(|_| unit.is_item() && digits <= 4)?;
+        let (era, rest) = [" BCE", " BC", " AD", " CE", ""]
+            .into_iter()
+            .find_map(|era| plain[digits..].strip_prefix(era).map(|rest| (era, rest)))?;
+        let event = [": ", " – ", " — ", " - "].iter().find_map(|mark| rest.strip_prefix(mark))?;
+        let event = capitalize(&condense_plain(event));
+        let year = if era.starts_with(" BC") { -number } else { number };
+        let is_told = (1..=MAX_EVENT_WORDS).contains(&word_count(&event));
+        let item = Item { title: format!("{number}{era}"), text: RichText::plain(event), ..Item::default() };
+        is_told.then_some((year, !era.is_empty() || (1000..2200).contains(&year), item))
+    };
+    let dated: Vec<(i32, bool, Item)> = units.iter().map(dated).collect::<Option<_>>()?;
+    let rise = dated.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    let are_years = dated.iter().any(|(_, is_year, _)| *is_year);
+    let items = dated.into_iter().map(|(.., item)| item).collect();
+    (rise && are_years).then(|| arranged(Arrangement::Dates, 4, "a list of years", items))
 }

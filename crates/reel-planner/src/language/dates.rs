@@ -95,15 +95,17 @@ fn trailing_year_behind(text: &str, joint: &str, kept: &str) -> Option<(String, 
 
 /// Returns the day that a text begins with, with its year if that follows, and what is behind: "July 16, 1969, a rocket …",
 /// "3 October 2025 …", "July 24 the capsule …".
-fn day_at_start(text: &str) -> Option<(String, &str)> {
+fn day_at_start<'a>(text: &'a str) -> Option<(String, &'a str)> {
     let number = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let is_day =
         |digits: &str| digits.parse::<u32>().is_ok_and(|day| (1..=31).contains(&day)) && digits.len() <= 2;
     let (month, behind) = month_before(text);
     let (day, rest) = if month.is_empty() {
         let (digits, behind) = text.split_at(number(text));
-        let (month, rest) = month_before(behind.strip_prefix(' ')?);
-        if month.is_empty() || !is_day(digits) {
+        let behind = behind.strip_prefix(' ')?;
+        let (month, rest) =
+            MONTHS.into_iter().find_map(|month| Some((month, behind.strip_prefix(month)?)))?;
+        if !is_day(digits) {
             return None;
         }
         (format!("{digits} {month}"), rest)
@@ -114,16 +116,15 @@ fn day_at_start(text: &str) -> Option<(String, &str)> {
         }
         (format!("{month} {digits}"), rest)
     };
-    let year = |text: &str| {
+    let behind_year = |text: &'a str| {
         let (digits, rest) = text.split_at(number(text));
         let is_year = digits.len() == 4 && digits.parse().is_ok_and(|year| YEARS.contains(&year));
-        (is_year && !rest.starts_with(char::is_alphanumeric)).then(|| (digits.to_owned(), rest.len()))
+        (is_year && !rest.starts_with(char::is_alphanumeric)).then_some(rest)
     };
     for joint in [", ", " ", ""] {
         let Some(behind) = rest.strip_prefix(joint) else { continue };
-        if let Some((year, left)) = year(behind) {
-            let written = &text[..text.len() - left];
-            return Some((written.to_owned(), &text[text.len() - left..]));
+        if let Some(rest) = behind_year(behind) {
+            return Some((text[..text.len() - rest.len()].to_owned(), rest));
         }
     }
     (rest.starts_with([' ', ',', ':']) || rest.is_empty()).then_some((day, rest))

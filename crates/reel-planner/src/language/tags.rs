@@ -123,7 +123,14 @@ fn is_adverb(word: &str) -> bool {
 
 pub(crate) fn is_adjective(word: &str) -> bool {
     const ENDINGS: [&str; 10] = ["ful", "ous", "ive", "able", "ible", "less", "ish", "ical", "ary", "ic"];
-    is_in(ADJECTIVES, word) || word.len() > 5 && ENDINGS.iter().any(|ending| word.ends_with(ending))
+    const NOUNS: &str = " library libraries dictionary salary boundary summary secretary canary anniversary commentary documentary \
+        glossary vocabulary itinerary missionary mercenary obituary tributary estuary sanctuary february january capillary \
+        topic fabric clinic traffic music logic magic plastic mechanic critic picnic panic republic mosaic arithmetic rhetoric \
+        relative native executive representative detective objective perspective archive alternative initiative olive motive \
+        variable vegetable table cable timetable radish rubbish finish fish dish ";
+    let is_named = is_in(NOUNS, word);
+    is_in(ADJECTIVES, word)
+        || !is_named && word.len() > 5 && ENDINGS.iter().any(|ending| word.ends_with(ending))
 }
 
 pub(crate) fn is_number(word: &str) -> bool {
