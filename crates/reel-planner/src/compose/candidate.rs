@@ -3,8 +3,8 @@
 use reel_scene::{Block, Reveal, RichText, Scene, Step};
 
 use crate::arrange::passages::{Kind, Passage};
-use crate::language::condense::condense_plain;
-use crate::language::words::word_count;
+use crate::language::vocabulary::is_anaphor;
+use crate::language::words::{first_word, word_count};
 
 /// A passage of a run, with what recognizers ask for again and again.
 pub(super) struct Unit<'a> {
@@ -124,8 +124,10 @@ impl Candidate {
         /// Words of a heading.
         const MAX_HEADING_WORDS: usize = 9;
         let Some(text) = lead.text else { return self };
-        let short = condense_plain(&lead.plain);
-        if !heading_is_written && word_count(&short) <= MAX_HEADING_WORDS {
+        // What is cut off could be just what announces.
+        let short = lead.plain.trim_end_matches(['.', ':', '：', '!']).to_owned();
+        let is_whole = !heading_is_written && word_count(&short) <= MAX_HEADING_WORDS;
+        if is_whole && !is_anaphor(&first_word(&short)) {
             self.heading = Some(short);
             return self.after_silent(1);
         }
@@ -133,7 +135,7 @@ impl Candidate {
             reveal.block += 1;
         }
         self.reveals.insert(0, vec![Reveal { block: 0, part: None }]);
-        self.blocks.insert(0, Block::Paragraph { text: crate::language::condense::condense(text) });
+        self.blocks.insert(0, Block::Paragraph { text: text.clone() });
         self.cost += 4;
         self
     }

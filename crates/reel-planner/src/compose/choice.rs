@@ -229,7 +229,9 @@ fn rich_texts(block: &Block) -> Vec<&RichText> {
         | Block::Quote { text, .. }
         | Block::Statement { text, .. }
         | Block::Definition { text, .. } => vec![text],
-        Block::Items { items, .. } => items.iter().map(|item| &item.text).collect(),
+        Block::Items { items, .. } => {
+            items.iter().flat_map(|item| item.points.iter().chain([&item.text])).collect()
+        }
         _ => vec![],
     }
 }
@@ -263,13 +265,21 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         && !rest.is_empty()
         && lead.is_sentence()
         && lead.words <= 24
-        && (lead.leads_in() || introduces(lead, rest) || rest.len() > 1 && announces_some(&lead.plain))
+        && (lead.leads_in()
+            || introduces(lead, rest)
+            || is_asked(lead)
+            || rest.len() > 1 && announces_some(&lead.plain))
     {
         let led =
             proposed(rest, chapter).into_iter().filter(|candidate| is_introduced(candidate.composition));
         found.extend(led.map(|candidate| candidate.led_by(lead, chapter.written)));
     }
     found
+}
+
+/// Returns `true` for a question that an answer can follow.
+fn is_asked(lead: &Unit<'_>) -> bool {
+    lead.plain.ends_with(['?', '？']) && lead.words <= 9
 }
 
 /// Returns `true` for a sentence before a whole list or table.
@@ -303,6 +313,8 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         numbers::line(run),
         numbers::bars(run),
         relations::opposed(run),
+        relations::two_lists(run),
+        relations::before_and_after(run),
         relations::contrasted(run),
         relations::caused(run),
         relations::enumerated(run, &chapter.heading),
@@ -315,7 +327,13 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
 fn mixed(run: &[Unit<'_>], start: usize, base: u64) -> PossiblePage {
     let lines = run.iter().filter(|unit| unit.is_line()).count() as u64;
     let picture = run.iter().find(|unit| unit.text.is_none() && !unit.is_aside());
+    // A quotation, and many items, want a page of their own.
+    let crowd = run.iter().filter(|unit| unit.is_quote()).count() as u64 * 40
+        + run.iter().filter(|unit| unit.is_item()).count() as u64 * 6;
     let (composition, cost, why) = match (picture, lines) {
+        (Some(unit), _) if run.len() > 1 => {
+            (picture_kind(unit.passage), 6 + 4 * lines + crowd, "a picture with what is said of it")
+        }
         (Some(unit), _) => (picture_kind(unit.passage), 6 + 4 * lines, "a picture with what is said of it"),
         (None, 0) => ("text", 40, "a few words"),
         (None, 1) => ("text", 70, "one line"),

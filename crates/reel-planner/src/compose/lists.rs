@@ -42,6 +42,9 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
             titled_items(units),
         ));
     }
+    if is_numbered && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_CARD_WORDS) {
+        return Some(arranged(Arrangement::Process, 16, "a numbered list", plain_items(units)));
+    }
     if imperatives * 2 > units.len() {
         return Some(arranged(Arrangement::Checklist, 14, "items that say what to do", plain_items(units)));
     }

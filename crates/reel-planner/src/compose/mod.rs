@@ -143,6 +143,36 @@ mod tests {
     }
 
     #[test]
+    fn lists_for_and_against_stand_beside_each_other() {
+        let script = "# TTL\n\nHello there.\n\n## A low TTL\n\nPros:\n\n- Changes are visible soon\n- Failover is quick\n\nCons:\n\n\
+                      - More queries, hence more load\n- Slower pages";
+        let sides = items(script, Arrangement::ProsCons);
+        let points = |side: &Item| side.points.iter().map(reel_scene::RichText::to_plain).collect::<Vec<_>>();
+        assert_eq!((sides[0].title.as_str(), sides[1].title.as_str()), ("Pros", "Cons"));
+        assert_eq!(points(&sides[0]), ["Changes are visible soon", "Failover is quick"]);
+        assert_eq!(points(&sides[1]).len(), 2);
+    }
+
+    #[test]
+    fn before_and_after_stand_beside_each_other() {
+        let sides = items(
+            "## DNSSEC\n\nBefore DNSSEC, a resolver had to believe any answer. After DNSSEC, every answer is signed.\n\nSo it is. Done.",
+            Arrangement::BeforeAfter,
+        );
+        assert_eq!(
+            texts(&sides),
+            ["Before DNSSEC|A resolver had to believe any answer", "After DNSSEC|Every answer is signed"]
+        );
+    }
+
+    #[test]
+    fn a_question_stands_above_its_answer() {
+        let scenes = planned("We came home. It was late.\n\nWhat did I learn? Pain is information. It often arrives late.\n\nThat is all.").scenes;
+        let page = scenes.iter().find(|scene| scene.title == "What did I learn?").unwrap();
+        assert!(!format!("{:?}", page.blocks).contains("What did I learn"), "{page:?}");
+    }
+
+    #[test]
     fn days_stand_on_a_line() {
         let dates = items(
             "On July 19 the spacecraft went into orbit. On July 20, 1969, two men flew down. On 24 July the capsule fell \

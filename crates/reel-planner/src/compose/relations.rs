@@ -2,13 +2,13 @@
 
 use reel_scene::{Arrangement, Block, Item, RichText};
 
-use crate::language::condense::condense_plain;
+use crate::language::condense::{condense, condense_plain};
 use crate::language::lists::enumeration;
 use crate::language::patterns::{compared, versus};
 use crate::language::phrases::subject;
 use crate::language::relations::{causes, contrast};
 use crate::language::speakers::speaker;
-use crate::language::words::{capitalize, content_stems, word_count};
+use crate::language::words::{capitalize, content_stems, first_word, word_count};
 
 use super::candidate::{Candidate, Unit};
 
@@ -44,6 +44,83 @@ pub(super) fn opposed(units: &[Unit<'_>]) -> Option<Candidate> {
     let items = vec![side(left, first), side(right, second)];
     let block = Block::Items { arrangement: Arrangement::Versus, items, center: None };
     Some(Candidate::parts("versus", 6, "two things with a sentence each", block).after_silent(1))
+}
+
+/// A lead and a list, and once more: "Pros: … Cons: …", "Before: … After: …".
+pub(super) fn two_lists(units: &[Unit<'_>]) -> Option<Candidate> {
+    let second = (1..units.len()).find(|at| !units[*at].is_item())?;
+    let (left, right) = units.split_at(second);
+    let (left, right) = (side_of_list(left)?, side_of_list(right)?);
+    let arrangement = named_pair(&left.title, &right.title).unwrap_or(Arrangement::Versus);
+    let block = Block::Items { arrangement, items: vec![left, right], center: None };
+    let mut candidate =
+        Candidate::parts(arrangement.name(), 3, "two lists that stand against each other", block);
+    // The points of a side appear with its name.
+    candidate.reveals.splice(1..1, std::iter::repeat_n(Vec::new(), second - 1));
+    Some(candidate.before_silent(units.len() - second - 1))
+}
+
+/// A sentence that leads in, and its items.
+fn side_of_list(units: &[Unit<'_>]) -> Option<Item> {
+    /// Words of a side's name, and of one of its points.
+    const MAX_NAME_WORDS: usize = 5;
+    const MAX_POINT_WORDS: usize = 12;
+    let (lead, items) = units.split_first()?;
+    let name = lead.plain.trim_end_matches([':', '：', ' ']);
+    let is_named = lead.leads_in() && (1..=MAX_NAME_WORDS).contains(&word_count(name));
+    let fit = (1..=4).contains(&items.len())
+        && items.iter().all(|item| item.is_item() && item.number.is_none() && item.words <= MAX_POINT_WORDS);
+    (is_named && fit).then(|| Item {
+        title: name.to_owned(),
+        points: items.iter().filter_map(|item| item.text.map(condense)).collect(),
+        ..Item::default()
+    })
+}
+
+/// Returns the arrangement of two sides that say by their names what they are.
+fn named_pair(left: &str, right: &str) -> Option<Arrangement> {
+    let (left, right) = (first_word(left), first_word(right));
+    let is = |pairs: &[(&str, &str)]| pairs.contains(&(left.as_str(), right.as_str()));
+    if is(&[
+        ("pros", "cons"),
+        ("pro", "con"),
+        ("advantages", "disadvantages"),
+        ("benefits", "drawbacks"),
+        ("strengths", "weaknesses"),
+        ("upsides", "downsides"),
+        ("good", "bad"),
+    ]) {
+        return Some(Arrangement::ProsCons);
+    }
+    let is_in_time = is(&[
+        ("before", "after"),
+        ("then", "now"),
+        ("yesterday", "today"),
+        ("old", "new"),
+        ("past", "present"),
+    ]);
+    is_in_time.then_some(Arrangement::BeforeAfter)
+}
+
+/// "Before DNSSEC, a resolver believed any answer. After DNSSEC, every answer is signed."
+pub(super) fn before_and_after(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [before, after] = units else { return None };
+    let side = |unit: &Unit<'_>, words: &[&str]| {
+        let plain = unit.plain.as_str();
+        let opens = words.iter().any(|word| plain.starts_with(word));
+        let (name, said) = plain.split_once([',', ':']).filter(|_| opens && unit.is_line())?;
+        let is_side = word_count(name) <= 4 && (2..=MAX_SIDE_WORDS).contains(&word_count(said));
+        is_side.then(|| Item {
+            title: name.to_owned(),
+            text: RichText::plain(capitalize(said.trim().trim_end_matches('.'))),
+            ..Item::default()
+        })
+    };
+    let first = side(before, &["Before", "In the past", "Yesterday", "Once", "Formerly", "Then:"])?;
+    let second = side(after, &["After", "Now", "Today", "Since then", "Afterwards"])?;
+    let block =
+        Block::Items { arrangement: Arrangement::BeforeAfter, items: vec![first, second], center: None };
+    Some(Candidate::parts("before_after", 6, "how it was, and how it is", block))
 }
 
 /// Two things in one sentence that stand against each other: "Sourdough is slower, but it keeps longer."
@@ -116,9 +193,7 @@ pub(super) fn enumerated(units: &[Unit<'_>], heading: &str) -> Option<Candidate>
         // The names alone do not say what is said of them.
         candidate.reveals.iter_mut().flatten().for_each(|reveal| reveal.block += 1);
         candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
-        candidate
-            .blocks
-            .insert(0, Block::Paragraph { text: crate::language::condense::condense(unit.text?) });
+        candidate.blocks.insert(0, Block::Paragraph { text: condense(unit.text?) });
     }
     Some(candidate)
 }
