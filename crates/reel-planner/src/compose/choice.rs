@@ -270,8 +270,9 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
             || is_asked(lead)
             || rest.len() > 1 && announces_some(&lead.plain))
     {
-        let led =
-            proposed(rest, chapter).into_iter().filter(|candidate| is_introduced(candidate.composition));
+        let led = proposed(rest, chapter).into_iter().filter(|candidate| {
+            is_introduced(candidate.composition) || is_asked(lead) && candidate.composition == "statement"
+        });
         found.extend(led.map(|candidate| candidate.led_by(lead, chapter.written)));
     }
     found
