@@ -129,13 +129,20 @@ pub fn read_script(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// The first heading, else the file's name.
+/// The title that the script gives its video, else the file's name.
 pub fn topic_of(script: &str, path: &Path) -> String {
-    let heading =
-        script.lines().find_map(|line| line.strip_prefix("# ")).map(str::trim).filter(|text| text.len() >= 3);
+    let request = reel_planner::Request {
+        topic: "",
+        context: None,
+        script: Some(script),
+        title: None,
+        duration_ms: None,
+    };
+    let title =
+        reel_planner::plan(&request).ok().map(|plan| plan.title).filter(|title| title.trim().len() >= 3);
     let name =
         || path.file_stem().map(|stem| stem.to_string_lossy().replace(['-', '_'], " ")).unwrap_or_default();
-    let topic: String = heading.map_or_else(name, str::to_owned).chars().take(500).collect();
+    let topic: String = title.unwrap_or_else(name).chars().take(500).collect();
     if topic.chars().count() < 3 { format!("Video {topic}") } else { topic }
 }
 
