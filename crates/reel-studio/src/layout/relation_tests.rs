@@ -14,33 +14,33 @@ use super::world::compile;
 
 /// A run of text on its page, in points, as high as its capital letters.
 #[derive(Debug)]
-struct Run {
-    left: f64,
-    right: f64,
+pub(super) struct Run {
+    pub left: f64,
+    pub right: f64,
     top: f64,
     bottom: f64,
     size: f64,
-    text: String,
+    pub text: String,
 }
 
 /// A shape on its page, in points.
 #[derive(Debug)]
-struct Drawn {
-    left: f64,
+pub(super) struct Drawn {
+    pub left: f64,
     top: f64,
-    width: f64,
+    pub width: f64,
     height: f64,
-    fill: Option<String>,
+    pub fill: Option<String>,
     is_curve: bool,
 }
 
 #[derive(Debug, Default)]
-struct Contents {
-    runs: Vec<Run>,
-    shapes: Vec<Drawn>,
+pub(super) struct Contents {
+    pub runs: Vec<Run>,
+    pub shapes: Vec<Drawn>,
 }
 
-fn collect(frame: &Frame, transform: Transform, contents: &mut Contents) {
+pub(super) fn collect(frame: &Frame, transform: Transform, contents: &mut Contents) {
     for (at, item) in frame.items() {
         let here = transform.pre_concat(Transform::translate(at.x, at.y));
         match item {
