@@ -1,12 +1,14 @@
 //! Writes the look of a video as Typst source: colours, fonts, lengths.
 
-use reel_scene::look::{Aspect, Colour, Look, Style};
+use reel_scene::look::{Aspect, Colour, Look, MIN_CONTRAST, Style};
 
 use super::literal::literal;
 use super::page_geometry::{ABOVE_LOGO, Page};
 
-/// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols.
-const FALLBACK_FONTS: [&str; 4] = ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif"];
+/// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols, and last
+/// emoji, whose font has digits, too.
+const FALLBACK_FONTS: [&str; 5] =
+    ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif", "Noto Color Emoji"];
 
 /// Writes the colours, fonts and lengths of a look as entries of a dictionary. `drawings` scales charts and figures.
 pub(super) fn look_source(look: &Look, drawings: f64) -> String {
@@ -36,7 +38,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     };
     entry("heading", format!("({})", fonts(&style.heading_font)));
     entry("body", format!("({})", fonts(&style.body_font)));
-    entry("mono", "(\"DejaVu Sans Mono\", \"Noto Sans CJK SC\")".to_owned());
+    entry("mono", "(\"DejaVu Sans Mono\", \"Noto Sans CJK SC\", \"Noto Color Emoji\")".to_owned());
     entry("code-theme", format!("bytes({})", literal(&code_colours(&style))));
     entry("card", literal(style.card));
     entry("motif", literal(style.motif));
@@ -63,10 +65,29 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     text
 }
 
+/// Shares of ink that are mixed into a colour, in turn, until it can be read.
+const INK_STEPS: u8 = 20;
+
+/// Returns the colour, mixed with just enough ink to be readable in a listing: on its panel, and on highlighted lines.
+fn readable_in_listings(colour: Colour, style: &Style) -> Colour {
+    let mixed = |step: u8| {
+        let share = f64::from(step) / f64::from(INK_STEPS);
+        let mut channels = colour.0;
+        for (channel, ink) in channels.iter_mut().zip(style.ink.0) {
+            *channel = (f64::from(*channel) * (1.0 - share) + f64::from(ink) * share).round() as u8;
+        }
+        Colour(channels)
+    };
+    let is_readable = |colour: &Colour| {
+        [style.panel, style.soft].iter().all(|ground| colour.contrast(*ground) >= MIN_CONTRAST)
+    };
+    (0..=INK_STEPS).map(mixed).find(is_readable).unwrap_or(style.ink)
+}
+
 /// Writes the colours of code as a TextMate theme.
 fn code_colours(style: &Style) -> String {
     let scope = |scopes: &str, colour: Colour| {
-        let colour = String::from(colour);
+        let colour = String::from(readable_in_listings(colour, style));
         format!(
             "<dict><key>scope</key><string>{scopes}</string><key>settings</key><dict>\
              <key>foreground</key><string>{colour}</string></dict></dict>"

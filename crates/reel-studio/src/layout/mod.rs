@@ -9,6 +9,8 @@
 mod blocks;
 #[cfg(test)]
 mod diagram_tests;
+#[cfg(test)]
+mod direction_tests;
 pub mod images;
 #[cfg(test)]
 mod layout_tests;

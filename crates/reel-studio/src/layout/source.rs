@@ -35,13 +35,13 @@ fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
     let mut text = String::from("#import \"theme.typ\": *\n\n#let t = (\n");
     let drawings = if scene.blocks.len() > 1 { DRAWING_BESIDE_OTHERS } else { 1.0 };
     text.push_str(&look_source(look, drawings));
-    text.push_str(")\n\n#scene(t,\n");
+    let language = primary_language(&scene.language);
+    let direction = if RIGHT_TO_LEFT.contains(&language) { "rtl" } else { "ltr" };
+    text.push_str(&format!("  dir: {direction},\n)\n\n#scene(t,\n"));
     text.push_str(&format!("  layout: {},\n", literal(layout)));
     text.push_str(&format!("  title: {},\n", literal(&breakable(&scene.title))));
     text.push_str(&format!("  icon: {},\n", card_icon_source(&scene.icon)));
-    let language = primary_language(&scene.language);
-    let direction = if RIGHT_TO_LEFT.contains(&language) { "rtl" } else { "ltr" };
-    text.push_str(&format!("  lang: {}, dir: {direction},\n", literal(language)));
+    text.push_str(&format!("  lang: {},\n", literal(language)));
     let is_content = scene.layout == Layout::Content;
     let fills = scene.blocks.iter().map(|block| (is_content && fills(block, scene.blocks.len())).to_string());
     text.push_str(&format!("  fills: {},\n", list(fills)));
