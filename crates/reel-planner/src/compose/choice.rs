@@ -339,8 +339,8 @@ fn mixed(run: &[Unit<'_>], start: usize, base: u64) -> PossiblePage {
         (None, 0) => ("text", 40, "a few words"),
         (None, 1) => ("text", 70, "one line"),
         (None, 2 | 3) => ("text", 84, "some sentences"),
-        (None, 4) => ("text", 124, "four sentences"),
-        (None, _) => ("text", 150 + 20 * (lines - 5), "many sentences"),
+        (None, 4) => ("text", 140, "four sentences"),
+        (None, _) => ("text", 200 + 30 * (lines - 5), "many sentences"),
     };
     PossiblePage { start, composition, cost: base + cost, why: why.to_owned(), drawn: Drawn::Mixed }
 }
