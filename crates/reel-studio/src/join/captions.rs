@@ -334,7 +334,7 @@ fn timed_text(caption: &Caption) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let (mut text, mut done, mut latest) = (String::new(), 0, caption.start_ms);
     for word in &caption.words {
-        if word.start_ms > latest && word.start_ms < caption.end_ms && word.offset > done {
+        if word.start_ms > latest && word.start_ms < caption.end_ms && word.offset >= done {
             text.push_str(&escape(&caption.text[done..word.offset]));
             let _written = write!(text, "<{}>", format_time(word.start_ms, '.'));
             (done, latest) = (word.offset, word.start_ms);

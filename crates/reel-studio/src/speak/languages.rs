@@ -91,6 +91,7 @@ fn find(tag: &str) -> Option<&'static (&'static str, &'static str, &'static str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::speak::{espeak_library, voice_output};
     use crate::speak::voice::{Espeak, Voice};
 
     #[test]
@@ -101,6 +102,21 @@ mod tests {
         for (language, voice, code) in VOICES {
             assert_eq!(code.len(), 3, "{language}");
             assert!(names.contains(&voice), "{language}: {voice}");
+        }
+    }
+
+    #[test]
+    fn the_library_speaks_each_language_like_the_program() {
+        for (language, voice, _) in VOICES {
+            let program = std::process::Command::new("espeak-ng")
+                .args(["--stdout", "-b", "1", "-a", "85", "-s", "165", "-v", voice, "1, 2."])
+                .output()
+                .unwrap();
+            let (rate, samples) = voice_output::read(&program.stdout).unwrap();
+            let speech = espeak_library::speak(voice, 165, 85, "1, 2.").unwrap();
+            assert_eq!(speech.rate, rate, "{language}");
+            assert!(speech.samples.len().abs_diff(samples.len()) < 2205, "{language}");
+            assert!(speech.words.len() >= 2, "{language}: {:?}", speech.words);
         }
     }
 
