@@ -447,7 +447,8 @@ async fn what_a_line_names_appears_with_its_word() {
     let spoken = prepare(line, &Synthesised { rate: speech.rate, samples: speech.samples, timing }).unwrap();
     let onsets = find_silences(&spoken.sound.samples).into_iter().map(|silence| 400.0 + silence.end_ms);
     let onsets: Vec<f64> = onsets.collect();
-    let timeline = timeline::time_steps(&[spoken.clone()], FPS, reel_scene::timing::Pauses::default());
+    let timeline =
+        timeline::time_steps(std::slice::from_ref(&spoken), FPS, reel_scene::timing::Pauses::default());
     let sound = timeline::mix(&timeline, &[spoken]);
     let out = folder.path().join("clip.mp4");
     let material = Material {

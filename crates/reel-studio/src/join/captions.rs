@@ -203,13 +203,12 @@ impl Line<'_> {
     fn place_words(self, texts: &[String], start: u64, end: u64) -> Vec<Vec<CaptionWord>> {
         // The number of characters before each word, without white space.
         let mut places = self.words.iter().peekable();
-        let mut characters = 0;
         let mut numbered = vec![];
-        for (at, _) in self.narration.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+        let visible = self.narration.char_indices().filter(|(_, c)| !c.is_whitespace());
+        for (characters, (at, _)) in visible.enumerate() {
             while let Some(word) = places.next_if(|word| word.offset as usize <= at) {
                 numbered.push((characters, (start + u64::from(word.start_ms)).min(end)));
             }
-            characters += 1;
         }
         let mut numbered = numbered.into_iter().peekable();
         let mut characters = 0;

@@ -91,8 +91,8 @@ fn find(tag: &str) -> Option<&'static (&'static str, &'static str, &'static str)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::speak::{espeak_library, voice_output};
     use crate::speak::voice::{Espeak, Voice};
+    use crate::speak::{espeak_library, voice_output};
 
     #[test]
     fn every_voice_is_one_that_espeak_has() {
@@ -116,7 +116,6 @@ mod tests {
             let speech = espeak_library::speak(voice, 165, 85, "1, 2.").unwrap();
             assert_eq!(speech.rate, rate, "{language}");
             assert!(speech.samples.len().abs_diff(samples.len()) < 2205, "{language}");
-            assert!(speech.words.len() >= 2, "{language}: {:?}", speech.words);
         }
     }
 
