@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use reel_studio::speak::espeak_helper;
 use reelstream::cli::Arguments;
 use reelstream::telemetry::chain;
 
@@ -11,6 +12,12 @@ use reelstream::telemetry::chain;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(exit) = espeak_helper::run(std::env::args_os().skip(1)) {
+        return exit;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        espeak_helper::set_program(program);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),

@@ -21,7 +21,7 @@ use reel_studio::speak::line_cache::{self, LineCache};
 use reel_studio::speak::music::Music;
 use reel_studio::speak::narration::{self, Narration, SceneNarration};
 use reel_studio::speak::timeline;
-use reel_studio::speak::voice::{Pcm, Voice};
+use reel_studio::speak::voice::{SpokenLine, Voice};
 
 /// Lines spoken concurrently; each is a short-lived process.
 const CONCURRENT_LINES: usize = 2;
@@ -118,7 +118,7 @@ async fn speak(
     voice: Voice,
     (scene, index): (u32, usize),
     line: String,
-) -> Result<Pcm, StageError> {
+) -> Result<SpokenLine, StageError> {
     let lines = JobLines { task, scene, index };
     line_cache::speak(&voice, &line, &lines, &task.cancel).await.map_err(cannot_speak)
 }
@@ -152,21 +152,21 @@ impl JobLines<'_> {
 }
 
 impl LineCache for JobLines<'_> {
-    async fn get(&self, recipe: &Recipe) -> Option<Pcm> {
+    async fn get(&self, recipe: &Recipe) -> Option<SpokenLine> {
         let file = self.file();
         if !copy_cached(&self.task.cache, recipe, &file).await {
             return None;
         }
-        tokio::task::spawn_blocking(move || timeline::read_wav(&file).ok()).await.ok().flatten()
+        tokio::task::spawn_blocking(move || timeline::read_line(&file).ok()).await.ok().flatten()
     }
 
-    async fn put(&self, recipe: &Recipe, sound: Pcm) -> Result<Pcm, line_cache::Error> {
+    async fn put(&self, recipe: &Recipe, spoken: SpokenLine) -> Result<SpokenLine, line_cache::Error> {
         let file = self.file();
         let to = file.clone();
-        let write = move || timeline::write_wav(&to, &sound).map(|()| sound);
-        let sound = tokio::task::spawn_blocking(write).await??;
+        let write = move || timeline::write_line(&to, &spoken).map(|()| spoken);
+        let spoken = tokio::task::spawn_blocking(write).await??;
         cache_file(&self.task.cache, recipe, &file).await;
-        Ok(sound)
+        Ok(spoken)
     }
 }
 

@@ -244,7 +244,7 @@ pub fn job_events() -> Vec<JobEvent> {
     let timeline = SceneTimeline {
         fps: 30,
         frames: 30,
-        steps: vec![StepTiming { start_frame: 0, frames: 30, speech_ms: 900 }],
+        steps: vec![StepTiming { start_frame: 0, frames: 30, speech_ms: 900, words: vec![(0, 20).into()] }],
     };
     let stored = StoredFile {
         role: FileRole::Video,

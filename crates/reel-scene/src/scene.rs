@@ -530,6 +530,31 @@ pub struct StepTiming {
     pub frames: u32,
     /// Duration of the speech; the rest of the step is a pause.
     pub speech_ms: u32,
+    /// The words of the line, in its order. Empty in timelines that were recorded before words were timed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<WordTime>,
+}
+
+/// When a word of a line begins. Serialized as a pair of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+pub struct WordTime {
+    /// Index of the word's first byte in the narration.
+    pub offset: u32,
+    /// Milliseconds from the beginning of the speech, never less than those of the word before.
+    pub start_ms: u32,
+}
+
+impl From<(u32, u32)> for WordTime {
+    fn from((offset, start_ms): (u32, u32)) -> Self {
+        Self { offset, start_ms }
+    }
+}
+
+impl From<WordTime> for (u32, u32) {
+    fn from(word: WordTime) -> Self {
+        (word.offset, word.start_ms)
+    }
 }
 
 impl SceneTimeline {

@@ -7,7 +7,8 @@ use reel_scene::{Block, Layout, Reveal, Scene, Step};
 use crate::encode::h264::{Sequence, byte_stream};
 use crate::layout::images::Images;
 use crate::layout::{self, Pages};
-use crate::speak::{voice, voice_output};
+use crate::speak::voice::{self, SpokenLine, Synthesised, Timing};
+use crate::speak::{line_file, voice_output};
 
 /// Longest formula, as in `reel_scene::check`.
 const MAX_FORMULA_BYTES: usize = 4000;
@@ -33,8 +34,13 @@ pub fn latex(data: &[u8]) {
 pub fn wav(data: &[u8]) {
     if let Ok((rate, samples)) = voice_output::read(data) {
         let line = "A line of narration";
-        if let Ok(sound) = voice::prepare(line, rate, &samples) {
+        let timing = line_file::read_cues(data).map_or(Timing::Unknown, Timing::Marks);
+        if let Ok(spoken) = voice::prepare(line, &Synthesised { rate, samples, timing }) {
+            let SpokenLine { sound, words } = spoken;
             assert!(!sound.samples.is_empty());
+            assert_eq!(words.len(), 4);
+            assert!(words.is_sorted_by(|a, b| a.start_ms <= b.start_ms));
+            assert!(words.iter().all(|word| word.start_ms <= sound.duration_ms()));
             assert!(sound.samples.len() <= line.len() * 60 * voice::SAMPLE_RATE_HZ as usize);
         }
     }

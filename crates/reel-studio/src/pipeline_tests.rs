@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::StepMotion;
 use crate::encode::encoder::{EncodeSettings, Error, SceneParts, encode_scene};
+use crate::encode::scene_video::{self, ClipOutput, Material};
 use crate::encode::sound::SoundTrack;
 use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
@@ -16,13 +17,15 @@ use crate::join::labels::Labels;
 use crate::join::thumbnails;
 use crate::layout;
 use crate::layout::images::Images;
+use crate::speak::espeak_library;
+use crate::speak::silences::find_silences;
 use crate::speak::timeline;
-use crate::speak::voice::{Pcm, Voice, speak};
+use crate::speak::voice::{Pcm, SpokenLine, Synthesised, Timing, Voice, prepare, speak};
 use crate::studio::Studio;
 use reel_scene::description;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
-use reel_scene::{Block, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step};
+use reel_scene::{Arrangement, Block, Item, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step};
 
 const SIZE: (u32, u32) = (1280, 720);
 const FPS: u32 = 30;
@@ -40,7 +43,7 @@ fn scene(title: &str, lines: &[&str]) -> Scene {
     }
 }
 
-async fn speak_lines(scene: &Scene) -> Vec<Pcm> {
+async fn speak_lines(scene: &Scene) -> Vec<SpokenLine> {
     let mut lines = vec![];
     for step in &scene.steps {
         lines.push(speak(&Voice::default(), &step.narration, &CancellationToken::new()).await.unwrap());
@@ -235,7 +238,7 @@ async fn cancelled_work_leaves_no_file() {
     let timeline = SceneTimeline {
         fps: 30,
         frames: 300,
-        steps: vec![reel_scene::StepTiming { start_frame: 0, frames: 300, speech_ms: 0 }],
+        steps: vec![reel_scene::StepTiming { start_frame: 0, frames: 300, speech_ms: 0, words: vec![] }],
     };
     let mut stop_midway = |done, _| {
         if done == 100 {
@@ -420,5 +423,61 @@ async fn one_thread_and_many_make_the_same_file() {
             files.push(std::fs::read(out).unwrap());
         }
         assert!(files[0] == files[1], "{format:?}: {} and {} bytes", files[0].len(), files[1].len());
+    }
+}
+
+/// Speaks a line by espeak-ng's library, renders its scene, and compares the pictures with the pauses of the sound, which know nothing
+/// of the words.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_line_names_appears_with_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "Power. Solar. Wind. Batteries.";
+    let titles = ["Solar", "Wind", "Battery"];
+    let items = titles.map(|title| Item { title: title.to_owned(), ..Item::default() });
+    let block = Block::Items { arrangement: Arrangement::Cards, items: items.to_vec(), center: None };
+    let reveals = (0..3).map(|part| Reveal { block: 0, part: Some(part) }).collect();
+    let scene = Scene {
+        title: "Sources".into(),
+        blocks: vec![block],
+        steps: vec![Step::new(line, reveals)],
+        ..Scene::default()
+    };
+    let speech = espeak_library::speak("en-us", 165, 85, line).unwrap();
+    let timing = Timing::Marks(speech.words);
+    let spoken = prepare(line, &Synthesised { rate: speech.rate, samples: speech.samples, timing }).unwrap();
+    let onsets = find_silences(&spoken.sound.samples).into_iter().map(|silence| 400.0 + silence.end_ms);
+    let onsets: Vec<f64> = onsets.collect();
+    let timeline =
+        timeline::time_steps(std::slice::from_ref(&spoken), FPS, reel_scene::timing::Pauses::default());
+    let sound = timeline::mix(&timeline, &[spoken]);
+    let out = folder.path().join("clip.mp4");
+    let material = Material {
+        scene: &scene,
+        source: &layout::source(&scene, &Look::default()),
+        timeline: &timeline,
+        narration: &sound,
+        images: &Images::default(),
+    };
+    let output = ClipOutput { settings: EncodeSettings::new(640, 360, FPS), out: out.clone() };
+    scene_video::render(material, &[output], &mut |_, _| {}, &CancellationToken::new()).unwrap();
+    // A picture that repeats the one before is very small.
+    let listed = ffprobe(&out, "packet=stream_index,size,flags");
+    let packets = listed["packets"].as_array().unwrap().iter().filter(|packet| packet["stream_index"] == 0);
+    let changed: Vec<bool> = packets
+        .map(|packet| {
+            let bytes: usize = packet["size"].as_str().unwrap().parse().unwrap();
+            bytes > 100 && !packet["flags"].as_str().unwrap().starts_with('K')
+        })
+        .collect();
+    assert_eq!(changed.len(), timeline.frames as usize);
+    let changes: Vec<f64> = (1..changed.len())
+        .filter(|frame| changed[*frame] && !changed[frame - 1])
+        .map(|frame| frame as f64 * 1000.0 / f64::from(FPS))
+        .collect();
+    assert_eq!(onsets.len(), 3, "{onsets:?}");
+    for onset in onsets {
+        let nearest = changes.iter().map(|change| change - onset).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+        println!("{nearest:?} ms");
+        assert!(nearest.unwrap().abs() <= 100.0, "{onset}: {changes:?}");
     }
 }

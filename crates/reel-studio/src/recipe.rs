@@ -13,7 +13,7 @@ pub struct Recipe(blake3::Hasher);
 impl Recipe {
     /// Digests a spoken line.
     pub fn line(voice: &Voice, line: &str) -> Self {
-        let mut recipe = Self::new("line");
+        let mut recipe = Self::new("line with words");
         recipe.add(voice.to_string()).add(line);
         recipe
     }

@@ -19,7 +19,7 @@ use crate::speak::line_cache::{self, LineCache};
 use crate::speak::music::Music;
 use crate::speak::narration::{self, NarratedScene, Narration, SceneNarration};
 use crate::speak::timeline;
-use crate::speak::voice::{Pcm, Voice};
+use crate::speak::voice::{SpokenLine, Voice};
 use reel_scene::description::Description;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
@@ -230,14 +230,14 @@ impl FolderCache<'_> {
 }
 
 impl LineCache for FolderCache<'_> {
-    async fn get(&self, recipe: &Recipe) -> Option<Pcm> {
-        timeline::read_wav(&self.file(recipe)?).ok()
+    async fn get(&self, recipe: &Recipe) -> Option<SpokenLine> {
+        timeline::read_line(&self.file(recipe)?).ok()
     }
 
-    async fn put(&self, recipe: &Recipe, sound: Pcm) -> Result<Pcm, line_cache::Error> {
+    async fn put(&self, recipe: &Recipe, line: SpokenLine) -> Result<SpokenLine, line_cache::Error> {
         if let Some(file) = self.file(recipe) {
-            timeline::write_wav(&file, &sound)?;
+            timeline::write_line(&file, &line)?;
         }
-        Ok(sound)
+        Ok(line)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::draw::picture::Picture;
+use crate::draw::step_motion::StepMotion;
 use crate::encode::encoder::{self, EncodeSettings, EncodedScene, SceneParts};
 use crate::encode::sound::SoundTrack;
 use crate::layout;
@@ -54,7 +55,12 @@ pub fn render(
     }
     let Material { scene, source, timeline, narration, images } = material;
     let pages = layout::Pages::compile(source, images)?;
-    let motions = layout::motions(scene);
+    // A source that another version wrote may have pages for whole steps only.
+    let count = |motions: &[StepMotion]| motions.iter().map(|motion| motion.pages as usize).sum::<usize>();
+    let (motions, timeline) = match layout::motions(scene) {
+        motions if count(&motions) < pages.count() => (motions, &layout::split_timeline(scene, timeline)),
+        _ => (layout::motions_of_steps(scene), timeline),
+    };
     let has_sound = |output: &&ClipOutput| output.settings.codec == VideoCodec::H264;
     let sound = match outputs.iter().find(has_sound) {
         Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::failed_to("encode the narration"))?),

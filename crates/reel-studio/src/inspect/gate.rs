@@ -9,6 +9,7 @@ use ffmpeg_next::{Packet, frame, media};
 
 use crate::encode::h264::{self, Sequence};
 use crate::ffmpeg::{extradata, read_packet, start};
+use crate::layout;
 use reel_scene::{Scene, SceneTimeline};
 
 /// Largest offset between picture and sound at the beginning and at the end, in seconds.
@@ -52,15 +53,20 @@ pub struct Allowed {
 }
 
 /// Returns the longest time for which the plan holds one picture, in seconds: one line, and the lines after it that
-/// reveal nothing.
+/// reveal nothing; or a part of a line, where what it names appears with its word.
 pub fn longest_hold_s<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
-    let holds = scenes.into_iter().flat_map(|(scene, timeline)| {
-        let mut held = 0;
-        let steps = scene.steps.iter().zip(&timeline.steps).map(move |(step, timing)| {
-            held = if step.reveals.is_empty() { held + timing.frames } else { timing.frames };
-            f64::from(held) / f64::from(timeline.fps)
-        });
-        steps.collect::<Vec<_>>()
+    let holds = scenes.into_iter().map(|(scene, timeline)| {
+        let (split, split_timeline) = (layout::split_steps(scene), layout::split_timeline(scene, timeline));
+        longest_hold_of_steps(scene, timeline).max(longest_hold_of_steps(&split, &split_timeline))
+    });
+    holds.fold(0.0, f64::max)
+}
+
+fn longest_hold_of_steps(scene: &Scene, timeline: &SceneTimeline) -> f64 {
+    let mut held = 0;
+    let holds = scene.steps.iter().zip(&timeline.steps).map(|(step, timing)| {
+        held = if step.reveals.is_empty() { held + timing.frames } else { timing.frames };
+        f64::from(held) / f64::from(timeline.fps)
     });
     holds.fold(0.0, f64::max)
 }

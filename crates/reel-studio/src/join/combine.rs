@@ -21,7 +21,7 @@ use crate::ffmpeg::{
 use crate::join::captions::Caption;
 use crate::join::labels::Labels;
 use crate::join::stream;
-use crate::speak::timeline;
+use crate::speak::{languages, timeline};
 use reel_scene::format::OutputFormat;
 
 #[derive(Debug, thiserror::Error)]
@@ -174,9 +174,12 @@ impl Joiner {
                 let mut copy = output.add_stream(find_encoder(&audio)).map_err(failed_to("add the sound"))?;
                 copy.set_parameters(copy_parameters(&audio));
                 copy.set_time_base(sound::TIME_BASE);
+                copy.set_metadata(language_of(labels));
             }
             Sound::Encoded { encoder, .. } => {
-                output.add_stream_with(encoder.context()).map_err(failed_to("add the sound"))?;
+                let mut sound =
+                    output.add_stream_with(encoder.context()).map_err(failed_to("add the sound"))?;
+                sound.set_metadata(language_of(labels));
             }
         }
         let has_captions = !labels.captions.is_empty() && matches!(sound, Sound::Copied(_));
@@ -187,6 +190,7 @@ impl Joiner {
             parameters.set_id(codec::Id::MOV_TEXT);
             track.set_parameters(parameters);
             track.set_time_base(MILLISECONDS);
+            track.set_metadata(language_of(labels));
             set_headers(&mut track, &TEXT_STYLE).map_err(failed_to("set the style of the captions"))?;
         }
         for (id, chapter) in (0..).zip(&labels.chapters) {
@@ -314,6 +318,13 @@ impl Joiner {
         self.output.write_trailer().map_err(failed_to("write the video's end"))?;
         Ok((self.frames, self.fps))
     }
+}
+
+/// Returns the metadata of a track in the language of the labels.
+fn language_of(labels: &Labels) -> Dictionary<'static> {
+    let mut metadata = Dictionary::new();
+    metadata.set("language", languages::iso_639_2(&labels.language));
+    metadata
 }
 
 fn find_encoder(stream: &Stream<'_>) -> Option<ffmpeg::Codec> {

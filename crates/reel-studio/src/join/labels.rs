@@ -11,6 +11,8 @@ pub struct Labels {
     pub chapters: Vec<Chapter>,
     /// The captions of the file's caption track; without any there is no track.
     pub captions: Vec<Caption>,
+    /// The language in which most is said, as a BCP 47 tag.
+    pub language: String,
 }
 
 impl Labels {
@@ -25,7 +27,9 @@ impl Labels {
         if let Some(first) = chapters.first_mut().filter(|first| first.title.is_empty()) {
             first.title.clone_from(&title);
         }
-        Self { title, chapters, captions: captions::captions(scenes) }
+        let captions = captions::captions(scenes);
+        let language = captions::main_language(&captions).to_owned();
+        Self { title, chapters, captions, language }
     }
 
     /// Removes the captions.

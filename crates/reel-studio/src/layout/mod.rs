@@ -1,11 +1,12 @@
 //! Lays out scenes: turns a scene into Typst source, and the source into pages.
 //!
-//! `source` writes a scene's source. `blocks` has a file for each kind of block, and `theme/` the Typst functions that draw
+//! `beats` splits the steps of a scene, so that what a line names appears with its word. `source` writes a scene's source. `blocks` has a file for each kind of block, and `theme/` the Typst functions that draw
 //! them. `world` compiles a source, and `pages` rasterizes the result.
 //!
 //! All text of the user goes into the source as string literals (`literal`), which Typst never reads as markup. The compiler
 //! sees the source, the theme and the scene's own pictures; it is refused everything else.
 
+mod beats;
 mod blocks;
 #[cfg(test)]
 mod diagram_tests;
@@ -26,9 +27,11 @@ mod relation_tests;
 mod source;
 mod world;
 
+pub use beats::{split_steps, split_timeline};
 pub use blocks::unreadable_diagrams;
 pub use math::{is_formula, unreadable_formulas};
 pub use motions::motions;
+pub(crate) use motions::motions_of_steps;
 #[cfg(test)]
 pub use pages::pages;
 pub use pages::{Pages, RgbaPage};

@@ -2,15 +2,21 @@
 
 use reel_scene::{Block, Entrance, Layout, Reveal, Scene, Step};
 
+use super::beats::split_steps;
 use super::source::is_quotation;
 use crate::draw::step_motion::{Moving, StepMotion};
 
 /// Pages on which a block grows, after the one on which it appears.
 pub(super) const GROWTH_PAGES: u32 = 24;
 
-/// Returns the motion of each step of a scene, without moves: [`Pages::find_moves`](super::Pages::find_moves) finds those on
+/// Returns the motion of each beat of a scene, without moves: [`Pages::find_moves`](super::Pages::find_moves) finds those on
 /// the pages.
 pub fn motions(scene: &Scene) -> Vec<StepMotion> {
+    motions_of_steps(&split_steps(scene))
+}
+
+/// Returns the motion of each step of a scene whose steps are beats.
+pub(crate) fn motions_of_steps(scene: &Scene) -> Vec<StepMotion> {
     (0..scene.steps.len()).map(|step| motion(scene, step)).collect()
 }
 

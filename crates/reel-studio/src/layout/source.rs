@@ -3,6 +3,7 @@
 use reel_scene::look::Look;
 use reel_scene::{Block, Layout, Scene};
 
+use super::beats::split_steps;
 use super::blocks::{Room, block_source, card_icon_source, lone_block_source};
 use super::literal::{breakable, list, literal};
 use super::look_source::look_source;
@@ -12,7 +13,7 @@ use crate::draw::motion::ease_out;
 /// Relative height of charts and figures beside other blocks.
 const DRAWING_BESIDE_OTHERS: f64 = 0.62;
 
-/// Writes the complete Typst source of a scene: one page before the first step, then the pages of each step, whose number
+/// Writes the complete Typst source of a scene: one page before the first step, then the pages of each beat, whose number
 /// [`super::motions`] returns. Compiles each formula; one that Typst cannot compile is shown as its LaTeX source.
 pub fn source(scene: &Scene, look: &Look) -> String {
     source_of_pages(scene, look, &shown_by_page(scene))
@@ -122,6 +123,7 @@ impl std::fmt::Display for Shown {
 
 /// Returns the visible part of each block, for each page.
 fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
+    let scene = &split_steps(scene);
     let mut shown = vec![Shown::default(); scene.blocks.len()];
     let mut pages = Vec::with_capacity(scene.steps.len());
     for (number, step) in scene.steps.iter().enumerate() {

@@ -199,7 +199,7 @@ fn times_come_from_the_timeline_or_are_estimated() {
         |report: &Report| report.faults().iter().filter(|fault| fault.kind == FaultKind::Still).count();
     assert_eq!(stills(&estimated), 1);
 
-    let timing = |start_frame, frames| StepTiming { start_frame, frames, speech_ms: 0 };
+    let timing = |start_frame, frames| StepTiming { start_frame, frames, speech_ms: 0, words: vec![] };
     let timeline = SceneTimeline { fps: 25, frames: 400, steps: vec![timing(0, 300), timing(300, 100)] };
     let measured = reviewed(&json, &[timeline]);
     assert!(measured.scenes[0].pace.is_measured);

@@ -49,7 +49,7 @@ pub async fn gain(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Erro
 async fn measure(voice: &Voice, cancel: &CancellationToken) -> Result<f64, Error> {
     let spoken = voice::speak(voice, PASSAGE, cancel).await?;
     let mut meter = Meter::new()?;
-    meter.add(&spoken)?;
+    meter.add(&spoken.sound)?;
     Ok(meter.gain())
 }
 

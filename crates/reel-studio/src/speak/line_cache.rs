@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::recipe::Recipe;
 use crate::speak::timeline;
-use crate::speak::voice::{self, Pcm, Voice};
+use crate::speak::voice::{self, SpokenLine, Voice};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,10 +19,14 @@ pub enum Error {
 /// Keeps spoken lines.
 pub trait LineCache: Sync {
     /// Returns a line; `None` when it is not there or cannot be read.
-    fn get(&self, recipe: &Recipe) -> impl Future<Output = Option<Pcm>> + Send;
+    fn get(&self, recipe: &Recipe) -> impl Future<Output = Option<SpokenLine>> + Send;
 
     /// Adds a line, and returns it.
-    fn put(&self, recipe: &Recipe, sound: Pcm) -> impl Future<Output = Result<Pcm, Error>> + Send;
+    fn put(
+        &self,
+        recipe: &Recipe,
+        spoken: SpokenLine,
+    ) -> impl Future<Output = Result<SpokenLine, Error>> + Send;
 }
 
 /// Returns the line from the cache, or speaks it and adds it to the cache.
@@ -31,11 +35,11 @@ pub async fn speak(
     line: &str,
     cache: &impl LineCache,
     cancel: &CancellationToken,
-) -> Result<Pcm, Error> {
+) -> Result<SpokenLine, Error> {
     let recipe = Recipe::line(voice, line);
-    if let Some(sound) = cache.get(&recipe).await {
-        return Ok(sound);
+    if let Some(spoken) = cache.get(&recipe).await {
+        return Ok(spoken);
     }
-    let sound = voice::speak(voice, line, cancel).await.map_err(Error::Voice)?;
-    cache.put(&recipe, sound).await
+    let spoken = voice::speak(voice, line, cancel).await.map_err(Error::Voice)?;
+    cache.put(&recipe, spoken).await
 }

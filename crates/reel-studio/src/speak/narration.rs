@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::speak::loudness;
 use crate::speak::music::{Mixer, Music};
 use crate::speak::timeline;
-use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ, Voice};
+use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ, SpokenLine, Voice};
 use crate::usage::metered;
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{Scene, SceneTimeline};
@@ -72,7 +72,7 @@ pub async fn narrate<E, F>(
 ) -> Result<(Voice, Vec<NarratedScene>), E>
 where
     E: From<Error>,
-    F: Future<Output = Result<Pcm, E>>,
+    F: Future<Output = Result<SpokenLine, E>>,
 {
     let Narration { scenes, voice, fps, gain, duration_ms, music, folder, concurrency } = narration;
     let lines: u64 = scenes.iter().map(|scene| scene.steps.len() as u64).sum();
@@ -150,7 +150,7 @@ pub async fn narrate_scene<E, F>(
 ) -> Result<NarratedScene, E>
 where
     E: From<Error>,
-    F: Future<Output = Result<Pcm, E>>,
+    F: Future<Output = Result<SpokenLine, E>>,
 {
     let SceneNarration { scene, index, voice, fps, gain, folder, concurrency } = narration;
     let spoken = speak_lines(voice, scene, concurrency, &speak).await?;
@@ -162,9 +162,9 @@ async fn speak_lines<E, F>(
     scene: &Scene,
     concurrency: usize,
     speak: &impl Fn(Voice, usize, String) -> F,
-) -> Result<Vec<Pcm>, E>
+) -> Result<Vec<SpokenLine>, E>
 where
-    F: Future<Output = Result<Pcm, E>>,
+    F: Future<Output = Result<SpokenLine, E>>,
 {
     let voice = &voice.for_language(&scene.language);
     let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
@@ -178,7 +178,7 @@ fn sound_file(scene: usize) -> String {
 
 /// Times the steps of a scene, and writes its sound to `sound`.
 async fn write_scene(
-    spoken: &[Pcm],
+    spoken: &[SpokenLine],
     fps: u32,
     pauses: Pauses,
     gain: f64,
@@ -277,7 +277,8 @@ mod tests {
         let speak = |voice: Voice, _, _| async move {
             let Voice::Espeak(espeak) = voice else { unreachable!() };
             let ms = ms * 165.0 / f64::from(espeak.words_per_minute);
-            Ok(Pcm { samples: vec![3000; (ms * 48.0) as usize] })
+            let sound = Pcm { samples: vec![3000; (ms * 48.0) as usize] };
+            Ok(SpokenLine { sound, words: vec![] })
         };
         let mut last = (0, 1);
         let (voice, narrated) =

@@ -9,13 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
-use crate::speak::voice::{Error, NORMAL_WORDS_PER_MINUTE, ProcessGroup};
+use crate::speak::voice::{Error, NORMAL_WORDS_PER_MINUTE, ProcessGroup, Synthesised, Timing};
 use crate::usage::{ChildUsage, Meter};
 
 /// The program of the process.
 const DRIVER: &str = include_str!("piper.py");
 /// Largest answer. A minute of speech at 22 kHz takes 2.6 MB.
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
+/// Most words of an answer.
+const MAX_ANSWER_WORDS: u32 = 1 << 16;
 
 /// A Piper voice. Cheap to clone; clones share the process.
 #[derive(Debug, Clone)]
@@ -33,8 +35,8 @@ impl Piper {
         Self { python, model, words_per_minute, process: Arc::default() }
     }
 
-    /// Speaks a line, and returns its sample rate and samples.
-    pub(crate) async fn synthesise(&self, line: &str) -> Result<(u32, Vec<i16>), Error> {
+    /// Speaks a line.
+    pub(crate) async fn synthesise(&self, line: &str) -> Result<Synthesised, Error> {
         // One line at a time: Piper uses all processors.
         let mut slot = self.process.lock().await;
         // The process returns to its slot only after a complete answer; otherwise it is killed.
@@ -110,7 +112,7 @@ struct Process {
 }
 
 impl Process {
-    async fn speak(&mut self, line: &str) -> std::io::Result<(u32, Vec<i16>)> {
+    async fn speak(&mut self, line: &str) -> std::io::Result<Synthesised> {
         let request = format!("{}\n", serde_json::json!({ "text": line }));
         self.stdin.write_all(request.as_bytes()).await?;
         self.stdin.flush().await?;
@@ -125,6 +127,15 @@ impl Process {
             return Err(invalid(String::from_utf8_lossy(&bytes).into_owned()));
         }
         let samples = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-        Ok((rate, samples))
+        let count = self.stdout.read_u32_le().await?;
+        if count > MAX_ANSWER_WORDS {
+            return Err(invalid(format!("it answered with {count} words, more than {MAX_ANSWER_WORDS}")));
+        }
+        let mut words = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            words.push((self.stdout.read_u32_le().await?, self.stdout.read_u32_le().await?));
+        }
+        let timing = if words.is_empty() { Timing::Unknown } else { Timing::Groups(words) };
+        Ok(Synthesised { rate, samples, timing })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::ffmpeg::start;
-use crate::speak::languages;
 use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
-use crate::speak::voice_output;
+use crate::speak::words::{self, Group, Mark};
+use crate::speak::{espeak_helper, languages, line_file, voice_output};
 use crate::usage::{Meter, count_child};
+use reel_scene::WordTime;
 
 /// Sample rate of all sound up to the finished file.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;
@@ -60,6 +61,11 @@ pub enum Error {
     Cancelled,
 }
 
+/// espeak-ng's amplitude, which leaves headroom: at the default of 100, resampling overshoots into clipping.
+const ESPEAK_AMPLITUDE: u32 = 85;
+/// The name under which packages install espeak-ng. Only then, its library is the one of the program.
+const ESPEAK_PROGRAM: &str = "espeak-ng";
+
 /// Default tempo of a voice.
 pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
 
@@ -83,7 +89,7 @@ pub struct Espeak {
 impl Default for Espeak {
     fn default() -> Self {
         Self {
-            program: "espeak-ng".into(),
+            program: ESPEAK_PROGRAM.into(),
             name: "en-us".to_owned(),
             words_per_minute: NORMAL_WORDS_PER_MINUTE,
         }
@@ -167,33 +173,86 @@ impl Pcm {
     }
 }
 
+/// A spoken line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpokenLine {
+    pub sound: Pcm,
+    /// The words of the line, in its order; their times never decrease, and lie within the sound.
+    pub words: Vec<WordTime>,
+}
+
+impl SpokenLine {
+    pub fn duration_ms(&self) -> u32 {
+        self.sound.duration_ms()
+    }
+}
+
+/// The output of a voice.
+#[derive(Debug)]
+pub(crate) struct Synthesised {
+    pub rate: u32,
+    pub samples: Vec<i16>,
+    pub timing: Timing,
+}
+
+/// What a voice tells of its words; samples are counted from the beginning of its output.
+#[derive(Debug)]
+pub(crate) enum Timing {
+    Unknown,
+    /// The character that each word begins with, and its sample.
+    Marks(Vec<(u32, u32)>),
+    /// The number of sounds of each word that was said, and its sample.
+    Groups(Vec<(u32, u32)>),
+}
+
 /// Speaks a line, and trims the silence around it. The synthesiser's process group is killed when the line is cancelled
 /// or takes too long, or when the future is dropped.
-pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<Pcm, Error> {
-    let (rate, samples) = tokio::select! {
+pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<SpokenLine, Error> {
+    let answer = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Cancelled),
         () = tokio::time::sleep(TIMEOUT) => return Err(Error::TimedOut),
         answer = synthesise(voice, line) => answer?,
     };
-    prepare(line, rate, &samples)
+    prepare(line, &answer)
 }
 
-/// Checks that the output of a voice can be the line, resamples it and trims its silence.
-pub(crate) fn prepare(line: &str, rate: u32, samples: &[i16]) -> Result<Pcm, Error> {
-    voice_output::check(line, rate, samples)?;
-    let samples = resample(samples, rate).map_err(Error::Resample)?;
-    let samples = trim_silence(samples);
+/// Checks that the output of a voice can be the line, resamples it, trims its silence and times its words.
+pub(crate) fn prepare(line: &str, answer: &Synthesised) -> Result<SpokenLine, Error> {
+    let Synthesised { rate, samples, timing } = answer;
+    voice_output::check(line, *rate, samples)?;
+    let samples = resample(samples, *rate).map_err(Error::Resample)?;
+    let (samples, trimmed) = trim_silence(samples);
     if samples.is_empty() {
         return Err(Error::Silent { characters: line.chars().count() });
     }
-    Ok(Pcm { samples })
+    let sound = Pcm { samples };
+    let trimmed_ms = trimmed as f64 * 1000.0 / f64::from(SAMPLE_RATE_HZ);
+    let in_ms = |sample: u32| f64::from(sample) * 1000.0 / f64::from(*rate) - trimmed_ms;
+    let words = match timing {
+        Timing::Unknown => words::estimate(line, &sound),
+        Timing::Marks(marks) => {
+            let marks = marks
+                .iter()
+                .map(|(character, sample)| Mark { character: *character as usize, ms: in_ms(*sample) });
+            words::from_marks(line, &sound, &marks.collect::<Vec<_>>())
+        }
+        Timing::Groups(groups) => {
+            let groups =
+                groups.iter().map(|(sounds, sample)| Group { sounds: *sounds as usize, ms: in_ms(*sample) });
+            words::from_groups(line, &sound, &groups.collect::<Vec<_>>())
+        }
+    };
+    Ok(SpokenLine { sound, words })
 }
 
-async fn synthesise(voice: &Voice, line: &str) -> Result<(u32, Vec<i16>), Error> {
+async fn synthesise(voice: &Voice, line: &str) -> Result<Synthesised, Error> {
     match voice {
-        Voice::Espeak(espeak) => voice_output::read(&espeak.synthesise(line).await?),
+        Voice::Espeak(espeak) => espeak.synthesise(line).await,
         Voice::Piper(piper) => piper.synthesise(line).await,
-        Voice::Api(api) => voice_output::read(&api.synthesise(line).await?),
+        Voice::Api(api) => {
+            let (rate, samples) = voice_output::read(&api.synthesise(line).await?)?;
+            Ok(Synthesised { rate, samples, timing: Timing::Unknown })
+        }
     }
 }
 
@@ -211,42 +270,65 @@ impl Drop for ProcessGroup {
 }
 
 impl Espeak {
-    /// Speaks a line, and returns it as a WAV file.
-    async fn synthesise(&self, line: &str) -> Result<Vec<u8>, Error> {
-        let run = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => Error::NotInstalled { program: self.program.clone() },
-            _ => Error::Run { program: self.program.clone(), source },
-        };
+    /// Speaks a line: with its words by the helper, or else by espeak-ng's program.
+    async fn synthesise(&self, line: &str) -> Result<Synthesised, Error> {
+        if let Some(helper) = espeak_helper::program().filter(|_| self.program.as_os_str() == ESPEAK_PROGRAM)
+        {
+            let mut command = Command::new(helper);
+            command.args(espeak_helper::arguments(&self.name, self.words_per_minute, ESPEAK_AMPLITUDE));
+            match answer_of(command, helper, line.to_owned()).await {
+                Ok(wav) => {
+                    let (rate, samples) = voice_output::read(&wav)?;
+                    let timing = line_file::read_cues(&wav).map_or(Timing::Unknown, Timing::Marks);
+                    return Ok(Synthesised { rate, samples, timing });
+                }
+                // The program speaks this line, and all others where there is no library.
+                Err(error) => {
+                    if espeak_helper::is_missing(&error) {
+                        espeak_helper::give_up();
+                    }
+                }
+            }
+        }
         let mut command = Command::new(&self.program);
-        // Amplitude 85 leaves headroom: at the default of 100, resampling overshoots into clipping.
-        command.args(["--stdin", "--stdout", "-b", "1", "-a", "85", "-v", &self.name]);
-        command.args(["-s", &self.words_per_minute.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
-        let mut group = ProcessGroup(command.spawn().map_err(run)?);
-        let child = &mut group.0;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = escape_phonemes(line);
-        let write = async {
-            let Some(mut stdin) = stdin else { return Ok(()) };
-            stdin.write_all(text.as_bytes()).await?;
-            stdin.shutdown().await
-        };
-        let (written, wav, stderr) = tokio::join!(write, read_all(stdout), read_all(stderr));
-        if let (Some(meter), Some(pid)) = (Meter::current(), child.id()) {
-            // It has closed its pipes, so it ends now. What it took is known until it is waited for.
-            let counted = tokio::task::spawn_blocking(move || count_child(&meter, pid));
-            let _uncounted = counted.await;
-        }
-        let status = child.wait().await;
-        let (wav, status) = (wav.map_err(run)?, status.map_err(run)?);
-        if !status.success() {
-            let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();
-            return Err(Error::Failed { program: self.program.clone(), status, stderr });
-        }
-        written.map_err(run)?;
-        Ok(wav)
+        command.args(["--stdin", "--stdout", "-b", "1", "-a", &ESPEAK_AMPLITUDE.to_string()]);
+        command.args(["-v", &self.name, "-s", &self.words_per_minute.to_string()]);
+        let wav = answer_of(command, &self.program, escape_phonemes(line)).await?;
+        let (rate, samples) = voice_output::read(&wav)?;
+        Ok(Synthesised { rate, samples, timing: Timing::Unknown })
     }
+}
+
+/// Runs a program with a text as its standard input, and returns its standard output.
+async fn answer_of(mut command: Command, program: &Path, text: String) -> Result<Vec<u8>, Error> {
+    let run = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Error::NotInstalled { program: program.to_owned() },
+        _ => Error::Run { program: program.to_owned(), source },
+    };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).kill_on_drop(true);
+    let mut group = ProcessGroup(command.spawn().map_err(run)?);
+    let child = &mut group.0;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let write = async {
+        let Some(mut stdin) = stdin else { return Ok(()) };
+        stdin.write_all(text.as_bytes()).await?;
+        stdin.shutdown().await
+    };
+    let (written, answer, stderr) = tokio::join!(write, read_all(stdout), read_all(stderr));
+    if let (Some(meter), Some(pid)) = (Meter::current(), child.id()) {
+        // It has closed its pipes, so it ends now. What it took is known until it is waited for.
+        let counted = tokio::task::spawn_blocking(move || count_child(&meter, pid));
+        let _uncounted = counted.await;
+    }
+    let status = child.wait().await;
+    let (answer, status) = (answer.map_err(run)?, status.map_err(run)?);
+    if !status.success() {
+        let stderr = String::from_utf8_lossy(&stderr.unwrap_or_default()).trim().to_owned();
+        return Err(Error::Failed { program: program.to_owned(), status, stderr });
+    }
+    written.map_err(run)?;
+    Ok(answer)
 }
 
 async fn read_all(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
@@ -288,23 +370,25 @@ fn resample(samples: &[i16], rate: u32) -> Result<Vec<i16>, ffmpeg::Error> {
     Ok(resampled)
 }
 
-/// Trims the silence at both ends to [`FADE_MS`], and fades the sound in and out there, so that nothing clicks.
-fn trim_silence(mut samples: Vec<i16>) -> Vec<i16> {
+/// Trims the silence at both ends to [`FADE_MS`], and fades the sound in and out there, so that nothing clicks. Returns the
+/// number of samples that were trimmed at the beginning, too.
+fn trim_silence(mut samples: Vec<i16>) -> (Vec<i16>, usize) {
     let is_sound = |sample: &i16| sample.unsigned_abs() > SILENCE_THRESHOLD;
     let (Some(first), Some(last)) = (samples.iter().position(is_sound), samples.iter().rposition(is_sound))
     else {
-        return vec![];
+        return (vec![], 0);
     };
     let edge = FADE_MS * SAMPLE_RATE_HZ as usize / 1000;
     samples.truncate((last + edge + 1).min(samples.len()));
-    samples.drain(..first.saturating_sub(edge));
+    let trimmed = first.saturating_sub(edge);
+    samples.drain(..trimmed);
     let length = samples.len();
     for at in 0..edge.min(length / 2) {
         let scale = |sample: i16| (i32::from(sample) * at as i32 / edge as i32) as i16;
         samples[at] = scale(samples[at]);
         samples[length - 1 - at] = scale(samples[length - 1 - at]);
     }
-    samples
+    (samples, trimmed)
 }
 
 #[cfg(test)]
@@ -312,7 +396,7 @@ mod tests {
     use super::*;
 
     async fn speak_line(line: &str) -> Result<Pcm, Error> {
-        speak(&Voice::default(), line, &CancellationToken::new()).await
+        Ok(speak(&Voice::default(), line, &CancellationToken::new()).await?.sound)
     }
 
     #[tokio::test]
@@ -379,17 +463,19 @@ while read -r line; do
     esac
     printf '\042\126\000\000\104\254\000\000'
     if [ $n = 1 ]; then yes '!!!!'; else yes 'yyyy'; fi | tr -d '\n' | head -c 44100
+    printf '\002\000\000\000\003\000\000\000\000\000\000\000\003\000\000\000\042\053\000\000'
 done
 "#;
         std::fs::write(&python, script).unwrap();
         std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let voice = Voice::Piper(Piper::new(python, None, 165));
         let cancel = CancellationToken::new();
-        let first = speak(&voice, "one", &cancel).await.unwrap();
+        let first = speak(&voice, "one two", &cancel).await.unwrap();
         let second = speak(&voice, "two", &cancel).await.unwrap();
         assert!((990..1010).contains(&first.duration_ms()), "{}", first.duration_ms());
         let loudest = |sound: &Pcm| sound.samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
-        assert!(loudest(&second) > loudest(&first) * 3 / 2, "the same process spoke both");
+        assert!(loudest(&second.sound) > loudest(&first.sound) * 3 / 2, "the same process spoke both");
+        assert_eq!(first.words, [(0, 0), (4, 500)].map(WordTime::from), "as the process says");
         let error = speak(&voice, "wrong", &cancel).await.unwrap_err();
         assert!(
             std::error::Error::source(&error).unwrap().to_string().contains("no such phoneme"),
@@ -402,9 +488,10 @@ done
     fn silence_is_cut_to_a_soft_edge() {
         let mut samples = vec![0; 48_000];
         samples[20_000..30_000].fill(10_000);
-        let trimmed = trim_silence(samples);
+        let (trimmed, before) = trim_silence(samples);
+        assert_eq!(before, 20_000 - 960);
         assert_eq!(trimmed.len(), 10_000 + 2 * 960);
         assert_eq!(trimmed[0], 0);
-        assert!(trim_silence(vec![50; 1000]).is_empty(), "all silence");
+        assert!(trim_silence(vec![50; 1000]).0.is_empty(), "all silence");
     }
 }
