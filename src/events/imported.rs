@@ -26,7 +26,7 @@ pub struct JobImported {
     pub ending: ImportedEnding,
 }
 
-/// How an imported job has ended.
+/// The end of an imported job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum ImportedEnding {
@@ -92,10 +92,7 @@ const FAILED: &[Text] = &join_texts::<{ COMMON + 5 }>(&[
     ],
 ]);
 
-const CANCELLED: &[Text] = &join_texts::<{ COMMON + 1 }>(&[
-    JobRequested::TEXTS_OF_REQUEST,
-    &OWN,
-    &[Public("/ending/stage")],
-]);
+const CANCELLED: &[Text] =
+    &join_texts::<{ COMMON + 1 }>(&[JobRequested::TEXTS_OF_REQUEST, &OWN, &[Public("/ending/stage")]]);
 
 const COMMON: usize = JobRequested::TEXTS_OF_REQUEST.len() + OWN.len();

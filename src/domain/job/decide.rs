@@ -4,8 +4,8 @@ use super::command::{Command, Outcome, UploadNote};
 use super::state::{Job, Status};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, FileRole, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed, UploadRetried,
-    Usage, Warning, WorkItem,
+    Failure, FileRole, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed,
+    UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
 
@@ -126,9 +126,7 @@ fn import(job: &Job, imported: Box<JobImported>) -> Result<Vec<JobEvent>, Reject
         return Err(Rejection::EndsTooEarly);
     }
     match &imported.ending {
-        ImportedEnding::Completed { files, .. }
-            if !files.iter().any(|file| file.role == FileRole::Video) =>
-        {
+        ImportedEnding::Completed { files, .. } if !files.iter().any(|file| file.role == FileRole::Video) => {
             Err(Rejection::NoVideo)
         }
         ImportedEnding::Completed { .. }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{Command, Job, Outcome, Rejection, Status, UploadNote, decide};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, FileRole, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget, StoredFile, Thumbnail,
-    ThumbnailSize, Usage, VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget,
+    StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -808,9 +808,7 @@ fn a_job_is_imported_once_as_it_ended_and_waits_for_nobody() {
         imported_job(ending.clone())
             .when(Command::Import(imported(ending.clone())))
             .then_rejected(Rejection::AlreadyRequested);
-        imported_job(ending)
-            .when(Command::Request(requested()))
-            .then_rejected(Rejection::AlreadyRequested);
+        imported_job(ending).when(Command::Request(requested())).then_rejected(Rejection::AlreadyRequested);
     }
     imported_job(failed()).when(Command::Discard { reason: None }).then_rejected(Rejection::NoDeadLetter);
     imported_job(failed()).when(Command::NoteStreamRemoved).then_nothing();
