@@ -933,7 +933,8 @@ mod tests {
             Config::from_environment(&|name| resolve(&env, name)).unwrap_err().to_string()
         };
         for (name, value) in [("REEL_PROFILE", "qa"), ("ENVIRONMENT", "QA")] {
-            let expected = "REEL_PROFILE is `qa`, but must be development, staging or production";
+            let expected = "REEL_PROFILE is `qa`, but must be development, staging or production; if it is not set, \
+                            ENVIRONMENT is read";
             assert_eq!(message(&[(name, value)]), expected);
         }
         let keys = [("REEL_MASTER_KEY", profile::PUBLIC_KEY), ("REEL_SIGNING_KEY", profile::PUBLIC_KEY)];

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Environment, Error, number};
+use super::{Environment, Error, Profile, number};
 use crate::events::Quality;
 
 /// The use of an old name.
@@ -18,6 +18,8 @@ enum Use {
 }
 
 use Use::{Nothing, Streams, Variable};
+
+const NO_MODEL: &str = "videos are planned by rules, without a model";
 
 const NAMES: &[(&str, Use)] = &[
     ("ENVIRONMENT", Variable("REEL_PROFILE", profile)),
@@ -36,6 +38,10 @@ const NAMES: &[(&str, Use)] = &[
     ("ALLOWED_FILE_TYPES", Nothing("uploads are told by their content, and the types are fixed")),
     ("LOG_CORRELATION_ID_HEADER", Nothing("the header is X-Request-Id")),
     ("VIDEO_MAX_DURATION", Nothing("a request names its duration, of 600 seconds at most")),
+    ("PLANNER_MODEL", Nothing(NO_MODEL)),
+    ("SCENE_MODEL", Nothing(NO_MODEL)),
+    ("HELPER_MODEL", Nothing(NO_MODEL)),
+    ("USE_RAG", Nothing(NO_MODEL)),
     ("HEALTH_CHECK_INTERVAL", Nothing("health is examined when it is asked for, once a second at most")),
 ];
 
@@ -107,10 +113,17 @@ fn bind(env: Environment) -> Option<String> {
     match (host, port) {
         (None, None) => None,
         (host, port) => {
-            let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let host = host.unwrap_or(IpAddr::V4(usual_host(env)));
             Some(SocketAddr::from((host, port.unwrap_or(8080))).to_string())
         }
     }
+}
+
+/// The address of the profile, for a port alone.
+fn usual_host(env: Environment) -> Ipv4Addr {
+    let profile = Profile::from_environment(&|name| env(name).or_else(|| value(env, name)));
+    let profile = profile.ok().flatten();
+    if profile.is_some_and(Profile::is_for_servers) { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
 }
 
 /// Browsers send the origin of a page without its path.
@@ -192,6 +205,8 @@ mod tests {
         }
         let both = [("HOST", "::1"), ("PORT", "8000")];
         assert_eq!(resolve(&of(&both), "REEL_BIND").as_deref(), Some("[::1]:8000"));
+        let production = [("ENVIRONMENT", "production"), ("PORT", "8000")];
+        assert_eq!(resolve(&of(&production), "REEL_BIND").as_deref(), Some("0.0.0.0:8000"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Profile {
         match Self::named(&value) {
             Some(profile) => Ok(Some(profile)),
             None => {
-                let expected = "development, staging or production";
+                let expected = "development, staging or production; if it is not set, ENVIRONMENT is read";
                 Err(Error::Invalid { name: "REEL_PROFILE", value, expected })
             }
         }
@@ -77,6 +77,11 @@ impl Profile {
             Profile::Development | Profile::Staging => "info,reelstream=debug",
             Profile::Production => "info",
         }
+    }
+
+    /// Returns `true` when processes serve other machines.
+    pub fn is_for_servers(self) -> bool {
+        self != Profile::Development
     }
 
     /// Returns what stands in the place of the shipped `streams.toml`, as TOML.

@@ -387,6 +387,9 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::domain::job::{Command, Job, decide};
+    use crate::events::imported::{ImportedEnding, JobImported};
+    use crate::events::{JobEvent, upcast};
 
     fn now() -> DateTime<Utc> {
         time("2026-01-01T00:00:00Z").unwrap()
@@ -491,5 +494,64 @@ mod tests {
         ] {
             assert_eq!(skip(&[more]), reason, "{more:?}");
         }
+    }
+
+    /// Whatever stands in a field: it is read, and can be recorded, or there is a reason.
+    #[test]
+    fn no_value_of_a_field_is_met_unprepared() {
+        let texts = [
+            "",
+            " ",
+            "\0",
+            "\u{202e}\u{1b}[2J",
+            "null",
+            "{}",
+            "[]",
+            "[[]]",
+            "{\"topic\": null}",
+            "1e999",
+            "-0",
+            "true",
+            "\"\"",
+            "{\"topic\": \"a\", \"tags\": [null]}",
+            "{\"current_stage\": {}}",
+            "{\"error_code\": [], \"message\": {}}",
+            "9999-12-31T23:59:60Z",
+            "2025-02-30T00:00:00",
+            "+262142-12-31T23:59:59Z",
+            "1970-01-01T00:00:00Z",
+            "../..",
+            "🙂",
+            "{\"topic\": \"a\", \"topic\": \"b\"}",
+        ];
+        let long = "x".repeat(100_000);
+        let mut read_ones = 0;
+        for field in crate::import::source::JOB_FIELDS {
+            for text in texts.iter().copied().chain([long.as_str()]) {
+                for status in ["completed", "failed", "queued", "cancelled"] {
+                    let fields = fields(&[("status", status), (field, text)]);
+                    let Ok(job) = read(&fields, now()) else { continue };
+                    let _none_or_some = (video_places(&fields, &fields), other_places(&fields));
+                    let imported = JobImported {
+                        user_id: job.user_id,
+                        request: job.request.into(),
+                        source_id: None,
+                        requested_at: job.requested_at,
+                        started_at: job.started_at,
+                        ended_at: job.ended_at,
+                        ending: match job.ending {
+                            Ending::Failed { stage, error } => ImportedEnding::Failed { stage, error },
+                            _ => ImportedEnding::Cancelled { stage: job.stage },
+                        },
+                    };
+                    let event = JobEvent::JobImported(imported.clone().into());
+                    assert!(upcast::encode(&event).is_ok(), "{field}: {text:?}");
+                    let decided = decide(&Job::default(), Command::Import(imported.into()));
+                    assert_eq!(decided.unwrap().len(), 1, "{field}: {text:?}");
+                    read_ones += 1;
+                }
+            }
+        }
+        assert!(read_ones > 500, "{read_ones}");
     }
 }

@@ -21,7 +21,7 @@ pub const MAX_NAME_BYTES: usize = 200;
 const MAX_INDEXED: usize = 500_000;
 
 /// Fields of a job that are read. Whatever else a key holds is not.
-const JOB_FIELDS: &[&str] = &[
+pub(super) const JOB_FIELDS: &[&str] = &[
     "user_id",
     "status",
     "priority",
