@@ -9,12 +9,15 @@ use serde::Deserialize;
 
 mod api;
 mod clerk;
+mod former;
+mod profile;
 mod storage;
 mod webhooks;
 
 pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
 use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
+pub use profile::Profile;
 pub use webhooks::WebhookConfig;
 
 use crate::events::{Quality, Stage};
@@ -324,9 +327,30 @@ pub struct StageSettings {
 /// The environment as a function, so that tests need not change that of the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Reads a variable of the process's environment; where it is not set, under the name that the Python backend has for it, or
+/// the default of `REEL_PROFILE`.
+pub fn process_environment(name: &str) -> Option<String> {
+    resolve(&set_variable, name)
+}
+
+/// Does the same with another environment.
+pub fn resolve(env: Environment, name: &str) -> Option<String> {
+    let of_profile = || {
+        let profile = Profile::from_environment(&|name| env(name).or_else(|| former::value(env, name)));
+        // An unknown profile is told when all settings are read.
+        profile.ok().flatten()?.default_of(name).map(str::to_owned)
+    };
+    env(name).or_else(|| former::value(env, name)).or_else(of_profile)
+}
+
+/// Returns a line for each variable of the process that has another name here than in the Python backend.
+pub fn warnings() -> Vec<String> {
+    former::warnings(&set_variable)
+}
+
 /// Reads a variable of the process's environment; empty counts as not set. `NAME_FILE` names a file with the value of
 /// `NAME`, as secrets are mounted.
-pub fn process_environment(name: &str) -> Option<String> {
+fn set_variable(name: &str) -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     set(name).or_else(|| read_mounted(name, &set(&format!("{name}_FILE"))?))
 }
@@ -344,6 +368,7 @@ fn read_mounted(name: &str, path: &str) -> Option<String> {
 
 impl Config {
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
+        Profile::from_environment(env)?;
         Ok(Self {
             redis: RedisConfig::from_environment(env)?,
             postgres: PostgresConfig::from_environment(env)?,
@@ -390,6 +415,14 @@ impl KeysConfig {
             "what seals of the log are signed with; `openssl rand -base64 32` makes one, which must be kept";
         let signing = SigningKey::parse(&required(env, name, what)?);
         let signing = signing.map_err(|_| Error::Secret { name, expected: expected() })?;
+        if Profile::from_environment(env)? != Some(Profile::Development) {
+            let is_public = |name: &&str| env(name).is_some_and(|key| key.trim() == profile::PUBLIC_KEY);
+            if let Some(name) = ["REEL_MASTER_KEY", "REEL_SIGNING_KEY"].into_iter().find(is_public) {
+                let expected =
+                    "a key of your own: this one is public, for REEL_PROFILE=development alone".to_owned();
+                return Err(Error::Secret { name, expected });
+            }
+        }
         let trusted = env("REEL_TRUSTED_KEYS").unwrap_or_default();
         let trusted = trusted.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned);
         Ok(Self { master, signing, trusted: trusted.collect() })
@@ -580,12 +613,18 @@ const SHIPPED_STREAMS: &str = include_str!("../streams.toml");
 
 impl Streams {
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
-        let streams = Self::from_files(env)?;
+        let mut streams = Self::from_files(env)?;
+        let former::StreamsOverrides { open_jobs, attempts } =
+            former::StreamsOverrides::from_environment(env)?;
+        streams.limits.open_jobs = open_jobs.unwrap_or(streams.limits.open_jobs);
+        if let Some(attempts) = attempts {
+            streams.stages.values_mut().for_each(|stage| stage.attempts = attempts);
+        }
         Ok(Self { rate_limits: streams.rate_limits.overridden(env)?, ..streams })
     }
 
     fn from_files(env: Environment) -> Result<Self, Error> {
-        let shipped = parse("the shipped streams.toml", SHIPPED_STREAMS)?;
+        let shipped = shipped(Profile::from_environment(env)?)?;
         let Some(path) = env("REEL_STREAMS").map(PathBuf::from) else {
             return Self::layered("the shipped streams.toml", &shipped, &shipped);
         };
@@ -729,11 +768,30 @@ impl Streams {
     }
 }
 
+/// Returns the shipped file, with the values of the profile in their places.
+fn shipped(profile: Option<Profile>) -> Result<StreamsFile, Error> {
+    let origin = "the shipped streams.toml";
+    let of_profile: toml::Table = read_toml(origin, profile.map_or("", Profile::streams))?;
+    let mut shipped: toml::Table = read_toml(origin, SHIPPED_STREAMS)?;
+    for (section, values) in of_profile {
+        match (shipped.get_mut(&section), values) {
+            (Some(toml::Value::Table(known)), toml::Value::Table(values)) => known.extend(values),
+            (_, values) => drop(shipped.insert(section, values)),
+        }
+    }
+    shipped.try_into().map_err(|error: toml::de::Error| toml_error(origin, &error))
+}
+
 fn parse(origin: &str, text: &str) -> Result<StreamsFile, Error> {
-    toml::from_str(text).map_err(|error| Error::Toml {
-        origin: origin.to_owned(),
-        message: error.to_string().trim().to_owned(),
-    })
+    read_toml(origin, text)
+}
+
+fn toml_error(origin: &str, error: &toml::de::Error) -> Error {
+    Error::Toml { origin: origin.to_owned(), message: error.to_string().trim().to_owned() }
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(origin: &str, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| toml_error(origin, &error))
 }
 
 #[cfg(test)]
@@ -824,6 +882,71 @@ mod tests {
         );
         let error = Config::from_environment(&|_| None).unwrap_err();
         assert!(error.to_string().starts_with("REDIS_URL is not set"), "{error}");
+    }
+
+    fn of<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    // 003-t
+    #[test]
+    fn a_profile_sets_defaults_and_each_can_be_overridden() {
+        for (profile, name, default) in [
+            ("development", "ALLOWED_ORIGINS", Some("http://localhost:3000,http://localhost:5173")),
+            ("development", "WEBHOOK_ALLOW_PRIVATE", Some("true")),
+            ("development", "REEL_MASTER_KEY", Some(profile::PUBLIC_KEY)),
+            ("development", "REEL_SIGNING_KEY", Some(profile::PUBLIC_KEY)),
+            ("development", "VIDEO_STORAGE_MODE", None),
+            ("staging", "VIDEO_STORAGE_MODE", Some("s3")),
+            ("production", "REEL_LOG_FORMAT", Some("json")),
+            ("production", "REEL_BIND", Some("0.0.0.0:8080")),
+            ("production", "REEL_MASTER_KEY", None),
+            ("production", "ALLOWED_ORIGINS", None),
+        ] {
+            let pairs = [("REEL_PROFILE", profile)];
+            assert_eq!(resolve(&of(&pairs), name).as_deref(), default, "{profile} {name}");
+            let pairs = [("REEL_PROFILE", profile), (name, "own")];
+            assert_eq!(resolve(&of(&pairs), name).as_deref(), Some("own"), "{profile} {name}");
+        }
+        // The old name of the profile does the same.
+        let old = [("ENVIRONMENT", "prod")];
+        assert_eq!(resolve(&of(&old), "REEL_LOG_FORMAT").as_deref(), Some("json"));
+    }
+
+    #[test]
+    fn a_profile_lies_under_the_own_streams_file() {
+        let with = |profile: &str| Streams::from_environment(&of(&[("REEL_PROFILE", profile)])).unwrap();
+        assert_eq!(with("development").rate_limits, RateLimits::NONE);
+        assert_eq!(with("production").rate_limits, layered("").unwrap().rate_limits);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("streams.toml");
+        std::fs::write(&path, "[rate_limits]\nread = { per_second = 1, burst = 1 }").unwrap();
+        let pairs = [("REEL_PROFILE", "development"), ("REEL_STREAMS", path.to_str().unwrap())];
+        let limits = Streams::from_environment(&of(&pairs)).unwrap().rate_limits;
+        assert_eq!((limits.read, limits.write), (Rate::per_second(1, 1), None));
+    }
+
+    #[test]
+    fn an_unknown_profile_is_refused_and_so_is_the_public_key_outside_of_development() {
+        let message = |pairs: &[(&str, &str)]| {
+            let env = of(pairs);
+            Config::from_environment(&|name| resolve(&env, name)).unwrap_err().to_string()
+        };
+        for (name, value) in [("REEL_PROFILE", "qa"), ("ENVIRONMENT", "QA")] {
+            let expected = "REEL_PROFILE is `qa`, but must be development, staging or production; if it is not set, \
+                            ENVIRONMENT is read";
+            assert_eq!(message(&[(name, value)]), expected);
+        }
+        let keys = [("REEL_MASTER_KEY", profile::PUBLIC_KEY), ("REEL_SIGNING_KEY", profile::PUBLIC_KEY)];
+        assert!(
+            KeysConfig::from_environment(&of(&[("REEL_PROFILE", "development"), keys[0], keys[1]])).is_ok()
+        );
+        for profile in ["staging", "production"] {
+            let error = KeysConfig::from_environment(&of(&[("REEL_PROFILE", profile), keys[0], keys[1]]));
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with("REEL_MASTER_KEY must be a key of your own"), "{error}");
+        }
+        assert!(KeysConfig::from_environment(&of(&keys)).is_err());
     }
 
     // L3

@@ -30,7 +30,7 @@ pub fn point(name: &str) {
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// Those that the suite chooses from. `batch.accepted` has a test of its own.
+/// Those that the suite chooses from. `batch.accepted`, `import.stored` and `import.recorded` have tests of their own.
 pub const POINTS: [&str; 12] = [
     "append.before",
     "append.after",

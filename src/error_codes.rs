@@ -51,6 +51,8 @@ pub enum ErrorCode {
     StageTimeout,
     WorkerLost,
     IncompleteHistory,
+    ImportedFailure,
+    ImportedUnfinished,
     RehearsedFailure,
     ScriptShortened,
     FormulaAsSource,
@@ -349,6 +351,18 @@ impl ErrorCode {
                 "The job's history lacks the result of an earlier stage.",
                 "Operators: verify the history with `reel audit verify JOB_ID`; then reprocess from an earlier stage.",
                 &["src/consumers/error.rs"],
+            ),
+            Self::ImportedFailure => entry(
+                FINAL,
+                "The job failed in the system that it was imported from, which gives no code of its own.",
+                "Read the message; then request the video again, or have an operator reprocess the job.",
+                &["src/import/job.rs"],
+            ),
+            Self::ImportedUnfinished => entry(
+                FINAL,
+                "The job had not ended in the system that it was imported from.",
+                "Request the video again, or have an operator reprocess the job.",
+                &["src/import/job.rs"],
             ),
             Self::RehearsedFailure => entry(
                 RETRIED,

@@ -83,6 +83,11 @@ impl JobId {
         Self(derive(event.0, &format!("job:{index}")))
     }
 
+    /// The id of a job that was imported under a name which is no UUID.
+    pub fn of_source(name: &str) -> Self {
+        Self(derive_from_name("imported job", name))
+    }
+
     /// The id of the job number `index` of a batch, chosen in advance: a UUIDv7 of the batch's time, so that the jobs of a
     /// batch sort in its order. `index` is below 4096.
     pub fn of_batch(batch: BatchId, index: u32) -> Self {
@@ -191,6 +196,11 @@ impl CommandId {
     /// The command id of `what` done by one attempt: a second try of the same append gets the same id.
     pub fn of_attempt(token: AttemptToken, what: &str) -> Self {
         Self(derive(token.0, what))
+    }
+
+    /// The command id of the import of a job: the same in every run.
+    pub fn of_import(job: JobId) -> Self {
+        Self(derive(job.0, "import"))
     }
 
     /// The command id of the reaction number `index` of `process` to an event: a second delivery of the event gets the

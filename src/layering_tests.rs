@@ -21,6 +21,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "erasure",
         &["consumers", "domain", "events", "execute", "ids", "projections", "storage", "telemetry", "vault"],
     ),
+    // What the handlers of stages call a file, and how they describe it, is the same for what is taken over.
+    (
+        "import",
+        &["consumers", "crash", "domain", "error_codes", "events", "execute", "ids", "storage", "telemetry"],
+    ),
     ("postgres", &[]),
     ("audit", &["events", "ids", "projections", "signing", "telemetry"]),
     ("execute", &["byte_lru", "clock", "domain", "events", "ids", "vault"]),

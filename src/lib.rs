@@ -29,6 +29,7 @@ pub mod execute;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod ids;
+pub mod import;
 #[cfg(test)]
 mod layering_tests;
 #[cfg(test)]

@@ -5,15 +5,13 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// `REEL_LOG` sets the level or the filter (`info` unless the role says otherwise), `REEL_LOG_FORMAT=json`
-/// writes one JSON object a line. A second call changes nothing.
-pub fn init(default_filter: &str) {
-    let filter = std::env::var("REEL_LOG").unwrap_or_else(|_| default_filter.to_owned());
+/// Begins to write log lines: those that the filter lets through, as JSON, one object a line, or as text. A second call changes
+/// nothing.
+pub fn init(filter: &str, is_json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let is_json = std::env::var("REEL_LOG_FORMAT").is_ok_and(|format| format == "json");
     let _set_already = if is_json { builder.json().try_init() } else { builder.try_init() };
 }
 

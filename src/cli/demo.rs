@@ -23,7 +23,6 @@ use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::storage::{Prefix, StorageSettings};
-use crate::telemetry;
 use crate::vault::MasterKey;
 use crate::webhooks::{Secret, TargetPolicy};
 use reel_scene::format::{Quality, Rendition};
@@ -190,7 +189,7 @@ async fn with_roles<T>(
 
 /// Makes one video and says where it is.
 pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
-    telemetry::init("error");
+    super::start_logs("error");
     let (script, topic) = match file {
         Some(path) => {
             let script = client::read_script(path)?;
@@ -248,7 +247,7 @@ What to try next:
 
 /// Runs everything until Ctrl-C.
 pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
-    telemetry::init("info");
+    super::start_logs("info");
     let stop = app::stop_on_signals()?;
     let temporary = match data {
         Some(_) => None,

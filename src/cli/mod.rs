@@ -5,6 +5,7 @@ mod audit;
 mod client;
 mod demo;
 mod erase;
+mod import;
 mod inspect;
 mod operator;
 mod plan;
@@ -22,7 +23,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{self, App, Role};
-use crate::config::{Config, process_environment};
+use crate::config::{self, Config, Profile, process_environment};
 use crate::ids::JobId;
 use crate::telemetry;
 use client::Client;
@@ -146,6 +147,9 @@ enum Command {
         #[command(subcommand)]
         command: erase::Erase,
     },
+    /// Take over the jobs of the Python backend, with their videos; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT, S3's settings and the
+    /// keys
+    Import(import::Import),
     /// Show how a script is divided over pages, and with --why, the reasons
     Plan(plan::PlanScript),
     /// Make a video from a scene description or a script, without servers
@@ -219,6 +223,7 @@ impl Arguments {
             Command::Archive { command } => archive::archive(command).await,
             Command::Storage { command } => storage::storage(command).await,
             Command::Erase { command } => erase::erase(command).await,
+            Command::Import(arguments) => import::import(arguments).await,
             Command::Export { parquet, from, to } => export(&parquet, from, to).await,
             Command::Plan(arguments) => plan::plan(&arguments),
             Command::Render(arguments) => render::render(arguments).await,
@@ -278,9 +283,18 @@ fn rehearsal() -> Option<crate::consumers::rehearsal::Rehearsal> {
     })
 }
 
+/// Begins to write log lines. `REEL_LOG` sets the level or the filter, `REEL_LOG_FORMAT=json` writes one JSON object a line.
+fn start_logs(default_filter: &str) {
+    let filter = process_environment("REEL_LOG").unwrap_or_else(|| default_filter.to_owned());
+    let is_json = process_environment("REEL_LOG_FORMAT").is_some_and(|format| format == "json");
+    telemetry::init(&filter, is_json);
+}
+
 /// One role, as a process of its own.
 async fn serve(role: Role) -> anyhow::Result<()> {
-    telemetry::init("info");
+    let profile = Profile::from_environment(&process_environment)?;
+    start_logs(profile.map_or("info", Profile::log_filter));
+    config::warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Config::from_environment(&process_environment)?;
     let stop = app::stop_on_signals()?;
     let app = App::connect(config, stop.clone()).await?;

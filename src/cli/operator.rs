@@ -25,7 +25,7 @@ use crate::postgres;
 use crate::projections::rebuild::Rebuildable;
 use crate::projections::{self, Sources};
 use crate::storage::{StorageSettings, Stores};
-use crate::telemetry::{self, chain};
+use crate::telemetry::chain;
 use crate::vault::Vault;
 
 #[derive(Subcommand)]
@@ -68,7 +68,7 @@ pub struct Operator {
 impl Operator {
     /// With REDIS_URL alone. What users wrote stays sealed unless DATABASE_URL and REEL_MASTER_KEY are set, too.
     pub async fn connect() -> anyhow::Result<Self> {
-        telemetry::init("warn");
+        super::start_logs("warn");
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
         let stored = stores().await?.archive;

@@ -90,6 +90,9 @@ impl ConnectionLimits {
 /// An origin is compared as it is written, so one that no browser sends is refused.
 fn allowed_origins(env: Environment) -> Result<Vec<String>, Error> {
     let text = env("ALLOWED_ORIGINS").unwrap_or_default();
+    // The Python backend takes a list in JSON, too.
+    let listed = serde_json::from_str::<Vec<String>>(&text).map(|origins| origins.join(","));
+    let text = listed.unwrap_or(text);
     let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     let checked = origins.map(|origin| {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -201,6 +204,8 @@ mod tests {
         let good = with(&[("ALLOWED_ORIGINS", "https://app.example.com, http://localhost:3000,")]);
         let config = ApiConfig::from_environment(&good).unwrap();
         assert_eq!(config.allowed_origins, ["https://app.example.com", "http://localhost:3000"]);
+        let listed = with(&[("ALLOWED_ORIGINS", r#"["https://app.example.com", "http://localhost:3000"]"#)]);
+        assert_eq!(ApiConfig::from_environment(&listed).unwrap().allowed_origins, config.allowed_origins);
         for origin in [
             "*",
             "null",

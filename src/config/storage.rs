@@ -46,9 +46,19 @@ impl Delivery {
 }
 
 impl S3Settings {
+    /// Reads the settings of another bucket on the same server, with the same credentials.
+    pub fn of_bucket(env: Environment, bucket: &str) -> Result<Self, Error> {
+        let with_bucket = |name: &str| match name {
+            "S3_BUCKET" => Some(bucket.to_owned()),
+            "S3_PREFIX" => None,
+            name => env(name),
+        };
+        Self::from_environment(&with_bucket)
+    }
+
     fn from_environment(env: Environment) -> Result<Self, Error> {
         let either = |ours: &str, theirs: &str| env(ours).or_else(|| env(theirs));
-        let what = "the bucket that files are stored in, which VIDEO_STORAGE_MODE asks for";
+        let what = "the bucket that files are stored in, which VIDEO_STORAGE_MODE asks for (it is s3 by default in staging and production)";
         let bucket =
             either("S3_BUCKET", "AWS_S3_BUCKET").ok_or(Error::Missing { name: "S3_BUCKET", what })?;
         if !is_bucket_name(&bucket) {

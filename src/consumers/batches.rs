@@ -64,7 +64,10 @@ impl ProcessManager for BatchEnds {
     }
 
     fn is_indifferent_to(&self, first: &JobEvent) -> bool {
-        matches!(first, JobEvent::JobRequested(JobRequested { batch_id: None, .. }))
+        matches!(
+            first,
+            JobEvent::JobRequested(JobRequested { batch_id: None, .. }) | JobEvent::JobImported(_)
+        )
     }
 
     fn react(&self, happened: &Happened<JobId>) -> Vec<Order> {

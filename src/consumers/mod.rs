@@ -53,6 +53,7 @@ pub use error::StageError;
 pub use heartbeat::running_workers;
 pub use rebuild::{Rebuilt, rebuild};
 pub use runner::{Worker, processor_slots_of};
+pub(crate) use storage::{file_name as stored_file_name, technical};
 pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;

@@ -133,7 +133,8 @@ fn describe(task: &Task, file: &str) -> Option<Box<Technical>> {
     }
 }
 
-fn technical(described: Description) -> Technical {
+/// Records what FFmpeg says of a file.
+pub(crate) fn technical(described: Description) -> Technical {
     let streams = described.streams.into_iter().map(|stream| TechnicalStream {
         index: stream.index,
         codec_type: stream.codec_type.to_owned(),
@@ -350,7 +351,7 @@ impl Storage {
 }
 
 /// Returns a file's name in the folder of its video.
-fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
+pub(crate) fn file_name(role: FileRole, rendition: Option<Rendition>) -> String {
     let level = rendition.map_or("all", |rendition| rendition.quality.level());
     match role {
         FileRole::Video => rendition.map_or_else(|| "video.mp4".to_owned(), Rendition::file_name),

@@ -163,20 +163,20 @@ impl Erasure {
 
     pub async fn jobs(&self, user_id: &str) -> Result<BTreeSet<JobId>, Error> {
         let listed = self.catalog.jobs_of(user_id).await?;
-        self.requested("JobRequested", user_id, listed).await
+        self.requested(&["JobRequested", "JobImported"], user_id, listed).await
     }
 
     async fn batches(&self, user_id: &str) -> Result<BTreeSet<BatchId>, Error> {
         let listed = self.catalog.batches_of(user_id).await?;
-        self.requested("BatchRequested", user_id, listed).await
+        self.requested(&["BatchRequested"], user_id, listed).await
     }
 
-    /// Finds the user's jobs or batches, which begin with an event of the type. Beside those that the catalog lists, asks
+    /// Finds the user's jobs or batches, which begin with an event of these types. Beside those that the catalog lists, asks
     /// the trail, which no event can halt, and reads the log on from where either read model is: one that is halted hides
     /// nothing.
     async fn requested<I: TypedId + Ord>(
         &self,
-        event_type: &str,
+        event_types: &[&str],
         user_id: &str,
         listed: Vec<I>,
     ) -> Result<BTreeSet<I>, Error> {
@@ -192,7 +192,9 @@ impl Erasure {
                 at = *last;
                 let requested = events
                     .iter()
-                    .filter(|(_, event)| event.event_type == event_type && event.actor == actor)
+                    .filter(|(_, event)| {
+                        event_types.contains(&event.event_type.as_str()) && event.actor == actor
+                    })
                     .filter_map(|(_, event)| event.id::<I>());
                 found.extend(requested);
             }

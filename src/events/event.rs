@@ -171,3 +171,20 @@ pub struct Recorded<E> {
     pub recorded_at: DateTime<Utc>,
     pub event: E,
 }
+
+/// Joins lists of `N` texts in all, at compile time. Another number does not compile.
+pub(super) const fn join_texts<const N: usize>(lists: &[&[Text]]) -> [Text; N] {
+    let mut joined = [Text::Public(""); N];
+    let (mut list, mut total) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            joined[total] = lists[list][index];
+            index += 1;
+            total += 1;
+        }
+        list += 1;
+    }
+    assert!(total == N, "N is not the number of texts");
+    joined
+}

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::Stage;
 use super::event::StandIn::{EmptyList, Nothing, Text as SealedText};
 use super::event::Text::{Personal, Public};
-use super::event::{Event, Recorded, Text};
+use super::event::{Event, Recorded, Text, join_texts};
+use super::imported::{ImportedEnding, JobImported};
 use super::request::{Priority, Quality, Rendition, VideoRequest};
 use crate::ids::{BatchId, JobId};
 use reel_scene::{Scene, SceneTimeline};
@@ -20,6 +21,8 @@ use reel_scene::{Scene, SceneTimeline};
 #[serde(tag = "type", content = "data")]
 pub enum JobEvent {
     JobRequested(JobRequested),
+    /// Another system made the job, and this one has taken it over. It has ended.
+    JobImported(Box<JobImported>),
     JobQueued {
         priority: Priority,
     },
@@ -153,9 +156,13 @@ pub struct JobRequested {
 
 impl JobRequested {
     /// Declares its texts. A batch records the same of each of its jobs.
-    pub(super) const TEXTS: &'static [Text] = &[
-        Public("/user_id"),
-        Public("/batch_id"),
+    pub(super) const TEXTS: &'static [Text] = &join_texts::<{ Self::TEXTS_OF_REQUEST.len() + 2 }>(&[
+        &[Public("/user_id"), Public("/batch_id")],
+        Self::TEXTS_OF_REQUEST,
+    ]);
+
+    /// Declares the texts of a request alone.
+    pub(super) const TEXTS_OF_REQUEST: &'static [Text] = &[
         Personal("/request/topic", SealedText),
         Personal("/request/context", Nothing),
         Personal("/request/script", Nothing),
@@ -493,6 +500,9 @@ impl JobEvent {
             | JobEvent::SceneRendered { percentage, .. }
             | JobEvent::StageCompleted { percentage, .. } => Some(*percentage),
             JobEvent::JobCompleted { .. } => Some(100.0),
+            JobEvent::JobImported(imported) => {
+                matches!(imported.ending, ImportedEnding::Completed { .. }).then_some(100.0)
+            }
             JobEvent::JobRequested(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
@@ -534,6 +544,7 @@ impl Event for JobEvent {
     fn texts(&self) -> &'static [Text] {
         match self {
             JobEvent::JobRequested(_) => JobRequested::TEXTS,
+            JobEvent::JobImported(imported) => imported.texts(),
             JobEvent::JobQueued { .. } => &[Public("/priority")],
             JobEvent::StageScheduled(_) => &[Public("/stage")],
             JobEvent::StageStarted { .. } => &[Public("/stage"), Public("/description")],

@@ -23,6 +23,7 @@ pub mod event;
 #[cfg(test)]
 mod fixture_tests;
 pub mod guard;
+pub mod imported;
 pub mod job;
 mod keys;
 mod lane;

@@ -1,10 +1,12 @@
 //! One event of every type with every field filled in, for tests. Literals name all fields, so that a new one does not
 //! compile before it is here; and what is here must be declared public or personal.
 
+use chrono::DateTime;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::batch::{BatchJobRequested, EndStatus, JobShare, Totals};
+use super::imported::{ImportedEnding, JobImported};
 use super::job::*;
 use super::request::{PipelineVersion, Template, UsedConfiguration};
 use super::upload::{Scanner, Upload};
@@ -207,6 +209,19 @@ fn requested() -> JobRequested {
     JobRequested { user_id: "user_1".to_owned(), request: request().into(), batch_id }
 }
 
+fn imported(ending: ImportedEnding) -> JobEvent {
+    let at = DateTime::UNIX_EPOCH;
+    JobEvent::JobImported(Box::new(JobImported {
+        user_id: "user_1".to_owned(),
+        request: request().into(),
+        source_id: Some(words()),
+        requested_at: at,
+        started_at: Some(at),
+        ended_at: at,
+        ending,
+    }))
+}
+
 pub fn batch_events() -> Vec<BatchEvent> {
     let job_id = JobId(Uuid::nil());
     let (processing_ms, video_ms, video_bytes) = (1, 2, 3);
@@ -269,6 +284,14 @@ pub fn job_events() -> Vec<JobEvent> {
         Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "a.jpg".to_owned(), bytes: 1 };
     vec![
         JobEvent::JobRequested(requested()),
+        imported(ImportedEnding::Completed {
+            video_id: Uuid::nil(),
+            video: video.clone(),
+            target: StorageTarget::Local,
+            files: vec![stored.clone()],
+        }),
+        imported(ImportedEnding::Failed { stage, error: failure() }),
+        imported(ImportedEnding::Cancelled { stage: Some(stage) }),
         JobEvent::JobQueued { priority: Priority::High },
         JobEvent::StageScheduled(item),
         JobEvent::StageStarted { stage, attempt: 1, percentage: 50.0, description: "d".to_owned() },

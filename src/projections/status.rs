@@ -21,6 +21,7 @@ use super::quarantine::{Quarantined, QuarantinedAggregates};
 use super::{Batch, Error, OWNED_FOR, Owner, Projection, estimates};
 use crate::domain::job::Job;
 use crate::events::content::ERASED;
+use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
 use crate::events::{EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
 use crate::execute::ContentCodec;
@@ -192,11 +193,45 @@ impl StatusView {
     }
 
     fn first(job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
-        let JobEvent::JobRequested(requested) = &recorded.event else {
-            return None;
-        };
-        let view = Self::of_request(job_id, &requested.user_id, &requested.request, recorded.recorded_at);
-        Some(Self { version: recorded.version, batch_id: requested.batch_id, ..view })
+        let (version, at) = (recorded.version, recorded.recorded_at);
+        match &recorded.event {
+            JobEvent::JobRequested(requested) => {
+                let view = Self::of_request(job_id, &requested.user_id, &requested.request, at);
+                Some(Self { version, batch_id: requested.batch_id, ..view })
+            }
+            JobEvent::JobImported(imported) => {
+                Some(Self { version, updated_at: at, ..Self::of_import(job_id, imported) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The view of a job that another system made: its times are those of there.
+    fn of_import(job_id: JobId, imported: &JobImported) -> Self {
+        let JobImported { user_id, request, requested_at, started_at, ended_at, .. } = imported;
+        let mut view = Self::of_request(job_id, user_id, request, *requested_at);
+        view.started_at = *started_at;
+        match &imported.ending {
+            ImportedEnding::Completed { video_id, video, .. } => {
+                view.end(JobStatus::Completed, *ended_at);
+                view.percentage = 100.0;
+                view.current_stage = Some(Stage::Storage);
+                view.stages_completed = Stage::ALL.to_vec();
+                view.narration_ms = video.duration_ms;
+                view.video_id = Some(*video_id);
+                view.video = Some(video.clone());
+            }
+            ImportedEnding::Failed { stage, error } => {
+                view.end(JobStatus::Failed, *ended_at);
+                view.current_stage = Some(*stage);
+                view.failure = Some((*stage, error.clone()));
+            }
+            ImportedEnding::Cancelled { stage } => {
+                view.end(JobStatus::Cancelled, *ended_at);
+                view.current_stage = *stage;
+            }
+        }
+        view
     }
 
     /// The view of a job that is requested, at version 1.
@@ -293,6 +328,7 @@ impl StatusView {
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobRequested(_)
+            | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
             | JobEvent::VideoCombined { .. }

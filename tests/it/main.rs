@@ -9,6 +9,7 @@ mod audit;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod harness;
+mod import;
 mod log;
 mod media;
 mod projections;

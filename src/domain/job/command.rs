@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::events::Stage;
+use crate::events::imported::JobImported;
 use crate::events::job::{
     Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts,
     Warning, WorkItem,
@@ -12,6 +13,8 @@ use reel_scene::Scene;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     Request(JobRequested),
+    /// Take over a job that another system made, as it ended there.
+    Import(Box<JobImported>),
     /// A worker begins an attempt.
     StartWork(WorkItem),
     ReportProgress {

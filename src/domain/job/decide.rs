@@ -2,9 +2,10 @@
 
 use super::command::{Command, Outcome, UploadNote};
 use super::state::{Job, Status};
+use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed, UploadRetried,
-    Usage, Warning, WorkItem,
+    Failure, FileRole, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed,
+    UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
 
@@ -13,6 +14,10 @@ use crate::events::{JobEvent, Stage};
 pub enum Rejection {
     #[error("the job exists already")]
     AlreadyRequested,
+    #[error("a job that was completed has a video to import")]
+    NoVideo,
+    #[error("a job cannot end before it was requested")]
+    EndsTooEarly,
     #[error("there is no such job")]
     Unknown,
     #[error("the job has already ended")]
@@ -47,6 +52,7 @@ pub enum Rejection {
 pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
     match command {
         Command::Request(requested) => request(job, requested),
+        Command::Import(imported) => import(job, imported),
         Command::StartWork(item) => open(job, item).map(|()| start(job, item)),
         Command::ReportProgress { item, done, total } => {
             open(job, item).map(|()| progress(job, item, done, total))
@@ -108,6 +114,25 @@ fn request(job: &Job, requested: JobRequested) -> Result<Vec<JobEvent>, Rejectio
         JobEvent::JobQueued { priority },
         schedule(job, Stage::Initializing, None),
     ])
+}
+
+/// The times are those of the source, so nothing is scheduled, and nothing follows.
+fn import(job: &Job, imported: Box<JobImported>) -> Result<Vec<JobEvent>, Rejection> {
+    if job.status != Status::Unknown {
+        return Err(Rejection::AlreadyRequested);
+    }
+    let began = imported.started_at.unwrap_or(imported.requested_at);
+    if !(imported.requested_at <= began && began <= imported.ended_at) {
+        return Err(Rejection::EndsTooEarly);
+    }
+    match &imported.ending {
+        ImportedEnding::Completed { files, .. } if !files.iter().any(|file| file.role == FileRole::Video) => {
+            Err(Rejection::NoVideo)
+        }
+        ImportedEnding::Completed { .. }
+        | ImportedEnding::Failed { .. }
+        | ImportedEnding::Cancelled { .. } => Ok(vec![JobEvent::JobImported(imported)]),
+    }
 }
 
 fn schedule(job: &Job, stage: Stage, scene: Option<u32>) -> JobEvent {

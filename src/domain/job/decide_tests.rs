@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Command, Job, Outcome, Rejection, Status, UploadNote, decide};
+use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget, Thumbnail,
-    ThumbnailSize, Usage, VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget,
+    StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -435,11 +436,8 @@ fn a_result_after_the_end_is_refused() {
         .then_rejected(Rejection::AlreadyEnded);
 }
 
-#[test]
-fn a_stored_video_completes_the_job() {
-    let thumbnail =
-        Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "t.jpg".into(), bytes: 1 };
-    let video = VideoFacts {
+fn video() -> VideoFacts {
+    VideoFacts {
         duration_ms: 2000,
         width: 1920,
         height: 1080,
@@ -450,7 +448,14 @@ fn a_stored_video_completes_the_job() {
         bitrate: 1,
         file_size: 20,
         technical: None,
-    };
+    }
+}
+
+#[test]
+fn a_stored_video_completes_the_job() {
+    let thumbnail =
+        Thumbnail { size: ThumbnailSize::Small, width: 320, height: 180, file: "t.jpg".into(), bytes: 1 };
+    let video = video();
     let target = StorageTarget::Local;
     let job = rendering_job()
         .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
@@ -764,4 +769,70 @@ fn files_catch_up_once() {
     given([]).when(catch_up()).then_rejected(Rejection::Unknown);
     joined_job().when(catch_up()).then_rejected(Rejection::NothingToCatchUp);
     failed_job().when(catch_up()).then_rejected(Rejection::NothingToCatchUp);
+}
+
+fn imported(ending: ImportedEnding) -> Box<JobImported> {
+    let JobRequested { user_id, request, .. } = requested();
+    let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+    let source_id = None;
+    let started_at = Some(at(12));
+    JobImported { user_id, request, source_id, requested_at: at(10), started_at, ended_at: at(20), ending }
+        .into()
+}
+
+fn completed(role: FileRole) -> ImportedEnding {
+    let file =
+        StoredFile { role, rendition: None, key: "videos/a.mp4".into(), bytes: 1, blake3: "00".into() };
+    let video_id = Uuid::nil();
+    ImportedEnding::Completed { video_id, video: video(), target: StorageTarget::Local, files: vec![file] }
+}
+
+fn imported_job(ending: ImportedEnding) -> Given {
+    given([]).when(Command::Import(imported(ending))).and()
+}
+
+#[test]
+fn a_job_is_imported_once_as_it_ended_and_waits_for_nobody() {
+    let failed = || ImportedEnding::Failed { stage: Stage::Rendering, error: failure() };
+    for (ending, status) in [
+        (completed(FileRole::Video), Status::Completed),
+        (failed(), Status::Failed),
+        (ImportedEnding::Cancelled { stage: None }, Status::Cancelled),
+    ] {
+        let event = JobEvent::JobImported(imported(ending.clone()));
+        given([]).when(Command::Import(imported(ending.clone()))).then([event]);
+        let job = imported_job(ending.clone()).job();
+        assert_eq!((job.status, job.user_id.as_str()), (status, "user_1"));
+        assert_eq!(job.ended_at.map(|at| at.timestamp()), Some(20));
+        assert!(job.open_work.is_empty());
+        imported_job(ending.clone())
+            .when(Command::Import(imported(ending.clone())))
+            .then_rejected(Rejection::AlreadyRequested);
+        imported_job(ending).when(Command::Request(requested())).then_rejected(Rejection::AlreadyRequested);
+    }
+    imported_job(failed()).when(Command::Discard { reason: None }).then_rejected(Rejection::NoDeadLetter);
+    imported_job(failed()).when(Command::NoteStreamRemoved).then_nothing();
+}
+
+#[test]
+fn what_cannot_have_been_is_not_imported() {
+    given([])
+        .when(Command::Import(imported(completed(FileRole::CaptionsVtt))))
+        .then_rejected(Rejection::NoVideo);
+    let cancelled = || imported(ImportedEnding::Cancelled { stage: None });
+    let early = JobImported { ended_at: DateTime::from_timestamp(11, 0).unwrap(), ..*cancelled() };
+    given([]).when(Command::Import(early.into())).then_rejected(Rejection::EndsTooEarly);
+    planned_job().when(Command::Import(cancelled())).then_rejected(Rejection::AlreadyRequested);
+}
+
+#[test]
+fn an_imported_failure_can_begin_again_and_an_imported_video_can_be_deleted() {
+    imported_job(ImportedEnding::Failed { stage: Stage::Rendering, error: failure() })
+        .when(Command::Reprocess { from: None })
+        .then([
+            JobEvent::JobReprocessRequested { from: Stage::Initializing },
+            JobEvent::StageScheduled(whole(Stage::Initializing)),
+        ]);
+    imported_job(completed(FileRole::Video)).when(Command::Delete).then([JobEvent::JobDeleted {}]);
+    imported_job(completed(FileRole::Video)).when(Command::EraseContent).then([JobEvent::ContentErased {}]);
 }

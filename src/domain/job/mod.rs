@@ -34,14 +34,15 @@ impl Aggregate for Job {
     }
 
     fn is_beginning(command: &Command) -> bool {
-        matches!(command, Command::Request(_))
+        matches!(command, Command::Request(_) | Command::Import(_))
     }
 
     fn user<'a>(&'a self, event: &'a JobEvent) -> Option<&'a str> {
-        if let JobEvent::JobRequested(requested) = event {
-            return Some(&requested.user_id);
+        match event {
+            JobEvent::JobRequested(requested) => Some(&requested.user_id),
+            JobEvent::JobImported(imported) => Some(&imported.user_id),
+            _ => Some(&self.user_id),
         }
-        Some(&self.user_id)
     }
 
     fn mark(events: &[JobEvent]) -> Option<Mark> {
@@ -53,6 +54,7 @@ impl Aggregate for Job {
             JobEvent::StageScheduled(item) => (*item, 0),
             JobEvent::StageRetryScheduled { item, delay_ms } => (*item, *delay_ms),
             JobEvent::JobRequested(_)
+            | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageStarted { .. }
             | JobEvent::StageProgressed(_)
@@ -98,7 +100,9 @@ impl Aggregate for Job {
 fn mark(event: &JobEvent) -> Option<Mark> {
     match event {
         JobEvent::JobRequested(_) | JobEvent::JobReprocessRequested { .. } => Some(Mark::Open),
-        JobEvent::JobCompleted { .. }
+        // A failure of another system waits for no operator of this one.
+        JobEvent::JobImported(_)
+        | JobEvent::JobCompleted { .. }
         | JobEvent::JobCancelled { .. }
         | JobEvent::DeadLetterDiscarded { .. }
         | JobEvent::JobDeleted {} => Some(Mark::Closed),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::events::content::ERASED;
+use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
     Clip, Failure, NarratedScene, RecordedJobEvent, StorageTarget, StoredFile, Thumbnail, VideoFacts,
     WorkItem,
@@ -154,6 +155,7 @@ impl Job {
                 self.request = Some((*requested.request).clone());
                 self.requested_at = Some(at);
             }
+            JobEvent::JobImported(imported) => self.take_over(imported),
             JobEvent::JobQueued { .. } => self.status = Status::Queued,
             JobEvent::StageScheduled(item) => {
                 self.open(*item);
@@ -240,6 +242,31 @@ impl Job {
             }
         }
         self
+    }
+
+    fn take_over(&mut self, imported: &JobImported) {
+        self.user_id.clone_from(&imported.user_id);
+        self.request = Some((*imported.request).clone());
+        self.requested_at = Some(imported.requested_at);
+        self.ended_at = Some(imported.ended_at);
+        // A failure of another system waits for no operator of this one, and has left no files here.
+        self.is_discarded = true;
+        self.are_files_removed = true;
+        match &imported.ending {
+            ImportedEnding::Completed { video, target, files, .. } => {
+                self.status = Status::Completed;
+                self.video = Some(video.clone());
+                self.stored.clone_from(files);
+                self.stored_in = Some(*target);
+                self.is_discarded = false;
+                self.are_files_removed = false;
+            }
+            ImportedEnding::Failed { stage, error } => {
+                self.status = Status::Failed;
+                self.failure = Some((*stage, error.clone()));
+            }
+            ImportedEnding::Cancelled { .. } => self.status = Status::Cancelled,
+        }
     }
 
     /// Forgets what `from` and the stages after it had led to.

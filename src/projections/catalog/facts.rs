@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::rows::CatalogJob;
 use crate::events::content::ERASED;
+use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{Failure, RecordedJobEvent, WorkItem};
 use crate::events::{JobEvent, Priority, Quality, Stage};
 use crate::ids::JobId;
@@ -172,7 +173,9 @@ impl Facts {
             }
             JobEvent::StageFailed { stage, .. } => self.stages(hour, *stage).failed += 1,
             JobEvent::StageRetryScheduled { item, .. } => self.stages(hour, item.stage).retried += 1,
-            JobEvent::StageStarted { .. }
+            // What another system did is no work of this one.
+            JobEvent::JobImported(_)
+            | JobEvent::StageStarted { .. }
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
             | JobEvent::StageProgressed(_)
@@ -242,6 +245,7 @@ impl Facts {
                 completed_at: at,
             }),
             JobEvent::JobRequested(_)
+            | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
             | JobEvent::StageStarted { .. }
@@ -289,6 +293,24 @@ impl Facts {
     }
 }
 
+fn imported_line(imported: &JobImported) -> Line {
+    let JobImported { requested_at, ended_at, .. } = imported;
+    let times = format!("requested at {requested_at:?}, ended at {ended_at:?}");
+    match &imported.ending {
+        ImportedEnding::Completed { files, .. } => {
+            let message = format!("A completed job was imported with {} files: {times}", files.len());
+            ("info", None, None, message)
+        }
+        ImportedEnding::Failed { stage, error } => {
+            let Failure { code, message, .. } = error;
+            ("error", Some(*stage), None, format!("A failed job was imported: {times}; {code}: {message}"))
+        }
+        ImportedEnding::Cancelled { stage } => {
+            ("info", *stage, None, format!("A cancelled job was imported: {times}"))
+        }
+    }
+}
+
 type Line = (&'static str, Option<Stage>, Option<i32>, String);
 
 /// What a user reads of an event. Only lines of level `error` hold words that may be a user's.
@@ -305,6 +327,7 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             );
             ("info", None, None, message)
         }
+        JobEvent::JobImported(imported) => imported_line(imported),
         JobEvent::StageStarted { stage, description, .. } => {
             ("info", Some(*stage), None, description.clone())
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::events::content::ERASED;
+use crate::events::imported::ImportedEnding;
 use crate::events::job::{RecordedJobEvent, StoredFile, VideoFacts};
 use crate::events::{JobEvent, OutputFormat, Stage};
 use crate::ids::JobId;
@@ -104,7 +105,7 @@ impl CatalogJob {
     }
 
     /// The rows after one more event; `None` for a job not seen before, whose first event is another than
-    /// `JobRequested`: only a damaged history has that.
+    /// `JobRequested` or `JobImported`: only a damaged history has that.
     pub fn evolve(job: Option<Self>, job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
         let Some(mut job) = job else {
             return Self::first(job_id, recorded);
@@ -118,14 +119,24 @@ impl CatalogJob {
     }
 
     fn first(job_id: JobId, recorded: &RecordedJobEvent) -> Option<Self> {
-        let JobEvent::JobRequested(requested) = &recorded.event else { return None };
+        let at = recorded.recorded_at;
+        let (request, files, files_removed_at) = match &recorded.event {
+            JobEvent::JobRequested(requested) => (&requested.request, vec![], None),
+            JobEvent::JobImported(imported) => match &imported.ending {
+                ImportedEnding::Completed { files, .. } => (&imported.request, files.clone(), None),
+                ImportedEnding::Failed { .. } | ImportedEnding::Cancelled { .. } => {
+                    (&imported.request, vec![], Some(at))
+                }
+            },
+            _ => return None,
+        };
         Some(Self {
             view: StatusView::evolve(None, job_id, recorded)?,
-            files_removed_at: None,
-            output_format: requested.request.output_format,
+            files_removed_at,
+            output_format: request.output_format,
             stages: vec![],
             scenes: vec![],
-            files: vec![],
+            files,
             is_begun_again: false,
         })
     }
@@ -196,6 +207,7 @@ impl CatalogJob {
                 self.files_removed_at = Some(at);
             }
             JobEvent::JobRequested(_)
+            | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageProgressed(_)
             | JobEvent::VideoCombined { .. }

@@ -3,5 +3,5 @@
 mod command;
 mod jobs;
 mod machines;
-mod s3_server;
+pub mod s3_server;
 mod uploads;
