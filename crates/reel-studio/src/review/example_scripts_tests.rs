@@ -15,7 +15,7 @@ const KNOWN_FAULTS: [(FaultKind, usize); 9] = [
     (FaultKind::SmallText, 0),
     (FaultKind::SmallLabel, 0),
     (FaultKind::LowContrast, 0),
-    (FaultKind::UsedArea, 3),
+    (FaultKind::UsedArea, 5),
     (FaultKind::CutOff, 0),
     (FaultKind::Overlap, 0),
     (FaultKind::MissingGlyph, 0),

@@ -1,82 +1,205 @@
-//! The process that speaks lines with espeak-ng's library: `reel` itself, started with [`ARGUMENT`].
+//! Processes that speak lines with espeak-ng's library: `reel` itself, started with [`ARGUMENT`].
 //!
-//! In: the line, on standard input. Out: a WAV file with a cue point at each word. A fault of the library ends this process
-//! alone. Where it cannot be used, lines are spoken by the program `espeak-ng`, and their words are timed by estimate.
+//! A process waits for the next line when it has spoken one, because starting it takes longer than most lines. A request on
+//! its standard input is four numbers (bytes of the voice's name, words a minute, volume, bytes of the line), the name and
+//! the line; an answer on its standard output is a status, the bytes that follow, and a WAV file with a cue point at each word, or a
+//! message. Numbers are 32 bits, little-endian. A fault of the library ends its process alone. Where it cannot be used,
+//! lines are spoken by the program `espeak-ng`, and their words are timed by estimate.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::speak::voice::Error;
 use crate::speak::{espeak_library, line_file};
+use crate::usage::{ChildUsage, Meter};
 
 /// First argument of the helper.
 const ARGUMENT: &str = "speak-line";
-/// Exit status of a failure, and of one that is the same for every line.
-const FAILURE: u8 = 1;
-const NO_LIBRARY: u8 = 3;
-/// Longest line.
-const MAX_LINE_BYTES: u64 = 1 << 20;
+/// Status of a line that was spoken, of one that was not, and of a library that is missing.
+const SPOKEN: u32 = 0;
+const FAILED: u32 = 1;
+const NO_LIBRARY: u32 = 3;
+/// Longest name of a voice, line and answer.
+const MAX_VOICE_BYTES: u32 = 256;
+const MAX_LINE_BYTES: u32 = 1 << 20;
+const MAX_ANSWER_BYTES: u32 = 64 << 20;
+/// Lines that a process speaks before another takes its place: the library may not give back all memory.
+const MAX_LINES: u32 = 500;
+/// Processes that wait for lines.
+const MAX_IDLE: usize = 4;
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+static IDLE: Mutex<Vec<Helper>> = Mutex::new(vec![]);
 
 /// Names the program that calls [`run`] first of all. Without it, words are timed by estimate.
 pub fn set_program(program: PathBuf) {
     let _set_before = PROGRAM.set(program);
 }
 
-/// Returns the helper's program; `None` where there is none, or where it failed before.
-pub(crate) fn program() -> Option<&'static Path> {
+/// Returns the helper's program; `None` where there is none, or where the library was found missing.
+fn program() -> Option<&'static Path> {
     PROGRAM.get().map(PathBuf::as_path).filter(|_| !HAS_FAILED.load(Ordering::Relaxed))
 }
 
-/// Remembers that the helper does not work here, such as without the library.
-pub(crate) fn give_up() {
-    HAS_FAILED.store(true, Ordering::Relaxed);
+/// Speaks a line and returns a WAV file with a cue point at each word; `None` where that cannot be done. The process is killed
+/// when the future is dropped.
+pub(crate) async fn speak(voice: &str, words_per_minute: u32, volume: u32, line: &str) -> Option<Vec<u8>> {
+    let program = program()?;
+    let waiting = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut helper = match waiting {
+        Some(helper) => helper,
+        None => tokio::task::spawn_blocking(move || Helper::start(program)).await.ok()?.ok()?,
+    };
+    let request = request(voice, words_per_minute, volume, line)?;
+    let mut guard = KillOnDrop(Some(helper.child.clone()));
+    let before = helper.usage();
+    let exchange = tokio::task::spawn_blocking(move || {
+        let answer = helper.exchange(&request);
+        (helper, answer)
+    });
+    let (mut helper, answer) = exchange.await.ok()?;
+    guard.0 = None;
+    // Without an answer the process has ended, and is forgotten.
+    let (status, answer) = answer.ok()?;
+    if let (Some(meter), Some(after)) = (Meter::current(), helper.usage()) {
+        after.count_since(before, &meter);
+    }
+    if status == NO_LIBRARY {
+        HAS_FAILED.store(true, Ordering::Relaxed);
+        return None;
+    }
+    helper.lines += 1;
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if helper.lines < MAX_LINES && idle.len() < MAX_IDLE {
+        idle.push(helper);
+    }
+    drop(idle);
+    (status == SPOKEN).then_some(answer)
 }
 
-/// Returns `true` if the helper failed for want of the program or the library, so that it fails for every line.
-pub(crate) fn is_missing(error: &Error) -> bool {
-    match error {
-        Error::NotInstalled { .. } | Error::Run { .. } => true,
-        Error::Failed { status, .. } => status.code() == Some(NO_LIBRARY.into()),
-        _ => false,
+/// A process that speaks one line after the other. Ends when it is dropped.
+struct Helper {
+    child: SharedChild,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    lines: u32,
+}
+
+/// `None` once it has been waited for: only until then its number is its own.
+type SharedChild = Arc<Mutex<Option<Child>>>;
+
+impl Helper {
+    fn start(program: &Path) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        Ok(Self { child: Arc::new(Mutex::new(Some(child))), stdin, stdout, lines: 0 })
+    }
+
+    fn usage(&self) -> Option<ChildUsage> {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_ref().and_then(|child| ChildUsage::of(child.id()))
+    }
+
+    /// Sends a request, and waits for status and answer.
+    fn exchange(&mut self, request: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+        self.stdin.write_all(request)?;
+        self.stdin.flush()?;
+        let [status, length] = read_numbers(&mut self.stdout)?;
+        if length > MAX_ANSWER_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut answer = vec![0; length as usize];
+        self.stdout.read_exact(&mut answer)?;
+        Ok((status, answer))
     }
 }
 
-/// Returns the helper's arguments.
-pub(crate) fn arguments(voice: &str, words_per_minute: u32, volume: u32) -> [OsString; 4] {
-    [ARGUMENT.into(), voice.into(), words_per_minute.to_string().into(), volume.to_string().into()]
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ended_already = child.kill();
+            let _unknown = child.wait();
+        }
+    }
 }
 
-/// Speaks a line and returns the exit status, if this process was started to do that; `None` for any other arguments.
+/// Ends a process whose answer nobody waits for any more.
+struct KillOnDrop(Option<SharedChild>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let Some(child) = self.0.take() else { return };
+        if let Some(child) = child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ended_already = child.kill();
+        }
+    }
+}
+
+fn request(voice: &str, words_per_minute: u32, volume: u32, line: &str) -> Option<Vec<u8>> {
+    let bytes = |text: &str, most: u32| u32::try_from(text.len()).ok().filter(|bytes| *bytes <= most);
+    let numbers = [bytes(voice, MAX_VOICE_BYTES)?, words_per_minute, volume, bytes(line, MAX_LINE_BYTES)?];
+    let mut request: Vec<u8> = numbers.into_iter().flat_map(u32::to_le_bytes).collect();
+    request.extend(voice.as_bytes());
+    request.extend(line.as_bytes());
+    Some(request)
+}
+
+fn read_numbers<const COUNT: usize>(input: &mut impl Read) -> io::Result<[u32; COUNT]> {
+    let mut numbers = [0; COUNT];
+    for number in &mut numbers {
+        let mut bytes = [0; 4];
+        input.read_exact(&mut bytes)?;
+        *number = u32::from_le_bytes(bytes);
+    }
+    Ok(numbers)
+}
+
+fn read_text(input: &mut impl Read, bytes: u32, most: u32) -> io::Result<String> {
+    if bytes > most {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut text = vec![0; bytes as usize];
+    input.read_exact(&mut text)?;
+    String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Speaks the lines of the standard input until it ends, if this process was started to do that; `None` for any other arguments.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     arguments.next().filter(|argument| argument == ARGUMENT)?;
-    let mut next = || arguments.next().and_then(|argument| argument.into_string().ok());
-    let (voice, words_per_minute, volume) = (next()?, next()?.parse().ok()?, next()?.parse().ok()?);
-    Some(match speak(&voice, words_per_minute, volume) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((message, status)) => {
-            let _unheard = writeln!(io::stderr(), "{message}");
-            ExitCode::from(status)
-        }
-    })
+    // Whoever asked has gone when the pipes end.
+    let _ends_with_its_input = serve(&mut io::stdin().lock(), &mut io::stdout().lock());
+    Some(ExitCode::SUCCESS)
 }
 
-/// Speaks the line of the standard input. An error is a message and the exit status.
-fn speak(voice: &str, words_per_minute: u32, volume: u32) -> Result<(), (String, u8)> {
-    let failed = |error: io::Error| (error.to_string(), FAILURE);
-    let mut line = String::new();
-    io::stdin().take(MAX_LINE_BYTES).read_to_string(&mut line).map_err(failed)?;
-    let speech = espeak_library::speak(voice, words_per_minute, volume, &line).map_err(|error| {
-        let is_missing = matches!(error, espeak_library::Error::Load(_));
-        (error.to_string(), if is_missing { NO_LIBRARY } else { FAILURE })
-    })?;
-    io::stdout().write_all(&wav(&speech)).map_err(failed)
+fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    loop {
+        let [voice, words_per_minute, volume, line] = read_numbers(input)?;
+        let voice = read_text(input, voice, MAX_VOICE_BYTES)?;
+        let line = read_text(input, line, MAX_LINE_BYTES)?;
+        let (status, answer) = match espeak_library::speak(&voice, words_per_minute, volume, &line) {
+            Ok(speech) => (SPOKEN, wav(&speech)),
+            Err(error @ espeak_library::Error::Load(_)) => (NO_LIBRARY, error.to_string().into_bytes()),
+            Err(error) => (FAILED, error.to_string().into_bytes()),
+        };
+        output.write_all(&status.to_le_bytes())?;
+        output.write_all(&u32::try_from(answer.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+        output.write_all(&answer)?;
+        output.flush()?;
+    }
 }
 
 /// Returns a WAV file with a cue point at each word.
@@ -108,6 +231,32 @@ mod tests {
         std::fs::write(&path, &wav).unwrap();
         let read = hound::WavReader::open(&path).unwrap();
         assert_eq!(read.duration(), 2205, "other programs read it");
+    }
+
+    #[test]
+    fn lines_are_spoken_one_after_the_other_until_the_input_ends() {
+        let mut input = request("en-us", 165, 85, "Ions move.").unwrap();
+        input.extend(request("no such voice", 165, 85, "Ions move.").unwrap());
+        input.extend(request("de", 165, 85, "Ionen wandern.").unwrap());
+        let mut output = vec![];
+        assert_eq!(serve(&mut &input[..], &mut output).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let mut rest = &output[..];
+        for expected in [SPOKEN, FAILED, SPOKEN] {
+            let [status, length] = read_numbers(&mut rest).unwrap();
+            assert_eq!(status, expected);
+            let (answer, behind) = rest.split_at(length as usize);
+            assert_eq!(line_file::read_cues(answer).is_some_and(|cues| cues.len() >= 2), status == SPOKEN);
+            rest = behind;
+        }
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn damaged_requests_end_the_helper() {
+        for input in [&[0xff; 64][..], b"", b"\x01\0\0\0\xa5\0\0\0\x55\0\0\0\x01\0\0\0\xff\xff"] {
+            assert!(serve(&mut &*input, &mut vec![]).is_err());
+        }
+        assert!(request(&"v".repeat(1000), 1, 1, "").is_none());
     }
 
     #[test]

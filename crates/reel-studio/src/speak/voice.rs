@@ -272,23 +272,14 @@ impl Drop for ProcessGroup {
 impl Espeak {
     /// Speaks a line: with its words by the helper, or else by espeak-ng's program.
     async fn synthesise(&self, line: &str) -> Result<Synthesised, Error> {
-        if let Some(helper) = espeak_helper::program().filter(|_| self.program.as_os_str() == ESPEAK_PROGRAM)
+        // Where it does not, the program speaks the line.
+        if self.program.as_os_str() == ESPEAK_PROGRAM
+            && let Some(wav) =
+                espeak_helper::speak(&self.name, self.words_per_minute, ESPEAK_AMPLITUDE, line).await
         {
-            let mut command = Command::new(helper);
-            command.args(espeak_helper::arguments(&self.name, self.words_per_minute, ESPEAK_AMPLITUDE));
-            match answer_of(command, helper, line.to_owned()).await {
-                Ok(wav) => {
-                    let (rate, samples) = voice_output::read(&wav)?;
-                    let timing = line_file::read_cues(&wav).map_or(Timing::Unknown, Timing::Marks);
-                    return Ok(Synthesised { rate, samples, timing });
-                }
-                // The program speaks this line, and all others where there is no library.
-                Err(error) => {
-                    if espeak_helper::is_missing(&error) {
-                        espeak_helper::give_up();
-                    }
-                }
-            }
+            let (rate, samples) = voice_output::read(&wav)?;
+            let timing = line_file::read_cues(&wav).map_or(Timing::Unknown, Timing::Marks);
+            return Ok(Synthesised { rate, samples, timing });
         }
         let mut command = Command::new(&self.program);
         command.args(["--stdin", "--stdout", "-b", "1", "-a", &ESPEAK_AMPLITUDE.to_string()]);
