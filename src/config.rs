@@ -335,11 +335,7 @@ pub fn process_environment(name: &str) -> Option<String> {
 
 /// Does the same with another environment.
 pub fn resolve(env: Environment, name: &str) -> Option<String> {
-    let of_profile = || {
-        let profile = Profile::from_environment(&|name| env(name).or_else(|| former::value(env, name)));
-        // An unknown profile is told when all settings are read.
-        profile.ok().flatten()?.default_of(name).map(str::to_owned)
-    };
+    let of_profile = || former::profile_in_effect(env)?.default_of(name).map(str::to_owned);
     env(name).or_else(|| former::value(env, name)).or_else(of_profile)
 }
 
@@ -631,7 +627,7 @@ impl Streams {
         let text =
             std::fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
         let origin = path.display().to_string();
-        let own = parse(&origin, &text)?;
+        let own = read_toml(&origin, &text)?;
         Self::layered(&origin, &own, &shipped)
     }
 
@@ -782,10 +778,6 @@ fn shipped(profile: Option<Profile>) -> Result<StreamsFile, Error> {
     shipped.try_into().map_err(|error: toml::de::Error| toml_error(origin, &error))
 }
 
-fn parse(origin: &str, text: &str) -> Result<StreamsFile, Error> {
-    read_toml(origin, text)
-}
-
 fn toml_error(origin: &str, error: &toml::de::Error) -> Error {
     Error::Toml { origin: origin.to_owned(), message: error.to_string().trim().to_owned() }
 }
@@ -799,8 +791,8 @@ mod tests {
     use super::*;
 
     fn layered(text: &str) -> Result<Streams, Error> {
-        let shipped = parse("shipped", SHIPPED_STREAMS)?;
-        Streams::layered("streams.toml", &parse("streams.toml", text)?, &shipped)
+        let shipped = read_toml("shipped", SHIPPED_STREAMS)?;
+        Streams::layered("streams.toml", &read_toml("streams.toml", text)?, &shipped)
     }
 
     #[test]

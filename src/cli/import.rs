@@ -24,7 +24,7 @@ pub struct Import {
     /// Where its files are: a folder, or s3://BUCKET/PREFIX. Without it, completed jobs are skipped
     #[arg(long, value_name = "DIR|URL")]
     files: Option<String>,
-    /// What the absolute paths in its jobs begin with, if its files were in another folder there
+    /// The folder with which the absolute paths in its jobs begin, if its files were in another folder there
     #[arg(long, value_name = "DIR")]
     source_root: Option<PathBuf>,
     /// Only say what would be imported

@@ -1,6 +1,6 @@
 //! Settings of the Python backend under their names there.
 //!
-//! A name that is the same here is none of these. Ours is stronger than the old name for the same thing.
+//! Names that both systems share are not listed. Where our name and the old one are set, ours counts.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -52,6 +52,12 @@ pub fn value(env: Environment, ours: &str) -> Option<String> {
         Variable(..) | Streams(_) | Nothing(_) => None,
     })?;
     read(env)
+}
+
+/// Returns the profile, by its name here or there. `None` for an unknown one, too: that is told when all settings are read.
+pub fn profile_in_effect(env: Environment) -> Option<Profile> {
+    let profile = Profile::from_environment(&|name| env(name).or_else(|| value(env, name)));
+    profile.ok().flatten()
 }
 
 /// Returns a line for each old name that is set, with the new one.
@@ -121,9 +127,11 @@ fn bind(env: Environment) -> Option<String> {
 
 /// The address of the profile, for a port alone.
 fn usual_host(env: Environment) -> Ipv4Addr {
-    let profile = Profile::from_environment(&|name| env(name).or_else(|| value(env, name)));
-    let profile = profile.ok().flatten();
-    if profile.is_some_and(Profile::is_for_servers) { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
+    if profile_in_effect(env).is_some_and(Profile::is_for_servers) {
+        Ipv4Addr::UNSPECIFIED
+    } else {
+        Ipv4Addr::LOCALHOST
+    }
 }
 
 /// Browsers send the origin of a page without its path.

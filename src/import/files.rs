@@ -49,7 +49,7 @@ impl Fetched {
 }
 
 impl SourceFiles {
-    /// Opens a folder. Fails when there is none.
+    /// Opens a folder. An error if it does not exist, or is a file.
     pub fn folder(root: &Path, source_root: Option<PathBuf>) -> std::io::Result<Self> {
         let root = root.canonicalize()?;
         match root.is_dir() {

@@ -139,26 +139,22 @@ impl Importer {
         if request_bytes > MAX_REQUEST_BYTES {
             return Err(Skip::TooLarge { field: "configuration".into(), max: MAX_REQUEST_BYTES }.into());
         }
-        match job.ending {
-            Ending::Unfinished if self.options.resubmits => self.resubmit(job_id, source_id, job).await,
-            Ending::Completed => {
-                let (ending, bytes) =
-                    self.take_over_video(job_id, source_id.as_deref(), &fields, &mut job).await?;
-                self.record(job_id, source_id, job, ending, bytes).await
+        let (ending, bytes) = match &job.ending {
+            Ending::Unfinished if self.options.resubmits => {
+                return self.resubmit(job_id, source_id, job).await;
             }
-            Ending::Failed { ref error, stage } => {
-                let ending = ImportedEnding::Failed { stage, error: error.clone() };
-                self.record(job_id, source_id, job, ending, 0).await
+            Ending::Completed => {
+                self.take_over_video(job_id, source_id.as_deref(), &fields, &mut job).await?
+            }
+            Ending::Failed { error, stage } => {
+                (ImportedEnding::Failed { stage: *stage, error: error.clone() }, 0)
             }
             Ending::Unfinished => {
-                let ending = ImportedEnding::Failed { stage: job.stage(), error: job::unfinished() };
-                self.record(job_id, source_id, job, ending, 0).await
+                (ImportedEnding::Failed { stage: job.stage(), error: job::unfinished() }, 0)
             }
-            Ending::Cancelled => {
-                let ending = ImportedEnding::Cancelled { stage: job.stage };
-                self.record(job_id, source_id, job, ending, 0).await
-            }
-        }
+            Ending::Cancelled => (ImportedEnding::Cancelled { stage: job.stage }, 0),
+        };
+        self.record(job_id, source_id, job, ending, bytes).await
     }
 
     /// Says of a job that exists already whether it is the one of the source.

@@ -162,20 +162,13 @@ impl Source {
                 if name.len() > MAX_NAME_BYTES || index.len() >= MAX_INDEXED {
                     continue;
                 }
-                let mut pipe = redis::pipe();
-                pipe.cmd("TYPE").arg(&key);
-                let (kind,): (String,) = pipe.query_async(&mut self.connection).await?;
-                if kind != "hash" {
-                    continue;
-                }
-                let length: u64 =
-                    redis::cmd("HSTRLEN").arg(&key).arg("job_id").query_async(&mut self.connection).await?;
-                if length == 0 || length > MAX_NAME_BYTES as u64 {
-                    continue;
-                }
-                let job: Option<Vec<u8>> =
-                    redis::cmd("HGET").arg(&key).arg("job_id").query_async(&mut self.connection).await?;
-                if let Some(Ok((job_id, _))) = job.as_deref().map(super::job::job_id) {
+                let fields = match self.fields(&key, &["job_id"]).await {
+                    Ok(fields) => fields.unwrap_or_default(),
+                    Err(Failed::Skip(_)) => continue,
+                    Err(Failed::End(error)) => return Err(error),
+                };
+                let job = fields.get("job_id").map(|job| super::job::job_id(job.as_bytes()));
+                if let Some(Ok((job_id, _))) = job {
                     index.insert(hash_of(job_id), name.to_owned());
                 }
             }

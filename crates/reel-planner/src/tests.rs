@@ -214,7 +214,7 @@ fn a_very_long_line_is_bounded() {
         let plan = planned(&script);
         assert!(plan.omitted_sentences > 0);
         assert!(plan.scenes.len() > SCENE_COUNT.end() / 2);
-        // What grows with the square of the length takes minutes, on a busy machine too.
+        // Time that grows with the square of the length is minutes here; a busy machine takes seconds.
         assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     }
 }

@@ -124,7 +124,7 @@ impl Candidate {
         /// Words of a heading.
         const MAX_HEADING_WORDS: usize = 9;
         let Some(text) = lead.text else { return self };
-        // What is cut off could be just what announces.
+        // The heading is the whole sentence: the announcement may stand in a clause that a shorter form leaves out.
         let short = lead.plain.trim_end_matches(['.', ':', '：', '!']).to_owned();
         let is_whole = !heading_is_written && word_count(&short) <= MAX_HEADING_WORDS;
         if is_whole && !is_anaphor(&first_word(&short)) {

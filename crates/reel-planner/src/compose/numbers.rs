@@ -119,8 +119,9 @@ pub(super) fn measured(units: &[Unit<'_>]) -> Option<Candidate> {
     };
     let pairs: Vec<(String, Number, Quantity)> = units.iter().map(pair).collect::<Option<_>>()?;
     let (_, _, first) = pairs.first()?;
-    let unit = format!("{}{}", first.prefix, first.unit);
-    let same = pairs.iter().all(|(_, _, found)| format!("{}{}", found.prefix, found.unit) == unit);
+    let unit_of = |found: &Quantity| format!("{}{}", found.prefix, found.unit);
+    let unit = unit_of(first);
+    let same = pairs.iter().all(|(_, _, found)| unit_of(found) == unit);
     let is_nothing = pairs.iter().all(|(_, value, _)| value.get() == 0.0);
     if unit.is_empty() || !same || is_nothing {
         return None;

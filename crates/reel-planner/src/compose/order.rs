@@ -3,7 +3,7 @@
 use reel_scene::{Arrangement, Block, Item, RichText};
 
 use crate::language::condense::condense_plain;
-use crate::language::dates::years;
+use crate::language::dates::{era_at_start, years};
 use crate::language::patterns::step_word;
 use crate::language::sequence;
 use crate::language::words::{capitalize, word_count};
@@ -89,9 +89,7 @@ fn listed_dates(units: &[Unit<'_>]) -> Option<Candidate> {
         let plain = unit.plain.as_str();
         let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
         let number: i32 = plain[..digits].parse().ok().filter(|_| unit.is_item() && digits <= 4)?;
-        let (era, rest) = [" BCE", " BC", " AD", " CE", ""]
-            .into_iter()
-            .find_map(|era| plain[digits..].strip_prefix(era).map(|rest| (era, rest)))?;
+        let (era, rest) = era_at_start(&plain[digits..]).unwrap_or(("", &plain[digits..]));
         let event = [": ", " – ", " — ", " - "].iter().find_map(|mark| rest.strip_prefix(mark))?;
         let event = capitalize(&condense_plain(event));
         let year = if era.starts_with(" BC") { -number } else { number };

@@ -140,17 +140,21 @@ fn month_before(text: &str) -> (String, &str) {
     (String::new(), text)
 }
 
+/// Returns the era that a text begins with, such as " BC", and what is behind it.
+pub(crate) fn era_at_start(text: &str) -> Option<(&'static str, &str)> {
+    [" CE", " BCE", " AD", " BC"].into_iter().find_map(|era| {
+        let behind = text.strip_prefix(era)?;
+        (!behind.starts_with(char::is_alphanumeric)).then_some((era, behind))
+    })
+}
+
 /// Returns the year that a text begins with, with its era, and what is behind it.
 fn year_at_start(text: &str) -> Option<(String, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at(digits);
     let value: u32 = number.parse().ok()?;
-    for era in [" BC", " AD", " BCE", " CE"].iter().rev() {
-        if let Some(behind) = rest.strip_prefix(era)
-            && !behind.starts_with(char::is_alphanumeric)
-        {
-            return Some((format!("{number}{era}"), behind));
-        }
+    if let Some((era, behind)) = era_at_start(rest) {
+        return Some((format!("{number}{era}"), behind));
     }
     let (decade, rest) = match rest.strip_prefix('s') {
         Some(behind) => ("s", behind),

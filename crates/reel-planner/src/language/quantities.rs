@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::tags::is_plural;
 use super::vocabulary::{Class, class, is_measure};
 
 /// A number with the words that follow it.
@@ -87,12 +88,6 @@ fn parse(number: &str) -> Option<(f64, u8)> {
     Some((text.parse().ok()?, fraction.len() as u8))
 }
 
-/// Plurals that do not end with "s".
-const PLURALS: [&str; 12] = [
-    "men", "women", "children", "feet", "teeth", "mice", "geese", "bacteria", "data", "media", "sheep",
-    "fish",
-];
-
 /// Returns `true` for the name or the sign of a unit, a scale, or a part of a hundred, in the languages of Europe.
 fn is_unit(word: &str) -> bool {
     const UNITS: &str = " percent percentage prozent pourcent million billion trillion thousand hundred dozen millionen milliarden mio mrd \
@@ -120,7 +115,7 @@ fn unit(after: &str) -> Unit {
         let bare = word.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
         let is_word = !bare.is_empty() && bare.chars().all(|c| c.is_alphabetic() || "-/°²³".contains(c));
         let is_plural = bare.starts_with(char::is_lowercase)
-            && (bare.ends_with('s') && !bare.ends_with("ss") || PLURALS.contains(&bare));
+            && (is_plural(bare) || bare.ends_with('s') && !bare.ends_with("ss"));
         let is_content = class(&bare.to_lowercase()) == Class::Content;
         is_word && (is_measure(bare) || is_unit(bare) || is_plural && is_content)
     };

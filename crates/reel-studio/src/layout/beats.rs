@@ -98,7 +98,7 @@ fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
     for reveal in reveals {
         let name = block(reveal).and_then(|block| spoken_name(block, reveal.part));
         let word = name.and_then(|name| line.find(&Text::new(&name), next_word));
-        // What is not named appears with what stands before it.
+        // A part that the line does not name appears together with the part before it.
         let before = offsets.last().copied().unwrap_or(0);
         next_word = word.map_or(next_word, |word| word + 1);
         offsets.push(word.map_or(before, |word| if word == 0 { 0 } else { line.offsets[word] }));
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(found, expected.map(|(line, parts)| (line.to_owned(), parts)));
         let found = split(&scene("", "It comes from solar cells, from wind, and from water.", block.clone()));
         assert_eq!(found[0], ("It comes from solar cells, from ".to_owned(), vec![0]), "not an empty page");
-        // What is not named appears with the one before, and out of order is no matter.
+        // The second part is not named, so it appears with the first. Parts may be named in any order.
         let found = split(&scene("Power", "Water and the sun.", block));
         assert_eq!(found[0], ("Water and the sun.".to_owned(), vec![0, 1, 2]));
     }

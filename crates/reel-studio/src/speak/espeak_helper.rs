@@ -41,7 +41,7 @@ pub fn set_program(program: PathBuf) {
     let _set_before = PROGRAM.set(program);
 }
 
-/// Returns the helper's program; `None` where there is none, or where the library was found missing.
+/// Returns the helper's program; `None` if none is set, or if the library is missing.
 fn program() -> Option<&'static Path> {
     PROGRAM.get().map(PathBuf::as_path).filter(|_| !HAS_FAILED.load(Ordering::Relaxed))
 }
@@ -50,12 +50,12 @@ fn program() -> Option<&'static Path> {
 /// when the future is dropped.
 pub(crate) async fn speak(voice: &str, words_per_minute: u32, volume: u32, line: &str) -> Option<Vec<u8>> {
     let program = program()?;
+    let request = request(voice, words_per_minute, volume, line)?;
     let waiting = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut helper = match waiting {
         Some(helper) => helper,
         None => tokio::task::spawn_blocking(move || Helper::start(program)).await.ok()?.ok()?,
     };
-    let request = request(voice, words_per_minute, volume, line)?;
     let mut guard = KillOnDrop(Some(helper.child.clone()));
     let before = helper.usage();
     let exchange = tokio::task::spawn_blocking(move || {
@@ -257,6 +257,41 @@ mod tests {
             assert!(serve(&mut &*input, &mut vec![]).is_err());
         }
         assert!(request(&"v".repeat(1000), 1, 1, "").is_none());
+    }
+
+    /// Starts a program that does not do what it should.
+    fn started(script: &str) -> (tempfile::TempDir, Helper) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("helper");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let helper = Helper::start(&program).unwrap();
+        (folder, helper)
+    }
+
+    #[test]
+    fn a_program_that_answers_with_anything_else_is_an_error() {
+        let request = request("en-us", 165, 85, "Ions move.").unwrap();
+        // It ends, it breaks off in the middle, and it promises more than a line can be.
+        for script in [
+            "exit 0",
+            "printf '\\0\\0\\0\\0\\011\\0\\0\\0abc'",
+            "printf '\\0\\0\\0\\0\\377\\377\\377\\377'; cat > /dev/null",
+        ] {
+            let (_folder, mut helper) = started(script);
+            assert!(helper.exchange(&request).is_err(), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_answer_ends_when_nobody_waits_for_it() {
+        let (_folder, mut helper) = started("exec sleep 600");
+        let guard = KillOnDrop(Some(helper.child.clone()));
+        let request = request("en-us", 165, 85, "Ions move.").unwrap();
+        let exchange = std::thread::spawn(move || helper.exchange(&request).is_err());
+        drop(guard);
+        assert!(exchange.join().unwrap());
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub(crate) struct Synthesised {
     pub timing: Timing,
 }
 
-/// What a voice tells of its words; samples are counted from the beginning of its output.
+/// The times of words as a voice tells them; samples are counted from the beginning of its output.
 #[derive(Debug)]
 pub(crate) enum Timing {
     Unknown,

@@ -20,9 +20,9 @@ const COST_OF_NO_CLAUSE_MS: f64 = 60.0;
 /// Largest number of words that a voice says for one word of the text, such as a number.
 const MAX_GROUPS_PER_WORD: usize = 12;
 
-/// What a word takes beside its sounds, in sounds.
+/// Time of a word besides that of its sounds, in sounds.
 const START_OF_WORD: f64 = 0.95;
-/// What the last word of a clause takes more than others, in sounds.
+/// Time that the last word of a clause takes more than others, in sounds.
 const END_OF_CLAUSE: f64 = 2.5;
 /// Two letters that are one sound.
 const TWO_LETTER_SOUNDS: [[char; 2]; 16] = [

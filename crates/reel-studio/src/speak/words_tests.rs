@@ -106,7 +106,7 @@ fn median_and_max(errors: &mut [u32]) -> (u32, u32) {
 fn marks_give_their_times_and_the_words_between_share_the_rest() {
     let sound = Pcm { samples: vec![1000; 48 * 3000] };
     let mark = |character, ms| Mark { character, ms };
-    // Of a number, only the first mark counts; one that goes back is none.
+    // A number has several marks, of which the first counts. A mark that goes back is passed over.
     let marks =
         [mark(0, 10.0), mark(4, 500.0), mark(6, 700.0), mark(4, 800.0), mark(16, 2000.0), mark(90, 2900.0)];
     let words = from_marks("In 1997, we moved.", &sound, &marks[..]);
