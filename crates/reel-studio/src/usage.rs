@@ -112,7 +112,8 @@ pub(crate) fn count_child(meter: &Meter, pid: u32) {
     }
 }
 
-/// Usage so far of a child that goes on living: CPU time in microseconds, and its memory. `None` when it has ended.
+/// Usage so far of a child that goes on living: CPU time in microseconds, its own and that of children it waited for, and
+/// its memory. `None` when it has ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChildUsage {
     cpu_us: u64,
@@ -121,12 +122,14 @@ pub(crate) struct ChildUsage {
 
 impl ChildUsage {
     pub(crate) fn of(pid: u32) -> Option<Self> {
-        // proc(5): the name may hold anything but ends with the last parenthesis; utime is field 14, stime 15, rss 24.
+        // proc(5): the name may hold anything but ends with the last parenthesis; utime is field 14, stime 15, those of
+        // children that were waited for 16 and 17, rss 24.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<u64> =
             stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let (user, system, pages) = (fields.get(11)?, fields.get(12)?, fields.get(21)?);
-        Some(Self { cpu_us: (user + system) * 1_000_000 / ticks_per_second(), bytes: pages * page_bytes() })
+        let ticks: u64 = fields.get(11..15)?.iter().sum();
+        let pages = fields.get(21)?;
+        Some(Self { cpu_us: ticks * 1_000_000 / ticks_per_second(), bytes: pages * page_bytes() })
     }
 
     /// Counts what the child took since `before`.

@@ -1,6 +1,8 @@
 //! Voices besides espeak-ng: a speech server that speaks OpenAI's protocol, and what a job says when it refuses; music under them.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -150,4 +152,46 @@ fn quietest(video: &std::path::Path) -> f64 {
     let power = |tenth: &[f64]| tenth.iter().map(|sample| sample * sample).sum::<f64>() / tenth.len() as f64;
     let least = tenths.map(power).fold(f64::MAX, f64::min).max(1.0);
     10.0 * (least / 32_768.0_f64.powi(2)).log10()
+}
+
+/// Sounds of lines that one process speaks, in their order: the protocol is in `espeak_helper`.
+fn spoken_by_one_process(lines: &[&str]) -> Vec<Vec<u8>> {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_reel"))
+        .arg("speak-line")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let number = |output: &mut std::process::ChildStdout| {
+        let mut bytes = [0; 4];
+        output.read_exact(&mut bytes).unwrap();
+        u32::from_le_bytes(bytes)
+    };
+    let voice = "en-us";
+    let spoken = lines.iter().map(|line| {
+        let request: Vec<u8> = [voice.len(), 165, 85, line.len()]
+            .iter()
+            .flat_map(|number| (*number as u32).to_le_bytes())
+            .collect();
+        input.write_all(&[&request, voice.as_bytes(), line.as_bytes()].concat()).unwrap();
+        assert_eq!(number(&mut output), 0, "{line}");
+        let mut sound = vec![0; number(&mut output) as usize];
+        output.read_exact(&mut sound).unwrap();
+        sound
+    });
+    let spoken = spoken.collect();
+    drop(input);
+    assert!(process.wait().unwrap().success());
+    spoken
+}
+
+/// Two machines speak the same lines in another order, and must make the same video.
+#[test]
+fn a_line_sounds_the_same_whatever_was_spoken_before() {
+    let (first, second) = ("This is what page 3 of the machine is about.", "It says a second thing, too.");
+    let one_order = spoken_by_one_process(&[first, second, first]);
+    let other_order = spoken_by_one_process(&[second, second, first]);
+    assert!(one_order[0] == one_order[2] && one_order[0] == other_order[2] && one_order[0].len() > 50_000);
+    assert!(one_order[1] == other_order[0] && one_order[1] == other_order[1]);
 }

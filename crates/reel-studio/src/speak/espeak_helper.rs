@@ -1,10 +1,12 @@
 //! Processes that speak lines with espeak-ng's library: `reel` itself, started with [`ARGUMENT`].
 //!
-//! A process waits for the next line when it has spoken one, because starting it takes longer than most lines. A request on
-//! its standard input is four numbers (bytes of the voice's name, words a minute, volume, bytes of the line), the name and
-//! the line; an answer on its standard output is a status, the bytes that follow, and a WAV file with a cue point at each word, or a
-//! message. Numbers are 32 bits, little-endian. A fault of the library ends its process alone. Where it cannot be used,
-//! lines are spoken by the program `espeak-ng`, and their words are timed by estimate.
+//! A process waits for the next line when it has answered one, because starting it takes longer than most lines. Each line is
+//! spoken by a copy of the process that has spoken nothing yet: the library remembers the end of a line, and would speak the
+//! same line a little differently after another one. A fault of the library ends that copy alone. A request on the standard
+//! input is four numbers (bytes of the voice's name, words a minute, volume, bytes of the line), the name and the line; an
+//! answer on the standard output is a status, the bytes that follow, and a WAV file with a cue point at each word, or a message.
+//! Numbers are 32 bits, little-endian. Where the library cannot be used, lines are spoken by the program `espeak-ng`, and
+//! their words are timed by estimate.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::speak::{espeak_library, line_file};
 use crate::usage::{ChildUsage, Meter};
@@ -27,8 +31,6 @@ const NO_LIBRARY: u32 = 3;
 const MAX_VOICE_BYTES: u32 = 256;
 const MAX_LINE_BYTES: u32 = 1 << 20;
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
-/// Lines that a process speaks before another takes its place: the library may not give back all memory.
-const MAX_LINES: u32 = 500;
 /// Processes that wait for lines.
 const MAX_IDLE: usize = 4;
 
@@ -62,7 +64,7 @@ pub(crate) async fn speak(voice: &str, words_per_minute: u32, volume: u32, line:
         let answer = helper.exchange(&request);
         (helper, answer)
     });
-    let (mut helper, answer) = exchange.await.ok()?;
+    let (helper, answer) = exchange.await.ok()?;
     guard.0 = None;
     // Without an answer the process has ended, and is forgotten.
     let (status, answer) = answer.ok()?;
@@ -73,9 +75,8 @@ pub(crate) async fn speak(voice: &str, words_per_minute: u32, volume: u32, line:
         HAS_FAILED.store(true, Ordering::Relaxed);
         return None;
     }
-    helper.lines += 1;
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if helper.lines < MAX_LINES && idle.len() < MAX_IDLE {
+    if idle.len() < MAX_IDLE {
         idle.push(helper);
     }
     drop(idle);
@@ -87,7 +88,6 @@ struct Helper {
     child: SharedChild,
     stdin: ChildStdin,
     stdout: ChildStdout,
-    lines: u32,
 }
 
 /// `None` once it has been waited for: only until then its number is its own.
@@ -106,7 +106,7 @@ impl Helper {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        Ok(Self { child: Arc::new(Mutex::new(Some(child))), stdin, stdout, lines: 0 })
+        Ok(Self { child: Arc::new(Mutex::new(Some(child))), stdin, stdout })
     }
 
     fn usage(&self) -> Option<ChildUsage> {
@@ -177,29 +177,84 @@ fn read_text(input: &mut impl Read, bytes: u32, most: u32) -> io::Result<String>
     String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// Speaks the lines of the standard input until it ends, if this process was started to do that; `None` for any other arguments.
+/// Speaks the lines of the standard input until it ends, if this process was started to do that; `None` for any other
+/// arguments. The process must have no threads yet.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     arguments.next().filter(|argument| argument == ARGUMENT)?;
     // Whoever asked has gone when the pipes end.
-    let _ends_with_its_input = serve(&mut io::stdin().lock(), &mut io::stdout().lock());
+    let _ends_with_its_input = serve(&mut io::stdin().lock(), &mut io::stdout().lock(), speak_in_a_copy);
     Some(ExitCode::SUCCESS)
 }
 
-fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+/// A line to speak.
+struct Request {
+    voice: String,
+    words_per_minute: u32,
+    volume: u32,
+    line: String,
+}
+
+/// A status, and a WAV file or a message.
+type Answer = (u32, Vec<u8>);
+
+fn serve(
+    input: &mut impl Read,
+    output: &mut impl Write,
+    speak: impl Fn(&Request) -> io::Result<Answer>,
+) -> io::Result<()> {
     loop {
         let [voice, words_per_minute, volume, line] = read_numbers(input)?;
         let voice = read_text(input, voice, MAX_VOICE_BYTES)?;
         let line = read_text(input, line, MAX_LINE_BYTES)?;
-        let (status, answer) = match espeak_library::speak(&voice, words_per_minute, volume, &line) {
-            Ok(speech) => (SPOKEN, wav(&speech)),
-            Err(error @ espeak_library::Error::Load(_)) => (NO_LIBRARY, error.to_string().into_bytes()),
-            Err(error) => (FAILED, error.to_string().into_bytes()),
-        };
+        let (status, answer) = speak(&Request { voice, words_per_minute, volume, line })?;
         output.write_all(&status.to_le_bytes())?;
         output.write_all(&u32::try_from(answer.len()).unwrap_or(u32::MAX).to_le_bytes())?;
         output.write_all(&answer)?;
         output.flush()?;
     }
+}
+
+fn speak_here(request: &Request) -> Answer {
+    let Request { voice, words_per_minute, volume, line } = request;
+    match espeak_library::speak(voice, *words_per_minute, *volume, line) {
+        Ok(speech) => (SPOKEN, wav(&speech)),
+        Err(error) => not_spoken(&error),
+    }
+}
+
+fn not_spoken(error: &espeak_library::Error) -> Answer {
+    let status = if matches!(error, espeak_library::Error::Load(_)) { NO_LIBRARY } else { FAILED };
+    (status, error.to_string().into_bytes())
+}
+
+/// Speaks a line in a copy of this process, and waits until that ends.
+fn speak_in_a_copy(request: &Request) -> io::Result<Answer> {
+    if let Err(error) = espeak_library::start_once() {
+        return Ok(not_spoken(&error));
+    }
+    let (mut from_copy, mut to_parent) = io::pipe()?;
+    // SAFETY: this process has one thread, so the copy has everything that it needs, and no lock is held by a thread that
+    // the copy lacks.
+    let copy = unsafe { libc::fork() };
+    if copy == 0 {
+        // The copy goes with this process: whoever ends that waits for no answer.
+        let _unless_refused = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let (status, answer) = speak_here(request);
+        let written = to_parent.write_all(&status.to_le_bytes()).and_then(|()| to_parent.write_all(&answer));
+        // SAFETY: ends the process without running what its parent will run when it ends.
+        unsafe { libc::_exit(i32::from(written.is_err())) };
+    }
+    let copy = Pid::from_raw(copy).ok_or_else(io::Error::last_os_error)?;
+    drop(to_parent);
+    let mut answer = vec![];
+    let read = from_copy.by_ref().take(u64::from(MAX_ANSWER_BYTES)).read_to_end(&mut answer);
+    drop(from_copy);
+    rustix::process::waitpid(Some(copy), WaitOptions::empty())?;
+    read?;
+    let Some((status, answer)) = answer.split_first_chunk() else {
+        return Ok((FAILED, b"espeak-ng's library ended the process".to_vec()));
+    };
+    Ok((u32::from_le_bytes(*status), answer.to_vec()))
 }
 
 /// Returns a WAV file with a cue point at each word.
@@ -239,7 +294,10 @@ mod tests {
         input.extend(request("no such voice", 165, 85, "Ions move.").unwrap());
         input.extend(request("de", 165, 85, "Ionen wandern.").unwrap());
         let mut output = vec![];
-        assert_eq!(serve(&mut &input[..], &mut output).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            serve(&mut &input[..], &mut output, |request| Ok(speak_here(request))).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         let mut rest = &output[..];
         for expected in [SPOKEN, FAILED, SPOKEN] {
             let [status, length] = read_numbers(&mut rest).unwrap();
@@ -254,7 +312,7 @@ mod tests {
     #[test]
     fn damaged_requests_end_the_helper() {
         for input in [&[0xff; 64][..], b"", b"\x01\0\0\0\xa5\0\0\0\x55\0\0\0\x01\0\0\0\xff\xff"] {
-            assert!(serve(&mut &*input, &mut vec![]).is_err());
+            assert!(serve(&mut &*input, &mut vec![], |_| unreachable!("no line was read")).is_err());
         }
         assert!(request(&"v".repeat(1000), 1, 1, "").is_none());
     }

@@ -102,13 +102,20 @@ static SPOKEN: Mutex<Speech> = Mutex::new(Speech { rate: 0, samples: vec![], wor
 /// The library and its sample rate, from the first call on: it cannot be started twice. Locked while it is used.
 static LIBRARY: Mutex<Option<(Library, u32)>> = Mutex::new(None);
 
-/// Speaks a line with a voice of `espeak-ng --voices`. Blocks, and calls from several threads wait for each other.
-pub(crate) fn speak(voice: &str, words_per_minute: u32, volume: u32, line: &str) -> Result<Speech, Error> {
+/// Loads and starts the library, unless that was done before. Blocks like [`speak`].
+pub(crate) fn start_once() -> Result<(), Error> {
     let mut started = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
-    let (voice, line) = (CString::new(voice)?, CString::new(line)?);
     if started.is_none() {
         *started = Some(start()?);
     }
+    Ok(())
+}
+
+/// Speaks a line with a voice of `espeak-ng --voices`. Blocks, and calls from several threads wait for each other.
+pub(crate) fn speak(voice: &str, words_per_minute: u32, volume: u32, line: &str) -> Result<Speech, Error> {
+    let (voice, line) = (CString::new(voice)?, CString::new(line)?);
+    start_once()?;
+    let started = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((library, rate)) = &*started else { unreachable!("it was started") };
     *SPOKEN.lock().unwrap_or_else(PoisonError::into_inner) =
         Speech { rate: *rate, samples: vec![], words: vec![] };
