@@ -305,7 +305,7 @@ async fn add_job(log: &EventLog) {
         version: 1,
         delay_ms: 0,
         requester: requester("user_1"),
-        requested_ms: 0,
+        began_ms: 0,
     };
     let append = Append {
         aggregate_id: job.aggregate(),

@@ -1,20 +1,14 @@
 //! Chooses the work that a stage takes next: the most urgent first, without starving the rest, from all partitions in turn.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::events::doorbell::StageBell;
 use crate::events::queue::Consumer;
-use crate::events::work::TakenWork;
+use crate::events::work::{NextJob, TakenWork};
 use crate::events::{Error, Lane, WorkQueue};
 
-/// One in this many pieces prefers a later lane, each of them in turn. So under endless urgent work, every other priority
-/// still gets one in three times as many pieces.
-const LIFT_EVERY: usize = 8;
-const LIFTED: [Lane; 3] = [Lane::Low, Lane::Normal, Lane::High];
-
-/// Requesters whose turns are remembered; past it, all begin again.
-const MAX_TURNS: usize = 1024;
+use super::turns::{Turns, lane_order};
 
 /// Entries that this process is working on.
 #[derive(Clone, Default)]
@@ -79,8 +73,8 @@ impl Intake {
         Ok(taken)
     }
 
-    /// Takes one piece: of the requesters of all partitions, who take turns here too, and of one requester that of the oldest
-    /// job.
+    /// Takes one piece of the job whose turn it is: requesters take turns over all partitions, too, a job at a time, and among
+    /// equal turns the oldest job goes first.
     pub async fn take_oldest(&mut self) -> Result<Vec<TakenWork>, Error> {
         self.bell.reset();
         let lost = self.find_lost(1).await?;
@@ -91,7 +85,7 @@ impl Intake {
             let Some(partition) = self.find_oldest(lane).await? else { continue };
             let found = self.take_from(partition, lane, 1).await?;
             if let Some(work) = found.first() {
-                self.turns.serve(&work.requester);
+                self.turns.serve(&work.requester, &work.rank());
                 return Ok(found);
             }
         }
@@ -125,21 +119,21 @@ impl Intake {
         }
         let looks = partitions.into_iter().map(|partition| self.peek(partition, lane));
         let found = futures_util::future::try_join_all(looks).await?;
-        let first = found.into_iter().flatten().min_by(|a, b| {
-            let rank =
-                |(_, requester, order): &(u16, String, String)| (self.turns.of(requester), order.clone());
-            rank(a).cmp(&rank(b))
-        });
-        Ok(first.map(|(partition, ..)| partition))
+        let turn = |job: &NextJob| self.turns.of(&job.requester, job.rank());
+        let first = found
+            .into_iter()
+            .flatten()
+            .min_by(|(_, a), (_, b)| turn(a).cmp(&turn(b)).then_with(|| a.order.cmp(&b.order)));
+        Ok(first.map(|(partition, _)| partition))
     }
 
-    async fn peek(&self, partition: u16, lane: Lane) -> Result<Option<(u16, String, String)>, Error> {
+    async fn peek(&self, partition: u16, lane: Lane) -> Result<Option<(u16, NextJob)>, Error> {
         self.bell.note(partition, lane, false);
         let found = self.queue.peek(partition, self.consumer.stage, lane).await;
         if !matches!(found, Ok(None)) {
             self.bell.note(partition, lane, true);
         }
-        Ok(found?.map(|(requester, order)| (partition, requester, order)))
+        Ok(found?.map(|job| (partition, job)))
     }
 
     /// Returns the first lane in which work may wait; `None` when nothing is known to wait.
@@ -188,91 +182,8 @@ impl Intake {
     fn next_lane(&self, free: usize) -> Option<(Lane, usize)> {
         let waiting = |lane: &Lane| self.bell.waiting(*lane, 0).is_some();
         let lanes = Lane::ALL.iter().filter(|lane| waiting(lane)).count();
-        let (order, until_lift) = order(self.turn);
+        let (order, until_lift) = lane_order(self.turn);
         let most = if lanes == 1 { free } else { free.min(until_lift) };
         order.into_iter().find(waiting).map(|lane| (lane, most))
-    }
-}
-
-/// Returns the order of lanes for piece number `turn`, and the number of pieces to take in that order.
-fn order(turn: usize) -> ([Lane; 5], usize) {
-    let until_lift = LIFT_EVERY - 1 - turn % LIFT_EVERY;
-    if until_lift > 0 {
-        return (Lane::ALL, until_lift);
-    }
-    let lifted = LIFTED[turn / LIFT_EVERY % LIFTED.len()];
-    let mut order = Lane::ALL;
-    order.sort_by_key(|lane| (*lane != lifted, *lane));
-    (order, 1)
-}
-
-/// The turns of requesters, over all partitions (start-time fair queueing, as in each partition's queue).
-#[derive(Default)]
-struct Turns {
-    now: u64,
-    next: HashMap<String, u64>,
-}
-
-impl Turns {
-    fn of(&self, requester: &str) -> u64 {
-        self.next.get(requester).map_or(self.now, |next| self.now.max(*next))
-    }
-
-    fn serve(&mut self, requester: &str) {
-        self.now = self.of(requester);
-        self.next.insert(requester.to_owned(), self.now + 1);
-        if self.next.len() > MAX_TURNS {
-            // No next turn is further away than this.
-            self.now += 1;
-            let now = self.now;
-            self.next.retain(|_, next| *next > now);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_urgent_goes_first_and_every_priority_gets_its_share() {
-        let first: Vec<Lane> = (0..24).map(|turn| order(turn).0[0]).collect();
-        let count = |wanted| first.iter().filter(|lane| **lane == wanted).count();
-        assert_eq!(count(Lane::Urgent), 21);
-        for other in LIFTED {
-            assert_eq!(count(other), 1, "{other:?}");
-        }
-        assert_eq!(order(0), (Lane::ALL, 7));
-        assert_eq!(order(6).1, 1);
-        assert_eq!(order(7), ([Lane::Low, Lane::Urgent, Lane::FirstScene, Lane::High, Lane::Normal], 1));
-    }
-
-    #[test]
-    fn requesters_take_turns_over_all_partitions() {
-        let mut turns = Turns::default();
-        let mut served = vec![];
-        for _ in 0..6 {
-            let next = ["a", "b"].into_iter().min_by_key(|requester| turns.of(requester)).unwrap();
-            turns.serve(next);
-            served.push(next);
-        }
-        assert_eq!(served, ["a", "b", "a", "b", "a", "b"]);
-        // Who comes late has no claim to what was before.
-        let mut served = vec![];
-        for _ in 0..4 {
-            let next = ["a", "late"].into_iter().min_by_key(|requester| turns.of(requester)).unwrap();
-            turns.serve(next);
-            served.push(next);
-        }
-        assert_eq!(served.iter().filter(|requester| **requester == "late").count(), 2, "{served:?}");
-    }
-
-    #[test]
-    fn few_turns_are_remembered() {
-        let mut turns = Turns::default();
-        for number in 0..10_000 {
-            turns.serve(&number.to_string());
-        }
-        assert!(turns.next.len() <= MAX_TURNS + 1, "{}", turns.next.len());
     }
 }

@@ -42,10 +42,13 @@ mod retry;
 mod reuse;
 mod runner;
 mod scenario_creation;
+#[cfg(feature = "chaos")]
+pub mod simulation;
 mod storage;
 mod sweep;
 mod takeover;
 mod task;
+mod turns;
 mod upload;
 mod uploaded;
 

@@ -20,9 +20,14 @@ pub struct ProcessorSlots(Arc<Mutex<State>>);
 
 struct State {
     free: usize,
+    waiting: Ranks<oneshot::Sender<Slot>>,
+}
+
+/// Those who wait for a slot, by rank.
+pub(super) struct Ranks<T> {
     granted: u64,
-    /// By rank, the highest first served.
-    waiting: BTreeMap<Rank, VecDeque<oneshot::Sender<Slot>>>,
+    /// The highest is served first.
+    waiting: BTreeMap<Rank, VecDeque<T>>,
 }
 
 /// Urgent or not, of a first scene or not, and the stage.
@@ -33,7 +38,7 @@ pub struct Slot(ProcessorSlots);
 
 impl ProcessorSlots {
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { free: count.max(1), granted: 0, waiting: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(State { free: count.max(1), waiting: Ranks::default() })))
     }
 
     /// Waits for a slot for work of a stage. One that is granted while the future is dropped goes to the next.
@@ -42,14 +47,11 @@ impl ProcessorSlots {
             let mut state = self.state();
             if state.free > 0 {
                 state.free -= 1;
-                state.granted += 1;
+                state.waiting.granted += 1;
                 return Slot(self.clone());
             }
             let (sender, granted) = oneshot::channel();
-            // A job that may begin is about its first scene, too. Only so many begin at a time.
-            let is_first = lane == Lane::FirstScene || stage == Stage::Initializing;
-            let rank = (lane == Lane::Urgent, is_first, stage);
-            state.waiting.entry(rank).or_default().push_back(sender);
+            state.waiting.push(stage, lane, sender);
             granted
         };
         granted.await.expect("whoever waits is served or dropped with all slots")
@@ -59,7 +61,7 @@ impl ProcessorSlots {
         let next = {
             // One lock for both: whoever comes in between would wait for a slot that is free.
             let mut state = self.state();
-            let next = state.next();
+            let next = state.waiting.next(|sender| !sender.is_closed());
             if next.is_none() {
                 state.free += 1;
             }
@@ -76,8 +78,21 @@ impl ProcessorSlots {
     }
 }
 
-impl State {
-    fn next(&mut self) -> Option<oneshot::Sender<Slot>> {
+impl<T> Default for Ranks<T> {
+    fn default() -> Self {
+        Self { granted: 0, waiting: BTreeMap::new() }
+    }
+}
+
+impl<T> Ranks<T> {
+    pub fn push(&mut self, stage: Stage, lane: Lane, waiting: T) {
+        // A job that may begin is about its first scene, too. Only so many begin at a time.
+        let is_first = lane == Lane::FirstScene || stage == Stage::Initializing;
+        self.waiting.entry((lane == Lane::Urgent, is_first, stage)).or_default().push_back(waiting);
+    }
+
+    /// Returns who gets the next slot, of those who still wait.
+    pub fn next(&mut self, waits: impl Fn(&T) -> bool) -> Option<T> {
         self.granted += 1;
         let goes_by_stage = self.granted.is_multiple_of(LIFT_EVERY);
         loop {
@@ -90,7 +105,7 @@ impl State {
             if queue.is_empty() {
                 self.waiting.remove(&rank);
             }
-            if let Some(next) = next.filter(|next| !next.is_closed()) {
+            if let Some(next) = next.filter(&waits) {
                 return Some(next);
             }
         }

@@ -33,7 +33,7 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// How long a piece takes that follows from the narration, give or take a tenth.
-    fn paced(&self, stage: Stage, job: &Job, chance: u128) -> Duration {
+    pub(super) fn paced(&self, (stage, scene): (Stage, Option<u32>), job: &Job, chance: u128) -> Duration {
         let share = match stage {
             Stage::Initializing | Stage::Planning => 0.01,
             Stage::ScenarioCreation => 0.2,
@@ -42,15 +42,32 @@ impl Rehearsal {
             Stage::Combining => 0.05,
             Stage::Storage => 0.2,
         };
-        let pieces = if stage.is_per_scene() { job.scenes.len().max(1) as f64 } else { 1.0 };
+        let pieces = if scene.is_some() { job.scenes.len().max(1) as f64 } else { 1.0 };
         let jitter = 0.9 + (chance % 1000) as f64 / 5000.0;
         let seconds = narration_seconds(job) * f64::from(self.ms_per_second) / 1000.0;
         Duration::from_secs_f64(seconds * share * jitter / pieces)
     }
+
+    /// Returns a plausible outcome of a piece, as long as the words of the request are if the pieces are paced by them.
+    pub(super) fn outcome(&self, (stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job) -> Outcome {
+        let mut outcome = outcome((stage, scene), job_id, job, self.scenes);
+        if self.ms_per_second > 0 {
+            let count = job.scenes.len().max(1) as f64;
+            let frames = ((narration_seconds(job) * 30.0 / count) as u32).max(1);
+            match &mut outcome {
+                Outcome::Narrated { scenes, .. } => {
+                    scenes.iter_mut().for_each(|scene| scene.timeline.frames = frames);
+                }
+                Outcome::SceneNarrated { narrated, .. } => narrated.timeline.frames = frames,
+                _ => {}
+            }
+        }
+        outcome
+    }
 }
 
 /// A word takes 0.4 seconds.
-fn narration_seconds(job: &Job) -> f64 {
+pub(super) fn narration_seconds(job: &Job) -> f64 {
     let script = job.request.as_ref().and_then(|request| request.script.as_deref());
     script.map_or(0, |script| script.split_whitespace().count()) as f64 * 0.4
 }
@@ -81,7 +98,7 @@ impl StageHandler for Pretend {
         let longest = self.rehearsal.longest.as_micros();
         if longest > 0 || self.rehearsal.ms_per_second > 0 {
             let random = Duration::from_micros(chance.checked_rem(longest).unwrap_or(0) as u64);
-            let pause = random + self.rehearsal.paced(self.stage, &task.job, chance);
+            let pause = random + self.rehearsal.paced((self.stage, task.scene), &task.job, chance);
             tokio::select! {
                 () = task.cancel.cancelled() => {
                     return Err(StageError::retryable(ErrorCode::RehearsedFailure, "the rehearsal was interrupted"));
@@ -92,20 +109,7 @@ impl StageHandler for Pretend {
         if self.rehearsal.fails_one_in > 0 && chance.is_multiple_of(self.rehearsal.fails_one_in) {
             return Err(StageError::retryable(ErrorCode::RehearsedFailure, "this attempt was to fail"));
         }
-        let piece = (self.stage, task.scene);
-        let mut outcome = outcome(piece, task.job_id, &task.job, self.rehearsal.scenes);
-        if self.rehearsal.ms_per_second > 0 {
-            let count = task.job.scenes.len().max(1) as f64;
-            let frames = ((narration_seconds(&task.job) * 30.0 / count) as u32).max(1);
-            match &mut outcome {
-                Outcome::Narrated { scenes, .. } => {
-                    scenes.iter_mut().for_each(|scene| scene.timeline.frames = frames);
-                }
-                Outcome::SceneNarrated { narrated, .. } => narrated.timeline.frames = frames,
-                _ => {}
-            }
-        }
-        Ok(outcome)
+        Ok(self.rehearsal.outcome((self.stage, task.scene), task.job_id, &task.job))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::telemetry::chain;
 pub(super) const LOG_PAUSE: Duration = Duration::from_millis(500);
 
 /// Jobs that are begun at a time, for each processor slot. A job whose scenes are few leaves slots to others.
-const BEGUN_FOR_EACH_SLOT: usize = 4;
+pub(super) const BEGUN_FOR_EACH_SLOT: usize = 4;
 
 /// How long to wait for a job to end before it is asked again which have.
 const LOOK_FOR_ENDED: Duration = Duration::from_millis(500);

@@ -79,6 +79,6 @@ pub struct Scheduled<'a> {
     pub delay_ms: u64,
     pub priority: Priority,
     pub user_id: &'a str,
-    /// When the aggregate was requested, in ms since 1970.
-    pub requested_ms: i64,
+    /// When the aggregate began, or was requested while it has not begun, in ms since 1970.
+    pub began_ms: i64,
 }

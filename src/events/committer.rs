@@ -111,7 +111,7 @@ impl Prepared {
             arguments.push(stage.name());
             arguments.push(lane.name());
             arguments.push(&work.requester);
-            arguments.push(work.order());
+            arguments.push(work.order(id));
             arguments.push(work.delay_ms.to_string());
             arguments.push(Pointer::text(id, work));
         }

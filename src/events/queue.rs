@@ -1,6 +1,6 @@
 //! The queues of work: waiting, delayed, and taken work.
 //!
-//! Work waits in a sorted set for each partition, stage and priority, in which requesters take turns. Taking it moves it to the
+//! Work waits in a sorted set for each partition, stage and priority, in which requesters take turns, a job at a time. Taking it moves it to the
 //! stage's stream, where the consumer group's pending list is its lease. Everything here derives from the log and can be
 //! rebuilt.
 
@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::keys::Keys;
 use super::lane::Lane;
 use super::log::{Error, EventLog};
-use super::work::{Pointer, Receipt, ScheduledWork, TakenWork};
+use super::work::{NextJob, Pointer, Receipt, ScheduledWork, TakenWork};
 use super::{Priority, Stage};
 use crate::crash;
 use crate::ids::AggregateId;
@@ -101,11 +101,7 @@ impl WorkQueue {
     pub fn new(log: &EventLog) -> Self {
         let with_enqueue = |script: &str| Script::new(&[include_str!("lua/enqueue.lua"), script].concat());
         let scripts = Scripts {
-            take: Script::new(concat!(
-                include_str!("lua/enqueue.lua"),
-                include_str!("lua/next_piece.lua"),
-                include_str!("lua/take.lua")
-            )),
+            take: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/take.lua"))),
             peek: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/peek.lua"))),
             due: Script::new(include_str!("lua/due.lua")),
             release: with_enqueue(include_str!("lua/release.lua")),
@@ -161,15 +157,12 @@ impl WorkQueue {
         Ok(Taken { work: self.read_entries(&stream, &consumer.group, entries), left })
     }
 
-    /// Returns the requester and the order of the piece that [`Self::take`] would take; `None` when nothing waits.
-    pub async fn peek(
-        &self,
-        partition: u16,
-        stage: Stage,
-        lane: Lane,
-    ) -> Result<Option<(String, String)>, Error> {
+    /// Returns the job of the piece that [`Self::take`] would take; `None` when nothing waits.
+    pub async fn peek(&self, partition: u16, stage: Stage, lane: Lane) -> Result<Option<NextJob>, Error> {
         let mut call = self.scripts.peek.key(self.keys.waiting(partition, stage, lane));
-        self.call("look at waiting work", call.key(self.keys.turns(partition, stage, lane))).await
+        call.key(self.keys.turns(partition, stage, lane));
+        let next: Option<(String, String)> = self.call("look at waiting work", &call).await?;
+        Ok(next.map(|(requester, order)| NextJob { requester, order }))
     }
 
     /// Takes over a bounded number of pieces whose lease has expired. Returns them with the position from which to continue;
@@ -265,14 +258,17 @@ impl WorkQueue {
         let mut call = self.scripts.release.key(&delayed);
         call.arg(self.keys.doorbell()).arg(partition);
         for text in due {
-            let Some(Pointer { work, .. }) = Pointer::parse(&text) else {
+            let Some(Pointer { aggregate_id, work }) = Pointer::parse(&text) else {
                 tracing::error!(delayed, text, "not a pointer to work");
                 continue;
             };
             let (stage, lane) = (work.item.stage, work.lane());
             call.key(self.keys.waiting(partition, stage, lane));
             call.key(self.keys.turns(partition, stage, lane));
-            call.arg(format!("{stage}:{}", lane.name())).arg(&work.requester).arg(work.order()).arg(text);
+            call.arg(format!("{stage}:{}", lane.name()))
+                .arg(&work.requester)
+                .arg(work.order(aggregate_id))
+                .arg(text);
         }
         self.call("release delayed work", &call).await
     }
@@ -482,7 +478,7 @@ impl QueueBuilder {
             let (stage, lane) = (work.item.stage, work.lane());
             call.key(keys.waiting(self.partition, stage, lane));
             call.key(keys.turns(self.partition, stage, lane));
-            call.arg(&work.requester).arg(work.order()).arg(work.delay_ms);
+            call.arg(&work.requester).arg(work.order(id)).arg(work.delay_ms);
             call.arg(Pointer::text(id, work));
         }
         match self.queue.call::<i8>("queue work again", &call).await? {
@@ -526,6 +522,6 @@ fn parse_taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {
     let (entry_id, fields): (String, Vec<String>) = redis::from_redis_value_ref(entry).ok()?;
     let Pointer { aggregate_id, work } = Pointer::parse(fields.get(1)?)?;
     let receipt = Receipt { stream: stream.to_owned(), group: group.to_owned(), entry_id, token: work.token };
-    let ScheduledWork { item, priority, version, requester, requested_ms, .. } = work;
-    Some(TakenWork { aggregate_id, item, priority, version, requester, requested_ms, receipt })
+    let ScheduledWork { item, priority, version, requester, began_ms, .. } = work;
+    Some(TakenWork { aggregate_id, item, priority, version, requester, began_ms, receipt })
 }

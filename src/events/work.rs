@@ -21,8 +21,8 @@ pub struct ScheduledWork {
     pub delay_ms: u64,
     /// The requester whose turn it takes; see [`requester`].
     pub requester: String,
-    /// When the job was requested, in ms since 1970: of one requester, the oldest job goes first.
-    pub requested_ms: i64,
+    /// The job's age, in ms since 1970: when it began, or was requested while it has not begun. The oldest job goes first.
+    pub began_ms: i64,
 }
 
 impl ScheduledWork {
@@ -31,13 +31,39 @@ impl ScheduledWork {
     }
 
     /// The place among the work of one requester, as text that sorts.
-    pub(super) fn order(&self) -> String {
-        order(self.requested_ms, self.item)
+    pub(super) fn order(&self, id: AggregateId) -> String {
+        order(id, self.began_ms, self.item)
     }
 }
 
-fn order(requested_ms: i64, item: WorkItem) -> String {
-    format!("{:014}{:06}", requested_ms.max(0), item.scene.unwrap_or(0))
+/// The job's rank, and the scene.
+fn order(id: AggregateId, began_ms: i64, item: WorkItem) -> String {
+    format!("{}{:06}", job_rank(id, began_ms), item.scene.unwrap_or(0))
+}
+
+/// Characters of a rank. The queue's scripts expect as many (`RANK_LENGTH`).
+const RANK_LENGTH: usize = 26;
+
+/// The place of a job among those of its requester, as text that sorts: its age, and the part of its id that counts the jobs
+/// of a millisecond, or of a batch (bits 48 to 95 of a UUIDv7).
+pub fn job_rank(id: AggregateId, began_ms: i64) -> String {
+    let count = (id.0.as_u128() >> 32) & 0xffff_ffff_ffff;
+    format!("{:014}{count:012x}", began_ms.max(0))
+}
+
+/// The job whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextJob {
+    pub requester: String,
+    /// The place of its next piece among the work of the requester, as text that sorts.
+    pub order: String,
+}
+
+impl NextJob {
+    /// See [`job_rank`].
+    pub fn rank(&self) -> &str {
+        self.order.get(..RANK_LENGTH).unwrap_or(&self.order)
+    }
 }
 
 /// Work taken from a stage's queue.
@@ -49,7 +75,7 @@ pub struct TakenWork {
     /// Version of the scheduling event: the worker must have loaded the aggregate up to here.
     pub version: u64,
     pub requester: String,
-    pub requested_ms: i64,
+    pub began_ms: i64,
     pub receipt: Receipt,
 }
 
@@ -64,7 +90,12 @@ impl TakenWork {
     }
 
     pub(super) fn order(&self) -> String {
-        order(self.requested_ms, self.item)
+        order(self.aggregate_id, self.began_ms, self.item)
+    }
+
+    /// The rank of its job; see [`job_rank`].
+    pub fn rank(&self) -> String {
+        job_rank(self.aggregate_id, self.began_ms)
     }
 }
 
@@ -83,7 +114,7 @@ pub fn requester(user_id: &str) -> String {
     blake3::hash(user_id.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// Formats a pointer: `stage priority aggregate version scene attempt token requester requested_ms`, where the scene of a whole
+/// Formats a pointer: `stage priority aggregate version scene attempt token requester began_ms`, where the scene of a whole
 /// stage is `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
@@ -93,13 +124,10 @@ pub(super) struct Pointer {
 
 impl Pointer {
     pub fn text(id: AggregateId, work: &ScheduledWork) -> String {
-        let ScheduledWork { item, priority, token, version, requester, requested_ms, .. } = work;
+        let ScheduledWork { item, priority, token, version, requester, began_ms, .. } = work;
         let (stage, attempt) = (item.stage, item.attempt);
         let scene = item.scene.map_or_else(|| "-".to_owned(), |scene| scene.to_string());
-        format!(
-            "{stage} {} {id} {version} {scene} {attempt} {token} {requester} {requested_ms}",
-            priority.name()
-        )
+        format!("{stage} {} {id} {version} {scene} {attempt} {token} {requester} {began_ms}", priority.name())
     }
 
     /// Parses a pointer; `None` for any other text.
@@ -116,9 +144,9 @@ impl Pointer {
         let attempt = parts.next()?.parse().ok()?;
         let token = AttemptToken(Uuid::parse_str(parts.next()?).ok()?);
         let requester = parts.next()?.to_owned();
-        let requested_ms = parts.next()?.parse().ok()?;
+        let began_ms = parts.next()?.parse().ok()?;
         let item = WorkItem { stage, scene, attempt };
-        let work = ScheduledWork { item, priority, token, version, delay_ms: 0, requester, requested_ms };
+        let work = ScheduledWork { item, priority, token, version, delay_ms: 0, requester, began_ms };
         parts.next().is_none().then_some(Self { aggregate_id, work })
     }
 }
@@ -139,7 +167,7 @@ mod tests {
                     version: 31,
                     delay_ms: 0,
                     requester: requester("user 1"),
-                    requested_ms: 1_800_000_000_000,
+                    began_ms: 1_800_000_000_000,
                 },
             };
             assert_eq!(Pointer::parse(&Pointer::text(pointer.aggregate_id, &pointer.work)), Some(pointer));

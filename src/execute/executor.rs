@@ -382,6 +382,6 @@ pub fn scheduled_work<A: Aggregate>(
         version: envelope.version,
         delay_ms: scheduled.delay_ms,
         requester: requester(scheduled.user_id),
-        requested_ms: scheduled.requested_ms,
+        began_ms: scheduled.began_ms,
     })
 }

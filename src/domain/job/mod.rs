@@ -87,8 +87,8 @@ impl Aggregate for Job {
             | JobEvent::PartialStreamRemoved {} => return None,
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
-        let requested_ms = self.requested_at.map_or(0, |at| at.timestamp_millis());
-        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id, requested_ms })
+        let began_ms = self.began_at().or(self.requested_at).map_or(0, |at| at.timestamp_millis());
+        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id, began_ms })
     }
 
     fn is_settled(&self) -> bool {

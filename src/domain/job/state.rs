@@ -314,6 +314,11 @@ impl Job {
         self.last_attempts.insert((item.stage, item.scene), item.attempt);
     }
 
+    /// When the first of its stages began.
+    pub fn began_at(&self) -> Option<DateTime<Utc>> {
+        self.stages.values().filter_map(|progress| progress.started_at).min()
+    }
+
     /// Whether an attempt at a scene's piece of work was scheduled since the job last began.
     pub fn is_scheduled(&self, stage: Stage, scene: u32) -> bool {
         let piece = (stage, Some(scene));

@@ -1,13 +1,15 @@
 -- Shared by the scripts that hand out work.
 --
--- Whose turn it is, and their first piece; nothing when nothing waits. Forgets requesters of whom nothing waits any more: until
--- their turn came, they were kept, so that nobody goes first by coming again and again.
+-- The first piece of the job whose turn it is; nothing when nothing waits. Forgets jobs of which nothing waits any more: until
+-- their turn came, they were kept, because more of them may come.
 local function next_piece(waiting, turns)
   while true do
-    local requester = redis.call('ZRANGE', turns, 0, 0)[1]
-    if not requester then return end
-    local piece = redis.call('ZRANGEBYLEX', waiting, '[' .. requester .. ' ', '(' .. requester .. '!', 'LIMIT', 0, 1)[1]
-    if piece then return requester, piece end
-    redis.call('ZREM', turns, requester)
+    local job = redis.call('ZRANGE', turns, 0, 0)[1]
+    -- Without turns there is nothing, or what a release that knew other turns has left.
+    if not job then return redis.call('ZRANGE', waiting, 0, 0)[1] end
+    -- An order goes on with the scene's digits; ':' is what comes after '9'.
+    local piece = redis.call('ZRANGEBYLEX', waiting, '[' .. job, '(' .. job .. ':', 'LIMIT', 0, 1)[1]
+    if piece then return piece end
+    redis.call('ZREM', turns, job)
   end
 end

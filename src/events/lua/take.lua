@@ -5,10 +5,9 @@
 local waiting, turns, stream = KEYS[1], KEYS[2], KEYS[3]
 local taken = 0
 while taken < tonumber(ARGV[3]) do
-  local requester, piece = next_piece(waiting, turns)
+  local piece = next_piece(waiting, turns)
   if not piece then break end
   redis.call('ZREM', waiting, piece)
-  redis.call('ZINCRBY', turns, string.format('%.0f', TURN), requester)
   redis.call('XADD', stream, '*', 'work', string.match(piece, '^%S+ %S+ (.*)$'))
   taken = taken + 1
 end

@@ -251,6 +251,6 @@ fn scheduled(event: &Envelope) -> ScheduledWork {
         version: event.version,
         delay_ms: 0,
         requester: requester("user_1"),
-        requested_ms: 0,
+        began_ms: 0,
     }
 }

@@ -1,10 +1,13 @@
 //! The order in which waiting work is handed out.
 
+use std::ops::Range;
+
+use reelstream::consumers::simulation::LaneQueue;
 use reelstream::events::job::WorkItem;
 use reelstream::events::queue::Consumer;
-use reelstream::events::work::{ScheduledWork, TakenWork, requester};
+use reelstream::events::work::{ScheduledWork, TakenWork, job_rank, requester};
 use reelstream::events::{Append, EventLog, Keys, Lane, Mark, Priority, Stage, WorkQueue};
-use reelstream::ids::{AttemptToken, CommandId, JobId};
+use reelstream::ids::{AttemptToken, BatchId, CommandId, JobId};
 
 use super::model::event;
 use crate::harness::{connect, own_prefix, shared_redis};
@@ -21,22 +24,33 @@ impl Queue {
         Self { queue: WorkQueue::new(&log), log }
     }
 
-    /// Queues a scene of a new job, which is as old as `requested_ms` says.
-    async fn add(&self, user: &str, requested_ms: i64, scene: u32) -> JobId {
-        let job = JobId::new();
-        let event = event(job, 1, CommandId::new());
+    /// Queues a scene of a new job, which is as old as `began_ms` says.
+    async fn add(&self, user: &str, began_ms: i64, scene: u32) -> JobId {
+        self.add_scenes(JobId::new(), user, began_ms, scene..scene + 1).await
+    }
+
+    /// Queues scenes of a new job.
+    async fn add_scenes(&self, job: JobId, user: &str, began_ms: i64, scenes: Range<u32>) -> JobId {
+        for (version, scene) in (1..).zip(scenes) {
+            self.add_to(job, version, user, began_ms, scene).await;
+        }
+        job
+    }
+
+    async fn add_to(&self, job: JobId, version: u64, user: &str, began_ms: i64, scene: u32) {
+        let event = event(job, version, CommandId::new());
         let work = ScheduledWork {
             item: WorkItem { stage: Stage::Rendering, scene: Some(scene), attempt: 1 },
             priority: Priority::Normal,
             token: AttemptToken::of_event(event.event_id),
-            version: 1,
+            version,
             delay_ms: 0,
             requester: requester(user),
-            requested_ms,
+            began_ms,
         };
         let append = Append {
             aggregate_id: job.aggregate(),
-            expected_version: 0,
+            expected_version: version - 1,
             command_id: event.command_id,
             events: &[event],
             work: &[work],
@@ -44,7 +58,6 @@ impl Queue {
             done: None,
         };
         self.log.append(&append).await.unwrap();
-        job
     }
 
     async fn take(&self, lane: Lane, count: usize) -> Vec<TakenWork> {
@@ -57,17 +70,21 @@ impl Queue {
     }
 
     async fn peek(&self) -> Option<String> {
-        self.queue.peek(0, Stage::Rendering, Lane::Normal).await.unwrap().map(|(requester, _)| requester)
+        self.queue.peek(0, Stage::Rendering, Lane::Normal).await.unwrap().map(|job| job.requester)
     }
 }
 
 #[tokio::test]
 async fn of_one_requester_the_oldest_job_goes_first_and_of_a_job_the_first_scene() {
     let queue = Queue::new().await;
-    let third = queue.add("a", 2_000, 1).await;
-    let second = queue.add("a", 1_000, 7).await;
-    let first = queue.add("a", 1_000, 2).await;
-    assert_eq!(queue.take_jobs(Lane::Normal, 10).await, [first, second, third]);
+    let younger = queue.add("a", 2_000, 1).await;
+    let older = JobId::new();
+    for (version, scene) in [(1, 7), (2, 2)] {
+        queue.add_to(older, version, "a", 1_000, scene).await;
+    }
+    let taken = queue.take(Lane::Normal, 10).await;
+    let taken: Vec<_> = taken.iter().map(|work| (work.job_id(), work.item.scene.unwrap())).collect();
+    assert_eq!(taken, [(older, 2), (older, 7), (younger, 1)]);
 }
 
 #[tokio::test]
@@ -80,36 +97,57 @@ async fn first_scenes_wait_in_a_lane_of_their_own() {
 }
 
 #[tokio::test]
-async fn requesters_take_turns_however_much_one_has_and_whenever_it_comes() {
+async fn requesters_take_turns_a_job_at_a_time_however_much_one_has() {
     let queue = Queue::new().await;
     let mut of_many = vec![];
-    for number in 0..6 {
-        of_many.push(queue.add("many", number, 1).await);
+    // Jobs of one batch are equally old, and go in their order.
+    let batch = BatchId::new();
+    for index in 0..6 {
+        of_many.push(queue.add_scenes(JobId::of_batch(batch, index), "many", 7, 1..3).await);
     }
-    assert_eq!(queue.take_jobs(Lane::Normal, 2).await, of_many[..2]);
-    // Who comes later than all of them waits for one of them at most.
-    let single = queue.add("few", 9_000, 1).await;
-    let next = queue.take_jobs(Lane::Normal, 2).await;
-    assert!(next.contains(&single), "{next:?}");
-    // Work that comes one piece at a time, just before each look, does not keep the others waiting.
-    let mut of_few = 0;
-    for _ in 0..4 {
-        queue.add("few", 1, 1).await;
-        let taken = queue.take(Lane::Normal, 1).await;
-        of_few += usize::from(taken[0].requester == requester("few"));
-    }
-    assert_eq!(of_few, 2, "half of the turns");
+    assert_eq!(queue.take_jobs(Lane::Normal, 3).await, [of_many[0], of_many[0], of_many[1]]);
+    // Who comes later than all of them waits for one job at most, and is not interrupted.
+    let few = queue.add_scenes(JobId::new(), "few", 9_000, 1..5).await;
+    let twice = |jobs: &[JobId]| jobs.iter().flat_map(|job| [*job, *job]).collect::<Vec<_>>();
+    let expected = [vec![of_many[1]], vec![few; 4], twice(&of_many[2..])].concat();
+    assert_eq!(queue.take_jobs(Lane::Normal, 20).await, expected);
 }
 
 #[tokio::test]
-async fn of_many_requesters_who_came_first_goes_first() {
+async fn who_comes_again_and_again_does_not_keep_the_others_waiting() {
     let queue = Queue::new().await;
-    let mut expected = vec![];
-    for user in 0..8 {
-        expected.push(queue.add(&format!("user {user}"), 1_000 - user, 1).await);
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    for number in 0..6 {
+        queue.add("many", number, 1).await;
     }
-    assert_eq!(queue.take_jobs(Lane::Normal, 10).await, expected);
+    // One piece at a time, just before each look.
+    let mut of_few = 0;
+    for number in 0..6 {
+        queue.add("few", 9_000 + number, 1).await;
+        let taken = queue.take(Lane::Normal, 1).await;
+        of_few += usize::from(taken[0].requester == requester("few"));
+    }
+    assert!((2..=3).contains(&of_few), "{of_few}, about half of the turns");
+}
+
+#[tokio::test]
+async fn among_equal_turns_the_oldest_job_goes_first_and_is_finished_in_its_turn() {
+    let queue = Queue::new().await;
+    let (old, young) = (queue.add("a", 1_000, 1).await, queue.add("b", 2_000, 1).await);
+    let oldest = queue.add("c", 500, 1).await;
+    assert_eq!(queue.take_jobs(Lane::Normal, 2).await, [oldest, old]);
+    // Its next piece comes when the turn could be another's.
+    queue.add_to(old, 2, "a", 1_000, 2).await;
+    assert_eq!(queue.take_jobs(Lane::Normal, 5).await, [old, young]);
+}
+
+#[tokio::test]
+async fn work_that_has_no_turn_is_handed_out_when_nothing_else_waits() {
+    let queue = Queue::new().await;
+    let job = queue.add("a", 1_000, 1).await;
+    let turns = queue.log.keys().turns(0, Stage::Rendering, Lane::Normal);
+    let _removed: u64 = redis::cmd("DEL").arg(turns).query_async(&mut queue.log.connection()).await.unwrap();
+    assert!(queue.peek().await.is_some());
+    assert_eq!(queue.take_jobs(Lane::Normal, 5).await, [job]);
 }
 
 #[tokio::test]
@@ -144,5 +182,41 @@ async fn a_queue_that_is_empty_leaves_nothing_behind() {
         let exists: bool =
             redis::cmd("EXISTS").arg(&key).query_async(&mut queue.log.connection()).await.unwrap();
         assert!(!exists, "{key}");
+    }
+}
+
+/// What the simulation takes for the queue does what the queue does.
+#[tokio::test]
+async fn the_simulated_queue_hands_out_in_the_same_order() {
+    // The same numbers in every run (an LCG, Numerical Recipes).
+    let mut random = 7_u32;
+    let mut below = move |limit: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) % limit
+    };
+    for round in 0..6 {
+        let queue = Queue::new().await;
+        let mut simulated = LaneQueue::default();
+        let mut taken = 0;
+        for step in 0..250 {
+            if below(5) < 3 {
+                let user = format!("user {}", below(4));
+                // No two pieces have the same place.
+                let (began_ms, scene) = (i64::from(below(12)) * 1000 + 5, 1 + step);
+                let job = queue.add(&user, began_ms, scene).await;
+                simulated.push((requester(&user), job_rank(job.aggregate(), began_ms), scene), job);
+            } else {
+                let found = queue.take(Lane::Normal, 1).await.pop();
+                taken += usize::from(found.is_some());
+                let expected = simulated.pop().map(|(_, job)| job);
+                assert_eq!(found.map(|work| work.job_id()), expected, "round {round}, step {step}");
+                assert_eq!(
+                    queue.peek().await,
+                    simulated.peek().map(|(requester, ..)| requester),
+                    "round {round}, step {step}"
+                );
+            }
+        }
+        assert!(taken > 50 && simulated.len() > 10, "{taken} {}", simulated.len());
     }
 }
