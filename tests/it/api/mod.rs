@@ -24,6 +24,7 @@ mod schema;
 mod strangers;
 mod system;
 mod tenants;
+mod token_list;
 mod tokens;
 mod uploads;
 mod webhooks;
