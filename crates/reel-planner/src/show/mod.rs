@@ -6,5 +6,6 @@
 pub(crate) mod cards;
 pub(crate) mod headings;
 pub(crate) mod page;
+pub(crate) mod pictures;
 pub(crate) mod reveals;
 pub(crate) mod titles;
