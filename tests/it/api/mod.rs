@@ -26,5 +26,6 @@ mod system;
 mod tenants;
 mod token_list;
 mod tokens;
+mod uploaded_content;
 mod uploads;
 mod webhooks;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use reel_scene::{Block, Layout, Reveal, Scene};
+use reel_scene::{Arrangement, Block, Layout, Reveal, Scene};
 
 use crate::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px};
 use crate::language::words::content_stems;
@@ -32,6 +32,8 @@ const MIN_LETTERS: usize = 3;
 const SHARED_LETTERS: usize = 6;
 /// Letters with which forms of one word end differently.
 const ENDING_LETTERS: usize = 3;
+/// Items that can be read above a picture.
+const MAX_ITEMS_BESIDE: usize = 3;
 
 /// Adds each picture to one page, at most one to a page, and returns the pictures for which no page is left, by index.
 ///
@@ -206,7 +208,7 @@ fn longest_free_pages(pages: &[Page], placed: &[Place], wanted: usize) -> Vec<us
 fn show(scene: &mut Scene, file: &str, step: usize) {
     let image = Block::Image { file: file.to_owned(), caption: String::new() };
     let height = scene.blocks.iter().map(block_height_px).fold(block_height_px(&image), u32::saturating_add);
-    if height > PAGE_HEIGHT_PX {
+    if height > PAGE_HEIGHT_PX || !scene.blocks.iter().all(is_legible_beside) {
         scene.blocks.clear();
         scene.steps.iter_mut().for_each(|step| step.reveals.clear());
     }
@@ -216,6 +218,16 @@ fn show(scene: &mut Scene, file: &str, step: usize) {
     scene.blocks.push(image);
     if let Some(step) = scene.steps.get_mut(step) {
         step.reveals.push(reveal);
+    }
+}
+
+/// Tells whether a block is still large enough in half of the page. Rings, levels and rays are not.
+fn is_legible_beside(block: &Block) -> bool {
+    use Arrangement::{Cards, Checklist, Notes};
+    match block {
+        Block::Items { arrangement: Cards | Checklist | Notes, items, .. } => items.len() <= MAX_ITEMS_BESIDE,
+        Block::Items { .. } => false,
+        _ => true,
     }
 }
 
@@ -353,6 +365,27 @@ mod tests {
             let lines =
                 |scene: &Scene| scene.steps.iter().map(|step| step.narration.clone()).collect::<Vec<_>>();
             assert_eq!(lines(scene), lines(before));
+        }
+    }
+
+    #[test]
+    fn items_that_would_be_too_small_beside_a_picture_give_way_to_it() {
+        let item = |title: &str| reel_scene::Item { title: title.to_owned(), ..Default::default() };
+        for (arrangement, count, stays) in [
+            (Arrangement::Cards, 3, true),
+            (Arrangement::Cards, 4, false),
+            (Arrangement::Hub, 3, false),
+            (Arrangement::Cycle, 3, false),
+        ] {
+            let items = (0..count).map(|_| item("Water")).collect();
+            let block = Block::Items { arrangement, items, center: None };
+            let reveals = (0..count).map(|part| Reveal { block: 0, part: Some(part) }).collect();
+            let steps = vec![reel_scene::Step::new("Water runs.", reveals)];
+            let mut scene = Scene { blocks: vec![block], steps, ..Scene::default() };
+            show(&mut scene, "a", 0);
+            assert_eq!(scene.blocks.len(), if stays { 2 } else { 1 }, "{arrangement:?} of {count}");
+            let image = Reveal { block: scene.blocks.len() - 1, part: None };
+            assert_eq!(scene.steps[0].reveals.last(), Some(&image));
         }
     }
 
