@@ -1,5 +1,8 @@
 //! The helper as a process: what it reads, what it refuses, and what it cannot do.
 
+// Tests state what must hold; an unwrap that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -129,7 +132,7 @@ fn bomb() -> Vec<u8> {
     // A zlib stream (RFC 1950): its header, blocks, an empty last block, and a checksum.
     let bytes = (PARTS * PART_BYTES) as u128;
     let (low, high) = (1 + 32 * bytes, bytes + 32 * bytes * (bytes + 1) / 2);
-    let checksum = ((high % 65521) << 16 | low % 65521) as u32;
+    let checksum = (((high % 65521) << 16) | (low % 65521)) as u32;
     let once = [b"\x78\xda", &*part.repeat(PARTS), b"\x03\x00", &checksum.to_be_bytes()].concat();
     deflate(&once)
 }
