@@ -33,6 +33,7 @@ pub enum ErrorCode {
     InternalError,
     JobUnreadable,
     UploadGone,
+    UploadUnreadable,
     NothingToSay,
     DurationOutOfReach,
     NarrationFailed,
@@ -55,6 +56,7 @@ pub enum ErrorCode {
     ImportedUnfinished,
     RehearsedFailure,
     ScriptShortened,
+    PictureNotShown,
     FormulaAsSource,
     DiagramAsSource,
     NoLogo,
@@ -238,6 +240,12 @@ impl ErrorCode {
                 "Upload the file again, and send the request with its new id.",
                 &["src/consumers/uploaded.rs"],
             ),
+            Self::UploadUnreadable => entry(
+                &[Failure { is_retried: true }, Warning],
+                "The text of an uploaded PDF is left out: it has none, needs a password, or takes too much time or memory. As a failure: the worker cannot confine the process that reads it.",
+                "Upload the text itself. Operators: PDFs are read where Linux has seccomp.",
+                &["src/consumers/planning.rs", "src/consumers/uploaded.rs"],
+            ),
             Self::NothingToSay => entry(
                 FINAL,
                 "The script has no sentence that can be spoken.",
@@ -374,6 +382,12 @@ impl ErrorCode {
                 &[Warning],
                 "The script is longer than the requested duration allows, so the planner left sentences out, or uploaded texts are longer than a script may be.",
                 "Request a longer duration, or give a shorter script.",
+                &["src/consumers/planning.rs"],
+            ),
+            Self::PictureNotShown => entry(
+                &[Warning],
+                "An uploaded picture is in no scene: it is neither PNG nor JPEG, or every page that can show one has one already.",
+                "Upload it as PNG or JPEG, give fewer pictures or a longer script, or say in `scenes` where it stands.",
                 &["src/consumers/planning.rs"],
             ),
             Self::FormulaAsSource => entry(

@@ -15,8 +15,12 @@ fn main() -> ExitCode {
     if let Some(exit) = espeak_helper::run(std::env::args_os().skip(1)) {
         return exit;
     }
+    if let Some(exit) = reel_pdf::run(std::env::args_os().skip(1)) {
+        return exit;
+    }
     if let Ok(program) = std::env::current_exe() {
-        espeak_helper::set_program(program);
+        espeak_helper::set_program(program.clone());
+        reel_pdf::set_program(program);
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

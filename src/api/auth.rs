@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use salvo::http::header::AUTHORIZATION;
 use salvo::prelude::*;
@@ -85,6 +86,8 @@ pub(super) struct Claims {
     sub: String,
     /// Seconds since 1970, with or without a fraction (RFC 7519, section 2).
     exp: f64,
+    /// When it was issued, in the same unit.
+    iat: Option<f64>,
     azp: Option<String>,
     /// Session status; `pending` before a required task is done.
     sts: Option<String>,
@@ -156,7 +159,16 @@ impl Verifier {
         {
             return Ok(earlier.claims);
         }
-        let claims = decode::<Claims>(token, &key.key, &self.validation()).map_err(invalid)?.claims;
+        let decoded = decode::<Claims>(token, &key.key, &self.validation()).map_err(invalid)?;
+        check_type(decoded.header.typ.as_deref())?;
+        let claims = decoded.claims;
+        // `decode` does not look at these two; Clerk's own package refuses both.
+        if claims.sub.is_empty() {
+            return Err(invalid(ErrorKind::InvalidSubject.into()));
+        }
+        if claims.iat.is_some_and(|iat| iat > (Utc::now().timestamp() + LEEWAY_SECONDS as i64) as f64) {
+            return Err(Error::NotYetValid);
+        }
         if claims.sts.as_deref() == Some("pending") {
             return Err(Error::Pending);
         }
@@ -201,8 +213,15 @@ async fn fetch_role(clerk: &clerk::Client, user: &str) -> Role {
     }
 }
 
+/// Refuses what the same key signs for other purposes, such as access tokens of OAuth (`at+jwt`, RFC 9068).
+fn check_type(typ: Option<&str>) -> Result<(), Error> {
+    match typ {
+        None | Some("JWT") => Ok(()),
+        Some(_) => Err(invalid(ErrorKind::InvalidToken.into())),
+    }
+}
+
 fn invalid(error: jsonwebtoken::errors::Error) -> Error {
-    use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
         ErrorKind::ExpiredSignature => Error::Expired,
         ErrorKind::ImmatureSignature => Error::NotYetValid,

@@ -151,7 +151,7 @@ fn flat_schema(scene: &Value) -> Value {
         "type": "object",
         "properties": {
             "topic": topic,
-            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script`, `scenes` or the `upload_ids` of a text is given."),
+            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script`, `scenes` or the `upload_ids` of a text or PDF is given."),
             "script": text(SCRIPT_CHARACTERS, "The full text, Markdown or plain; at least one letter or digit."),
             "scenes": {
                 "type": ["array", "null"], "items": scene,
@@ -214,7 +214,7 @@ fn flat_schema(scene: &Value) -> Value {
             },
             "upload_ids": {
                 "type": ["array", "null"], "maxItems": MAX_UPLOAD_IDS, "items": { "type": "string", "format": "uuid" },
-                "description": "Uploads of the caller. Texts are the script where there is none, and context beside one; PNG and JPEG pictures are there for scenes that name them.",
+                "description": "Uploads of the caller. Texts and PDFs are the script where there is none, and context beside one. PNG and JPEG pictures are shown by the `scenes` that name them, and without `scenes` where their file names fit.",
             },
         },
         "required": ["topic"],

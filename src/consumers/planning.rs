@@ -1,4 +1,4 @@
-//! `planning`: turns the script into scenes.
+//! `planning`: turns the script into scenes, and shows uploaded pictures in them.
 
 use async_trait::async_trait;
 
@@ -10,8 +10,10 @@ use crate::error_codes::ErrorCode;
 use crate::events::Stage;
 use crate::events::VideoRequest;
 use crate::events::job::Warning;
+use crate::events::upload::Upload;
 use crate::storage::Storage as Objects;
-use reel_planner::{self, PlanError};
+use reel_planner::{self, Picture, PlanError};
+use reel_scene::Scene;
 
 pub struct Planning {
     /// Holds uploads.
@@ -30,33 +32,74 @@ impl StageHandler for Planning {
             return Ok(Outcome::Planned { scenes, warnings: vec![] });
         }
         let texts = uploaded::read_texts(&self.objects, &task.job.user_id, &request.uploads).await?;
-        let cut = texts.is_cut.then(|| Warning {
-            code: ErrorCode::ScriptShortened.to_string(),
-            message: format!(
-                "the uploaded texts are longer than the {MAX_TEXT_CHARACTERS} characters that are read: the rest is left out"
-            ),
-        });
+        let mut warnings = warn_of_texts(&texts);
         add_texts(&mut request, texts);
-        let plan = blocking(move || {
-            reel_planner::plan(&reel_planner::Request {
+        let (plan, not_shown) = blocking(move || {
+            let mut plan = reel_planner::plan(&reel_planner::Request {
                 topic: &request.topic,
                 context: request.context.as_deref(),
                 script: request.script.as_deref(),
                 title: request.title.as_deref(),
                 duration_ms: request.duration_ms(),
             })
-            .map_err(cannot_plan)
+            .map_err(cannot_plan)?;
+            let not_shown = show_pictures(&mut plan.scenes, &request.uploads);
+            Ok::<_, StageError>((plan, not_shown))
         })
         .await?;
-        let shortened = (plan.omitted_sentences > 0).then(|| Warning {
-            code: ErrorCode::ScriptShortened.to_string(),
-            message: format!(
+        if plan.omitted_sentences > 0 {
+            let message = format!(
                 "the script is longer than the video may be: {} of its sentences are left out",
                 plan.omitted_sentences
-            ),
-        });
-        Ok(Outcome::Planned { scenes: plan.scenes, warnings: cut.into_iter().chain(shortened).collect() })
+            );
+            warnings.push(warning(ErrorCode::ScriptShortened, message));
+        }
+        warnings.extend(not_shown);
+        Ok(Outcome::Planned { scenes: plan.scenes, warnings })
     }
+}
+
+fn warning(code: ErrorCode, message: String) -> Warning {
+    Warning { code: code.to_string(), message }
+}
+
+/// Says what of the uploaded texts is left out.
+fn warn_of_texts(texts: &Texts) -> Vec<Warning> {
+    let unread = texts.unread.iter().map(|(upload, reason)| {
+        let message = format!("the text of the upload {upload} is left out: {reason}");
+        warning(ErrorCode::UploadUnreadable, message)
+    });
+    let cut = texts.is_cut.then(|| {
+        let message = format!(
+            "the uploaded texts are longer than the {MAX_TEXT_CHARACTERS} characters that are read: the rest is left out"
+        );
+        warning(ErrorCode::ScriptShortened, message)
+    });
+    unread.chain(cut).collect()
+}
+
+/// Shows the uploaded pictures on the pages that their names fit, and says which are not shown.
+fn show_pictures(scenes: &mut [Scene], uploads: &[Upload]) -> Vec<Warning> {
+    let (pictures, others): (Vec<&Upload>, Vec<&Upload>) = uploads
+        .iter()
+        .filter(|upload| upload.content_type.is_image())
+        .partition(|upload| upload.content_type.is_picture());
+    let files: Vec<String> = pictures.iter().map(|upload| upload.upload_id.to_string()).collect();
+    let named = pictures.iter().zip(&files);
+    let named: Vec<Picture<'_>> =
+        named.map(|(upload, file)| Picture { file, words: &upload.file_name }).collect();
+    let left = reel_planner::place_pictures(scenes, &named);
+    let without_page = left.into_iter().map(|picture| {
+        let message = format!("the picture {} is not shown: every page has one already", files[picture]);
+        warning(ErrorCode::PictureNotShown, message)
+    });
+    let of_other_type = others.into_iter().map(|upload| {
+        let (id, name) = (upload.upload_id, upload.content_type.name());
+        let message =
+            format!("the picture {id} is not shown: it is {name}, and a scene can show PNG and JPEG only");
+        warning(ErrorCode::PictureNotShown, message)
+    });
+    without_page.chain(of_other_type).collect()
 }
 
 /// Uploaded texts are the script where there is none, and context beside one.

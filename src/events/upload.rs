@@ -75,9 +75,15 @@ impl ContentType {
         name.parse().ok()
     }
 
-    /// Tells whether planning reads it.
+    /// Tells whether planning reads its text.
     pub fn is_text(self) -> bool {
-        matches!(self, ContentType::Text | ContentType::Markdown)
+        matches!(self, ContentType::Text | ContentType::Markdown | ContentType::Pdf)
+    }
+
+    /// Tells whether it is a picture of any format.
+    pub fn is_image(self) -> bool {
+        use ContentType::{Gif, Svg, WebP};
+        self.is_picture() || matches!(self, WebP | Svg | Gif)
     }
 
     /// Tells whether a scene can show it.

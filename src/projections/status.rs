@@ -23,7 +23,8 @@ use crate::domain::job::Job;
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
-use crate::events::{EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
+use crate::events::upload::Upload;
+use crate::events::{ContentType, EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
 use crate::execute::ContentCodec;
 use crate::ids::{AggregateId, BatchId, JobId};
 
@@ -132,10 +133,14 @@ impl JobStatus {
     }
 }
 
-/// Words of the uploaded texts, about: five letters and a blank each.
+/// Words of the uploaded texts, about: five letters and a blank each; in a PDF, fonts and pictures take most of the bytes.
 fn uploaded_words(request: &VideoRequest) -> usize {
-    let texts = request.uploads.iter().filter(|upload| upload.content_type.is_text());
-    texts.map(|upload| upload.bytes as usize / 6).sum()
+    let words = |upload: &Upload| match upload.content_type {
+        ContentType::Text | ContentType::Markdown => upload.bytes as usize / 6,
+        ContentType::Pdf => upload.bytes as usize / 100,
+        _ => 0,
+    };
+    request.uploads.iter().map(words).sum()
 }
 
 /// How long the narration of a request is expected to be.

@@ -5,17 +5,20 @@
 //! - A file is read in pieces of bounded size. Whole in memory are only SVGs, which are small, and one picture for each
 //!   check that runs, whose pixels are counted in its header first.
 //! - A configured scanner that does not answer lets nothing through.
+//! - A PDF is parsed in a confined process only. Where none can be had, no PDF is kept.
 //!
-//! Deliberately absent: names and paths of users (a file is checked as an open file), and the text of a PDF.
+//! Deliberately absent: names and paths of users (a file is checked as an open file).
 
 mod clamav;
 mod detect;
 mod malware;
+mod pdf;
 mod picture;
 mod svg;
 mod text;
 
 pub use clamav::{Address as ClamavAddress, Clamav};
+pub use pdf::check as check_pdf;
 
 use std::fs::File;
 use std::io;
@@ -43,6 +46,8 @@ pub enum Refusal {
     Damaged { kind: &'static str, reason: String },
     #[error("cannot be scanned for malicious content")]
     Unscanned(#[source] clamav::Error),
+    #[error("cannot be read safely")]
+    Unconfined(#[source] reel_pdf::Error),
     #[error("cannot be read back from the disk")]
     File(#[from] io::Error),
 }
@@ -57,7 +62,7 @@ pub struct Checked {
     pub sanitized: Option<Vec<u8>>,
 }
 
-/// Looks at a whole file, except for what a scanner would find. Blocks. `name` is the user's.
+/// Looks at a whole file, except for what a scanner would find and what [`check_pdf`] reads. Blocks. `name` is the user's.
 pub fn check(file: &File, name: &str) -> Result<Checked, Refusal> {
     let bytes = file.metadata()?.len();
     if bytes == 0 {

@@ -82,6 +82,8 @@ impl Running {
     }
 
     async fn run(app: App, roles: &'static [Role], stop: CancellationToken) -> Self {
+        // PDFs are read by the program itself, which these tests are not.
+        reel_pdf::set_program(env!("CARGO_BIN_EXE_reel").into());
         let (tell, bound) = oneshot::channel();
         let task = tokio::spawn(app.run(roles, stop.clone(), |address| {
             let _nobody_asks = tell.send(address);

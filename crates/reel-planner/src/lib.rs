@@ -18,7 +18,7 @@
 //!
 //! In [`plan`], [`read`] reads the script into sections of elements. [`arrange`] divides each section into
 //! passages, the pieces that stay together on a page, and makes them fit the video. [`compose`] divides them over pages by what
-//! they say, and turns each page into a scene. [`show`] makes the two cards and finds headings where the script has none. [`language`] has the rules about words and sentences for all of them.
+//! they say, and turns each page into a scene. [`show`] makes the two cards, finds headings where the script has none, and chooses pages for a user's pictures. [`language`] has the rules about words and sentences for all of them.
 //!
 //! Invariants: plans pass [`validate`]; the narration is the script's own text in its order, and what is shown is part of it;
 //! the same request always gives the same plan. Deliberately absent: any understanding of the text's meaning, any summary in
@@ -52,6 +52,7 @@ use read::document::{Document, Element, MAX_HEADING_COLUMNS, replace_control_cha
 use read::markdown;
 use show::{cards, headings, titles};
 
+pub use show::pictures::{Picture, place_pictures};
 pub use validate::validate;
 
 /// Most lines of narration in a video, including those of the cards: about 15 minutes of speech.

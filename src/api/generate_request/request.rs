@@ -29,7 +29,7 @@ impl Reader<'_> {
         let uploads = self.uploads(resolved);
         let has_text = uploads.iter().any(|upload| upload.content_type.is_text());
         if !has_text && !["context", "script", "scenes"].into_iter().any(|name| self.is_given(name)) {
-            let msg = "is required unless script, scenes, or the upload_ids of a text is given";
+            let msg = "is required unless script, scenes, or the upload_ids of a text or PDF is given";
             self.fail(&["context"], msg, "missing");
         }
         let custom = self.custom_config();

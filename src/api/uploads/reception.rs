@@ -24,6 +24,7 @@ use crate::api::problem::Problem;
 use crate::config::{MediaConfig, UploadsConfig};
 use crate::domain::uploads::{Command, KeptUpload, Quota, Rejection, Uploads};
 use crate::error_codes::ErrorCode;
+use crate::events::ContentType;
 use crate::events::upload::{Scanner, Upload};
 use crate::execute::{self, Executor, Origin};
 use crate::ids::{UploadId, UploadsId};
@@ -205,6 +206,9 @@ impl Reception {
         let checked = tokio::task::spawn_blocking(check).await.map_err(io::Error::other)??;
         if let Some(scanner) = &self.scanner {
             scanner.scan(tokio::fs::File::open(&file.path).await?).await?;
+        }
+        if checked.content_type == ContentType::Pdf {
+            uploads::check_pdf(tokio::fs::File::open(&file.path).await?.into_std().await).await?;
         }
         Ok(checked)
     }

@@ -83,6 +83,13 @@ pub fn refused(index: usize, name: &str, refusal: Refusal) -> Problem {
                 "files cannot be scanned for malicious content for the moment, so none is taken",
             )
         }
+        Refusal::Unconfined(error) => {
+            tracing::error!(
+                error = chain(error),
+                "a PDF cannot be read in a confined process, and is refused"
+            );
+            Problem::unavailable("PDFs cannot be read safely for the moment, so none is taken")
+        }
         Refusal::File(error) => {
             tracing::error!(error = chain(error), "an upload cannot be read back");
             Problem::unavailable("files cannot be checked for the moment")

@@ -24,6 +24,8 @@ mod schema;
 mod strangers;
 mod system;
 mod tenants;
+mod token_list;
 mod tokens;
+mod uploaded_content;
 mod uploads;
 mod webhooks;

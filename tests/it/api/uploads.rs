@@ -25,7 +25,7 @@ const BOUNDARY: &str = "----boundary-of-a-test";
 const WORDS_SHA256: &str = "dba36bffa5cab0f922d087a3aeb179f9d4e745df40b323e1b1471402848c8a3e";
 
 /// A file of a body: what it is called, and its content.
-type File<'a> = (&'a str, Vec<u8>);
+pub(super) type File<'a> = (&'a str, Vec<u8>);
 
 fn body_of(files: &[File]) -> Vec<u8> {
     let mut body = vec![];
@@ -46,7 +46,7 @@ async fn send_as(system: &System, user: &str, body: Vec<u8>) -> Response {
     request.header("Content-Type", content_type).body(body).send().await.unwrap()
 }
 
-async fn upload(system: &System, files: &[File<'_>]) -> Vec<Value> {
+pub(super) async fn upload(system: &System, files: &[File<'_>]) -> Vec<Value> {
     let answer = send_as(system, "user_1", body_of(files)).await;
     let status = answer.status();
     let mut body: Value = answer.json().await.unwrap();
@@ -54,20 +54,20 @@ async fn upload(system: &System, files: &[File<'_>]) -> Vec<Value> {
     body["uploads"].as_array_mut().unwrap().drain(..).collect()
 }
 
-async fn refused(system: &System, files: &[File<'_>]) -> (u16, Value) {
+pub(super) async fn refused(system: &System, files: &[File<'_>]) -> (u16, Value) {
     let refused = error_of(send_as(system, "user_1", body_of(files)).await).await;
     assert_nothing_is_left(system.media());
     refused
 }
 
 #[track_caller]
-fn assert_nothing_is_left(media: &Path) {
+pub(super) fn assert_nothing_is_left(media: &Path) {
     for folder in ["uploads", "incoming"] {
         assert_eq!(files_under(&media.join(folder)), Vec::<std::path::PathBuf>::new(), "{folder}");
     }
 }
 
-fn id(upload: &Value) -> &str {
+pub(super) fn id(upload: &Value) -> &str {
     upload["upload_id"].as_str().unwrap()
 }
 
@@ -75,20 +75,20 @@ fn path(upload: &Value) -> String {
     format!("/api/v1/uploads/{}", id(upload))
 }
 
-fn picture(format: ImageFormat, color: [u8; 3]) -> Vec<u8> {
+pub(super) fn picture(format: ImageFormat, color: [u8; 3]) -> Vec<u8> {
     let mut bytes = Cursor::new(vec![]);
     RgbImage::from_pixel(64, 48, Rgb(color)).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
-fn large_picture(color: [u8; 3]) -> Vec<u8> {
+pub(super) fn large_picture(color: [u8; 3]) -> Vec<u8> {
     let mut bytes = Cursor::new(vec![]);
     RgbImage::from_pixel(800, 600, Rgb(color)).write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 /// The most pixels that are red in a frame of a finished video, of 320x180.
-async fn most_red_pixels(system: &System, job: &str) -> usize {
+pub(super) async fn most_red_pixels(system: &System, job: &str) -> usize {
     let video = system.get(&format!("/api/v1/videos/jobs/{job}/download")).await.bytes().await.unwrap();
     let folder = crate::harness::folder();
     let file = folder.path().join("video.mp4");
