@@ -34,6 +34,8 @@ pub enum ErrorCode {
     JobUnreadable,
     UploadGone,
     NothingToSay,
+    ModelFailed,
+    ModelLimitReached,
     DurationOutOfReach,
     NarrationFailed,
     NarrationLost,
@@ -54,6 +56,7 @@ pub enum ErrorCode {
     ImportedFailure,
     ImportedUnfinished,
     RehearsedFailure,
+    PlannedByRules,
     ScriptShortened,
     FormulaAsSource,
     DiagramAsSource,
@@ -244,6 +247,18 @@ impl ErrorCode {
                 "Give a script with at least one sentence.",
                 &["src/consumers/planning.rs"],
             ),
+            Self::ModelFailed => entry(
+                &[Appearance::Failure { is_retried: true }, Appearance::Failure { is_retried: false }],
+                "The language model gave no usable plan, and the job cannot be planned by rules: it asks for `strict`, or has a topic alone. It is tried again where the model may answer later.",
+                "Generate the video again, leave `strict` out, or give a script or a context. Operators: `ModelCalled` in the job's history says how each call ended; docs/AGENTS.md has the set-up.",
+                &["src/consumers/model_planner.rs"],
+            ),
+            Self::ModelLimitReached => entry(
+                FINAL,
+                "Another call of the language model could exceed the tokens or the cost that a job, or a user in a day, may use, and the job cannot be planned by rules.",
+                "Try again tomorrow, or leave `strict` out. Operators: raise `MODEL_JOB_TOKENS`, `MODEL_JOB_CENTS`, `MODEL_DAY_TOKENS` or `MODEL_DAY_CENTS`.",
+                &["src/consumers/model_planner.rs"],
+            ),
             Self::DurationOutOfReach => entry(
                 FINAL,
                 "The narration cannot be made as long or as short as the requested duration.",
@@ -369,6 +384,12 @@ impl ErrorCode {
                 "A rehearsed stage of the benchmarks or the crash suite failed on purpose.",
                 "Nothing: production builds have no rehearsed stages.",
                 &["src/consumers/rehearsal.rs"],
+            ),
+            Self::PlannedByRules => entry(
+                &[Warning],
+                "The language model gave no usable plan, so the scenes were made of the script or the context by rules.",
+                "Ask for `strict` in `custom_config` to let the job fail instead. Operators: `ModelCalled` in the job's history says how each call ended.",
+                &["src/consumers/model_planner.rs"],
             ),
             Self::ScriptShortened => entry(
                 &[Warning],

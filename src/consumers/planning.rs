@@ -1,8 +1,9 @@
-//! `planning`: turns the script into scenes.
+//! `planning`: turns the topic or the script into scenes, with language models where some are configured, else by rules.
 
 use async_trait::async_trait;
 
 use super::error::StageError;
+use super::model_planner::ModelPlanner;
 use super::task::{StageHandler, Task, blocking};
 use super::uploaded::{self, MAX_TEXT_CHARACTERS, Texts};
 use crate::domain::job::Outcome;
@@ -16,12 +17,19 @@ use reel_planner::{self, PlanError};
 pub struct Planning {
     /// Holds uploads.
     pub objects: Objects,
+    /// `None` where no model is configured.
+    pub models: Option<ModelPlanner>,
 }
 
 #[async_trait]
 impl StageHandler for Planning {
     fn stage(&self) -> Stage {
         Stage::Planning
+    }
+
+    /// With models, it mostly waits for them.
+    fn is_cpu_bound(&self) -> bool {
+        self.models.is_none()
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
@@ -37,6 +45,22 @@ impl StageHandler for Planning {
             ),
         });
         add_texts(&mut request, texts);
+        let by_rules = match &self.models {
+            None => None,
+            Some(models) => match models.plan(task, &request).await {
+                Ok(planned) => {
+                    return Ok(Outcome::Planned {
+                        scenes: planned.scenes,
+                        warnings: cut.into_iter().collect(),
+                    });
+                }
+                // The rules need a text to make scenes of.
+                Err(error) if request.strict || request.script.is_none() && request.context.is_none() => {
+                    return Err(error.into_error());
+                }
+                Err(error) => Some(error.to_warning()),
+            },
+        };
         let plan = blocking(move || {
             reel_planner::plan(&reel_planner::Request {
                 topic: &request.topic,
@@ -55,7 +79,8 @@ impl StageHandler for Planning {
                 plan.omitted_sentences
             ),
         });
-        Ok(Outcome::Planned { scenes: plan.scenes, warnings: cut.into_iter().chain(shortened).collect() })
+        let warnings = by_rules.into_iter().chain(cut).chain(shortened).collect();
+        Ok(Outcome::Planned { scenes: plan.scenes, warnings })
     }
 }
 

@@ -219,19 +219,19 @@ impl Failed {
 impl Client {
     pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
-            .timeout(settings.timeout)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { http, settings })
     }
 
-    /// Returns the text of a model's answer. Each try is recorded.
+    /// Returns the text of a model's answer. Each try is recorded, and none takes longer than to the deadline.
     pub async fn call(
         &self,
         model: &ModelName,
         role: Role,
         prompt: Prompt<'_>,
+        deadline: Instant,
         ledger: &impl Ledger,
     ) -> Result<String, CallError> {
         let most = Usage { input_tokens: estimate(prompt), output_tokens: prompt.max_output_tokens };
@@ -239,9 +239,14 @@ impl Client {
         let reserved = Spend { tokens: most.tokens(), micro_dollars: cost(most) };
         let mut attempt = 1;
         loop {
+            let timeout = self.settings.timeout.min(time_to(deadline));
+            if timeout.is_zero() {
+                let (model, tries) = (model.clone(), attempt - 1);
+                return Err(CallError::NoAnswer { model, outcome: CallOutcome::TimedOut, tries });
+            }
             ledger.reserve(reserved).await?;
             let began = Instant::now();
-            let answered = self.try_once(model, prompt).await;
+            let answered = self.try_once(model, prompt, timeout).await;
             let (outcome, usage) = match &answered {
                 Ok((text, usage)) => {
                     (CallOutcome::Answered, usage.unwrap_or_else(|| estimated(prompt, text)))
@@ -266,7 +271,7 @@ impl Client {
                 Err(failed) => failed,
             };
             let wait = failed.wait.unwrap_or(self.settings.first_wait * 2_u32.pow(attempt - 1));
-            if !outcome.is_retryable() || attempt == MAX_TRIES || wait > MAX_WAIT {
+            if !outcome.is_retryable() || attempt == MAX_TRIES || wait > MAX_WAIT.min(time_to(deadline)) {
                 return Err(CallError::NoAnswer { model, outcome, tries: attempt });
             }
             tokio::time::sleep(wait).await;
@@ -278,12 +283,13 @@ impl Client {
         &self,
         model: &ModelName,
         prompt: Prompt<'_>,
+        timeout: Duration,
     ) -> Result<(String, Option<Usage>), Failed> {
         let endpoint = self.settings.endpoints.get(&model.provider);
         let url = endpoint.map_or(model.provider.default_url(), |endpoint| &endpoint.url);
         let key = endpoint.and_then(|endpoint| endpoint.key.as_ref()).map(|key| key.0.as_str());
         let asked = protocol::ask(model, key, prompt);
-        let mut request = self.http.post(format!("{url}/{}", asked.path)).json(&asked.body);
+        let mut request = self.http.post(format!("{url}/{}", asked.path)).timeout(timeout).json(&asked.body);
         for (name, value) in &asked.headers {
             request = request.header(*name, value);
         }
@@ -320,6 +326,10 @@ impl Client {
             Err(Unusable::Malformed) => Err(Failed::after(CallOutcome::Malformed, None)),
         }
     }
+}
+
+fn time_to(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// Returns what a status means, if it is not that of an answer.

@@ -48,6 +48,10 @@ pub fn settings(server: &Server) -> Settings {
     }
 }
 
+pub fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
 const PROMPT: Prompt<'static> =
     Prompt { instructions: "Plan.", material: "{\"topic\":\"Rain\"}", max_output_tokens: 500 };
 
@@ -58,7 +62,7 @@ async fn call(
 ) -> (Result<String, CallError>, Server) {
     let server = Server::start(answer).await.unwrap();
     let client = Client::new(settings(&server)).unwrap();
-    let result = client.call(&model.parse().unwrap(), Role::Planner, PROMPT, book).await;
+    let result = client.call(&model.parse().unwrap(), Role::Planner, PROMPT, deadline(), book).await;
     (result, server)
 }
 
@@ -151,4 +155,17 @@ async fn a_failure_that_may_be_charged_counts_as_much_as_it_may_cost() {
     // The second try fits, the third does not.
     assert!(matches!(result, Err(CallError::LimitReached(_))), "{result:?}");
     assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn no_try_outlasts_the_deadline() {
+    let book = Book::new(10_000);
+    let server = Server::start(|_| Reply::Silence).await.unwrap();
+    let client = Client::new(Settings { timeout: Duration::from_secs(60), ..settings(&server) }).unwrap();
+    let model = "openai/m".parse().unwrap();
+    let (began, deadline) = (Instant::now(), Instant::now() + Duration::from_millis(200));
+    let result = client.call(&model, Role::Scene, PROMPT, deadline, &book).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(matches!(result, Err(CallError::NoAnswer { outcome: CallOutcome::TimedOut, .. })), "{result:?}");
+    assert_eq!(book.outcomes(), [CallOutcome::TimedOut]);
 }

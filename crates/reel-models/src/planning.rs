@@ -7,7 +7,9 @@
 mod outline;
 mod scene;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use std::time::Instant;
+
+use futures_util::future::join_all;
 use reel_scene::Scene;
 use serde_json::{Value, json};
 
@@ -98,94 +100,96 @@ impl PlanError {
     }
 }
 
-/// Plans a video.
+/// Plans a video. No call takes longer than to the deadline.
 pub async fn plan(
     client: &Client,
     models: &Models,
     material: &Material<'_>,
+    deadline: Instant,
     host: &impl Host,
 ) -> Result<Planned, PlanError> {
     let characters = material.script.map_or(0, |script| script.chars().count());
     if characters > MAX_SCRIPT_CHARACTERS {
         return Err(PlanError::ScriptTooLong { characters });
     }
-    let outline = ask_for_outline(client, models, material, host).await?;
-    let numbers = 1..=outline.scenes.len();
-    let described = numbers.map(|number| ask_for_scene(client, models, material, &outline, number, host));
-    // Without the box, the compiler cannot tell that the futures may move to other threads.
-    let described: Vec<std::pin::Pin<Box<dyn Future<Output = Result<Scene, PlanError>> + Send + '_>>> =
-        described.map(|scene| Box::pin(scene) as _).collect();
-    let middle: Vec<Scene> = stream::iter(described).buffered(CONCURRENT_SCENES).try_collect().await?;
+    let planner = Planner { client, models, material, deadline, host };
+    let outline = planner.outline().await?;
+    let numbers: Vec<usize> = (1..=outline.scenes.len()).collect();
+    let mut middle = vec![];
+    for group in numbers.chunks(CONCURRENT_SCENES) {
+        // All of a group come to their end, so that every call is recorded.
+        let described = join_all(group.iter().map(|number| planner.scene(&outline, *number))).await;
+        for scene in described {
+            middle.push(scene?);
+        }
+    }
     let (opening, closing) = outline.cards();
     let scenes = std::iter::once(opening).chain(middle).chain([closing]).collect();
     Ok(Planned { title: outline.title, scenes })
 }
 
-async fn ask_for_outline(
-    client: &Client,
-    models: &Models,
-    material: &Material<'_>,
-    host: &impl Host,
-) -> Result<Outline, PlanError> {
-    let mut document = document(material);
-    document["task"] = "outline".into();
-    let mut question = Question {
-        client,
-        host,
-        instructions: prompts::OUTLINE,
-        max_output_tokens: OUTLINE_TOKENS,
-        part: "outline".to_owned(),
-        document,
-    };
-    let mut faults = vec![];
-    for correction in 0..=MAX_CORRECTIONS {
-        let answer = question.ask(&models.planner, Role::Planner).await?;
-        match outline::read(&answer, material.title) {
-            Ok(outline) => return Ok(outline),
-            Err(found) => faults = question.correct(&answer, found, correction),
-        }
-    }
-    Err(question.given_up(&models.planner, faults))
+/// All that the questions of one plan share.
+struct Planner<'a, H> {
+    client: &'a Client,
+    models: &'a Models,
+    material: &'a Material<'a>,
+    deadline: Instant,
+    host: &'a H,
 }
 
-async fn ask_for_scene(
-    client: &Client,
-    models: &Models,
-    material: &Material<'_>,
-    outline: &Outline,
-    number: usize,
-    host: &impl Host,
-) -> Result<Scene, PlanError> {
-    let mut document = document(material);
-    document["task"] = "scene".into();
-    document["outline"] = json!(outline);
-    document["scene_number"] = number.into();
-    if let Some(ms) = material.duration_ms {
-        document["seconds"] = (ms / 1000 / (outline.scenes.len() as u64 + 1)).into();
-    }
-    let mut question = Question {
-        client,
-        host,
-        instructions: prompts::SCENE,
-        max_output_tokens: SCENE_TOKENS,
-        part: format!("scene {number}"),
-        document,
-    };
-    let mut faults = vec![];
-    let mut asked = (&models.scene, Role::Scene);
-    for correction in 0..=MAX_CORRECTIONS {
-        let answer = question.ask(asked.0, asked.1).await?;
-        let found = match scene::read(&answer, outline) {
-            Ok(scene) => match host.review(&scene).await {
-                faults if faults.is_empty() => return Ok(scene),
-                faults => faults,
-            },
-            Err(found) => found,
+impl<H: Host> Planner<'_, H> {
+    async fn outline(&self) -> Result<Outline, PlanError> {
+        let mut document = document(self.material);
+        document["task"] = "outline".into();
+        let mut question = Question {
+            planner: self,
+            instructions: prompts::OUTLINE,
+            max_output_tokens: OUTLINE_TOKENS,
+            part: "outline".to_owned(),
+            document,
         };
-        faults = question.correct(&answer, found, correction);
-        asked = (&models.helper, Role::Helper);
+        let mut faults = vec![];
+        for correction in 0..=MAX_CORRECTIONS {
+            let answer = question.ask(&self.models.planner, Role::Planner).await?;
+            match outline::read(&answer, self.material.title) {
+                Ok(outline) => return Ok(outline),
+                Err(found) => faults = question.correct(&answer, found, correction),
+            }
+        }
+        Err(question.given_up(&self.models.planner, faults))
     }
-    Err(question.given_up(asked.0, faults))
+
+    async fn scene(&self, outline: &Outline, number: usize) -> Result<Scene, PlanError> {
+        let mut document = document(self.material);
+        document["task"] = "scene".into();
+        document["outline"] = json!(outline);
+        document["scene_number"] = number.into();
+        if let Some(ms) = self.material.duration_ms {
+            document["seconds"] = (ms / 1000 / (outline.scenes.len() as u64 + 1)).into();
+        }
+        let mut question = Question {
+            planner: self,
+            instructions: prompts::SCENE,
+            max_output_tokens: SCENE_TOKENS,
+            part: format!("scene {number}"),
+            document,
+        };
+        let mut faults = vec![];
+        let mut asked = (&self.models.scene, Role::Scene);
+        for correction in 0..=MAX_CORRECTIONS {
+            let answer = question.ask(asked.0, asked.1).await?;
+            let found = match scene::read(&answer, outline) {
+                Ok(scene) => match self.host.review(&scene).await {
+                    faults if faults.is_empty() => return Ok(scene),
+                    faults => faults,
+                },
+                Err(found) => found,
+            };
+            faults = question.correct(&answer, found, correction);
+            asked = (&self.models.helper, Role::Helper);
+        }
+        Err(question.given_up(asked.0, faults))
+    }
 }
 
 /// Returns what the user gave. It stands in a prompt as JSON, so that no text of it can end its own value.
@@ -205,8 +209,7 @@ fn document(material: &Material<'_>) -> Value {
 
 /// A question that may have to be asked again.
 struct Question<'a, H> {
-    client: &'a Client,
-    host: &'a H,
+    planner: &'a Planner<'a, H>,
     instructions: &'static str,
     max_output_tokens: u64,
     part: String,
@@ -217,13 +220,14 @@ impl<H: Host> Question<'_, H> {
     async fn ask(&self, model: &ModelName, role: Role) -> Result<String, PlanError> {
         let material = self.document.to_string();
         let key = answer_key(model, self.instructions, &material);
-        if let Some(answer) = self.host.saved_answer(&key).await {
+        let Planner { client, deadline, host, .. } = *self.planner;
+        if let Some(answer) = host.saved_answer(&key).await {
             return Ok(answer);
         }
         let (instructions, max_output_tokens) = (self.instructions, self.max_output_tokens);
         let prompt = Prompt { instructions, material: &material, max_output_tokens };
-        let answer = self.client.call(model, role, prompt, self.host).await?;
-        self.host.save_answer(&key, &answer).await;
+        let answer = client.call(model, role, prompt, deadline, host).await?;
+        host.save_answer(&key, &answer).await;
         Ok(answer)
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::budget::{LimitReached, Spend};
 use crate::client::{CallError, CallOutcome, CallRecord, Client, Ledger, Role, Settings};
-use crate::client_tests::{Book, settings};
+use crate::client_tests::{Book, deadline, settings};
 use crate::planning::{Host, MAX_CORRECTIONS, Material, Models, PlanError, Planned, plan};
 use crate::prompts;
 use crate::scripted::{Received, Reply, Server};
@@ -95,7 +95,7 @@ async fn plan_with(
 ) -> (Result<Planned, PlanError>, Server) {
     let server = Server::start(answer).await.unwrap();
     let client = Client::new(settings(&server)).unwrap();
-    (plan(&client, &models(), material, job).await, server)
+    (plan(&client, &models(), material, deadline(), job).await, server)
 }
 
 #[tokio::test]
