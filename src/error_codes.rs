@@ -35,6 +35,7 @@ pub enum ErrorCode {
     UploadGone,
     NothingToSay,
     ModelFailed,
+    ModelUnavailable,
     ModelLimitReached,
     DurationOutOfReach,
     NarrationFailed,
@@ -248,9 +249,15 @@ impl ErrorCode {
                 &["src/consumers/planning.rs"],
             ),
             Self::ModelFailed => entry(
-                &[Appearance::Failure { is_retried: true }, Appearance::Failure { is_retried: false }],
-                "The language model gave no usable plan, and the job cannot be planned by rules: it asks for `strict`, or has a topic alone. It is tried again where the model may answer later.",
+                FINAL,
+                "The language model gave no usable plan, and the job cannot be planned by rules: it asks for `strict`, or has a topic alone.",
                 "Generate the video again, leave `strict` out, or give a script or a context. Operators: `ModelCalled` in the job's history says how each call ended; docs/AGENTS.md has the set-up.",
+                &["src/consumers/model_planner.rs"],
+            ),
+            Self::ModelUnavailable => entry(
+                RETRIED,
+                "The language model did not answer, and the job cannot be planned by rules: it asks for `strict`, or has a topic alone.",
+                "Generate the video again later, leave `strict` out, or give a script or a context. Operators: `ModelCalled` in the job's history says how each call ended.",
                 &["src/consumers/model_planner.rs"],
             ),
             Self::ModelLimitReached => entry(

@@ -118,7 +118,7 @@ impl NotPlanned {
                     "leave `strict` out, or give a script or a context: then the video is planned by rules",
                 )
             }
-            Self::Plan(_) | Self::Stopped => StageError::retryable(ErrorCode::ModelFailed, message)
+            Self::Plan(_) | Self::Stopped => StageError::retryable(ErrorCode::ModelUnavailable, message)
                 .suggest("try again later, or leave `strict` out"),
         };
         // Faults quote what a model made of the user's words.

@@ -7,7 +7,9 @@ use crate::budget::{Budget, LimitReached, Spend};
 use crate::client::{CallError, CallOutcome, CallRecord, Client, Ledger, Role, Settings};
 use crate::name::Provider;
 use crate::protocol::Prompt;
-use crate::scripted::{Reply, Server};
+use crate::scripted::{Received, Reply, Server};
+
+type Answering = fn(&Received) -> Reply;
 
 const MODELS: [&str; 4] = ["openai/m", "anthropic/m", "gemini/m", "ollama/m"];
 
@@ -58,7 +60,7 @@ const PROMPT: Prompt<'static> =
 async fn call(
     model: &str,
     book: &Book,
-    answer: impl Fn(&crate::scripted::Received) -> Reply + Send + Sync + 'static,
+    answer: impl Fn(&Received) -> Reply + Send + Sync + 'static,
 ) -> (Result<String, CallError>, Server) {
     let server = Server::start(answer).await.unwrap();
     let client = Client::new(settings(&server)).unwrap();
@@ -86,7 +88,7 @@ async fn every_provider_answers_and_is_counted() {
 
 #[tokio::test]
 async fn what_a_retry_cannot_fix_is_asked_once() {
-    let once: [(fn(&crate::scripted::Received) -> Reply, CallOutcome); 6] = [
+    let once: [(Answering, CallOutcome); 6] = [
         (|_| Reply::Refusal, CallOutcome::Refused),
         (|_| Reply::Cut("{".to_owned()), CallOutcome::Truncated),
         (|_| Reply::Text("x".repeat(200_000)), CallOutcome::TooLarge),
@@ -107,7 +109,7 @@ async fn what_a_retry_cannot_fix_is_asked_once() {
 
 #[tokio::test]
 async fn what_a_retry_may_fix_is_asked_a_bounded_number_of_times() {
-    let again: [(fn(&crate::scripted::Received) -> Reply, CallOutcome); 5] = [
+    let again: [(Answering, CallOutcome); 5] = [
         (|_| Reply::Bytes(vec![0; 40]), CallOutcome::Malformed),
         (|_| Reply::Broken, CallOutcome::Unavailable),
         (|_| Reply::Status(503, None), CallOutcome::Unavailable),

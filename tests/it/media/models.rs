@@ -1,7 +1,9 @@
 //! Videos that a scripted language model plans.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use reel_models::client::MAX_TRIES;
 use reel_models::scripted::{INPUT_TOKENS, OUTPUT_TOKENS, Received, Reply, Server};
 use reelstream::config::{Config, ModelsConfig};
 use serde_json::{Value, json};
@@ -137,6 +139,33 @@ async fn without_a_usable_plan_the_rules_make_the_scenes_and_the_job_says_so() {
     );
     let error = failed(&system, &json!({ "topic": "Nothing else is said" })).await;
     assert_eq!(error["error_code"], "MODEL_FAILED", "the rules have no text: {error}");
+    system.running.stop().await;
+}
+
+#[tokio::test]
+async fn another_attempt_does_not_pay_for_an_answer_again() {
+    // The scenes are not answered in the first attempt, with all its tries, and are in the second.
+    let refused = AtomicU32::new(0);
+    let (system, server) = start(&[], move |received| {
+        let is_scene = received.prompt().1["task"] == "scene";
+        match is_scene && refused.fetch_add(1, Ordering::Relaxed) < 3 * MAX_TRIES {
+            true => Reply::Status(503, None),
+            false => good(received),
+        }
+    })
+    .await;
+    let body = json!({ "topic": "Why it rains", "quality": "low", "custom_config": { "strict": true } });
+    let job_id = system.completed(&body).await;
+    let tasks = server.received().into_iter().map(|received| received.prompt().1["task"].clone());
+    assert_eq!(tasks.filter(|task| task == "outline").count(), 1, "its answer was kept");
+    let calls = calls(&system, &job_id).await;
+    let by = |attempt: u32, outcome: &str| {
+        calls
+            .iter()
+            .filter(|call| call["data"]["attempt"] == attempt && call["data"]["outcome"] == outcome)
+            .count()
+    };
+    assert_eq!((by(1, "answered"), by(1, "unavailable"), by(2, "answered")), (1, 9, 3), "{calls:?}");
     system.running.stop().await;
 }
 
