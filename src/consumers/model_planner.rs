@@ -100,6 +100,11 @@ impl ModelPlanner {
 }
 
 impl NotPlanned {
+    /// Returns `true` when nothing is said against the models: the job or the process ends.
+    pub fn is_of_stopped_attempt(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
     /// Returns the warning of a job that is planned by rules instead.
     pub fn to_warning(&self) -> Warning {
         let message = format!("the scenes are made by rules, because {self}");

@@ -54,8 +54,12 @@ impl StageHandler for Planning {
                         warnings: cut.into_iter().collect(),
                     });
                 }
-                // The rules need a text to make scenes of.
-                Err(error) if request.strict || request.script.is_none() && request.context.is_none() => {
+                // The rules need a text to make scenes of. An attempt that is stopped leaves planning to the next one.
+                Err(error)
+                    if request.strict
+                        || error.is_of_stopped_attempt()
+                        || request.script.is_none() && request.context.is_none() =>
+                {
                     return Err(error.into_error());
                 }
                 Err(error) => Some(error.to_warning()),
