@@ -2,7 +2,8 @@
 //!
 //! Every call is an event of the job, reserved before it is made: against the job's limit, which counts what its events say, and
 //! against the user's day, which Redis counts. An answer is kept in the job's workspace until the job ends, so that another
-//! attempt does not pay for it again. A call that a cancelled job drops stays reserved on the user's day. Without a usable plan, the caller plans by rules, unless the request is `strict`.
+//! attempt on the same machine does not pay for it again. A call that a stopped attempt drops stays reserved on the user's day.
+//! Without a usable plan, the caller plans by rules, unless the request is `strict`.
 
 use std::time::{Duration, Instant};
 
