@@ -87,6 +87,8 @@ impl App {
         vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let codec = executor.codec().clone();
+        let handlers = consumers::handlers(&config, &stores, &log);
+        let handlers = handlers.context("cannot set up the client of language models")?;
         Ok(Self {
             address,
             executor,
@@ -94,7 +96,7 @@ impl App {
             durability,
             statuses: StatusViews::new(log.clone(), codec.clone(), config.streams.retention.status_view),
             catalog: Catalog::new(pool.clone(), log, codec),
-            handlers: consumers::handlers(&config.media, &stores),
+            handlers,
             stores,
             pool,
             config,
@@ -288,6 +290,7 @@ impl App {
             reception,
             media: self.config.media.clone(),
             webhooks: self.config.webhooks.clone(),
+            models: self.config.models.clone(),
             clerk: clerk.clone(),
             clerk_webhook_secret: self.config.clerk.webhook_secret.clone(),
             streams: self.config.streams.clone(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 mod api;
 mod clerk;
 mod former;
+mod models;
 mod profile;
 mod storage;
 mod webhooks;
@@ -17,6 +18,7 @@ mod webhooks;
 pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
 use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
+pub use models::ModelsConfig;
 pub use profile::Profile;
 pub use webhooks::WebhookConfig;
 
@@ -57,6 +59,7 @@ pub struct Config {
     pub keys: KeysConfig,
     pub archive: ArchiveConfig,
     pub webhooks: WebhookConfig,
+    pub models: ModelsConfig,
     pub streams: Streams,
 }
 
@@ -377,6 +380,7 @@ impl Config {
             keys: KeysConfig::from_environment(env)?,
             archive: ArchiveConfig::from_environment(env),
             webhooks: WebhookConfig::from_environment(env)?,
+            models: ModelsConfig::from_environment(env)?,
             streams: Streams::from_environment(env)?,
         })
     }

@@ -104,6 +104,7 @@ fn every_setting_is_on_the_map() {
         "src/config.rs",
         "src/config/api.rs",
         "src/config/clerk.rs",
+        "src/config/models.rs",
         "src/config/webhooks.rs",
         "src/telemetry.rs",
         "src/crash.rs",

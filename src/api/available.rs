@@ -1,7 +1,7 @@
 //! Checks that this installation offers what a request asks for.
 
 use super::problem::{FieldError, Problem};
-use crate::config::WebhookConfig;
+use crate::config::{ModelsConfig, WebhookConfig};
 use crate::events::VideoRequest;
 use crate::storage::StorageMode;
 use crate::webhooks::target;
@@ -10,6 +10,7 @@ use crate::webhooks::target;
 pub struct Available<'a> {
     pub webhooks: &'a WebhookConfig,
     pub storage: StorageMode,
+    pub models: &'a ModelsConfig,
 }
 
 impl Available<'_> {
@@ -28,7 +29,35 @@ impl Available<'_> {
     }
 
     fn faults(&self, request: &VideoRequest, place: &[&str]) -> Vec<FieldError> {
-        self.callback_fault(request, place).into_iter().chain(self.storage_fault(request, place)).collect()
+        let faults = [
+            self.callback_fault(request, place),
+            self.storage_fault(request, place),
+            self.model_fault(request, place),
+            self.strict_fault(request, place),
+        ];
+        faults.into_iter().flatten().collect()
+    }
+
+    /// Without models, a name has no effect, as clients of earlier versions know it.
+    fn model_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
+        let name = request.model.as_deref().filter(|_| self.models.models.is_some())?;
+        if self.models.allowed(name).is_some() {
+            return None;
+        }
+        let allowed: Vec<String> = self.models.allowed.iter().map(ToString::to_string).collect();
+        let msg = match &allowed[..] {
+            [] => "names a model, but requests may name none here: leave it out".to_owned(),
+            _ => format!("is no model that a request may name here; these are {}", allowed.join(", ")),
+        };
+        Some(fault(place, &["model"], msg, "not_allowed"))
+    }
+
+    fn strict_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
+        if !request.strict || self.models.models.is_some() {
+            return None;
+        }
+        let msg = "is true, but no language model is configured here (PLANNER_MODEL): leave it out";
+        Some(fault(place, &["custom_config", "strict"], msg.to_owned(), "not_available"))
     }
 
     /// A receiver that will never be asked. What its name resolves to is checked when a message is sent.

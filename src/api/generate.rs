@@ -52,7 +52,8 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let traceparent = traceparent(req);
     let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
-    Available { webhooks: &state.webhooks, storage: state.stores.mode }.check(&request)?;
+    Available { webhooks: &state.webhooks, storage: state.stores.mode, models: &state.models }
+        .check(&request)?;
 
     let is_repeatable = key.is_some();
     let (job_id, first_time) = match key {
@@ -110,10 +111,14 @@ pub(super) async fn read_request(
     body: Bytes,
 ) -> Result<VideoRequest, Problem> {
     let default_quality = state.media.default_quality;
+    let plans_topics = state.models.models.is_some();
     let parse = move |body: &[u8]| {
         let references = References::of(body);
         match references.is_empty() {
-            true => generate_request::parse(body, default_quality).map(Read::Whole),
+            true => {
+                let resolved = Resolved { plans_topics, ..Resolved::default() };
+                generate_request::parse_with(body, default_quality, &resolved).map(Read::Whole)
+            }
             false => Ok(Read::Referring(references)),
         }
     };
@@ -138,7 +143,7 @@ enum Read {
 
 /// Looks up what a body refers to.
 pub async fn resolve(state: &ApiState, user: &User, references: &References) -> Result<Resolved, Problem> {
-    let mut resolved = Resolved::default();
+    let mut resolved = Resolved { plans_topics: state.models.models.is_some(), ..Resolved::default() };
     let library = state.library.seen_by(&user.id);
     if let Some(id) = references.configuration_id {
         resolved.configuration = library.configuration(&user.id, id).await?;

@@ -151,14 +151,14 @@ fn flat_schema(scene: &Value) -> Value {
         "type": "object",
         "properties": {
             "topic": topic,
-            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script`, `scenes` or the `upload_ids` of a text or PDF is given."),
+            "context": text(CONTEXT_CHARACTERS, "What the video should say; required unless `script`, `scenes` or the `upload_ids` of a text or PDF is given, or a language model is configured."),
             "script": text(SCRIPT_CHARACTERS, "The full text, Markdown or plain; at least one letter or digit."),
             "scenes": {
                 "type": ["array", "null"], "items": scene,
                 "minItems": check::SCENES.start(), "maxItems": check::SCENES.end(),
                 "description": format!("A scene description, in place of a script; at most {MAX_SCENES_BYTES} bytes of JSON. A picture names one of `upload_ids`, a PNG or JPEG."),
             },
-            "model": text(MODEL_CHARACTERS, "Recorded; has no effect."),
+            "model": text(MODEL_CHARACTERS, "The language model that plans the video, one that this installation allows; without any configured, it is recorded and has no effect."),
             "use_rag": flag("Recorded; has no effect."),
             "template_id": one_of(Theme::ALL.map(Theme::name).to_vec(), "The theme."),
             "style_preferences": {
@@ -182,6 +182,7 @@ fn flat_schema(scene: &Value) -> Value {
                     "pipeline_version": { "type": ["string", "null"], "enum": PIPELINE_VERSIONS.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "The one pipeline there is." },
                     "retry_attempts": { "type": ["integer", "null"], "minimum": least_retries, "maximum": most_retries, "description": "How often each piece of the job's work is tried again after a failure that another try may help; as the system is set unless it is given." },
                     "enable_streaming": flag("Whether the video is packaged for HLS; `true` unless it is given."),
+                    "strict": flag("Whether the job fails when its language model gives no usable plan; otherwise it is planned by rules then. Needs an installation with a model."),
                     "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
                     "cleanup_local_files": flag("Whether the files that the video was made with go as soon as it is done; `true` unless it is given. Otherwise they stay for a day, for operators to look at."),
                     "s3_upload_enabled": { "type": ["boolean", "null"], "description": "Whether the video goes to S3; as the system is set (`VIDEO_STORAGE_MODE`) unless it is given. `true` is refused where no S3 is configured, `false` where there is nothing else." },

@@ -76,7 +76,7 @@ use rate_limit::{LimitByAddress, LimitByUser, Limiters};
 use request_id::RequestId;
 
 use crate::clerk;
-use crate::config::{ApiConfig, MediaConfig, Streams, WebhookConfig};
+use crate::config::{ApiConfig, MediaConfig, ModelsConfig, Streams, WebhookConfig};
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
 use crate::events::{Actor, WorkQueue};
@@ -112,6 +112,7 @@ pub struct ApiState {
     pub reception: Reception,
     pub media: MediaConfig,
     pub webhooks: WebhookConfig,
+    pub models: ModelsConfig,
     /// `None` where Clerk is not asked about users.
     pub clerk: Option<clerk::Client>,
     pub clerk_webhook_secret: Option<Secret>,

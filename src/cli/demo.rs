@@ -16,8 +16,8 @@ use super::say;
 use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
-    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, PostgresConfig,
-    RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
+    ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, ModelsConfig,
+    PostgresConfig, RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
 };
 use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
@@ -86,6 +86,7 @@ impl Stack {
                 policy: TargetPolicy { allows_private: true },
                 ..WebhookConfig::new(Secret::parse(&kept_key(&data.join(WEBHOOK_SECRET), make_secret)?))
             },
+            models: ModelsConfig::from_environment(&env)?,
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })

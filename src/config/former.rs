@@ -19,7 +19,7 @@ enum Use {
 
 use Use::{Nothing, Streams, Variable};
 
-const NO_MODEL: &str = "videos are planned by rules, without a model";
+const NO_RETRIEVAL: &str = "models are given the request and nothing that is looked up elsewhere";
 
 const NAMES: &[(&str, Use)] = &[
     ("ENVIRONMENT", Variable("REEL_PROFILE", profile)),
@@ -38,10 +38,7 @@ const NAMES: &[(&str, Use)] = &[
     ("ALLOWED_FILE_TYPES", Nothing("uploads are told by their content, and the types are fixed")),
     ("LOG_CORRELATION_ID_HEADER", Nothing("the header is X-Request-Id")),
     ("VIDEO_MAX_DURATION", Nothing("a request names its duration, of 600 seconds at most")),
-    ("PLANNER_MODEL", Nothing(NO_MODEL)),
-    ("SCENE_MODEL", Nothing(NO_MODEL)),
-    ("HELPER_MODEL", Nothing(NO_MODEL)),
-    ("USE_RAG", Nothing(NO_MODEL)),
+    ("USE_RAG", Nothing(NO_RETRIEVAL)),
     ("HEALTH_CHECK_INTERVAL", Nothing("health is examined when it is asked for, once a second at most")),
 ];
 

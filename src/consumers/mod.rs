@@ -30,6 +30,8 @@ mod initializing;
 mod intake;
 mod journal;
 pub mod leftovers;
+mod model_planner;
+mod model_spend;
 pub mod outbox;
 mod planning;
 pub mod process_manager;
@@ -61,24 +63,37 @@ pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;
 
-use crate::config::{MediaConfig, VoiceConfig};
+use crate::config::{Config, MediaConfig, VoiceConfig};
+use crate::events::{EventLog, Stage};
 use crate::storage::Stores;
+use model_planner::ModelPlanner;
+use model_spend::DaySpend;
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
 use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
-/// Returns the handlers of all stages.
-pub fn handlers(media: &MediaConfig, stores: &Stores) -> Vec<Arc<dyn StageHandler>> {
+/// Share of a stage's time that models get for a plan; the rest is for planning by rules.
+const MODEL_SHARE: f64 = 0.8;
+
+/// Returns the handlers of all stages. Fails where the client of language models cannot be set up.
+pub fn handlers(
+    config: &Config,
+    stores: &Stores,
+    log: &EventLog,
+) -> Result<Vec<Arc<dyn StageHandler>>, reqwest::Error> {
+    let media = &config.media;
     let voice = voice(media);
-    vec![
+    let max_time = config.streams.stage(Stage::Planning).timeout.mul_f64(MODEL_SHARE);
+    let models = ModelPlanner::new(&config.models, DaySpend::new(log.clone()), max_time)?;
+    Ok(vec![
         Arc::new(initializing::Initializing),
-        Arc::new(planning::Planning { objects: stores.files.clone() }),
+        Arc::new(planning::Planning { objects: stores.files.clone(), models }),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media, stores)),
         Arc::new(combining::Combining),
         Arc::new(storage::Storage { stores: stores.clone(), media_root: media.root.clone() }),
-    ]
+    ])
 }
 
 fn voice(media: &MediaConfig) -> Voice {

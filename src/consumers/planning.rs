@@ -1,8 +1,10 @@
-//! `planning`: turns the script into scenes, and shows uploaded pictures in them.
+//! `planning`: turns the topic or the script into scenes, with language models where some are configured, else by rules, and
+//! shows uploaded pictures in them.
 
 use async_trait::async_trait;
 
 use super::error::StageError;
+use super::model_planner::ModelPlanner;
 use super::task::{StageHandler, Task, blocking};
 use super::uploaded::{self, MAX_TEXT_CHARACTERS, Texts};
 use crate::domain::job::Outcome;
@@ -18,12 +20,19 @@ use reel_scene::Scene;
 pub struct Planning {
     /// Holds uploads.
     pub objects: Objects,
+    /// `None` where no model is configured.
+    pub models: Option<ModelPlanner>,
 }
 
 #[async_trait]
 impl StageHandler for Planning {
     fn stage(&self) -> Stage {
         Stage::Planning
+    }
+
+    /// With models, it mostly waits for them.
+    fn is_cpu_bound(&self) -> bool {
+        self.models.is_none()
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
@@ -34,6 +43,24 @@ impl StageHandler for Planning {
         let texts = uploaded::read_texts(&self.objects, &task.job.user_id, &request.uploads).await?;
         let mut warnings = warn_of_texts(&texts);
         add_texts(&mut request, texts);
+        let by_rules = match &self.models {
+            None => None,
+            Some(models) => match models.plan(task, &request).await {
+                Ok(mut planned) => {
+                    warnings.extend(show_pictures(&mut planned.scenes, &request.uploads));
+                    return Ok(Outcome::Planned { scenes: planned.scenes, warnings });
+                }
+                // The rules need a text to make scenes of. An attempt that is stopped leaves planning to the next one.
+                Err(error)
+                    if request.strict
+                        || error.is_of_stopped_attempt()
+                        || request.script.is_none() && request.context.is_none() =>
+                {
+                    return Err(error.into_error());
+                }
+                Err(error) => Some(error.to_warning()),
+            },
+        };
         let (plan, not_shown) = blocking(move || {
             let mut plan = reel_planner::plan(&reel_planner::Request {
                 topic: &request.topic,
@@ -55,6 +82,7 @@ impl StageHandler for Planning {
             warnings.push(warning(ErrorCode::ScriptShortened, message));
         }
         warnings.extend(not_shown);
+        warnings.splice(0..0, by_rules);
         Ok(Outcome::Planned { scenes: plan.scenes, warnings })
     }
 }

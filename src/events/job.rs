@@ -99,6 +99,8 @@ pub enum JobEvent {
         attempt: u32,
         error: Failure,
     },
+    /// A language model was called, be it that it answered or not.
+    ModelCalled(ModelCalled),
     /// The work went on, but not as its user may have meant it.
     WarningRaised {
         stage: Stage,
@@ -241,6 +243,28 @@ pub struct Usage {
     pub wall_ms: u64,
     /// The most that the whole worker process had meanwhile, and the largest child beside it.
     pub peak_memory_bytes: u64,
+}
+
+/// A call of a language model: never what it was asked or answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCalled {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    /// Attempt at the piece of work.
+    pub attempt: u32,
+    /// With its provider, such as `openai/gpt-4o-mini`.
+    pub model: String,
+    /// `planner`, `scene` or `helper`.
+    pub role: String,
+    /// How often the model had been asked for the same, this call included.
+    pub call_attempt: u32,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Millionths of a dollar, by the prices of the time.
+    pub micro_dollars: u64,
+    pub duration_ms: u64,
+    /// Such as `answered`, `refused` or `rate_limited`.
+    pub outcome: String,
 }
 
 /// The spoken narration of a scene, measured: the only clock of what follows.
@@ -517,6 +541,7 @@ impl JobEvent {
             | JobEvent::StorageCaughtUp { .. }
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::StageRetryScheduled { .. }
             | JobEvent::JobFailed { .. }
@@ -606,6 +631,10 @@ impl Event for JobEvent {
                 Public("/files/*/blake3"),
             ],
             JobEvent::StageCompleted { .. } | JobEvent::StageMeasured(_) => &[Public("/stage")],
+            // The model is one that the operator allows.
+            JobEvent::ModelCalled(_) => {
+                &[Public("/stage"), Public("/model"), Public("/role"), Public("/outcome")]
+            }
             // Messages and causes may quote what the user wrote; suggestions are fixed texts.
             JobEvent::StageFailed { .. } | JobEvent::JobFailed { .. } => &[
                 Public("/stage"),

@@ -194,6 +194,11 @@ impl Keys {
         format!("{}:ticket-count:{digest}", self.prefix)
     }
 
+    /// What calls of language models have used in a day, by the digest of the user's id.
+    pub fn model_spend(&self, digest: &str, day: &str) -> String {
+        format!("{}:model-spend:{digest}:{day}", self.prefix)
+    }
+
     /// When a job or batch was first said to be done, for whoever repeats its request.
     pub fn promise(&self, id: AggregateId) -> String {
         format!("{}:promised:{id}", self.prefix)

@@ -69,6 +69,9 @@ pub struct VideoRequest {
     /// Set when the video is packaged for HLS.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enable_streaming: bool,
+    /// Set when the job fails if its language model gives no usable plan; otherwise it is planned by rules then.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub strict: bool,
     /// Set when the files that the job was made with go as soon as it is completed.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub cleanup_local_files: bool,
@@ -83,6 +86,10 @@ fn yes() -> bool {
 
 fn is_yes(flag: &bool) -> bool {
     *flag
+}
+
+fn is_no(flag: &bool) -> bool {
+    !*flag
 }
 
 /// A pipeline, by the version that requests know it under.
@@ -179,6 +186,7 @@ impl VideoRequest {
             pipeline_version: None,
             retry_attempts: None,
             enable_streaming: true,
+            strict: false,
             cleanup_local_files: true,
             s3_upload_enabled: None,
         }

@@ -128,6 +128,7 @@ fn request() -> VideoRequest {
         pipeline_version: Some(PipelineVersion::V2),
         retry_attempts: Some(1),
         enable_streaming: true,
+        strict: true,
         cleanup_local_files: true,
         s3_upload_enabled: Some(true),
     }
@@ -356,6 +357,19 @@ pub fn job_events() -> Vec<JobEvent> {
             usage: Usage { cpu_ms: 2, wall_ms: 1, peak_memory_bytes: 4096 },
         }),
         JobEvent::StageFailed { stage, scene: Some(1), attempt: 1, error: failure() },
+        JobEvent::ModelCalled(ModelCalled {
+            stage,
+            scene: Some(1),
+            attempt: 1,
+            model: "openai/gpt-4o-mini".to_owned(),
+            role: "planner".to_owned(),
+            call_attempt: 1,
+            input_tokens: 900,
+            output_tokens: 300,
+            micro_dollars: 315,
+            duration_ms: 2100,
+            outcome: "answered".to_owned(),
+        }),
         JobEvent::WarningRaised {
             stage,
             scene: Some(1),

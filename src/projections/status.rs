@@ -331,6 +331,7 @@ impl StatusView {
             JobEvent::PartialStreamRemoved {} => self.streamed_ms.clear(),
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)

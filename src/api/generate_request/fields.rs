@@ -64,12 +64,13 @@ pub const SETTINGS: [&str; 12] = [
     "tags",
 ];
 /// Every key of `custom_config`.
-pub const CUSTOM_KEYS: [&str; 8] = [
+pub const CUSTOM_KEYS: [&str; 9] = [
     "fps",
     "duration_seconds",
     "pipeline_version",
     "retry_attempts",
     "enable_streaming",
+    "strict",
     "thumbnail_generation",
     "cleanup_local_files",
     "s3_upload_enabled",

@@ -28,8 +28,10 @@ impl Reader<'_> {
         let configuration = self.configuration(resolved);
         let uploads = self.uploads(resolved);
         let has_text = uploads.iter().any(|upload| upload.content_type.is_text());
-        if !has_text && !["context", "script", "scenes"].into_iter().any(|name| self.is_given(name)) {
-            let msg = "is required unless script, scenes, or the upload_ids of a text or PDF is given";
+        let is_topic_alone =
+            !has_text && !["context", "script", "scenes"].into_iter().any(|name| self.is_given(name));
+        if is_topic_alone && !resolved.plans_topics {
+            let msg = "is required unless script, scenes, or the upload_ids of a text or PDF is given: a topic alone needs a language model, and none is configured here (PLANNER_MODEL)";
             self.fail(&["context"], msg, "missing");
         }
         let custom = self.custom_config();
@@ -60,6 +62,7 @@ impl Reader<'_> {
             pipeline_version: custom.pipeline_version,
             retry_attempts: custom.retry_attempts,
             enable_streaming: custom.enable_streaming,
+            strict: custom.strict,
             cleanup_local_files: custom.cleanup_local_files,
             s3_upload_enabled: custom.s3_upload_enabled,
         };

@@ -23,6 +23,8 @@ pub struct References {
 pub struct Resolved {
     pub configuration: Option<Configuration>,
     pub uploads: BTreeMap<UploadId, Upload>,
+    /// Set where a language model plans videos, so that a topic alone is enough.
+    pub plans_topics: bool,
 }
 
 impl References {

@@ -22,6 +22,7 @@ pub struct Custom {
     pub pipeline_version: Option<PipelineVersion>,
     pub retry_attempts: Option<u32>,
     pub enable_streaming: bool,
+    pub strict: bool,
     pub thumbnail_generation: bool,
     pub cleanup_local_files: bool,
     pub s3_upload_enabled: Option<bool>,
@@ -35,6 +36,7 @@ impl Default for Custom {
             pipeline_version: None,
             retry_attempts: None,
             enable_streaming: true,
+            strict: false,
             thumbnail_generation: true,
             cleanup_local_files: true,
             s3_upload_enabled: None,
@@ -242,6 +244,7 @@ impl Reader<'_> {
             }
         }
         read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);
+        read.strict = self.custom_flag(&custom, "strict", false);
         read.thumbnail_generation = self.custom_flag(&custom, "thumbnail_generation", true);
         read.cleanup_local_files = self.custom_flag(&custom, "cleanup_local_files", true);
         // `available.rs` checks whether this installation offers it.

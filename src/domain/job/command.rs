@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, Failure, JobRequested, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts,
-    Warning, WorkItem,
+    Clip, Failure, JobRequested, ModelCalled, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage,
+    VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -40,6 +40,11 @@ pub enum Command {
     NoteUpload {
         item: WorkItem,
         note: UploadNote,
+    },
+    /// Record a call of a language model. Its stage, scene and attempt are those of `item`.
+    NoteModelCall {
+        item: WorkItem,
+        call: Box<ModelCalled>,
     },
     /// The files that S3 did not take at first are there now.
     NoteStorageCaughtUp {

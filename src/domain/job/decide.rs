@@ -4,8 +4,8 @@ use super::command::{Command, Outcome, UploadNote};
 use super::state::{Job, Status};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, FileRole, JobRequested, StageMeasured, StageProgressed, StorageTarget, UploadProgressed,
-    UploadRetried, Usage, Warning, WorkItem,
+    Failure, FileRole, JobRequested, ModelCalled, StageMeasured, StageProgressed, StorageTarget,
+    UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
 
@@ -64,6 +64,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).map(|()| fail(job, item, error, most_attempts, delay_ms))
         }
         Command::NoteUpload { item, note } => open(job, item).map(|()| vec![upload_noted(item, note)]),
+        Command::NoteModelCall { item, call } => open(job, item).map(|()| vec![model_called(item, *call)]),
         Command::NoteStorageCaughtUp { target, bytes } => storage_caught_up(job, target, bytes),
         Command::Measure { item, usage, ending } => {
             decide(job, *ending).map(|events| with_measured(item, usage, events))
@@ -198,6 +199,11 @@ fn upload_noted(item: WorkItem, note: UploadNote) -> JobEvent {
         }),
         UploadNote::FellBack { from, to, error } => JobEvent::StorageFellBack { from, to, error },
     }
+}
+
+fn model_called(item: WorkItem, call: ModelCalled) -> JobEvent {
+    let WorkItem { stage, scene, attempt } = item;
+    JobEvent::ModelCalled(ModelCalled { stage, scene, attempt, ..call })
 }
 
 fn storage_caught_up(job: &Job, target: StorageTarget, bytes: u64) -> Result<Vec<JobEvent>, Rejection> {

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{Command, Job, Outcome, Rejection, Status, UploadNote, decide};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, FileRole, JobRequested, NarratedScene, RecordedJobEvent, StageMeasured, StorageTarget,
-    StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, StageMeasured,
+    StorageTarget, StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -761,6 +761,36 @@ fn what_happens_to_uploads_is_recorded_while_they_go_on() {
     rendering_job()
         .when(Command::NoteUpload { item, note: fell_back })
         .then_rejected(Rejection::WorkNotOpen("storage".into()));
+}
+
+#[test]
+fn calls_of_models_are_recorded_while_their_work_is_open_and_add_up() {
+    let item = whole(Stage::Planning);
+    let call = |stage, attempt| ModelCalled {
+        stage,
+        scene: None,
+        attempt,
+        model: "openai/m".into(),
+        role: "planner".into(),
+        call_attempt: 1,
+        input_tokens: 30,
+        output_tokens: 12,
+        micro_dollars: 7,
+        duration_ms: 5,
+        outcome: "answered".into(),
+    };
+    let note = || Command::NoteModelCall { item, call: call(Stage::Storage, 9).into() };
+    let planning = || {
+        given([
+            JobEvent::JobRequested(requested()),
+            JobEvent::JobQueued { priority: Priority::Normal },
+            JobEvent::StageScheduled(item),
+        ])
+    };
+    planning().when(note()).then([JobEvent::ModelCalled(call(Stage::Planning, 1))]);
+    let job = planning().when(note()).and().when(note()).and().job();
+    assert_eq!((job.model_tokens, job.model_micro_dollars), (84, 14));
+    planned_job().when(note()).then_rejected(Rejection::WorkNotOpen("planning".into()));
 }
 
 #[test]

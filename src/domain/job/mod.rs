@@ -74,6 +74,7 @@ impl Aggregate for Job {
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobCompleted { .. }
             | JobEvent::JobFailed { .. }
@@ -127,6 +128,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StageCompleted { .. }
         | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }
+        | JobEvent::ModelCalled(_)
         | JobEvent::WarningRaised { .. }
         | JobEvent::StageRetryScheduled { .. }
         | JobEvent::CancelRequested { .. }

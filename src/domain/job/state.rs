@@ -64,6 +64,10 @@ pub struct Job {
     pub stored_in: Option<StorageTarget>,
     /// Whether S3 did not take the files, and they are on a worker's disk instead.
     pub has_fallen_back: bool,
+    /// Tokens that its calls of language models have used, in all attempts.
+    pub model_tokens: u64,
+    /// Millionths of a dollar that they have cost.
+    pub model_micro_dollars: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -177,6 +181,11 @@ impl Job {
             | JobEvent::UploadProgressed(_)
             | JobEvent::UploadRetried(_)
             | JobEvent::WarningRaised { .. } => {}
+            JobEvent::ModelCalled(call) => {
+                let tokens = call.input_tokens.saturating_add(call.output_tokens);
+                self.model_tokens = self.model_tokens.saturating_add(tokens);
+                self.model_micro_dollars = self.model_micro_dollars.saturating_add(call.micro_dollars);
+            }
             JobEvent::ScenePlanned { description, .. } => self.scenes.push(SceneProgress {
                 description: description.clone(),
                 narrated: None,

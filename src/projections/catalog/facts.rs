@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::CatalogJob;
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
-use crate::events::job::{Failure, RecordedJobEvent, WorkItem};
+use crate::events::job::{Failure, ModelCalled, RecordedJobEvent, WorkItem};
 use crate::events::{JobEvent, Priority, Quality, Stage};
 use crate::ids::JobId;
 use crate::projections::status::JobStatus;
@@ -195,6 +195,7 @@ impl Facts {
             | JobEvent::StorageCaughtUp { .. }
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
@@ -269,6 +270,7 @@ impl Facts {
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobCancelled { .. }
             | JobEvent::JobReprocessRequested { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
@@ -376,6 +378,14 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         ),
         JobEvent::StageFailed { stage, scene, error, .. } => {
             ("error", Some(*stage), scene.map(|scene| scene as i32), failed(error))
+        }
+        JobEvent::ModelCalled(call) => {
+            let ModelCalled { model, role, outcome, input_tokens, output_tokens, duration_ms, .. } = call;
+            let message = format!(
+                "{model} was called as {role}: {outcome}, {input_tokens} tokens in, {output_tokens} out, {:.1} s",
+                *duration_ms as f64 / 1000.0
+            );
+            ("debug", Some(call.stage), call.scene.map(|scene| scene as i32), message)
         }
         JobEvent::WarningRaised { stage, scene, warning } => {
             let message = format!("{}: {}", warning.code, warning.message);

@@ -221,6 +221,7 @@ impl CatalogJob {
             | JobEvent::JobFailed { .. }
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobCancelled { .. }
+            | JobEvent::ModelCalled(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::JobDeleted {} => {}

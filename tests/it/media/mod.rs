@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod descriptions;
+mod models;
 mod preview;
 mod streaming;
 pub mod videos;

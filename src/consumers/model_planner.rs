@@ -1,0 +1,213 @@
+//! Plans a job with language models, where some are configured.
+//!
+//! Every call is an event of the job, reserved before it is made: against the job's limit, which counts what its events say, and
+//! against the user's day, which Redis counts. An answer is kept in the job's workspace until the job ends, so that another
+//! attempt on the same machine does not pay for it again. A call that a stopped attempt drops stays reserved on the user's day.
+//! Without a usable plan, the caller plans by rules, unless the request is `strict`.
+
+use std::time::{Duration, Instant};
+
+use reel_models::budget::{Budget, LimitReached, Spend};
+use reel_models::client::{CallError, CallRecord, Client, Ledger};
+use reel_models::planning::{self, Host, Material, Models, PlanError, Planned};
+use reel_scene::Scene;
+use reel_scene::look::Look;
+use reel_studio::layout;
+use reel_studio::layout::images::Images;
+use reel_studio::review::{self, FaultKind, PageChoice};
+
+use super::error::StageError;
+use super::model_spend::DaySpend;
+use super::task::{Task, blocking};
+use crate::config::ModelsConfig;
+use crate::error_codes::ErrorCode;
+use crate::events::VideoRequest;
+use crate::events::job::{ModelCalled, Warning};
+use crate::telemetry::chain;
+
+/// The workspace's folder for answers.
+const FOLDER: &str = "answers";
+/// Faults of a layout that a model is asked to correct: those that cost a viewer words.
+const REVIEWED: [FaultKind; 4] =
+    [FaultKind::CutOff, FaultKind::Overlap, FaultKind::MissingGlyph, FaultKind::SmallText];
+
+pub struct ModelPlanner {
+    client: Client,
+    config: ModelsConfig,
+    day: DaySpend,
+    /// The longest time for a plan.
+    max_time: Duration,
+}
+
+/// The reason why models gave no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPlanned {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("the attempt was stopped")]
+    Stopped,
+}
+
+impl ModelPlanner {
+    /// Returns `None` where no model is configured. A plan takes at most `max_time`.
+    pub fn new(
+        config: &ModelsConfig,
+        day: DaySpend,
+        max_time: Duration,
+    ) -> Result<Option<Self>, reqwest::Error> {
+        if config.models.is_none() {
+            return Ok(None);
+        }
+        let client = Client::new(config.client.clone())?;
+        Ok(Some(Self { client, config: config.clone(), day, max_time }))
+    }
+
+    /// Plans the video of a request, which has its uploaded texts.
+    pub async fn plan(&self, task: &Task, request: &VideoRequest) -> Result<Planned, NotPlanned> {
+        let Some(models) = self.config.models_for(request.model.as_deref()) else {
+            return Err(NotPlanned::Stopped);
+        };
+        let spent = Spend { tokens: task.job.model_tokens, micro_dollars: task.job.model_micro_dollars };
+        let host = JobHost {
+            task,
+            look: Look { logo: None, ..request.look() },
+            budget: Budget::new(self.config.job_limit, spent),
+            day: &self.day,
+            day_limit: self.config.day_limit,
+        };
+        let planning = self.plan_for(&models, request, &host);
+        tokio::select! {
+            () = task.cancel.cancelled() => Err(NotPlanned::Stopped),
+            planned = planning => planned.map_err(NotPlanned::Plan),
+        }
+    }
+
+    async fn plan_for(
+        &self,
+        models: &Models,
+        request: &VideoRequest,
+        host: &JobHost<'_>,
+    ) -> Result<Planned, PlanError> {
+        let material = Material {
+            topic: &request.topic,
+            context: request.context.as_deref(),
+            script: request.script.as_deref(),
+            title: request.title.as_deref(),
+            duration_ms: request.duration_ms(),
+        };
+        let deadline = Instant::now() + self.max_time;
+        planning::plan(&self.client, models, &material, deadline, host).await
+    }
+}
+
+impl NotPlanned {
+    /// Returns `true` when nothing is said against the models: the job or the process ends.
+    pub fn is_of_stopped_attempt(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
+    /// Returns the warning of a job that is planned by rules instead.
+    pub fn to_warning(&self) -> Warning {
+        let message = format!("the scenes are made by rules, because {self}");
+        Warning { code: ErrorCode::PlannedByRules.to_string(), message }
+    }
+
+    /// Returns the error of a job that cannot be planned by rules.
+    pub fn into_error(self) -> StageError {
+        let message = format!("there is no plan: {self}");
+        let error = match &self {
+            Self::Plan(PlanError::Call(CallError::LimitReached(_))) => {
+                StageError::terminal(ErrorCode::ModelLimitReached, message)
+            }
+            Self::Plan(error) if !error.is_retryable() => {
+                StageError::terminal(ErrorCode::ModelFailed, message).suggest(
+                    "leave `strict` out, or give a script or a context: then the video is planned by rules",
+                )
+            }
+            Self::Plan(_) | Self::Stopped => StageError::retryable(ErrorCode::ModelUnavailable, message)
+                .suggest("try again later, or leave `strict` out"),
+        };
+        // Faults quote what a model made of the user's words.
+        error.quoting_the_user()
+    }
+}
+
+/// What planning may ask of the job.
+struct JobHost<'a> {
+    task: &'a Task,
+    look: Look,
+    budget: Budget,
+    day: &'a DaySpend,
+    day_limit: Spend,
+}
+
+impl Ledger for JobHost<'_> {
+    async fn reserve(&self, most: Spend) -> Result<(), LimitReached> {
+        self.budget.reserve(most)?;
+        let reserved = self.day.reserve(&self.task.job.user_id, most, self.day_limit).await;
+        if reserved.is_err() {
+            self.budget.settle(most, Spend::default());
+        }
+        reserved
+    }
+
+    async fn record(&self, reserved: Spend, call: CallRecord) {
+        let used = call.spend();
+        self.budget.settle(reserved, used);
+        self.day.settle(&self.task.job.user_id, reserved, used).await;
+        let item = self.task.journal.item;
+        let called = ModelCalled {
+            stage: item.stage,
+            scene: item.scene,
+            attempt: item.attempt,
+            model: call.model.to_string(),
+            role: call.role.name().to_owned(),
+            call_attempt: call.attempt,
+            input_tokens: call.usage.input_tokens,
+            output_tokens: call.usage.output_tokens,
+            micro_dollars: call.micro_dollars,
+            duration_ms: call.duration_ms,
+            outcome: call.outcome.name().to_owned(),
+        };
+        self.task.journal.note_model_call(called).await;
+    }
+}
+
+impl Host for JobHost<'_> {
+    async fn review(&self, scene: &Scene) -> Vec<String> {
+        let (scenes, look) = (vec![scene.clone()], self.look.clone());
+        let reviewed = blocking(move || Ok(review_layout(&scenes, &look))).await;
+        reviewed.unwrap_or_else(|error| vec![format!("the scene cannot be laid out: {error}")])
+    }
+
+    async fn saved_answer(&self, key: &str) -> Option<String> {
+        tokio::fs::read_to_string(self.task.workspace.path(&format!("{FOLDER}/{key}"))).await.ok()
+    }
+
+    async fn save_answer(&self, key: &str, answer: &str) {
+        let folder = self.task.workspace.path(FOLDER);
+        let (file, part) = (folder.join(key), folder.join(format!("{key}.{}", self.task.token.0)));
+        let written = async {
+            tokio::fs::create_dir_all(&folder).await?;
+            tokio::fs::write(&part, answer).await?;
+            tokio::fs::rename(&part, &file).await
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(error = chain(&error), "an answer of a model was not kept");
+        }
+    }
+}
+
+fn review_layout(scenes: &[Scene], look: &Look) -> Vec<String> {
+    let unreadable = scenes.iter().flat_map(layout::unreadable_formulas);
+    let mut faults: Vec<String> =
+        unreadable.map(|block| format!("block {block} holds a formula that cannot be read")).collect();
+    match review::review(scenes, look, &Images::default(), &[], PageChoice::Last) {
+        Ok(report) => {
+            let found = report.faults().into_iter().filter(|fault| REVIEWED.contains(&fault.kind));
+            faults.extend(found.map(|fault| format!("{} {}", fault.found, fault.wanted)));
+        }
+        Err(error) => faults.push(error.to_string()),
+    }
+    faults
+}
