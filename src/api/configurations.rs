@@ -144,7 +144,7 @@ pub async fn create_configuration(
 ) -> Result<(), Problem> {
     let user = user(depot)?;
     let (name, settings) = read_body(req).await?;
-    let origin = origin(&user, req, depot);
+    let origin = origin(&user, depot);
     let id = ConfigurationId::generate();
     let command = Command::Create { user_id: user.id, configuration_id: id, name, settings };
     let created = execute(depot, command, id, &origin).await?.ok_or_else(Problem::internal)?;
@@ -221,7 +221,7 @@ pub async fn replace_configuration(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let (user, id) = (user(depot)?, configuration_id(req)?);
-    let (expected, origin) = (expected(req), origin(&user, req, depot));
+    let (expected, origin) = (expected(req), origin(&user, depot));
     let (name, settings) = read_body(req).await?;
     let command = Command::Replace { configuration_id: id, expected, name, settings };
     let replaced = execute(depot, command, id, &origin).await?.ok_or_else(no_such_configuration)?;
@@ -246,7 +246,7 @@ pub async fn delete_configuration(
     res: &mut Response,
 ) -> Result<(), Problem> {
     let (user, id) = (user(depot)?, configuration_id(req)?);
-    let origin = origin(&user, req, depot);
+    let origin = origin(&user, depot);
     let command = Command::Delete { configuration_id: id, expected: expected(req) };
     execute(depot, command, id, &origin).await?;
     res.status_code(StatusCode::NO_CONTENT);

@@ -13,7 +13,7 @@ use super::available::Available;
 use super::forecasts::promise;
 use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
-use super::request_id::correlation_id;
+use super::request_id::{correlation_id, traceparent};
 use super::status::JobSummary;
 use super::{ApiState, User, body, idempotency, state, user};
 use crate::crash;
@@ -49,7 +49,7 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let (state, user) = (state(depot)?, user(depot)?);
     body::check_content_type(req)?;
     let key = idempotency_key(req)?;
-    let traceparent = traceparent(req);
+    let traceparent = traceparent(depot);
     let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
     Available { webhooks: &state.webhooks, storage: state.stores.mode, models: &state.models }
@@ -254,23 +254,4 @@ pub fn idempotency_key(req: &Request) -> Result<Option<String>, Problem> {
             value.len()
         ))),
     }
-}
-
-/// The caller's W3C trace context, or the start of a new trace.
-pub fn traceparent(req: &Request) -> String {
-    let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if is_traceparent(given) {
-        return given.to_owned();
-    }
-    let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
-    format!("00-{}-{}-01", trace.simple(), &span.simple().to_string()[16..])
-}
-
-/// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context, section 3.2).
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    matches!(parts[..], [version, trace, span, flags]
-        if version.len() == 2 && trace.len() == 32 && span.len() == 16 && flags.len() == 2)
-        && parts.iter().all(|part| is_hex(part))
 }

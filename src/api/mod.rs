@@ -341,12 +341,12 @@ async fn visible(state: &ApiState, job_id: JobId) -> Result<StatusView, Problem>
 }
 
 /// The origin of a command that a request leads to.
-fn origin(user: &User, req: &Request, depot: &Depot) -> Origin {
+fn origin(user: &User, depot: &Depot) -> Origin {
     let correlation_id = request_id::correlation_id(depot);
     Origin {
         command_id: CommandId::new(),
         actor: Actor::User(user.id.clone()),
-        trace: Some(Trace { correlation_id, traceparent: generate::traceparent(req) }),
+        trace: Some(Trace { correlation_id, traceparent: request_id::traceparent(depot) }),
         causation_id: None,
     }
 }

@@ -3,7 +3,10 @@
 use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::prelude::*;
 use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
+
+use crate::telemetry::traces;
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -19,6 +22,8 @@ pub struct RequestId;
 struct RequestIds {
     request: String,
     correlation: Uuid,
+    /// The span of the request, for the events that it leads to.
+    traceparent: String,
 }
 
 impl RequestIds {
@@ -28,11 +33,12 @@ impl RequestIds {
         };
         match given.filter(is_fit) {
             Some(id) => {
-                Self { request: id.to_owned(), correlation: id.parse().unwrap_or_else(|_| Uuid::now_v7()) }
+                let correlation = id.parse().unwrap_or_else(|_| Uuid::now_v7());
+                Self { request: id.to_owned(), correlation, traceparent: String::new() }
             }
             None => {
                 let id = Uuid::now_v7();
-                Self { request: id.to_string(), correlation: id }
+                Self { request: id.to_string(), correlation: id, traceparent: String::new() }
             }
         }
     }
@@ -42,15 +48,49 @@ impl RequestIds {
 impl RequestId {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
         let given = req.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let ids = RequestIds::new(given);
+        let mut ids = RequestIds::new(given);
         if let Ok(value) = HeaderValue::from_str(&ids.request) {
             res.headers_mut().insert(X_REQUEST_ID.clone(), value);
         }
-        let span =
-            tracing::info_span!("request", request_id = ids.request, correlation_id = %ids.correlation);
+        let span = tracing::info_span!(
+            "request",
+            otel.name = format!("{} {}", req.method(), req.matched_path()),
+            otel.kind = "server",
+            request_id = ids.request,
+            correlation_id = %ids.correlation
+        );
+        ids.traceparent = begin_trace(&span, req);
         depot.insert_typed(ids);
-        ctrl.call_next(req, depot, res).instrument(span).await;
+        ctrl.call_next(req, depot, res).instrument(span.clone()).await;
+        if let Some(status) = res.status_code {
+            span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+            if status.is_server_error() {
+                span.set_status(opentelemetry::trace::Status::error(status.as_str().to_owned()));
+            }
+        }
     }
+}
+
+/// Makes the span part of the client's trace, if the client has one. Returns the `traceparent` for what the request leads to.
+fn begin_trace(span: &tracing::Span, req: &Request) -> String {
+    let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let given = given.and_then(|text| traces::parse_traceparent(text).map(|parent| (text, parent)));
+    span.set_attribute("http.request.method", req.method().as_str().to_owned());
+    span.set_attribute("url.path", req.uri().path().to_owned());
+    if let Some((_, parent)) = &given {
+        let _where_spans_are_sent = span.set_parent(parent.clone());
+    }
+    traces::traceparent(&span.context()).or_else(|| given.map(|(text, _)| text.to_owned())).unwrap_or_else(
+        || {
+            let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
+            format!("00-{}-{}-01", trace.simple(), &span.simple().to_string()[16..])
+        },
+    )
+}
+
+/// The span of this request, as W3C Trace Context has it.
+pub fn traceparent(depot: &Depot) -> String {
+    depot.get_typed::<RequestIds>().map(|ids| ids.traceparent.clone()).unwrap_or_default()
 }
 
 pub fn request_id(depot: &Depot) -> String {

@@ -23,6 +23,7 @@ use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner
 use crate::ids::JobId;
 use crate::signing::SigningKey;
 use crate::storage::{Prefix, StorageSettings};
+use crate::telemetry::traces;
 use crate::vault::MasterKey;
 use crate::webhooks::{Secret, TargetPolicy};
 use reel_scene::format::{Quality, Rendition};
@@ -185,12 +186,13 @@ async fn with_roles<T>(
     };
     stop.cancel();
     running.await??;
+    traces::finish().await;
     outcome
 }
 
 /// Makes one video and says where it is.
 pub async fn demo(file: Option<&Path>, data: &Path) -> anyhow::Result<()> {
-    super::start_logs("error");
+    super::start_logs("error")?;
     let (script, topic) = match file {
         Some(path) => {
             let script = client::read_script(path)?;
@@ -248,7 +250,7 @@ What to try next:
 
 /// Runs everything until Ctrl-C.
 pub async fn dev(data: Option<&Path>, port: u16) -> anyhow::Result<()> {
-    super::start_logs("info");
+    super::start_logs("info")?;
     let stop = app::stop_on_signals()?;
     let temporary = match data {
         Some(_) => None,

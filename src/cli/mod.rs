@@ -284,16 +284,18 @@ fn rehearsal() -> Option<crate::consumers::rehearsal::Rehearsal> {
 }
 
 /// Begins to write log lines. `REEL_LOG` sets the level or the filter, `REEL_LOG_FORMAT=json` writes one JSON object a line.
-fn start_logs(default_filter: &str) {
+/// Spans go to the collector of `OTEL_EXPORTER_OTLP_ENDPOINT`, if one is set.
+fn start_logs(default_filter: &str) -> anyhow::Result<()> {
     let filter = process_environment("REEL_LOG").unwrap_or_else(|| default_filter.to_owned());
     let is_json = process_environment("REEL_LOG_FORMAT").is_some_and(|format| format == "json");
-    telemetry::init(&filter, is_json);
+    telemetry::init(&filter, is_json, telemetry::traces::init(&process_environment)?);
+    Ok(())
 }
 
 /// One role, as a process of its own.
 async fn serve(role: Role) -> anyhow::Result<()> {
     let profile = Profile::from_environment(&process_environment)?;
-    start_logs(profile.map_or("info", Profile::log_filter));
+    start_logs(profile.map_or("info", Profile::log_filter))?;
     config::warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Config::from_environment(&process_environment)?;
     let stop = app::stop_on_signals()?;
@@ -306,5 +308,6 @@ async fn serve(role: Role) -> anyhow::Result<()> {
     tracing::info!(?role, "started");
     app.run(&[role], stop, |address| tracing::info!(%address, "listening")).await?;
     tracing::info!(?role, "stopped");
+    telemetry::traces::finish().await;
     Ok(())
 }

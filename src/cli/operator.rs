@@ -68,7 +68,7 @@ pub struct Operator {
 impl Operator {
     /// With REDIS_URL alone. What users wrote stays sealed unless DATABASE_URL and REEL_MASTER_KEY are set, too.
     pub async fn connect() -> anyhow::Result<Self> {
-        super::start_logs("warn");
+        super::start_logs("warn")?;
         let redis = RedisConfig::from_environment(&process_environment)?;
         let streams = Streams::from_environment(&process_environment)?;
         let stored = stores().await?.archive;

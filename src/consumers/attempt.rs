@@ -23,6 +23,7 @@ use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
 use crate::storage::Cache;
 use crate::telemetry::chain;
+use crate::telemetry::traces::AttemptSpan;
 use reel_studio::usage::Meter;
 
 /// Interval of lease renewals. A renewal also tells whether the attempt is still current, so a cancelled or superseded attempt
@@ -74,6 +75,7 @@ impl Attempt {
     async fn do_work(&self, loaded: LoadedJob, taken: Instant) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let (began, meter) = (Instant::now(), Meter::default());
+        let span = AttemptSpan::begin(&loaded.tip.traceparent, &self.work);
         let outcome = match self.run_handler(loaded, &meter).await {
             HandlerEnd::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");
@@ -98,6 +100,7 @@ impl Attempt {
             wall_ms: taken.elapsed().as_millis() as u64,
             peak_memory_bytes: meter.peak_memory_bytes(),
         };
+        span.end(outcome.as_ref().err().map(|error| error.code.name()));
         crash::point("attempt.done");
         self.until_settled(|| self.record(&outcome, usage)).await;
         crash::point("attempt.recorded");

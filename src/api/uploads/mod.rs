@@ -125,7 +125,7 @@ pub async fn upload_content(
     let reception = &state.reception;
     reception.check_length(length)?;
     let _slot = reception.take_slot(&user.id)?;
-    let origin = origin(&user, req, depot);
+    let origin = origin(&user, depot);
 
     let mut multipart = Multipart::new(pieces(req.take_body()), &boundary);
     let received = timeout(RECEIVE_TIMEOUT, reception.receive(&mut multipart, length)).await;
@@ -224,7 +224,7 @@ pub async fn get_upload(req: &mut Request, depot: &mut Depot) -> Result<Json<Upl
 pub async fn delete_upload(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let kept = own_upload(req, depot).await?;
     let (state, user) = (state(depot)?, user(depot)?);
-    let origin = origin(&user, req, depot);
+    let origin = origin(&user, depot);
     state.reception.delete(&user.id, &kept.upload, &origin).await?;
     res.status_code(StatusCode::NO_CONTENT);
     Ok(())

@@ -4,4 +4,5 @@ mod memory;
 mod process_manager;
 mod scheduling;
 mod takeover;
+mod traces;
 mod worker;
