@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -221,6 +222,12 @@ impl AttemptToken {
     /// rebuilt from the log holds the same tokens.
     pub fn of_event(event: EventId) -> Self {
         Self(event.0)
+    }
+
+    /// When the work was scheduled.
+    pub fn made_at(self) -> Option<SystemTime> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Some(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds))
     }
 }
 

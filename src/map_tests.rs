@@ -106,7 +106,8 @@ fn every_setting_is_on_the_map() {
         "src/config/clerk.rs",
         "src/config/models.rs",
         "src/config/webhooks.rs",
-        "src/telemetry.rs",
+        "src/telemetry/mod.rs",
+        "src/telemetry/traces.rs",
         "src/crash.rs",
         "src/cli/mod.rs",
     ]

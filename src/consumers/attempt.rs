@@ -17,13 +17,13 @@ use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::error_codes::ErrorCode;
 use crate::events::Error as LogError;
-use crate::events::job::Usage;
+use crate::events::job::{Usage, WorkItem};
 use crate::events::work::TakenWork;
 use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
 use crate::storage::Cache;
 use crate::telemetry::chain;
-use crate::telemetry::traces::AttemptSpan;
+use crate::telemetry::traces::{AttemptSpan, Piece};
 use reel_studio::usage::Meter;
 
 /// Interval of lease renewals. A renewal also tells whether the attempt is still current, so a cancelled or superseded attempt
@@ -71,11 +71,22 @@ impl Attempt {
         self.worker.held.remove(&self.work);
     }
 
+    fn piece(&self) -> Piece {
+        let WorkItem { stage, scene, attempt } = self.work.item;
+        Piece {
+            job_id: self.job_id().to_string(),
+            stage: stage.name(),
+            scene,
+            attempt,
+            scheduled_at: self.work.receipt.token.made_at(),
+        }
+    }
+
     /// `taken` is when the slot was taken.
     async fn do_work(&self, loaded: LoadedJob, taken: Instant) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let (began, meter) = (Instant::now(), Meter::default());
-        let span = AttemptSpan::begin(&loaded.tip.traceparent, &self.work);
+        let span = AttemptSpan::begin(&loaded.tip.traceparent, self.piece());
         let outcome = match self.run_handler(loaded, &meter).await {
             HandlerEnd::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");

@@ -20,8 +20,8 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfi
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer as SdkTracer};
 
-use crate::config::Environment;
-use crate::events::work::TakenWork;
+/// The environment as a function.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const SCOPE: &str = "reelstream";
 
@@ -150,25 +150,34 @@ pub fn traceparent(context: &Context) -> Option<String> {
         .then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8() & 1))
 }
 
+/// A piece of work, as its spans tell of it.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub job_id: String,
+    pub stage: &'static str,
+    pub scene: Option<u32>,
+    pub attempt: u32,
+    /// When it began to wait.
+    pub scheduled_at: Option<SystemTime>,
+}
+
 /// The spans of one attempt: how long its work waited, and how long it takes. Ends with [`Self::end`], or when it is dropped.
 pub struct AttemptSpan(global::BoxedSpan);
 
 impl AttemptSpan {
     /// `traceparent` is that of the request that led to the work.
-    pub fn begin(traceparent: &str, work: &TakenWork) -> Self {
+    pub fn begin(traceparent: &str, piece: Piece) -> Self {
         let parent = parse_traceparent(traceparent).unwrap_or_default();
         let tracer = global::tracer(SCOPE);
-        let (stage, now) = (work.item.stage.name(), SystemTime::now());
+        let Piece { job_id, stage, scene, attempt, scheduled_at } = piece;
+        let now = SystemTime::now();
         let mut attributes = vec![
-            KeyValue::new("reelstream.job_id", work.job_id().to_string()),
+            KeyValue::new("reelstream.job_id", job_id),
             KeyValue::new("reelstream.stage", stage),
-            KeyValue::new("reelstream.attempt", i64::from(work.item.attempt)),
+            KeyValue::new("reelstream.attempt", i64::from(attempt)),
         ];
-        attributes.extend(work.item.scene.map(|scene| KeyValue::new("reelstream.scene", i64::from(scene))));
-        // The token is made when the work is scheduled, and is a UUIDv7.
-        if let Some(scheduled) = work.receipt.token.0.get_timestamp() {
-            let (seconds, nanoseconds) = scheduled.to_unix();
-            let scheduled_at = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+        attributes.extend(scene.map(|scene| KeyValue::new("reelstream.scene", i64::from(scene))));
+        if let Some(scheduled_at) = scheduled_at {
             tracer
                 .span_builder(format!("{stage} waits"))
                 .with_kind(SpanKind::Internal)
