@@ -52,13 +52,15 @@ impl RequestId {
         if let Ok(value) = HeaderValue::from_str(&ids.request) {
             res.headers_mut().insert(X_REQUEST_ID.clone(), value);
         }
+        let route = format!("/{}", req.matched_path().trim_start_matches('/'));
         let span = tracing::info_span!(
             "request",
-            otel.name = format!("{} {}", req.method(), req.matched_path()),
+            otel.name = format!("{} {route}", req.method()),
             otel.kind = "server",
             request_id = ids.request,
             correlation_id = %ids.correlation
         );
+        span.set_attribute("http.route", route);
         ids.traceparent = begin_trace(&span, req);
         depot.insert_typed(ids);
         ctrl.call_next(req, depot, res).instrument(span.clone()).await;

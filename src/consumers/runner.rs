@@ -265,7 +265,17 @@ impl Worker {
         if !job.has_ended() {
             return;
         }
-        tracing::info!(%job_id, status = ?job.status, user_id = %job.user_id, "job ended");
+        let total_ms = job.requested_at.zip(job.ended_at).map(|(from, to)| (to - from).num_milliseconds());
+        tracing::info!(
+            %job_id,
+            status = ?job.status,
+            user_id = %job.user_id,
+            total_ms,
+            cpu_ms = job.cpu_ms,
+            peak_memory_mb = job.peak_memory_bytes >> 20,
+            stored_bytes = job.stored.iter().map(|file| file.bytes).sum::<u64>(),
+            "job ended"
+        );
         self.begun.remove(job_id);
         let workspace = self.workspaces.of(job_id);
         if !is_workspace_kept(job) {

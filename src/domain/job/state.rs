@@ -64,6 +64,10 @@ pub struct Job {
     pub stored_in: Option<StorageTarget>,
     /// Whether S3 did not take the files, and they are on a worker's disk instead.
     pub has_fallen_back: bool,
+    /// CPU time of all attempts.
+    pub cpu_ms: u64,
+    /// The most memory that a worker had during an attempt.
+    pub peak_memory_bytes: u64,
     /// Tokens that its calls of language models have used, in all attempts.
     pub model_tokens: u64,
     /// Millionths of a dollar that they have cost.
@@ -175,8 +179,11 @@ impl Job {
                 progress.started_at.get_or_insert(at);
                 progress.attempts = progress.attempts.max(*attempt);
             }
+            JobEvent::StageMeasured(measured) => {
+                self.cpu_ms = self.cpu_ms.saturating_add(measured.usage.cpu_ms);
+                self.peak_memory_bytes = self.peak_memory_bytes.max(measured.usage.peak_memory_bytes);
+            }
             JobEvent::StageProgressed(_)
-            | JobEvent::StageMeasured(_)
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadProgressed(_)
             | JobEvent::UploadRetried(_)

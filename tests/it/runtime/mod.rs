@@ -1,5 +1,6 @@
 //! Workers: leases, retries, takeover, memory, processes over several aggregates.
 
+mod alerts;
 mod memory;
 mod process_manager;
 mod scheduling;
