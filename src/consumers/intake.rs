@@ -3,12 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::turns::{Turns, lane_order};
 use crate::events::doorbell::StageBell;
 use crate::events::queue::Consumer;
 use crate::events::work::{NextJob, TakenWork};
 use crate::events::{Error, Lane, WorkQueue};
-
-use super::turns::{Turns, lane_order};
 
 /// Entries that this process is working on.
 #[derive(Clone, Default)]

@@ -132,7 +132,7 @@ impl NotPlanned {
     }
 }
 
-/// What planning may ask of the job.
+/// The job, as planning sees it.
 struct JobHost<'a> {
     task: &'a Task,
     look: Look,

@@ -194,7 +194,7 @@ impl Keys {
         format!("{}:ticket-count:{digest}", self.prefix)
     }
 
-    /// What calls of language models have used in a day, by the digest of the user's id.
+    /// Key of the tokens and the cost of a user's calls of language models in a day, by the digest of the user's id.
     pub fn model_spend(&self, digest: &str, day: &str) -> String {
         format!("{}:model-spend:{digest}:{day}", self.prefix)
     }

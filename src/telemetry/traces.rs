@@ -24,6 +24,8 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer as SdkTracer};
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const SCOPE: &str = "reelstream";
+/// Bytes of a collector's answer.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
@@ -115,12 +117,18 @@ impl HttpClient for Client {
         let request = reqwest::Request::try_from(request)?;
         let client = self.client.clone();
         let exchange = async move {
-            let answer = client.execute(request).await?;
-            let status = answer.status();
-            answer.bytes().await.map(|body| (status, body))
+            let mut answer = client.execute(request).await?;
+            let mut body = vec![];
+            while let Some(chunk) = answer.chunk().await? {
+                if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                    return Err(HttpError::from("the collector's answer is too large"));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok((answer.status(), body))
         };
         let (status, body) = self.runtime.spawn(exchange).await??;
-        let mut response = Response::new(body);
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         Ok(response)
     }
@@ -229,6 +237,30 @@ mod tests {
         assert_eq!(refused, "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but traces are sent as http/protobuf only");
         let own = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
         assert_eq!(wanted(&[endpoint, own, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), Ok(true));
+    }
+
+    /// Asks a collector that answers with so many bytes.
+    async fn answered(bytes: usize) -> Result<usize, String> {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let collector = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _asked = stream.read(&mut [0; 4096]).unwrap();
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".as_bytes();
+            // Who has read enough hangs up.
+            let _written = stream.write_all(&[head, &vec![b'x'; bytes]].concat());
+        });
+        let client = Client { client: reqwest::Client::new(), runtime: tokio::runtime::Handle::current() };
+        let answer = client.send_bytes(Request::post(url).body(Bytes::new()).unwrap()).await;
+        collector.join().unwrap();
+        answer.map(|answer| answer.body().len()).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_answers_without_end_is_left() {
+        assert_eq!(answered(1000).await, Ok(1000));
+        assert_eq!(answered(8 << 20).await, Err("the collector's answer is too large".to_owned()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the calls of one job may use.
+//! The tokens and the cost that the calls of one job may use.
 
 use std::sync::Mutex;
 

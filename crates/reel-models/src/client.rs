@@ -69,7 +69,7 @@ impl Default for Settings {
     }
 }
 
-/// What a model is asked for.
+/// The task that a model is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Divides a video into scenes.

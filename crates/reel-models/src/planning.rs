@@ -45,7 +45,7 @@ pub struct Models {
     pub helper: ModelName,
 }
 
-/// What a plan is made from.
+/// The material of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     pub topic: &'a str,

@@ -1,4 +1,4 @@
-//! What calls cost.
+//! The cost of calls.
 
 use std::collections::BTreeMap;
 

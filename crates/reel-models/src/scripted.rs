@@ -37,7 +37,7 @@ impl Received {
     }
 }
 
-/// What the server does with a request.
+/// The way in which the server answers a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// A complete answer of a model with this text.
@@ -58,7 +58,7 @@ pub enum Reply {
     Slow(Duration, String),
 }
 
-/// What each answer says that it used.
+/// The tokens that each answer says it used.
 pub const INPUT_TOKENS: u64 = 100;
 pub const OUTPUT_TOKENS: u64 = 20;
 

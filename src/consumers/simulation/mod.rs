@@ -1,6 +1,6 @@
 //! The scheduler on a clock that costs no time: thousands of jobs on hundreds of workers in seconds.
 //!
-//! What follows what is decided by the code that decides it everywhere: `domain::job`, [`Lane`], [`Turns`], [`lane_order`] and
+//! The order of work is decided by the same code as in a worker: `domain::job`, [`Lane`], [`Turns`], [`lane_order`] and
 //! [`Ranks`]. Only the queues, the slots and the clock are simulated, and [`LaneQueue`] is compared with Redis in a test.
 //!
 //! Deliberately absent: failures, machines that die, caches, and time that Redis takes. The calls that it would get are counted.
@@ -53,7 +53,7 @@ pub struct Request {
     pub words: usize,
 }
 
-/// What became of a request. Times are since the beginning.
+/// The outcome of a request. Times are since the beginning.
 #[derive(Debug, Clone, Default)]
 pub struct SimulatedJob {
     pub user_id: String,

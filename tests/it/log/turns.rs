@@ -185,7 +185,7 @@ async fn a_queue_that_is_empty_leaves_nothing_behind() {
     }
 }
 
-/// What the simulation takes for the queue does what the queue does.
+/// The simulated queue is compared with the one in Redis, step by step.
 #[tokio::test]
 async fn the_simulated_queue_hands_out_in_the_same_order() {
     // The same numbers in every run (an LCG, Numerical Recipes).

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::name::{ModelName, Provider};
 use crate::prices::Usage;
 
-/// What a model is told.
+/// The text that a model gets.
 #[derive(Debug, Clone, Copy)]
 pub struct Prompt<'a> {
     /// Instructions of this program, with no word of a user.

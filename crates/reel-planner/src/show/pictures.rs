@@ -13,9 +13,9 @@ use crate::language::words::content_stems;
 /// A picture of the user's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Picture<'a> {
-    /// What an image block calls it.
+    /// Its name in an image block.
     pub file: &'a str,
-    /// What it shows, in words: a title, a description, or the name of the file as the user has it.
+    /// Words for its content: a title, a description, or the name of the file as the user has it.
     pub words: &'a str,
 }
 
