@@ -280,6 +280,7 @@ impl App {
             queue: WorkQueue::new(self.log()),
             workspaces: Workspaces::new(&self.config.media.root, &self.stores),
             doorbell: self.doorbell.clone(),
+            status_bodies: api::StatusBodies::default(),
             statuses: self.statuses.clone(),
             catalog: self.catalog.clone(),
             library: Library::new(self.pool.clone(), self.log().clone(), codec),

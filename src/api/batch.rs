@@ -4,6 +4,7 @@
 //! at once; should this process die in between, `consumers::batches` requests them under the same command ids.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
@@ -259,6 +260,6 @@ async fn view_of(state: &ApiState, job_id: JobId) -> Result<Option<StatusView>, 
             tracing::error!(%job_id, error = %chain(&error), "a job of a batch cannot be read");
             Ok(state.statuses.stored(job_id).await?)
         }
-        view => Ok(view?),
+        view => Ok(view?.map(Arc::unwrap_or_clone)),
     }
 }

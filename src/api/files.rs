@@ -263,7 +263,7 @@ fn shown_as(view: &StatusView, extension: &str) -> String {
 /// The files of a completed job.
 struct Files {
     state: Arc<ApiState>,
-    view: StatusView,
+    view: Arc<StatusView>,
     files: Vec<StoredFile>,
 }
 
@@ -317,7 +317,7 @@ async fn stored(
     req: &Request,
     depot: &Depot,
     role: FileRole,
-) -> Result<(Arc<ApiState>, StatusView, StoredFile), Problem> {
+) -> Result<(Arc<ApiState>, Arc<StatusView>, StoredFile), Problem> {
     let files = Files::of(req, depot).await?;
     let found = files.of_role(role).next().ok_or_else(|| files.no_rendition(role))?;
     let file = found.file.clone();

@@ -58,6 +58,7 @@ pub use live::Live;
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use rate_limit::RouteClass;
+pub use status::StatusBodies;
 pub use system::Figures;
 pub use uploads::Reception;
 
@@ -123,6 +124,7 @@ pub struct ApiState {
     pub live: Live,
     pub figures: Figures,
     pub forecasts: Forecasts,
+    pub status_bodies: StatusBodies,
 }
 
 /// One line of the route table.
@@ -335,7 +337,7 @@ fn job_id(req: &Request) -> Result<JobId, Problem> {
 }
 
 /// A job that was not deleted, whoever's it is.
-async fn visible(state: &ApiState, job_id: JobId) -> Result<StatusView, Problem> {
+async fn visible(state: &ApiState, job_id: JobId) -> Result<Arc<StatusView>, Problem> {
     let view = state.statuses.get(job_id).await?.filter(|view| view.deleted_at.is_none());
     view.ok_or_else(Problem::no_such_job)
 }
@@ -351,13 +353,12 @@ fn origin(user: &User, depot: &Depot) -> Origin {
     }
 }
 
-/// The job in the path, if it is the caller's, or the caller is an admin.
-async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, StatusView), Problem> {
+/// The job in the path, if it is the caller's, or the caller is an admin. Without an estimate of its completion.
+async fn visible_job(req: &Request, depot: &Depot) -> Result<(Arc<ApiState>, Arc<StatusView>), Problem> {
     let (state, user, job_id) = (state(depot)?, user(depot)?, job_id(req)?);
-    let mut view = visible(&state, job_id).await?;
+    let view = visible(&state, job_id).await?;
     if view.user_id != user.id && user.role != Role::Admin {
         return Err(Problem::no_such_job());
     }
-    state.forecasts.estimate(&mut view);
     Ok((state, view))
 }

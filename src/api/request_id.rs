@@ -1,8 +1,12 @@
 //! The ids of a request: one for the client and the logs, one for the log of events.
 
+use std::fmt;
+use std::sync::OnceLock;
+
+use salvo::http::Method;
 use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::prelude::*;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
@@ -22,8 +26,11 @@ pub struct RequestId;
 struct RequestIds {
     request: String,
     correlation: Uuid,
-    /// The span of the request, for the events that it leads to.
-    traceparent: String,
+    span: Span,
+    /// The client's own span, if it named one.
+    parent: Option<String>,
+    /// The span of the request for the events that it leads to, as few requests need it.
+    traceparent: OnceLock<String>,
 }
 
 impl RequestIds {
@@ -31,16 +38,22 @@ impl RequestIds {
         let is_fit = |id: &&str| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };
-        match given.filter(is_fit) {
-            Some(id) => {
-                let correlation = id.parse().unwrap_or_else(|_| Uuid::now_v7());
-                Self { request: id.to_owned(), correlation, traceparent: String::new() }
-            }
+        let (request, correlation) = match given.filter(is_fit) {
+            Some(id) => (id.to_owned(), id.parse().unwrap_or_else(|_| Uuid::now_v7())),
             None => {
                 let id = Uuid::now_v7();
-                Self { request: id.to_string(), correlation: id, traceparent: String::new() }
+                (id.to_string(), id)
             }
-        }
+        };
+        Self { request, correlation, span: Span::none(), parent: None, traceparent: OnceLock::new() }
+    }
+
+    fn traceparent(&self) -> String {
+        let make = || {
+            let own = traces::traceparent(&self.span.context());
+            own.or_else(|| self.parent.clone()).unwrap_or_else(traces::new_traceparent)
+        };
+        self.traceparent.get_or_init(make).clone()
     }
 }
 
@@ -52,19 +65,18 @@ impl RequestId {
         if let Ok(value) = HeaderValue::from_str(&ids.request) {
             res.headers_mut().insert(X_REQUEST_ID.clone(), value);
         }
-        let route = format!("/{}", req.matched_path().trim_start_matches('/'));
         let span = tracing::info_span!(
             "request",
-            otel.name = format!("{} {route}", req.method()),
+            otel.name = %RouteName { method: req.method(), path: req.matched_path() },
             otel.kind = "server",
             request_id = ids.request,
             correlation_id = %ids.correlation
         );
-        span.set_attribute("http.route", route);
-        ids.traceparent = begin_trace(&span, req);
+        ids.parent = begin_trace(&span, req);
+        ids.span = span.clone();
         depot.insert_typed(ids);
         ctrl.call_next(req, depot, res).instrument(span.clone()).await;
-        if let Some(status) = res.status_code {
+        if let Some(status) = res.status_code.filter(|_| traces::are_sent()) {
             span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
             if status.is_server_error() {
                 span.set_status(opentelemetry::trace::Status::error(status.as_str().to_owned()));
@@ -73,26 +85,36 @@ impl RequestId {
     }
 }
 
-/// Makes the span part of the client's trace, if the client has one. Returns the `traceparent` for what the request leads to.
-fn begin_trace(span: &tracing::Span, req: &Request) -> String {
+/// The name of a request's span, written only where somebody reads it.
+struct RouteName<'a> {
+    method: &'a Method,
+    path: &'a str,
+}
+
+impl fmt::Display for RouteName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} /{}", self.method, self.path.trim_start_matches('/'))
+    }
+}
+
+/// Makes the span part of the client's trace, if the client has one. Returns the client's `traceparent`.
+fn begin_trace(span: &Span, req: &Request) -> Option<String> {
     let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let given = given.and_then(|text| traces::parse_traceparent(text).map(|parent| (text, parent)));
-    span.set_attribute("http.request.method", req.method().as_str().to_owned());
-    span.set_attribute("url.path", req.uri().path().to_owned());
-    if let Some((_, parent)) = &given {
-        let _where_spans_are_sent = span.set_parent(parent.clone());
+    if traces::are_sent() {
+        span.set_attribute("http.route", format!("/{}", req.matched_path().trim_start_matches('/')));
+        span.set_attribute("http.request.method", req.method().as_str().to_owned());
+        span.set_attribute("url.path", req.uri().path().to_owned());
+        if let Some((_, parent)) = &given {
+            let _where_spans_are_sent = span.set_parent(parent.clone());
+        }
     }
-    traces::traceparent(&span.context()).or_else(|| given.map(|(text, _)| text.to_owned())).unwrap_or_else(
-        || {
-            let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
-            format!("00-{}-{}-01", trace.simple(), &span.simple().to_string()[16..])
-        },
-    )
+    given.map(|(text, _)| text.to_owned())
 }
 
 /// The span of this request, as W3C Trace Context has it.
 pub fn traceparent(depot: &Depot) -> String {
-    depot.get_typed::<RequestIds>().map(|ids| ids.traceparent.clone()).unwrap_or_default()
+    depot.get_typed::<RequestIds>().map(RequestIds::traceparent).unwrap_or_default()
 }
 
 pub fn request_id(depot: &Depot) -> String {

@@ -1,11 +1,14 @@
 //! `GET /videos/jobs/{job_id}/status`.
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lru::LruCache;
 use salvo::http::StatusCode;
-use salvo::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use salvo::hyper::body::Bytes;
 use salvo::oapi::{ToParameters, ToSchema, endpoint};
 use salvo::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -17,6 +20,7 @@ use super::{ApiState, visible, visible_job};
 use crate::config::Streams;
 use crate::events::Stage;
 use crate::events::job::{Failure, Usage};
+use crate::ids::JobId;
 use crate::projections::status::{FailedAttempt, JobStatus, StatusView};
 
 /// Seconds that a request may wait for a change.
@@ -320,20 +324,72 @@ fn is_known(req: &Request, view: &StatusView) -> bool {
 }
 
 /// Answers with a job, or with 304 to a client that has it as it is.
-pub fn render(state: &ApiState, view: &StatusView, req: &Request, res: &mut Response) -> Result<(), Problem> {
+pub fn render(
+    state: &ApiState,
+    view: &Arc<StatusView>,
+    req: &Request,
+    res: &mut Response,
+) -> Result<(), Problem> {
     let value = HeaderValue::from_str(&etag(view.version)).map_err(|_| Problem::internal())?;
     res.headers_mut().insert(ETAG, value);
     res.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if is_known(req, view) {
         res.status_code(StatusCode::NOT_MODIFIED);
-    } else {
-        res.render(Json(JobStatusAnswer::of(view, &state.streams)));
+        return Ok(());
     }
-    Ok(())
+    let body = state.status_bodies.of(view, state)?;
+    res.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    res.write_body(body).map_err(|_| Problem::internal())
+}
+
+/// Bodies that are kept, of about 1.5 kB each.
+const KEPT_BODIES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// The answers of the last polls. Many polls of a job in a row have the same answer, which is written once.
+pub struct StatusBodies(Mutex<LruCache<JobId, KeptBody>>);
+
+struct KeptBody {
+    view: Arc<StatusView>,
+    estimate: Option<DateTime<Utc>>,
+    bytes: Bytes,
+}
+
+impl Default for StatusBodies {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT_BODIES)))
+    }
+}
+
+impl StatusBodies {
+    /// Returns the answer for a view with the estimate of now.
+    fn of(&self, view: &Arc<StatusView>, state: &ApiState) -> Result<Bytes, Problem> {
+        let estimate = match view.ended_at {
+            None => Some(state.forecasts.estimate_of(view)),
+            Some(_) => view.estimated_completion,
+        };
+        let is_same = |kept: &&KeptBody| Arc::ptr_eq(&kept.view, view) && kept.estimate == estimate;
+        if let Some(kept) = self.lock().get(&view.job_id).filter(is_same) {
+            return Ok(kept.bytes.clone());
+        }
+        let estimated = StatusView { estimated_completion: estimate, ..StatusView::clone(view) };
+        let answer = JobStatusAnswer::of(&estimated, &state.streams);
+        let bytes: Bytes = serde_json::to_vec(&answer).map_err(|_| Problem::internal())?.into();
+        let kept = KeptBody { view: view.clone(), estimate, bytes: bytes.clone() };
+        self.lock().put(view.job_id, kept);
+        Ok(bytes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<JobId, KeptBody>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The view once its version has moved, or as it is after `wait`. An ended job never moves.
-async fn changed(state: &Arc<ApiState>, view: StatusView, wait: Duration) -> Result<StatusView, Problem> {
+async fn changed(
+    state: &Arc<ApiState>,
+    view: Arc<StatusView>,
+    wait: Duration,
+) -> Result<Arc<StatusView>, Problem> {
     if view.ended_at.is_some() {
         return Ok(view);
     }
@@ -344,9 +400,7 @@ async fn changed(state: &Arc<ApiState>, view: StatusView, wait: Duration) -> Res
         bell.borrow_and_update();
         let version = log.version(view.job_id.aggregate()).await.map_err(crate::projections::Error::from)?;
         if version > view.version {
-            let mut view = visible(state, view.job_id).await?;
-            state.forecasts.estimate(&mut view);
-            return Ok(view);
+            return visible(state, view.job_id).await;
         }
         if tokio::time::timeout_at(deadline, crate::events::doorbell::rung(&mut bell)).await.is_err() {
             return Ok(view);
@@ -360,6 +414,8 @@ fn etag(version: u64) -> String {
 
 /// `If-None-Match` compares weakly and may list several tags (RFC 9110, section 13.1.2).
 pub fn matches_etag(header: &str, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    fn opaque(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
     header.trim() == "*" || header.split(',').any(|tag| opaque(tag) == opaque(etag))
 }

@@ -2,7 +2,7 @@
 //!
 //! A free slot goes to the latest stage that waits for one, so that what is begun is finished before more is begun: of many
 //! jobs that come at once, the first is complete long before the last, instead of all of them at the end. Urgent work goes
-//! before all other, and first scenes before later ones, but for every [`LIFT_EVERY`]th slot.
+//! before all other, then first scenes, then scenes that a viewer will soon need, but for every [`LIFT_EVERY`]th slot.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +30,15 @@ pub(super) struct Ranks<T> {
     waiting: BTreeMap<Rank, VecDeque<T>>,
 }
 
-/// Urgent or not, of a first scene or not, and the stage.
-type Rank = (bool, bool, Stage);
+/// Urgent or not, how soon a viewer needs it, and the stage.
+type Rank = (bool, Viewer, Stage);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Viewer {
+    IsNotWaiting,
+    NeedsNextScene,
+    NeedsFirstScene,
+}
 
 /// A slot, until it is dropped.
 pub struct Slot(ProcessorSlots);
@@ -87,8 +94,12 @@ impl<T> Default for Ranks<T> {
 impl<T> Ranks<T> {
     pub fn push(&mut self, stage: Stage, lane: Lane, waiting: T) {
         // A job that may begin is about its first scene, too. Only so many begin at a time.
-        let is_first = lane == Lane::FirstScene || stage == Stage::Initializing;
-        self.waiting.entry((lane == Lane::Urgent, is_first, stage)).or_default().push_back(waiting);
+        let viewer = match (lane, stage) {
+            (Lane::FirstScene, _) | (_, Stage::Initializing) => Viewer::NeedsFirstScene,
+            (Lane::NextScene, _) => Viewer::NeedsNextScene,
+            _ => Viewer::IsNotWaiting,
+        };
+        self.waiting.entry((lane == Lane::Urgent, viewer, stage)).or_default().push_back(waiting);
     }
 
     /// Returns who gets the next slot, of those who still wait.
@@ -155,6 +166,7 @@ mod tests {
     async fn urgent_work_goes_before_all_other_and_first_scenes_before_later_ones() {
         let order = served(&[
             (Stage::Rendering, Lane::Normal),
+            (Stage::CodeGeneration, Lane::NextScene),
             (Stage::Planning, Lane::Urgent),
             (Stage::Initializing, Lane::Normal),
             (Stage::ScenarioCreation, Lane::FirstScene),
@@ -165,6 +177,7 @@ mod tests {
             (Stage::Planning, Lane::Urgent),
             (Stage::ScenarioCreation, Lane::FirstScene),
             (Stage::Initializing, Lane::Normal),
+            (Stage::CodeGeneration, Lane::NextScene),
             (Stage::Storage, Lane::High),
             (Stage::Rendering, Lane::Normal),
         ];

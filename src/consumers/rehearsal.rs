@@ -55,6 +55,13 @@ impl Rehearsal {
             let count = job.scenes.len().max(1) as f64;
             let frames = ((narration_seconds(job) * 30.0 / count) as u32).max(1);
             match &mut outcome {
+                Outcome::Planned { scenes, .. } => {
+                    let words = narration_seconds(job) / SECONDS_PER_WORD / scenes.len() as f64;
+                    let narration = "word. ".repeat((words as usize).max(1)).trim_end().to_owned();
+                    for step in scenes.iter_mut().flat_map(|scene| &mut scene.steps) {
+                        step.narration.clone_from(&narration);
+                    }
+                }
                 Outcome::Narrated { scenes, .. } => {
                     scenes.iter_mut().for_each(|scene| scene.timeline.frames = frames);
                 }
@@ -66,10 +73,11 @@ impl Rehearsal {
     }
 }
 
-/// A word takes 0.4 seconds.
+const SECONDS_PER_WORD: f64 = 0.4;
+
 pub(super) fn narration_seconds(job: &Job) -> f64 {
     let script = job.request.as_ref().and_then(|request| request.script.as_deref());
-    script.map_or(0, |script| script.split_whitespace().count()) as f64 * 0.4
+    script.map_or(0, |script| script.split_whitespace().count()) as f64 * SECONDS_PER_WORD
 }
 
 /// The handler of every stage.

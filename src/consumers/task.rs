@@ -77,9 +77,21 @@ impl Progress {
     }
 }
 
-/// How much less of a busy processor stages get than the threads that answer requests and append events, as `nice(2)`
+/// How much less of a busy processor work gets than the threads that answer requests and append events, as `nice(2)`
 /// counts it.
 const STAGE_NICENESS: i32 = 5;
+/// The same of work on later scenes: a first scene, which a viewer waits for, gets five times as much.
+const LATER_SCENE_NICENESS: i32 = 12;
+
+tokio::task_local! {
+    static NICENESS: i32;
+}
+
+/// Runs a handler whose [`blocking`] work is as urgent as the scene it is about.
+pub async fn with_niceness<T>(scene: Option<u32>, work: impl Future<Output = T>) -> T {
+    let is_later = scene.is_some_and(|scene| scene > 0);
+    NICENESS.scope(if is_later { LATER_SCENE_NICENESS } else { STAGE_NICENESS }, work).await
+}
 
 /// Runs CPU-bound work, or work that blocks on files, on a thread of its own, which ends with the work.
 ///
@@ -90,9 +102,10 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, StageError> {
     let (sender, outcome) = oneshot::channel();
     let (runtime, span, meter) = (Handle::current(), Span::current(), Meter::current());
+    let niceness = NICENESS.try_with(|niceness| *niceness).unwrap_or(STAGE_NICENESS);
     let body = move || {
         let (_runtime, _span) = (runtime.enter(), span.enter());
-        if let Err(error) = rustix::process::nice(STAGE_NICENESS) {
+        if let Err(error) = rustix::process::nice(niceness) {
             tracing::debug!(%error, "a stage runs with the priority of all others");
         }
         let outcome = match meter {

@@ -13,7 +13,7 @@ const LIFTED: [Lane; 3] = [Lane::Low, Lane::Normal, Lane::High];
 const MAX_TURNS: usize = 1024;
 
 /// Returns the order of lanes for piece number `turn`, and the number of pieces to take in that order.
-pub fn lane_order(turn: usize) -> ([Lane; 5], usize) {
+pub fn lane_order(turn: usize) -> ([Lane; 6], usize) {
     let until_lift = LIFT_EVERY - 1 - turn % LIFT_EVERY;
     if until_lift > 0 {
         return (Lane::ALL, until_lift);
@@ -73,7 +73,10 @@ mod tests {
         }
         assert_eq!(lane_order(0), (Lane::ALL, 7));
         assert_eq!(lane_order(6).1, 1);
-        assert_eq!(lane_order(7), ([Lane::Low, Lane::Urgent, Lane::FirstScene, Lane::High, Lane::Normal], 1));
+        assert_eq!(
+            lane_order(7),
+            ([Lane::Low, Lane::Urgent, Lane::FirstScene, Lane::NextScene, Lane::High, Lane::Normal], 1)
+        );
     }
 
     /// The order in which jobs are served, each of which has so many pieces waiting all the time: the requester and the rank.

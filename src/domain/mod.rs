@@ -8,6 +8,8 @@
 
 use std::fmt::Debug;
 
+use chrono::{DateTime, Utc};
+
 use crate::events::job::WorkItem;
 use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 
@@ -81,4 +83,6 @@ pub struct Scheduled<'a> {
     pub user_id: &'a str,
     /// When the aggregate began, or was requested while it has not begun, in ms since 1970.
     pub began_ms: i64,
+    /// When somebody who watches needs its result.
+    pub deadline: Option<DateTime<Utc>>,
 }

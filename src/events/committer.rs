@@ -113,6 +113,7 @@ impl Prepared {
             arguments.push(&work.requester);
             arguments.push(work.order(id));
             arguments.push(work.delay_ms.to_string());
+            arguments.push(work.hastened_at());
             arguments.push(Pointer::text(id, work));
         }
         Self { keys: named, arguments }
@@ -243,6 +244,7 @@ impl Partition {
             keys.delayed(self.number),
             keys.queues_complete(self.number),
             keys.open_by_user(self.number),
+            keys.deadlines(self.number),
         ];
         let of_appends: usize = batch.iter().map(|waiting| waiting.prepared.keys.len()).sum();
         let mut call = redis::cmd("EVALSHA");

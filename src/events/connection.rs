@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::log::Error;
 
 /// Longest time for a response: longer than any script may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -232,7 +232,7 @@ async fn wait_for_rewrites(
     }
 }
 
-fn timed_out() -> RedisError {
+pub(super) fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
@@ -252,6 +252,13 @@ pub enum Connection {
     Server(ConnectionManager),
     Primary(Primary),
     Cluster(ClusterConnection),
+}
+
+impl Connection {
+    /// Whether a pipeline may name keys of one slot only.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
 }
 
 impl ConnectionLike for Connection {

@@ -75,6 +75,11 @@ impl Keys {
     }
 
     /// Sorted set of work that is not due yet; score = time in ms, by the server's clock.
+    /// Waiting work that a viewer will need, by the time when it goes ahead of others.
+    pub fn deadlines(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:deadlines", self.prefix)
+    }
+
     pub fn delayed(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:delayed", self.prefix)
     }
@@ -230,6 +235,7 @@ mod tests {
             keys.turns(partition, Stage::Rendering, Lane::Urgent),
             keys.work(partition, Stage::Rendering),
             keys.delayed(partition),
+            keys.deadlines(partition),
             keys.open(partition),
             keys.open_by_user(partition),
             keys.dead_letters(partition),

@@ -9,6 +9,8 @@ pub enum Lane {
     Urgent,
     /// What must be done before somebody can begin to watch, of jobs that have begun. Jobs begin by their priority.
     FirstScene,
+    /// A later scene that somebody who watches will need in a few seconds.
+    NextScene,
     High,
     Normal,
     Low,
@@ -16,7 +18,8 @@ pub enum Lane {
 
 impl Lane {
     /// In the order in which they are served.
-    pub const ALL: [Lane; 5] = [Lane::Urgent, Lane::FirstScene, Lane::High, Lane::Normal, Lane::Low];
+    pub const ALL: [Lane; 6] =
+        [Lane::Urgent, Lane::FirstScene, Lane::NextScene, Lane::High, Lane::Normal, Lane::Low];
 
     pub fn of(item: WorkItem, priority: Priority) -> Self {
         let is_first = match item.stage {
@@ -37,6 +40,7 @@ impl Lane {
         match self {
             Lane::Urgent => "urgent",
             Lane::FirstScene => "first_scene",
+            Lane::NextScene => "next_scene",
             Lane::High => "high",
             Lane::Normal => "normal",
             Lane::Low => "low",

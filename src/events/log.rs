@@ -12,6 +12,7 @@ use super::committer::{CommitOutcome, Committer, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
 use super::keys::Keys;
+use super::versions::Versions;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
 
@@ -132,6 +133,7 @@ pub struct EventLog {
     keys: Arc<Keys>,
     history: Arc<Script>,
     committers: Arc<[Committer]>,
+    versions: Versions,
     archive: Option<Archive>,
 }
 
@@ -158,7 +160,8 @@ impl EventLog {
         let committers =
             keys.partitions().map(|partition| Committer::start(connection.clone(), keys.clone(), partition));
         let history = Arc::new(Script::new(include_str!("lua/history.lua")));
-        Self { committers: committers.collect(), connection, history, keys, archive: None }
+        let versions = Versions::new(connection.clone(), keys.clone());
+        Self { committers: committers.collect(), connection, history, keys, versions, archive: None }
     }
 
     /// Reads events that were trimmed from Redis from an archive.
@@ -275,11 +278,7 @@ impl EventLog {
 
     /// Returns an aggregate's version; 0 when it is unknown.
     pub async fn version(&self, id: AggregateId) -> Result<u64, Error> {
-        redis::cmd("LLEN")
-            .arg(self.keys.history(id))
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Redis { attempted: "read a version", source })
+        self.versions.of(id).await.map_err(|source| Error::Redis { attempted: "read a version", source })
     }
 
     /// Checks that the server answers.

@@ -38,6 +38,7 @@ mod stage;
 pub mod upcast;
 pub mod upload;
 pub mod user;
+mod versions;
 pub mod webhook;
 pub mod work;
 

@@ -39,6 +39,7 @@ struct Scripts {
     peek: Script,
     due: Script,
     release: Script,
+    hasten: Script,
     hand_back: Script,
     renew: Script,
     drop_queues: Script,
@@ -62,6 +63,13 @@ pub struct Taken {
     pub work: Vec<TakenWork>,
     /// Pieces of work that still wait.
     pub left: usize,
+}
+
+/// The result of [`WorkQueue::release_due`]: numbers of pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Released {
+    pub queued: u64,
+    pub hastened: u64,
 }
 
 /// The size of a stage's queue, over all partitions.
@@ -105,6 +113,7 @@ impl WorkQueue {
             peek: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/peek.lua"))),
             due: Script::new(include_str!("lua/due.lua")),
             release: with_enqueue(include_str!("lua/release.lua")),
+            hasten: with_enqueue(include_str!("lua/hasten.lua")),
             hand_back: with_enqueue(include_str!("lua/hand_back.lua")),
             renew: Script::new(include_str!("lua/renew.lua")),
             drop_queues: Script::new(include_str!("lua/drop_queues.lua")),
@@ -246,22 +255,28 @@ impl WorkQueue {
         self.call("take work back", &call).await
     }
 
-    /// Queues a bounded number of pieces of delayed work that is due, and returns their number.
-    pub async fn release_due(&self, partition: u16) -> Result<u64, Error> {
-        let delayed = self.keys.delayed(partition);
+    /// Queues a bounded number of pieces of delayed work that is due, and lets waiting work go ahead that a viewer will soon
+    /// need.
+    pub async fn release_due(&self, partition: u16) -> Result<Released, Error> {
+        let (delayed, deadlines) = (self.keys.delayed(partition), self.keys.deadlines(partition));
         let mut due = self.scripts.due.key(&delayed);
-        let due: Vec<String> = self.call("tell what is due", due.arg(MAX_RELEASED)).await?;
+        let due = due.key(&deadlines).arg(MAX_RELEASED);
+        let (due, hastened): (Vec<String>, Vec<String>) = self.call("tell what is due", due).await?;
+        Ok(Released {
+            // In this order: a retried piece whose deadline has passed waits first.
+            queued: self.queue_delayed(partition, &delayed, due).await?,
+            hastened: self.hasten(partition, &deadlines, hastened).await?,
+        })
+    }
+
+    async fn queue_delayed(&self, partition: u16, delayed: &str, due: Vec<String>) -> Result<u64, Error> {
         if due.is_empty() {
             return Ok(0);
         }
         crash::point("release.found");
-        let mut call = self.scripts.release.key(&delayed);
+        let mut call = self.scripts.release.key(delayed);
         call.arg(self.keys.doorbell()).arg(partition);
-        for text in due {
-            let Some(Pointer { aggregate_id, work }) = Pointer::parse(&text) else {
-                tracing::error!(delayed, text, "not a pointer to work");
-                continue;
-            };
+        for (Pointer { aggregate_id, work }, text) in pointers(delayed, due) {
             let (stage, lane) = (work.item.stage, work.lane());
             call.key(self.keys.waiting(partition, stage, lane));
             call.key(self.keys.turns(partition, stage, lane));
@@ -271,6 +286,25 @@ impl WorkQueue {
                 .arg(text);
         }
         self.call("release delayed work", &call).await
+    }
+
+    async fn hasten(&self, partition: u16, deadlines: &str, due: Vec<String>) -> Result<u64, Error> {
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let mut call = self.scripts.hasten.key(deadlines);
+        call.arg(self.keys.doorbell()).arg(partition);
+        for (Pointer { aggregate_id, work }, text) in pointers(deadlines, due) {
+            let stage = work.item.stage;
+            call.key(self.keys.waiting(partition, stage, work.lane()));
+            call.key(self.keys.waiting(partition, stage, Lane::NextScene));
+            call.key(self.keys.turns(partition, stage, Lane::NextScene));
+            call.arg(format!("{stage}:{}", Lane::NextScene.name()))
+                .arg(&work.requester)
+                .arg(work.order(aggregate_id))
+                .arg(text);
+        }
+        self.call("let work go ahead", &call).await
     }
 
     /// Returns the size of a stage's queue.
@@ -403,6 +437,7 @@ impl WorkQueue {
         let mut call = self.scripts.drop_queues.key(&builder);
         call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_LEASE.as_millis() as u64);
         call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
+        call.key(self.keys.deadlines(partition));
         call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
         call.key(self.keys.open_by_user(partition));
         call.key(self.keys.queues_complete_before_lanes(partition));
@@ -471,14 +506,14 @@ impl QueueBuilder {
         let keys = &self.queue.keys;
         let mut call = self.queue.scripts.queue_again.key(keys.queues_builder(self.partition));
         call.key(keys.history(id)).key(keys.open(self.partition)).key(keys.dead_letters(self.partition));
-        call.key(keys.delayed(self.partition));
+        call.key(keys.delayed(self.partition)).key(keys.deadlines(self.partition));
         call.arg(&self.token).arg(BUILDER_LEASE.as_millis() as u64).arg(version).arg(id.to_string());
         call.arg(if dead_since_ms.is_some() { "dead" } else { "open" }).arg(dead_since_ms.unwrap_or(0));
         for work in work {
             let (stage, lane) = (work.item.stage, work.lane());
             call.key(keys.waiting(self.partition, stage, lane));
             call.key(keys.turns(self.partition, stage, lane));
-            call.arg(&work.requester).arg(work.order(id)).arg(work.delay_ms);
+            call.arg(&work.requester).arg(work.order(id)).arg(work.delay_ms).arg(work.hastened_at());
             call.arg(Pointer::text(id, work));
         }
         match self.queue.call::<i8>("queue work again", &call).await? {
@@ -516,6 +551,17 @@ fn parse_load(text: &str) -> OpenLoad {
     let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or_default());
     let mut next = || numbers.next().unwrap_or_default();
     OpenLoad { jobs: next(), urgent_jobs: next(), request_bytes: next() }
+}
+
+/// Parses the members of a sorted set, and passes over those that are no pointers, for an operator.
+fn pointers(set: &str, texts: Vec<String>) -> impl Iterator<Item = (Pointer, String)> {
+    texts.into_iter().filter_map(move |text| {
+        let pointer = Pointer::parse(&text);
+        if pointer.is_none() {
+            tracing::error!(set, text, "not a pointer to work");
+        }
+        Some((pointer?, text))
+    })
 }
 
 fn parse_taken(stream: &str, group: &str, entry: &Value) -> Option<TakenWork> {

@@ -383,5 +383,6 @@ pub fn scheduled_work<A: Aggregate>(
         delay_ms: scheduled.delay_ms,
         requester: requester(scheduled.user_id),
         began_ms: scheduled.began_ms,
+        deadline_ms: scheduled.deadline.map(|at| at.timestamp_millis()),
     })
 }

@@ -419,7 +419,7 @@ const RECENT_VIEWS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// After this time a view is read anew, because a rebuild may have corrected it.
 const RECENT_FOR: Duration = Duration::from_secs(2);
 
-type RecentViews = Mutex<LruCache<JobId, (Instant, StatusView)>>;
+type RecentViews = Mutex<LruCache<JobId, (Instant, Arc<StatusView>)>>;
 
 /// Writes the view, and answers from it.
 #[derive(Clone)]
@@ -465,7 +465,7 @@ impl StatusViews {
 
     /// The job as of its last event, whether the projection has got there or not: a client that has
     /// just written reads its write. `None` for an unknown job.
-    pub async fn get(&self, job_id: JobId) -> Result<Option<StatusView>, Error> {
+    pub async fn get(&self, job_id: JobId) -> Result<Option<Arc<StatusView>>, Error> {
         let version = async { self.log.version(job_id.aggregate()).await.map_err(Error::from) };
         let (version, stored) = match self.recent(job_id) {
             Some(recent) => match version.await? {
@@ -479,6 +479,7 @@ impl StatusViews {
             Some(view) if view.version >= version => Some(view),
             _ => self.folded(job_id, u64::MAX).await?,
         };
+        let view = view.map(Arc::new);
         if let Some(view) = &view {
             let recent = (Instant::now(), view.clone());
             self.recent.lock().unwrap_or_else(PoisonError::into_inner).put(job_id, recent);
@@ -486,7 +487,7 @@ impl StatusViews {
         Ok(view)
     }
 
-    fn recent(&self, job_id: JobId) -> Option<StatusView> {
+    fn recent(&self, job_id: JobId) -> Option<Arc<StatusView>> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (read_at, view) = recent.get(&job_id)?;
         (read_at.elapsed() < RECENT_FOR).then(|| view.clone())

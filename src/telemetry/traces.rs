@@ -19,6 +19,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer as SdkTracer};
+use uuid::Uuid;
 
 /// The environment as a function.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -95,6 +96,11 @@ pub fn init(env: Environment<'_>) -> Result<Option<SdkTracer>, Error> {
     Ok(PROVIDER.get().map(|provider| provider.tracer(SCOPE)))
 }
 
+/// Whether this process sends its spans somewhere.
+pub fn are_sent() -> bool {
+    PROVIDER.get().is_some()
+}
+
 /// Sends the spans that have not been sent yet, before the process ends.
 pub async fn finish() {
     let Some(provider) = PROVIDER.get() else { return };
@@ -132,6 +138,12 @@ impl HttpClient for Client {
         *response.status_mut() = status;
         Ok(response)
     }
+}
+
+/// A `traceparent` of a trace that begins here, where no span is recorded.
+pub fn new_traceparent() -> String {
+    let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
+    format!("00-{}-{}-01", trace.simple(), &span.simple().to_string()[16..])
 }
 
 /// Reads a `traceparent` (W3C Trace Context, section 3.2); `None` for any other text.

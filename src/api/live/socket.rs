@@ -204,7 +204,7 @@ async fn begin(req: &Request, depot: &mut Depot, after: Option<u64>) -> Result<W
 /// A client that watches a job.
 struct Watch {
     state: Arc<ApiState>,
-    view: StatusView,
+    view: Arc<StatusView>,
     begin: Begin,
     ends_at: DateTime<Utc>,
     _place: Place,

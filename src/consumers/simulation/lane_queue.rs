@@ -66,6 +66,11 @@ impl<T> LaneQueue<T> {
         None
     }
 
+    /// Takes a piece out of turn, if it still waits.
+    pub fn remove(&mut self, place: &Place) -> Option<T> {
+        self.waiting.remove(place)
+    }
+
     pub fn pop(&mut self) -> Option<(Place, T)> {
         let taken = self.peek().and_then(|place| self.waiting.remove_entry(&place));
         if self.waiting.is_empty() {

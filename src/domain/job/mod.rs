@@ -6,6 +6,7 @@ mod decide;
 mod decide_tests;
 mod state;
 mod stream;
+mod viewing;
 
 pub use command::{Command, Outcome, UploadNote};
 pub use decide::{Rejection, decide};
@@ -89,7 +90,8 @@ impl Aggregate for Job {
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
         let began_ms = self.began_at().or(self.requested_at).map_or(0, |at| at.timestamp_millis());
-        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id, began_ms })
+        let deadline = self.needed_at(item);
+        Some(Scheduled { item, delay_ms, priority, user_id: &self.user_id, began_ms, deadline })
     }
 
     fn is_settled(&self) -> bool {

@@ -37,6 +37,8 @@ pub struct Job {
     pub batch_id: Option<BatchId>,
     pub requested_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// When the first scene was rendered: from then on the video can be watched.
+    pub playable_at: Option<DateTime<Utc>>,
     pub percentage: f64,
     pub stages: BTreeMap<Stage, StageProgress>,
     /// Work that is scheduled and has not ended.
@@ -214,6 +216,9 @@ impl Job {
             }
             JobEvent::SceneRendered { scene, clip, .. } => {
                 self.on_scene(*scene, |state| state.clip = Some(clip.clone()));
+                if *scene == 0 {
+                    self.playable_at = Some(at);
+                }
                 self.close_work(Stage::Rendering, Some(*scene));
             }
             JobEvent::VideoCombined { clip } => self.combined = Some(clip.clone()),
@@ -303,6 +308,7 @@ impl Job {
             scene.code.take_if(|_| from <= Stage::CodeGeneration);
             scene.clip.take_if(|_| from <= Stage::Rendering);
         }
+        self.playable_at.take_if(|_| from <= Stage::Rendering);
         if from <= Stage::Combining {
             self.combined = None;
             self.thumbnails.clear();

@@ -2,19 +2,20 @@
 -- write, and the first write of the call is the only one that the server may refuse.
 --
 -- KEYS  1 log  2 head  3 open  4 dead letters  5 delayed  6 queues complete
---       7 open by user
+--       7 open by user  8 deadlines
 --       then for each append: history, commands, the stream of the acknowledged work if there is one, and
 --       for each piece of work: waiting, turns
 -- ARGV  doorbell channel, partition, number of appends, then for each append:
 --         expected version, command id, aggregate id, mark ('', 'open', 'closed' or 'dead'),
 --         requester of what is opened ('' does not count it), '1' if that is urgent, number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
 --         the values of each event's fields (Envelope::STORED),
---         for each piece: stage, lane, requester, order, delay in ms, pointer
+--         for each piece: stage, lane, requester, order, delay in ms, when it goes ahead of others ('' never), pointer
 --
 -- Returns for each append {'appended', last version}, {'duplicate', last version},
 --         {'conflict', current version} or {'stale', current version}.
-local log, head, open, dead, delayed, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
-local key, at = 7, 0
+local log, head, open, dead, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local counts, deadlines = KEYS[7], KEYS[8]
+local key, at = 8, 0
 local function next_key()
   key = key + 1
   return KEYS[key]
@@ -41,7 +42,7 @@ local function one()
   local events, pieces, group, entry = tonumber(next_arg()), tonumber(next_arg()), next_arg(), next_arg()
   local done = group ~= '' and next_key()
   local first_event, first_piece, first_key = at, at + events * width, key
-  at, key = first_piece + 6 * pieces, key + 2 * pieces
+  at, key = first_piece + 7 * pieces, key + 2 * pieces
 
   -- Whether the entry was still pending: else the work was taken over, and this is a result of an old attempt.
   local function acknowledge()
@@ -97,8 +98,9 @@ local function one()
   end
 
   for piece = 1, pieces do
-    local from = first_piece + 6 * (piece - 1)
-    local requester, order, delay, pointer = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5], ARGV[from + 6]
+    local from = first_piece + 7 * (piece - 1)
+    local requester, order, delay = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5]
+    local hastened_at, pointer = ARGV[from + 6], ARGV[from + 7]
     if delay == '0' then
       enqueue(KEYS[first_key + 2 * piece - 1], KEYS[first_key + 2 * piece], requester, order, pointer)
       local bell = ARGV[from + 1] .. ':' .. ARGV[from + 2]
@@ -110,6 +112,7 @@ local function one()
       -- The server's clock, which is also what says when it is due.
       redis.call('ZADD', delayed, now_ms() + delay, pointer)
     end
+    set_deadline(deadlines, hastened_at, delay, pointer)
   end
   return {'appended', version + events}
 end

@@ -21,6 +21,13 @@ local function turn_of(turns, job)
   local score = redis.call('ZSCORE', turns, job)
   return score and math.floor(score / TURN)
 end
+-- Notes when a piece goes ahead of others, unless it never does; not before its delay is over.
+local function set_deadline(deadlines, hastened_at, delay, pointer)
+  if hastened_at == '' then return end
+  local at = tonumber(hastened_at)
+  if delay ~= '0' then at = math.max(at, now_ms() + delay) end
+  redis.call('ZADD', deadlines, string.format('%.0f', at), pointer)
+end
 local function enqueue(waiting, turns, requester, order, pointer)
   local job = requester .. ' ' .. string.sub(order, 1, RANK_LENGTH)
   if not redis.call('ZSCORE', turns, job) then

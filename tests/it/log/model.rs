@@ -252,5 +252,6 @@ fn scheduled(event: &Envelope) -> ScheduledWork {
         delay_ms: 0,
         requester: requester("user_1"),
         began_ms: 0,
+        deadline_ms: None,
     }
 }

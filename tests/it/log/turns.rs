@@ -32,12 +32,20 @@ impl Queue {
     /// Queues scenes of a new job.
     async fn add_scenes(&self, job: JobId, user: &str, began_ms: i64, scenes: Range<u32>) -> JobId {
         for (version, scene) in (1..).zip(scenes) {
-            self.add_to(job, version, user, began_ms, scene).await;
+            self.add_to(job, version, user, (began_ms, None), scene).await;
         }
         job
     }
 
-    async fn add_to(&self, job: JobId, version: u64, user: &str, began_ms: i64, scene: u32) {
+    /// `times` are when the job began and when a viewer comes to the scene.
+    async fn add_to(
+        &self,
+        job: JobId,
+        version: u64,
+        user: &str,
+        (began_ms, deadline_ms): (i64, Option<i64>),
+        scene: u32,
+    ) {
         let event = event(job, version, CommandId::new());
         let work = ScheduledWork {
             item: WorkItem { stage: Stage::Rendering, scene: Some(scene), attempt: 1 },
@@ -47,6 +55,7 @@ impl Queue {
             delay_ms: 0,
             requester: requester(user),
             began_ms,
+            deadline_ms,
         };
         let append = Append {
             aggregate_id: job.aggregate(),
@@ -80,7 +89,7 @@ async fn of_one_requester_the_oldest_job_goes_first_and_of_a_job_the_first_scene
     let younger = queue.add("a", 2_000, 1).await;
     let older = JobId::new();
     for (version, scene) in [(1, 7), (2, 2)] {
-        queue.add_to(older, version, "a", 1_000, scene).await;
+        queue.add_to(older, version, "a", (1_000, None), scene).await;
     }
     let taken = queue.take(Lane::Normal, 10).await;
     let taken: Vec<_> = taken.iter().map(|work| (work.job_id(), work.item.scene.unwrap())).collect();
@@ -136,7 +145,7 @@ async fn among_equal_turns_the_oldest_job_goes_first_and_is_finished_in_its_turn
     let oldest = queue.add("c", 500, 1).await;
     assert_eq!(queue.take_jobs(Lane::Normal, 2).await, [oldest, old]);
     // Its next piece comes when the turn could be another's.
-    queue.add_to(old, 2, "a", 1_000, 2).await;
+    queue.add_to(old, 2, "a", (1_000, None), 2).await;
     assert_eq!(queue.take_jobs(Lane::Normal, 5).await, [old, young]);
 }
 
@@ -219,4 +228,52 @@ async fn the_simulated_queue_hands_out_in_the_same_order() {
         }
         assert!(taken > 50 && simulated.len() > 10, "{taken} {}", simulated.len());
     }
+}
+
+/// 1970 has passed, so every deadline is due as soon as somebody looks.
+#[tokio::test]
+async fn work_that_a_viewer_soon_needs_goes_ahead_as_in_the_simulation() {
+    let queue = Queue::new().await;
+    let (mut ahead, mut normal) = (LaneQueue::default(), LaneQueue::default());
+    let (mut hastened, mut taken_ahead) = (vec![], 0);
+    for step in 0..300_u32 {
+        match step * 7 % 10 {
+            0..=4 => {
+                let user = format!("user {}", step % 3);
+                let (job, began_ms, scene) = (JobId::new(), i64::from(step * 13 % 11), 1 + step);
+                let deadline_ms = (step % 3 == 0).then(|| 4000 + i64::from(step));
+                queue.add_to(job, 1, &user, (began_ms, deadline_ms), scene).await;
+                let place = (requester(&user), job_rank(job.aggregate(), began_ms), scene);
+                hastened.extend(deadline_ms.map(|_| place.clone()));
+                normal.push(place, job);
+            }
+            5 => {
+                let released = queue.queue.release_due(0).await.unwrap();
+                let mut moved = 0;
+                for place in hastened.drain(..) {
+                    if let Some(job) = normal.remove(&place) {
+                        ahead.push(place, job);
+                        moved += 1;
+                    }
+                }
+                assert_eq!(released.hastened, moved, "step {step}");
+            }
+            _ => {
+                let mut found = queue.take(Lane::NextScene, 1).await.pop();
+                taken_ahead += usize::from(found.is_some());
+                let mut expected = ahead.pop();
+                if found.is_none() {
+                    found = queue.take(Lane::Normal, 1).await.pop();
+                    expected = expected.or_else(|| normal.pop());
+                }
+                assert_eq!(found.map(|work| work.job_id()), expected.map(|(_, job)| job), "step {step}");
+            }
+        }
+    }
+    assert!(taken_ahead > 10, "{taken_ahead}");
+    let deadlines = queue.log.keys().deadlines(0);
+    queue.queue.release_due(0).await.unwrap();
+    let left: u64 =
+        redis::cmd("ZCARD").arg(deadlines).query_async(&mut queue.log.connection()).await.unwrap();
+    assert_eq!(left, 0, "a deadline is forgotten when it has passed");
 }

@@ -181,10 +181,15 @@ fn read_text(input: &mut impl Read, bytes: u32, most: u32) -> io::Result<String>
 /// arguments. The process must have no threads yet.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     arguments.next().filter(|argument| argument == ARGUMENT)?;
+    // Like the stages: requests are answered first.
+    let _runs_like_all_others = rustix::process::nice(NICENESS);
     // Whoever asked has gone when the pipes end.
     let _ends_with_its_input = serve(&mut io::stdin().lock(), &mut io::stdout().lock(), speak_in_a_copy);
     Some(ExitCode::SUCCESS)
 }
+
+/// How much less of a busy processor it gets than others, as `nice(2)` counts it.
+const NICENESS: i32 = 5;
 
 /// A line to speak.
 struct Request {
