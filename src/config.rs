@@ -252,6 +252,7 @@ pub struct Streams {
     pub limits: Limits,
     pub rate_limits: RateLimits,
     pub retention: Retention,
+    pub sidecars: SidecarSettings,
     pub audit: Audit,
     pub live: LiveSettings,
     pub stages: BTreeMap<Stage, StageSettings>,
@@ -310,8 +311,21 @@ pub struct Retention {
     pub deleted_files: Duration,
     /// Time for which the stream of a failed or cancelled job stays.
     pub partial_stream: Duration,
+    /// Time for which the files of a completed job stay; `None` for as long as the job does.
+    pub video: Option<Duration>,
+    /// Time for which log lines of jobs stay; `None` for ever.
+    pub log_line: Option<Duration>,
     /// Shortest time for which events stay in Redis; later they are read from the archive.
     pub log: Duration,
+}
+
+/// Attempts at the thumbnails, captions and stream of a video.
+#[derive(Debug, Clone, Copy)]
+pub struct SidecarSettings {
+    /// That of the stages included.
+    pub max_attempts: u32,
+    /// From the first attempt to the second; each later delay is four times as long, up to six hours.
+    pub first_delay: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -552,6 +566,8 @@ struct StreamsFile {
     #[serde(default)]
     retention: RetentionFile,
     #[serde(default)]
+    sidecars: SidecarsFile,
+    #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
     live: LiveFile,
@@ -579,7 +595,16 @@ struct RetentionFile {
     status_view_hours: Option<i64>,
     deleted_files_hours: Option<i64>,
     partial_stream_hours: Option<i64>,
+    video_hours: Option<i64>,
+    log_line_hours: Option<i64>,
     log_hours: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct SidecarsFile {
+    attempts: Option<i64>,
+    first_delay_seconds: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -698,6 +723,11 @@ impl Streams {
             live: rate("live", |file| file.live)?,
         };
         let hours = |key, pick| whole(key, pick, 8760, "from 1 to 8760").map(|hours| hours as u64 * 3600);
+        let hours_or_ever = |key: &str, pick: fn(&StreamsFile) -> Option<i64>| {
+            let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
+            let hours = range(key.to_owned(), value, 0, 876_000, "from 0 to 876000")?;
+            Ok::<_, Error>((hours > 0).then(|| Duration::from_secs(hours as u64 * 3600)))
+        };
         let retention = Retention {
             idempotency_key: Duration::from_secs(hours("retention.idempotency_key_hours", |file| {
                 file.retention.idempotency_key_hours
@@ -711,7 +741,20 @@ impl Streams {
             partial_stream: Duration::from_secs(hours("retention.partial_stream_hours", |file| {
                 file.retention.partial_stream_hours
             })?),
+            video: hours_or_ever("retention.video_hours", |file| file.retention.video_hours)?,
+            log_line: hours_or_ever("retention.log_line_hours", |file| file.retention.log_line_hours)?,
             log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
+        };
+        let attempts = whole("sidecars.attempts", |file| file.sidecars.attempts, 20, "from 1 to 20")?;
+        let first_delay = whole(
+            "sidecars.first_delay_seconds",
+            |file| file.sidecars.first_delay_seconds,
+            3600,
+            "from 1 to 3600",
+        )?;
+        let sidecars = SidecarSettings {
+            max_attempts: attempts as u32,
+            first_delay: Duration::from_secs(first_delay as u64),
         };
         let seal_seconds =
             whole("audit.seal_seconds", |file| file.audit.seal_seconds, 86_400, "from 1 to 86400")?;
@@ -764,7 +807,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, limits, rate_limits, retention, audit, live, stages })
+        Ok(Self { partitions, limits, rate_limits, retention, sidecars, audit, live, stages })
     }
 }
 
@@ -842,6 +885,14 @@ mod tests {
         assert_eq!(
             message("[rate_limits]\nread = { per_second = -1, burst = 5 }"),
             "streams.toml: rate_limits.read.per_second is -1, but must be from 0 to 1000000"
+        );
+        assert_eq!(
+            message("[retention]\nvideo_hours = -1"),
+            "streams.toml: retention.video_hours is -1, but must be from 0 to 876000"
+        );
+        assert_eq!(
+            message("[sidecars]\nattempts = 21"),
+            "streams.toml: sidecars.attempts is 21, but must be from 1 to 20"
         );
         assert!(message("[retention]\nlog_days = 3").contains("unknown field `log_days`"));
         assert!(message("[stages.painting]\nconcurrency = 1").contains("painting"));

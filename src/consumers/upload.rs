@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::StageError;
 use super::task::Task;
+use crate::crash;
 use crate::domain::job::UploadNote;
 use crate::error_codes::ErrorCode;
 use crate::storage::{self, Content, Key, Mode, OnBytes, OnFailure, Storage, Stored};

@@ -392,7 +392,7 @@ pub async fn error_of(answer: Response) -> (u16, Value) {
     (status, error)
 }
 
-/// All files under a folder, relative to it.
+/// All files under a folder, relative to it, but for the locks of the workers.
 pub fn files_under(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut folders = vec![root.to_owned()];

@@ -4,4 +4,5 @@ mod command;
 mod jobs;
 mod machines;
 pub mod s3_server;
+mod sidecars;
 mod uploads;
