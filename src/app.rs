@@ -35,6 +35,7 @@ use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
+use crate::events::storage_counters;
 use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
@@ -147,6 +148,7 @@ impl App {
                 ended.cancel();
             }
         });
+        running.spawn(storage_counters::publish(self.log().clone(), stop.clone()));
         if roles.contains(&Role::Projector) {
             let projections = self.projections();
             let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());

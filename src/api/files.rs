@@ -19,6 +19,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::job::{FileRole, Sidecar, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
+use crate::storage::measure::{self, Delivered, DeliveredBy, Measurement, Operation};
 use crate::storage::{self, Delivery, Key, SignedAnswer, Stores};
 use crate::telemetry::chain;
 
@@ -386,6 +387,7 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         && req.method() == Method::GET
         && let Some(url) = served.signed_url(&key).await.map_err(failed)?
     {
+        measure::count_delivery(delivered(served.file.role), DeliveredBy::S3);
         return redirect(res, &url);
     }
     // A range of another version of the file is worth nothing: then the whole file is sent.
@@ -406,10 +408,21 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     }
     res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if req.method() != Method::HEAD {
-        let stream = storage.read(&key, start..start + length).await.map_err(failed)?;
-        res.stream(stream.ok_or_else(gone)?);
+        let download = Measurement::begin(storage.name(), Operation::Download);
+        let stream = storage.read(&key, start..start + length).await.map_err(failed)?.ok_or_else(gone)?;
+        measure::count_delivery(delivered(served.file.role), DeliveredBy::Api);
+        res.stream(download.of_stream(stream, length));
     }
     Ok(())
+}
+
+fn delivered(role: FileRole) -> Delivered {
+    match role.sidecar() {
+        None => Delivered::Video,
+        Some(Sidecar::Thumbnails) => Delivered::Thumbnail,
+        Some(Sidecar::Captions) => Delivered::Captions,
+        Some(Sidecar::Stream) => Delivered::Stream,
+    }
 }
 
 /// Sends the client to S3, which answers what it asks of ranges.
