@@ -119,8 +119,11 @@ pub struct MediaConfig {
     pub root: PathBuf,
     /// `DEFAULT_QUALITY`: `low`, `medium`, `high` (the default) or `ultra` (001-6.5).
     pub default_quality: Quality,
-    /// `MAX_CONCURRENT_RENDERS`: scenes that one worker process renders at a time (001-6.4).
+    /// `MAX_CONCURRENT_RENDERS`: scenes that the worker processes of one machine render at a time, together (001-6.4).
     pub max_concurrent_renders: usize,
+    /// `RENDER_SLOTS_ROOT`: the folder by which worker processes of one machine know of each other, `render-slots` in
+    /// `MEDIA_ROOT` by default. Processes with different `MEDIA_ROOT`s need it to share the limit.
+    pub render_slots: Option<PathBuf>,
     /// `MAX_SCENE_CONCURRENCY`: scenes of one job that are worked on at a time, 16 by default (001-6.3).
     pub max_scene_concurrency: u32,
     /// `USE_GPU_ACCELERATION`: `true` lets a graphics processor encode where there is one; `false` by default (001-6.6).
@@ -500,6 +503,7 @@ impl MediaConfig {
             root: env("MEDIA_ROOT").unwrap_or_else(|| "media".to_owned()).into(),
             default_quality,
             max_concurrent_renders: count(env, "MAX_CONCURRENT_RENDERS", 256)?.unwrap_or_else(processors),
+            render_slots: env("RENDER_SLOTS_ROOT").map(PathBuf::from),
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
             use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,

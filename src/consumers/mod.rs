@@ -39,6 +39,7 @@ mod processor_slots;
 mod rebuild;
 #[cfg(feature = "chaos")]
 pub mod rehearsal;
+mod render_slots;
 mod rendering;
 mod retry;
 mod reuse;

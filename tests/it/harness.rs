@@ -399,6 +399,7 @@ pub fn files_under(root: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             match entry.file_type().unwrap().is_dir() {
+                true if entry.file_name() == "render-slots" => {}
                 true => folders.push(entry.path()),
                 false => found.push(entry.path().strip_prefix(root).unwrap().to_owned()),
             }
