@@ -19,8 +19,11 @@ pub(super) async fn store(
     content: Content,
     on_bytes: OnBytes<'_>,
 ) -> Result<Stored, storage::Error> {
+    crash::point("upload.before");
     // A reprocessed job replaces its files.
-    storage.put_reporting(key, content, Mode::Replace, on_bytes, &Noted { task, key }).await
+    let stored = storage.put_reporting(key, content, Mode::Replace, on_bytes, &Noted { task, key }).await;
+    crash::point("upload.after");
+    stored
 }
 
 /// Records failures.
