@@ -27,6 +27,7 @@ use crate::consumers::batches::{BatchEnds, BatchJobs};
 use crate::consumers::callbacks::{Deliveries, JobEnds};
 use crate::consumers::outbox::Outbox;
 use crate::consumers::process_manager::Process;
+use crate::consumers::sidecars::Sidecars;
 use crate::consumers::{self, StageHandler, Worker};
 use crate::erasure::Erasure;
 use crate::erasure::on_request::RequestedErasures;
@@ -34,6 +35,7 @@ use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
+use crate::events::storage_counters;
 use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
@@ -146,6 +148,7 @@ impl App {
                 ended.cancel();
             }
         });
+        running.spawn(storage_counters::publish(self.log().clone(), stop.clone()));
         if roles.contains(&Role::Projector) {
             let projections = self.projections();
             let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
@@ -170,6 +173,8 @@ impl App {
             running.spawn(self.worker().run(self.handlers.clone(), stop.clone()));
             let erasures = Outbox::new(self.executor.clone(), self.erasures());
             running.spawn(erasures.run(self.doorbell.clone(), stop.clone()));
+            let sidecars = Outbox::new(self.executor.clone(), self.sidecars());
+            running.spawn(sidecars.run(self.doorbell.clone(), stop.clone()));
             let job_ends = Process::new(self.executor.clone(), JobEnds);
             running.spawn(job_ends.run(self.doorbell.clone(), stop.clone()));
             if let Some(deliveries) = Deliveries::new(self.executor.clone(), &self.config.webhooks) {
@@ -218,6 +223,8 @@ impl App {
             stores: self.stores.clone(),
             deleted_files_kept: self.config.streams.retention.deleted_files,
             partial_streams_kept: self.config.streams.retention.partial_stream,
+            videos_kept: self.config.streams.retention.video,
+            log_lines_kept: self.config.streams.retention.log_line,
         }
     }
 
@@ -246,6 +253,12 @@ impl App {
         let stores = self.stores.clone();
         let erasure = Erasure::new(executor.clone(), &self.sources(), media, stores, Actor::System);
         RequestedErasures { executor, erasure }
+    }
+
+    fn sidecars(&self) -> Sidecars {
+        let workspaces = Workspaces::new(&self.config.media.root, &self.stores);
+        let settings = self.config.streams.sidecars;
+        Sidecars::new(self.executor.clone(), self.stores.clone(), workspaces, settings)
     }
 
     fn worker(&self) -> Worker {

@@ -119,8 +119,11 @@ pub struct MediaConfig {
     pub root: PathBuf,
     /// `DEFAULT_QUALITY`: `low`, `medium`, `high` (the default) or `ultra` (001-6.5).
     pub default_quality: Quality,
-    /// `MAX_CONCURRENT_RENDERS`: scenes that one worker process renders at a time (001-6.4).
+    /// `MAX_CONCURRENT_RENDERS`: scenes that the worker processes of one machine render at a time, together (001-6.4).
     pub max_concurrent_renders: usize,
+    /// `RENDER_SLOTS_ROOT`: the folder by which worker processes of one machine know of each other, `render-slots` in
+    /// `MEDIA_ROOT` by default. Processes with different `MEDIA_ROOT`s need it to share the limit.
+    pub render_slots: Option<PathBuf>,
     /// `MAX_SCENE_CONCURRENCY`: scenes of one job that are worked on at a time, 16 by default (001-6.3).
     pub max_scene_concurrency: u32,
     /// `USE_GPU_ACCELERATION`: `true` lets a graphics processor encode where there is one; `false` by default (001-6.6).
@@ -252,6 +255,7 @@ pub struct Streams {
     pub limits: Limits,
     pub rate_limits: RateLimits,
     pub retention: Retention,
+    pub sidecars: SidecarSettings,
     pub audit: Audit,
     pub live: LiveSettings,
     pub stages: BTreeMap<Stage, StageSettings>,
@@ -310,8 +314,21 @@ pub struct Retention {
     pub deleted_files: Duration,
     /// Time for which the stream of a failed or cancelled job stays.
     pub partial_stream: Duration,
+    /// Time for which the files of a completed job stay; `None` for as long as the job does.
+    pub video: Option<Duration>,
+    /// Time for which log lines of jobs stay; `None` for ever.
+    pub log_line: Option<Duration>,
     /// Shortest time for which events stay in Redis; later they are read from the archive.
     pub log: Duration,
+}
+
+/// Attempts at the thumbnails, captions and stream of a video.
+#[derive(Debug, Clone, Copy)]
+pub struct SidecarSettings {
+    /// That of the stages included.
+    pub max_attempts: u32,
+    /// From the first attempt to the second; each later delay is four times as long, up to six hours.
+    pub first_delay: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -486,6 +503,7 @@ impl MediaConfig {
             root: env("MEDIA_ROOT").unwrap_or_else(|| "media".to_owned()).into(),
             default_quality,
             max_concurrent_renders: count(env, "MAX_CONCURRENT_RENDERS", 256)?.unwrap_or_else(processors),
+            render_slots: env("RENDER_SLOTS_ROOT").map(PathBuf::from),
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
             use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,
@@ -552,6 +570,8 @@ struct StreamsFile {
     #[serde(default)]
     retention: RetentionFile,
     #[serde(default)]
+    sidecars: SidecarsFile,
+    #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
     live: LiveFile,
@@ -579,7 +599,16 @@ struct RetentionFile {
     status_view_hours: Option<i64>,
     deleted_files_hours: Option<i64>,
     partial_stream_hours: Option<i64>,
+    video_hours: Option<i64>,
+    log_line_hours: Option<i64>,
     log_hours: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct SidecarsFile {
+    attempts: Option<i64>,
+    first_delay_seconds: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -698,6 +727,11 @@ impl Streams {
             live: rate("live", |file| file.live)?,
         };
         let hours = |key, pick| whole(key, pick, 8760, "from 1 to 8760").map(|hours| hours as u64 * 3600);
+        let hours_or_ever = |key: &str, pick: fn(&StreamsFile) -> Option<i64>| {
+            let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
+            let hours = range(key.to_owned(), value, 0, 876_000, "from 0 to 876000")?;
+            Ok::<_, Error>((hours > 0).then(|| Duration::from_secs(hours as u64 * 3600)))
+        };
         let retention = Retention {
             idempotency_key: Duration::from_secs(hours("retention.idempotency_key_hours", |file| {
                 file.retention.idempotency_key_hours
@@ -711,7 +745,20 @@ impl Streams {
             partial_stream: Duration::from_secs(hours("retention.partial_stream_hours", |file| {
                 file.retention.partial_stream_hours
             })?),
+            video: hours_or_ever("retention.video_hours", |file| file.retention.video_hours)?,
+            log_line: hours_or_ever("retention.log_line_hours", |file| file.retention.log_line_hours)?,
             log: Duration::from_secs(hours("retention.log_hours", |file| file.retention.log_hours)?),
+        };
+        let attempts = whole("sidecars.attempts", |file| file.sidecars.attempts, 20, "from 1 to 20")?;
+        let first_delay = whole(
+            "sidecars.first_delay_seconds",
+            |file| file.sidecars.first_delay_seconds,
+            3600,
+            "from 1 to 3600",
+        )?;
+        let sidecars = SidecarSettings {
+            max_attempts: attempts as u32,
+            first_delay: Duration::from_secs(first_delay as u64),
         };
         let seal_seconds =
             whole("audit.seal_seconds", |file| file.audit.seal_seconds, 86_400, "from 1 to 86400")?;
@@ -764,7 +811,7 @@ impl Streams {
             };
             stages.insert(stage, settings);
         }
-        Ok(Self { partitions, limits, rate_limits, retention, audit, live, stages })
+        Ok(Self { partitions, limits, rate_limits, retention, sidecars, audit, live, stages })
     }
 }
 
@@ -842,6 +889,14 @@ mod tests {
         assert_eq!(
             message("[rate_limits]\nread = { per_second = -1, burst = 5 }"),
             "streams.toml: rate_limits.read.per_second is -1, but must be from 0 to 1000000"
+        );
+        assert_eq!(
+            message("[retention]\nvideo_hours = -1"),
+            "streams.toml: retention.video_hours is -1, but must be from 0 to 876000"
+        );
+        assert_eq!(
+            message("[sidecars]\nattempts = 21"),
+            "streams.toml: sidecars.attempts is 21, but must be from 1 to 20"
         );
         assert!(message("[retention]\nlog_days = 3").contains("unknown field `log_days`"));
         assert!(message("[stages.painting]\nconcurrency = 1").contains("painting"));

@@ -30,7 +30,8 @@ pub fn point(name: &str) {
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// Those that the suite chooses from. `batch.accepted`, `import.stored` and `import.recorded` have tests of their own.
+/// Those that the suite chooses from. `batch.accepted`, `import.stored`, `import.recorded`, `upload.before`, `upload.after` and
+/// `sidecars.stored` have tests of their own.
 pub const POINTS: [&str; 12] = [
     "append.before",
     "append.after",

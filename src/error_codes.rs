@@ -16,6 +16,7 @@ pub enum ErrorCode {
     Unauthorized,
     Forbidden,
     NotFound,
+    VideoExpired,
     MethodNotAllowed,
     RequestTimeout,
     Conflict,
@@ -45,6 +46,8 @@ pub enum ErrorCode {
     RenderingFailed,
     CombiningFailed,
     ThumbnailFailed,
+    CaptionsFailed,
+    StreamFailed,
     VideoUnreadable,
     VideoMismatch,
     StorageFailed,
@@ -141,6 +144,12 @@ impl ErrorCode {
                 "The path, the job or the file does not exist, or the job belongs to another user.",
                 "Check the path and the id. A file can also have been removed after its retention.",
                 &[PROBLEM],
+            ),
+            Self::VideoExpired => entry(
+                &[Answer(410)],
+                "The video is older than `retention.video_hours`, and its files are removed. What the job was stays on record.",
+                "Generate the video again.",
+                &["src/api/files.rs"],
             ),
             Self::MethodNotAllowed => entry(
                 &[Answer(405)],
@@ -312,9 +321,21 @@ impl ErrorCode {
             ),
             Self::ThumbnailFailed => entry(
                 &[Warning],
-                "No thumbnail can be taken from the video, so it has none.",
-                "Operators: the worker's log has the cause.",
-                &["src/consumers/combining.rs"],
+                "The video is ready, but its thumbnails were not made or stored.",
+                "Nothing: they are made later, and the warning goes. Operators: the worker's log has the cause.",
+                &["src/consumers/combining.rs", "src/consumers/sidecars.rs"],
+            ),
+            Self::CaptionsFailed => entry(
+                &[Warning],
+                "The video is ready, but its captions were not stored.",
+                "Nothing: they are stored later, and the warning goes. Operators: the worker's log has the cause.",
+                &["src/consumers/sidecars.rs"],
+            ),
+            Self::StreamFailed => entry(
+                &[Warning],
+                "Scenes were not made or stored for HTTP Live Streaming. The video can be downloaded and streamed as a whole.",
+                "Nothing: the stream is made later from the video, and the warning goes. Operators: the worker's log has the cause.",
+                &["src/consumers/sidecars.rs"],
             ),
             Self::VideoUnreadable => entry(
                 RETRIED,
@@ -334,6 +355,7 @@ impl ErrorCode {
                 "Operators: check that the workers may write to `MEDIA_ROOT`.",
                 &[
                     "src/consumers/artifacts.rs",
+                    "src/consumers/sidecars.rs",
                     "src/consumers/storage.rs",
                     "src/consumers/upload.rs",
                     "src/consumers/uploaded.rs",

@@ -1,5 +1,5 @@
-//! Removes what is kept no longer: the files of jobs that their users have deleted, and the streams of jobs that failed or
-//! were cancelled.
+//! Removes what is kept no longer: the files of jobs that their users have deleted, the streams of jobs that failed or were
+//! cancelled, and videos that are too old.
 //!
 //! Which jobs these are is asked of the catalog. Files go first and the event comes after: a process that dies in between
 //! removes nothing once more, and then notes it. Two processes at once do no harm either.
@@ -21,6 +21,8 @@ use crate::telemetry::chain;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Jobs whose files are removed at a time.
 const MAX_JOBS: i64 = 500;
+/// Log lines that are removed at a time.
+const MAX_LOG_LINES: i64 = 10_000;
 
 pub struct Retention {
     pub executor: Executor,
@@ -30,6 +32,10 @@ pub struct Retention {
     pub deleted_files_kept: Duration,
     /// How long the stream of a failed or cancelled job stays.
     pub partial_streams_kept: Duration,
+    /// How long a video stays; `None` for as long as its job does.
+    pub videos_kept: Option<Duration>,
+    /// How long log lines of jobs stay; `None` for ever.
+    pub log_lines_kept: Option<Duration>,
 }
 
 impl Retention {
@@ -37,6 +43,7 @@ impl Retention {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             self.sweep().await;
+            self.prune_logs().await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -58,7 +65,30 @@ impl Retention {
         for job_id in found(partial) {
             removed += usize::from(self.remove_files(job_id, Command::NoteStreamRemoved).await);
         }
+        if let Some(kept) = self.videos_kept {
+            let expired = self.catalog.completed_before(now - kept, MAX_JOBS).await;
+            let note = Command::NoteExpired { kept_hours: kept.as_secs() / 3600 };
+            for job_id in found(expired) {
+                removed += usize::from(self.remove_files(job_id, note.clone()).await);
+            }
+        }
         removed
+    }
+
+    /// Removes log lines whose time has come, in bounded steps, and returns their number.
+    pub async fn prune_logs(&self) -> u64 {
+        let Some(kept) = self.log_lines_kept else { return 0 };
+        let (before, mut removed) = (self.executor.clock().now() - kept, 0);
+        loop {
+            match self.catalog.prune_logs(before, MAX_LOG_LINES).await {
+                Ok(0) => return removed,
+                Ok(more) => removed += more,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "cannot remove old log lines");
+                    return removed;
+                }
+            }
+        }
     }
 
     /// Those of work went when the job ended. `false` when they are still there, or when it cannot be noted that they are not.

@@ -16,9 +16,10 @@ use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
 use super::{ApiState, catalog_of, user, visible_job};
 use crate::error_codes::ErrorCode;
-use crate::events::job::{FileRole, StoredFile, ThumbnailSize};
+use crate::events::job::{FileRole, Sidecar, StoredFile, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
+use crate::storage::measure::{self, Delivered, DeliveredBy, Measurement, Operation};
 use crate::storage::{self, Delivery, Key, SignedAnswer, Stores};
 use crate::telemetry::chain;
 
@@ -118,6 +119,7 @@ fn parse_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Thumb
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
               (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
               (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody),
               (status_code = 416, description = "The range lies outside the file", body = super::problem::ErrorBody))
 )]
 pub async fn download_video(
@@ -152,7 +154,8 @@ pub async fn download_video(
     responses((status_code = 200, description = "The file", content_type = "video/mp4"),
               (status_code = 206, description = "The requested range", content_type = "video/mp4"),
               (status_code = 404, description = "No such rendition", body = super::problem::ErrorBody),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn stream_video(
     query: Query<StreamQuery>,
@@ -180,7 +183,8 @@ pub async fn stream_video(
     security(["bearer" = []]),
     parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The picture", content_type = "image/jpeg"),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_thumbnail(
     query: Query<ThumbnailQuery>,
@@ -211,7 +215,8 @@ pub async fn get_thumbnail(
     security(["bearer" = []]),
     parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The captions", content_type = "text/vtt"),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_captions_vtt(
     req: &mut Request,
@@ -230,7 +235,8 @@ pub async fn get_captions_vtt(
     security(["bearer" = []]),
     parameters(("job_id" = uuid::Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "The captions", content_type = "application/x-subrip"),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_captions_srt(
     req: &mut Request,
@@ -324,8 +330,12 @@ async fn stored(
     Ok((files.state, files.view, file))
 }
 
-/// 409 with what a client may show meanwhile.
+/// 409 with what a client may show meanwhile; 410 when the video was removed.
 pub fn require_completed(view: &StatusView) -> Result<(), Problem> {
+    if let Some(at) = view.expired_at {
+        let problem = Problem::new(ErrorCode::VideoExpired, "the video was removed because of its age");
+        return Err(Problem { details: serde_json::json!({ "expired_at": at }), ..problem });
+    }
     if view.status == JobStatus::Completed {
         return Ok(());
     }
@@ -377,6 +387,7 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
         && req.method() == Method::GET
         && let Some(url) = served.signed_url(&key).await.map_err(failed)?
     {
+        measure::count_delivery(delivered(served.file.role), DeliveredBy::S3);
         return redirect(res, &url);
     }
     // A range of another version of the file is worth nothing: then the whole file is sent.
@@ -397,10 +408,21 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     }
     res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if req.method() != Method::HEAD {
-        let stream = storage.read(&key, start..start + length).await.map_err(failed)?;
-        res.stream(stream.ok_or_else(gone)?);
+        let download = Measurement::begin(storage.name(), Operation::Download);
+        let stream = storage.read(&key, start..start + length).await.map_err(failed)?.ok_or_else(gone)?;
+        measure::count_delivery(delivered(served.file.role), DeliveredBy::Api);
+        res.stream(download.of_stream(stream, length));
     }
     Ok(())
+}
+
+fn delivered(role: FileRole) -> Delivered {
+    match role.sidecar() {
+        None => Delivered::Video,
+        Some(Sidecar::Thumbnails) => Delivered::Thumbnail,
+        Some(Sidecar::Captions) => Delivered::Captions,
+        Some(Sidecar::Stream) => Delivered::Stream,
+    }
 }
 
 /// Sends the client to S3, which answers what it asks of ranges.

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
-use crate::events::Stage;
+use crate::events::{Stage, storage_counters};
 use crate::projections::halts::{self, Halt};
 use crate::projections::{lag, quarantine};
 use crate::storage::StorageMode;
@@ -206,10 +206,22 @@ async fn storage(state: &ApiState) -> Finding {
     let root = state.media.root.clone();
     // Written and removed: that is what workers will do.
     let tried = tokio::task::spawn_blocking(move || tempfile::tempfile_in(root)).await;
-    match tried {
+    let finding = match tried {
         Ok(Ok(_)) => bucket(state).await,
         Ok(Err(error)) => away("MEDIA_ROOT", &error),
         Err(error) => away("MEDIA_ROOT", &error),
+    };
+    Finding { samples: counters(state).await, ..finding }
+}
+
+/// Counters are worth telling whatever the storage's state is.
+async fn counters(state: &ApiState) -> Vec<Sample> {
+    match storage_counters::read(state.executor.log()).await {
+        Ok(totals) => metrics::of_storage(&totals),
+        Err(error) => {
+            tracing::debug!(error = %crate::telemetry::chain(&error), "the storage's counters are not told");
+            vec![]
+        }
     }
 }
 

@@ -64,12 +64,14 @@ impl WatchedJobs {
     responses((status_code = 200, description = "A playlist, or all segments of a scene", content_type = "application/vnd.apple.mpegurl"),
               (status_code = 206, description = "A segment", content_type = "video/mp4"),
               (status_code = 404, description = "No such file", body = super::problem::ErrorBody),
-              (status_code = 409, description = "No scene is rendered yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "No scene is rendered yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {
     let name: String = req.param("file").unwrap_or_default();
     let (state, view) = visible_job(req, depot).await?;
     if view.status == JobStatus::Completed {
+        require_completed(&view)?;
         let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
         return serve_stored(req, res, &state, video, &name).await;
     }

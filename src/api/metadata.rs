@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::files::require_completed;
 use super::jobs::LogLineAnswer;
 use super::problem::Problem;
+use super::status::WarningAnswer;
 use super::{ApiState, catalog_of, signed_urls, user, visible_job};
 use crate::domain::job::Job;
 use crate::events::job::{
@@ -43,6 +44,8 @@ pub struct MetadataAnswer {
     pub chapters: Vec<ChapterDetails>,
     /// Where the captions are, by format; empty for a job without subtitles.
     pub captions: BTreeMap<String, String>,
+    /// What is not as you may have meant it, such as thumbnails that are still missing.
+    pub warnings: Vec<WarningAnswer>,
     pub processing: ProcessingDetails,
 }
 
@@ -243,7 +246,8 @@ pub struct StageDetails {
     operation_id = "get_video_metadata",
     security(["bearer" = []]),
     parameters(("job_id" = Uuid, Path, description = "The job")),
-    responses((status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+    responses((status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_video_metadata(
     req: &mut Request,
@@ -322,6 +326,7 @@ fn describe_video(
         },
         technical_metadata,
         captions: links.captions(),
+        warnings: WarningAnswer::all(view),
         chapters: chapters.iter().map(ChapterDetails::of).collect(),
         video: video_details(&row, delivered_format(&videos, view.quality)),
         processing: ProcessingDetails {

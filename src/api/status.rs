@@ -21,7 +21,7 @@ use crate::config::Streams;
 use crate::events::Stage;
 use crate::events::job::{Failure, Usage};
 use crate::ids::JobId;
-use crate::projections::status::{FailedAttempt, JobStatus, StatusView};
+use crate::projections::status::{FailedAttempt, JobStatus, JobWarning, StatusView};
 
 /// Seconds that a request may wait for a change.
 type WaitSeconds = Whole<0, 30>;
@@ -81,10 +81,35 @@ pub struct JobStatusAnswer {
     pub error: Option<JobErrorAnswer>,
     pub metrics: MetricsAnswer,
     pub video: Option<VideoAnswer>,
+    /// When the video's files were removed because of their age: its URLs answer 410 since.
+    pub expired_at: Option<DateTime<Utc>>,
+    /// What is not as you may have meant it, such as thumbnails that are still missing. At most 20.
+    pub warnings: Vec<WarningAnswer>,
     /// How much of the video can be watched already, from its beginning: see `hls/master.m3u8`.
     pub playable_seconds: f64,
     /// Counts the job's events; the `ETag`.
     pub version: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WarningAnswer {
+    pub stage: String,
+    /// From 0; null when it is about the whole video.
+    pub scene: Option<u32>,
+    pub code: String,
+    pub message: String,
+}
+
+impl WarningAnswer {
+    pub fn all(view: &StatusView) -> Vec<Self> {
+        let of = |warning: &JobWarning| Self {
+            stage: warning.stage.name().to_owned(),
+            scene: warning.scene,
+            code: warning.code.clone(),
+            message: warning.message.clone(),
+        };
+        view.warnings.iter().map(of).collect()
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -209,7 +234,8 @@ impl JobStatusAnswer {
             started_at: view.started_at,
             completed_at: view.ended_at.filter(|_| is_completed),
             video_id: view.video_id,
-            download_url: is_completed.then(|| format!("/api/v1/videos/jobs/{}/download", view.job_id)),
+            download_url: (is_completed && view.expired_at.is_none())
+                .then(|| format!("/api/v1/videos/jobs/{}/download", view.job_id)),
             error: view.failure.as_ref().map(|(stage, failure)| {
                 let max_retries = view.retry_attempts.unwrap_or(streams.stage(*stage).attempts - 1);
                 JobErrorAnswer::of(view, *stage, failure, max_retries)
@@ -221,6 +247,8 @@ impl JobStatusAnswer {
                 width: facts.width,
                 height: facts.height,
             }),
+            expired_at: view.expired_at,
+            warnings: WarningAnswer::all(view),
             playable_seconds: view.playable_ms() as f64 / 1000.0,
             version: view.version,
         }

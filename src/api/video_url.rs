@@ -54,7 +54,8 @@ pub struct VideoUrlMetadata {
     security(["bearer" = []]),
     parameters(("job_id" = Uuid, Path, description = "The job")),
     responses((status_code = 200, description = "Where the video is", body = VideoUrlAnswer),
-              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody))
+              (status_code = 409, description = "Not completed yet", body = super::problem::ErrorBody),
+              (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_video_url(req: &mut Request, depot: &mut Depot) -> Result<Json<VideoUrlAnswer>, Problem> {
     let (state, view) = visible_job(req, depot).await?;

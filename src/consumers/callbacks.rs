@@ -184,7 +184,7 @@ fn code(error: &SendError) -> FailureCode {
 
 /// How long to wait after an attempt failed: four times as long each time, and between four fifths and all of it, so
 /// that what failed together does not come back together.
-fn delay_ms(first: Duration, attempt: u32, random: u128) -> u64 {
+pub(super) fn delay_ms(first: Duration, attempt: u32, random: u128) -> u64 {
     let factor = FACTOR.saturating_pow(attempt.saturating_sub(1));
     let most = first.saturating_mul(factor).min(MAX_DELAY).as_millis() as u64;
     most - (random % u128::from(most / 5 + 1)) as u64

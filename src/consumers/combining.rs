@@ -1,6 +1,6 @@
 //! `combining`: joins the clips into one file for each rendition, and extracts thumbnails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -47,9 +47,9 @@ pub(super) async fn combine(task: &Task) -> Result<Made, StageError> {
         let clip = join(&task)?;
         let (thumbnails, warnings) = match task.request()?.enable_thumbnails {
             false => (vec![], vec![]),
-            true => match extract_thumbnails(&task, &clip) {
+            true => match take_thumbnails(&task.workspace.path(&clip.file), &task.workspace.path("")) {
                 Ok(thumbnails) => (thumbnails, vec![]),
-                // A video without thumbnails is better than none.
+                // The video is complete without them: they are made later.
                 Err(error) => (vec![], vec![no_thumbnails(&error)]),
             },
         };
@@ -115,11 +115,12 @@ fn join_rendition(
     Ok((RenditionFile { rendition, file, bytes: combined.bytes, artifact: None }, combined))
 }
 
-fn extract_thumbnails(task: &Task, clip: &Clip) -> Result<Vec<Thumbnail>, thumbnails::Error> {
+/// Writes the thumbnails of a video to `thumbnails/` in a folder.
+pub(super) fn take_thumbnails(video: &Path, folder: &Path) -> Result<Vec<Thumbnail>, thumbnails::Error> {
     let sizes = ThumbnailSize::ALL.map(ThumbnailSize::longer_side);
     let files = ThumbnailSize::ALL.map(|size| format!("thumbnails/{}.jpg", size.name()));
-    let paths: Vec<_> = files.iter().map(|file| task.workspace.path(file)).collect();
-    let written = thumbnails::extract(&task.workspace.path(&clip.file), &sizes, &paths)?;
+    let paths: Vec<_> = files.iter().map(|file| folder.join(file)).collect();
+    let written = thumbnails::extract(video, &sizes, &paths)?;
     let described = ThumbnailSize::ALL.into_iter().zip(files).zip(written);
     let described = described.map(|((size, file), thumbnails::Written { width, height, bytes })| Thumbnail {
         size,
@@ -139,6 +140,6 @@ fn no_thumbnails(error: &thumbnails::Error) -> Warning {
     tracing::warn!(error = chain(error), "no thumbnail can be taken");
     Warning {
         code: ErrorCode::ThumbnailFailed.to_string(),
-        message: format!("no thumbnail can be taken, so the video has none: {error}"),
+        message: format!("no thumbnail can be taken, so the video has none yet: {error}"),
     }
 }

@@ -39,11 +39,13 @@ mod processor_slots;
 mod rebuild;
 #[cfg(feature = "chaos")]
 pub mod rehearsal;
+mod render_slots;
 mod rendering;
 mod retry;
 mod reuse;
 mod runner;
 mod scenario_creation;
+pub mod sidecars;
 #[cfg(feature = "chaos")]
 pub mod simulation;
 mod storage;
@@ -92,7 +94,11 @@ pub fn handlers(
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media, stores)),
         Arc::new(combining::Combining),
-        Arc::new(storage::Storage { stores: stores.clone(), media_root: media.root.clone() }),
+        Arc::new(storage::Storage {
+            stores: stores.clone(),
+            media_root: media.root.clone(),
+            sidecars: config.streams.sidecars,
+        }),
     ])
 }
 

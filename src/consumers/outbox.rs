@@ -74,6 +74,11 @@ pub trait Effect: Send + Sync + 'static {
     const NAME: &'static str;
     const MAX_IN_FLIGHT: usize;
 
+    /// Whether events of a type may change when the effect is due. Others are not decoded.
+    fn reacts_to(&self, _event_type: &str) -> bool {
+        true
+    }
+
     /// When the effect is due after the event. Pure; what is sealed in the event is not there.
     fn due(&self, recorded: &Recorded<EventOf<Self::Source>>) -> Due;
 
@@ -200,6 +205,9 @@ impl<E: Effect> Outbox<E> {
 
     async fn note(&self, partition: u16, envelope: &Envelope) -> Result<(), Error> {
         let Some(id) = envelope.id::<E::Source>() else { return Ok(()) };
+        if !self.effect.reacts_to(&envelope.event_type) {
+            return Ok(());
+        }
         let due = match execute::decode(envelope) {
             Ok(recorded) => self.effect.due(&recorded),
             Err(error) => {

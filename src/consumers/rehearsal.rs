@@ -149,13 +149,14 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
         Stage::CodeGeneration => {
             Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }
         }
-        Stage::Rendering => Outcome::Rendered { clip },
+        Stage::Rendering => Outcome::Rendered { clip, warnings: vec![] },
         Stage::Combining => Outcome::Combined { clip, thumbnails: vec![], warnings: vec![] },
         Stage::Storage => Outcome::Stored {
             video_id: Uuid::new_v5(&job_id.0, b"video"),
             target: StorageTarget::Local,
             files: vec![],
             video: facts(),
+            failed: vec![],
         },
     }
 }

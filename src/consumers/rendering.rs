@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use super::artifacts::{fetch_narration, share_clip};
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
+use super::sidecars::warning_code;
 use super::task::{StageHandler, Task, blocking, wait_for};
 use super::{upload, uploaded};
 use crate::config::MediaConfig;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
-use crate::events::job::{Clip, RenditionFile, SceneStream, StreamSegment};
+use crate::events::job::{Clip, RenditionFile, SceneStream, Sidecar, StreamSegment, Warning};
 use crate::events::{OutputFormat, Rendition, Stage};
 use crate::storage::{self, Content, Key, Mode, Prefix, Storage, StorageMode, Stored, Stores};
 use crate::telemetry::chain;
@@ -77,9 +78,10 @@ impl StageHandler for Rendering {
         let (_, scene) = task.scene()?;
         fetch_narration(&task, scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?).await?;
         let (rendered, stores) = (task.clone(), self.stores.clone());
-        let mut clip = blocking(move || render(&rendered, hardware, logos.as_deref(), &stores)).await?;
+        let (mut clip, warnings) =
+            blocking(move || render(&rendered, hardware, logos.as_deref(), &stores)).await?;
         share_clip(&task, &mut clip).await?;
-        Ok(Outcome::Rendered { clip })
+        Ok(Outcome::Rendered { clip, warnings })
     }
 }
 
@@ -88,7 +90,7 @@ fn render(
     hardware: Option<Hardware>,
     logos: Option<&Path>,
     stores: &Stores,
-) -> Result<Clip, StageError> {
+) -> Result<(Clip, Vec<Warning>), StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
     let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
@@ -128,7 +130,11 @@ fn render(
     }
     let bytes = |clip: &ClipJob| std::fs::metadata(&clip.output.out).map_or(0, |metadata| metadata.len());
     let streams = clips.iter().map(|clip| stream(task, index, clip, stores)).filter_map(Result::transpose);
-    let streams = streams.collect::<Result<Vec<_>, _>>()?;
+    let (streams, warnings) = match streams.collect::<Result<Vec<_>, _>>() {
+        Ok(streams) => (streams, vec![]),
+        // The video is complete without a stream: it is made later from the whole file.
+        Err(error) => (vec![], vec![not_streamed(index, &error)]),
+    };
     let (main, others) = clips.split_first().ok_or_else(|| missing("JobRequested"))?;
     let file_of = |clip: &ClipJob| RenditionFile {
         rendition: clip.rendition,
@@ -136,7 +142,7 @@ fn render(
         bytes: bytes(clip),
         artifact: None,
     };
-    Ok(Clip {
+    let clip = Clip {
         file: main.file.clone(),
         frames,
         duration_ms: narrated.timeline.duration_ms(),
@@ -145,7 +151,16 @@ fn render(
         reused: missing_clips.is_empty(),
         renditions: others.iter().map(file_of).collect(),
         streams,
-    })
+    };
+    Ok((clip, warnings))
+}
+
+fn not_streamed(index: u32, error: &StageError) -> Warning {
+    tracing::warn!(scene = index, error = error.for_log(), "a scene is not in the stream");
+    Warning {
+        code: warning_code(Sidecar::Stream).to_string(),
+        message: format!("scene {} cannot be watched yet: {error}", index + 1),
+    }
 }
 
 /// Stores the scene's part of the stream in the size of a clip; `None` where that is not streamed.

@@ -14,6 +14,7 @@ use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
 use super::leftovers::remove_all_but_stream;
 use super::processor_slots::ProcessorSlots;
+use super::render_slots::{self, RenderSlot, RenderSlots};
 use super::task::StageHandler;
 use super::{catch_up, heartbeat, rebuild, retry, sweep, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
@@ -57,6 +58,7 @@ pub struct Worker {
     pub(super) stores: Stores,
     max_concurrent_renders: usize,
     processors: ProcessorSlots,
+    render_slots: Arc<RenderSlots>,
     /// Scenes of one job that are worked on at a time.
     pub(super) scene_limit: u32,
     /// Unique to this start of the process.
@@ -91,6 +93,7 @@ impl Worker {
             stores,
             max_concurrent_renders: media.max_concurrent_renders,
             processors: ProcessorSlots::new(processor_slots_of(media.max_concurrent_renders)),
+            render_slots: Arc::new(RenderSlots::new(media)),
             scene_limit: media.max_scene_concurrency,
             consumer: consumer_name(),
             begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * processor_slots_of(media.max_concurrent_renders)),
@@ -197,6 +200,14 @@ impl Worker {
                 },
             };
             let free = if processor.is_some() { vec![first] } else { all_free(&slots, first) };
+            let free = self.with_render_slots(handler.as_ref(), free);
+            if free.is_empty() {
+                drop(processor);
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(render_slots::LOOK_AGAIN) => continue,
+                }
+            }
             // Not part of a choice: a call that is dropped may have taken work all the same.
             // Work that takes long is worth a look at all partitions for the oldest job.
             let looked = match &processor {
@@ -233,6 +244,18 @@ impl Worker {
                 tokio::time::sleep(LOG_PAUSE).await;
             }
         }
+    }
+
+    /// Adds a slot of this machine to each slot of the stage that renders. Slots without one are let go.
+    fn with_render_slots(
+        &self,
+        handler: &dyn StageHandler,
+        free: Vec<OwnedSemaphorePermit>,
+    ) -> Vec<(OwnedSemaphorePermit, Option<RenderSlot>)> {
+        if handler.stage() != Stage::Rendering || !handler.is_cpu_bound() {
+            return free.into_iter().map(|slot| (slot, None)).collect();
+        }
+        free.into_iter().map_while(|slot| Some((slot, Some(self.render_slots.try_acquire()?)))).collect()
     }
 
     /// Whether as many jobs are begun as may be at a time. Some may have ended elsewhere.

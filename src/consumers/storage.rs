@@ -1,5 +1,6 @@
 //! `storage`: reads the finished files back, compares them with the plan, and stores them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,27 +8,30 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::error::{StageError, missing};
+use super::sidecars::warning_code;
 use super::task::{StageHandler, Task, blocking};
 use super::upload::{self, cannot_store};
-use super::{catch_up, combining};
+use super::{callbacks, catch_up, combining, sidecars};
+use crate::config::SidecarSettings;
 use crate::domain::job::{Job, Outcome, Stream, UploadNote};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{
-    FileRole, SceneStream, StorageTarget, StoredFile, Technical, TechnicalFormat, TechnicalStream, VideoFacts,
+    Failure, FileRole, SceneStream, Sidecar, SidecarFailed, StorageTarget, StoredFile, Technical,
+    TechnicalFormat, TechnicalStream, VideoFacts,
 };
 use crate::events::{Rendition, Stage};
 use crate::ids::JobId;
-use crate::storage::{Content, Error, Key, Prefix, Storage as Objects, StorageMode, Stores};
+use crate::storage::{Content, Error, Key, Prefix, Storage as Objects, StorageMode, Stored, Stores};
 use crate::telemetry::chain;
 use reel_studio::encode::encoder::KEY_FRAME_INTERVAL_S;
 use reel_studio::inspect::gate::{self, Allowed};
 use reel_studio::inspect::probe::{self, ExpectedFacts};
 use reel_studio::inspect::streams::{self, Description};
-use reel_studio::join::captions;
 
 pub struct Storage {
     pub stores: Stores,
     pub media_root: PathBuf,
+    pub sidecars: SidecarSettings,
 }
 
 #[async_trait]
@@ -42,14 +46,15 @@ impl StageHandler for Storage {
             combining::combine(task).await?;
         }
         let checked = task.clone();
-        let (video, sources) = blocking(move || {
+        let (video, (sources, missing)) = blocking(move || {
             let renditions = video_files(&checked)?;
             let video = read_back(&checked, &renditions)?;
             Ok((video, sources(&checked, &renditions)?))
         })
         .await?;
-        let (target, files) = self.store(task, sources).await?;
-        Ok(Outcome::Stored { video_id: video_id(task.job_id), target, files, video })
+        let (target, files, failed) = self.store(task, sources, missing).await?;
+        let failed = failed.into_iter().map(|(sidecar, error)| self.to_retry(sidecar, error)).collect();
+        Ok(Outcome::Stored { video_id: video_id(task.job_id), target, files, video, failed })
     }
 }
 
@@ -181,29 +186,29 @@ fn inspect_quality(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
     Ok(gate::find_faults(&found, &allowed))
 }
 
-/// A file to store: its role, and its path in the workspace.
-type Source = ((FileRole, Option<Rendition>), String);
-
-/// The playlists of the video's stream. Its segments are stored already: each scene's when it was rendered.
-fn write_playlists(task: &Task) -> Result<Vec<Source>, StageError> {
-    let Some(stream) = task.job.stream().map(Stream::ended) else { return Ok(vec![]) };
-    let write = |file: &str, text: String| {
-        std::fs::write(task.workspace.path(file), text).map_err(|error| {
-            StageError::failed(ErrorCode::StorageFailed, "a playlist cannot be written", error)
-        })
-    };
-    let mut sources = vec![];
-    for rendition in stream.renditions() {
-        let file = format!("hls/{}.m3u8", rendition.quality.level());
-        let text = stream.playlist(rendition.quality.level()).ok_or_else(|| missing("SceneRendered"))?;
-        write(&file, text)?;
-        sources.push(((FileRole::HlsPlaylist, Some(rendition)), file));
-    }
-    let master = "hls/master.m3u8".to_owned();
-    write(&master, stream.master_playlist())?;
-    sources.push(((FileRole::HlsMaster, None), master));
-    Ok(sources)
+/// A file to store.
+struct Source {
+    role: FileRole,
+    rendition: Option<Rendition>,
+    content: Content,
+    bytes: u64,
 }
+
+impl Source {
+    fn of_file(task: &Task, role: FileRole, rendition: Option<Rendition>, file: &str) -> Self {
+        let path = task.workspace.path(file);
+        let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
+        Self { role, rendition, content: Content::File(path), bytes }
+    }
+
+    fn of_text((role, rendition, text): sidecars::TextFile) -> Self {
+        let bytes = text.len() as u64;
+        Self { role, rendition, content: Content::Bytes(text.into_bytes()), bytes }
+    }
+}
+
+/// The sidecars that earlier stages did not make, each with its failure.
+type Missing = BTreeMap<Sidecar, Failure>;
 
 /// The files of the stream's segments, which are stored already.
 fn stored_segments(job: &Job) -> Vec<StoredFile> {
@@ -219,53 +224,51 @@ fn stored_segments(job: &Job) -> Vec<StoredFile> {
     files.map(stored).collect()
 }
 
-/// Writes the captions to files.
-fn write_captions(task: &Task) -> Result<Vec<Source>, StageError> {
-    if !task.request()?.enable_subtitles {
-        return Ok(vec![]);
-    }
-    let captions = captions::captions(task.job.narrated_scenes());
-    let texts = [
-        (FileRole::CaptionsVtt, "captions.vtt", captions::web_vtt(&captions)),
-        (FileRole::CaptionsSrt, "captions.srt", captions::sub_rip(&captions)),
-    ];
-    texts
-        .into_iter()
-        .map(|(role, file, text)| {
-            std::fs::write(task.workspace.path(file), text).map_err(|error| {
-                StageError::failed(ErrorCode::StorageFailed, "the captions cannot be written", error)
-            })?;
-            Ok(((role, None), file.to_owned()))
-        })
-        .collect()
-}
-
-/// Lists everything that is stored of the video.
-fn sources(task: &Task, renditions: &[VideoFile]) -> Result<Vec<Source>, StageError> {
-    let mut sources: Vec<Source> = vec![];
+/// Lists everything that is to be stored of the video, and the sidecars that cannot be.
+fn sources(task: &Task, renditions: &[VideoFile]) -> Result<(Vec<Source>, Missing), StageError> {
+    let (request, job) = (task.request()?, &task.job);
+    let (mut sources, mut missing): (Vec<Source>, Missing) = (vec![], BTreeMap::new());
+    let videos = renditions.iter();
     sources
-        .extend(renditions.iter().map(|file| ((FileRole::Video, Some(file.rendition)), file.file.clone())));
-    let thumbnails = task.job.thumbnails.iter();
-    sources.extend(thumbnails.map(|thumbnail| ((thumbnail.size.file_role(), None), thumbnail.file.clone())));
-    sources.extend(write_captions(task)?);
-    sources.extend(write_playlists(task)?);
-    Ok(sources)
+        .extend(videos.map(|file| Source::of_file(task, FileRole::Video, Some(file.rendition), &file.file)));
+    let thumbnails = job.thumbnails.iter();
+    sources.extend(thumbnails.map(|taken| Source::of_file(task, taken.size.file_role(), None, &taken.file)));
+    if request.enable_thumbnails && job.thumbnails.is_empty() {
+        let error = StageError::retryable(warning_code(Sidecar::Thumbnails), "no thumbnail was taken");
+        missing.insert(Sidecar::Thumbnails, error.to_failure());
+    }
+    if request.enable_subtitles {
+        sources.extend(sidecars::captions(job).map(Source::of_text));
+    }
+    if request.enable_streaming {
+        // Its segments are stored already: each scene's when it was rendered.
+        match job.stream().filter(Stream::is_whole) {
+            Some(stream) => {
+                sources.extend(sidecars::playlists(&stream.ended())?.into_iter().map(Source::of_text));
+            }
+            None => {
+                let error =
+                    StageError::retryable(warning_code(Sidecar::Stream), "scenes are not in the stream");
+                missing.insert(Sidecar::Stream, error.to_failure());
+            }
+        }
+    }
+    Ok((sources, missing))
 }
 
 impl Storage {
-    /// Stores all files of the video. Where S3 does not take them and the disk may hold them, they stay there.
+    /// Stores all files of the video. Where S3 does not take them and the disk may hold them, they stay there. A sidecar that
+    /// is not stored is added to those that are missing, and the video is complete without it.
     async fn store(
         &self,
         task: &Task,
         sources: Vec<Source>,
-    ) -> Result<(StorageTarget, Vec<StoredFile>), StageError> {
+        mut missing: Missing,
+    ) -> Result<(StorageTarget, Vec<StoredFile>, Missing), StageError> {
         let (mut objects, mut target) = self.target(task)?;
         let folder = Prefix::of_job(&task.job.user_id, task.job_id);
         let mut files = stored_segments(&task.job);
-        let bytes_of =
-            |file: &str| std::fs::metadata(task.workspace.path(file)).map_or(0, |found| found.len());
-        let sizes: Vec<u64> = sources.iter().map(|(_, file)| bytes_of(file)).collect();
-        let total: u64 = sizes.iter().sum();
+        let total: u64 = sources.iter().map(|source| source.bytes).sum();
         let started =
             UploadNote::Started { target, files: (files.len() + sources.len()) as u32, bytes: total };
         task.journal.note(started).await;
@@ -275,28 +278,47 @@ impl Storage {
             (objects, target) = self.fall_back(task, target, error).await?;
         }
         let mut done = 0;
-        for (((role, rendition), file), bytes) in sources.into_iter().zip(sizes) {
+        for Source { role, rendition, content, bytes } in sources {
             let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
-            let content = Content::File(task.workspace.path(&file));
             let sent = AtomicU64::new(0);
             let on_bytes = |bytes| {
                 let sent = sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
                 task.progress.report((done + sent).min(total), total);
             };
-            let stored = match upload::store(task, &objects, &key, content.clone(), &on_bytes).await {
-                Err(error) if error.is_remote() && target == StorageTarget::LocalAndS3 => {
-                    (objects, target) = self.fall_back(task, target, error).await?;
-                    upload::store(task, &objects, &key, content, &|_| {}).await
+            // The rest of a sidecar waits for the next attempt, too.
+            if role.sidecar().is_none_or(|sidecar| !missing.contains_key(&sidecar)) {
+                let stored = match upload::store(task, &objects, &key, content.clone(), &on_bytes).await {
+                    Err(error) if error.is_remote() && target == StorageTarget::LocalAndS3 => {
+                        (objects, target) = self.fall_back(task, target, error).await?;
+                        upload::store(task, &objects, &key, content, &|_| {}).await
+                    }
+                    stored => stored,
+                };
+                match (stored.map_err(cannot_store), role.sidecar()) {
+                    (Ok(Stored { bytes, blake3 }), _) => {
+                        let key = key.as_str().to_owned();
+                        files.push(StoredFile { role, rendition, key, bytes, blake3 });
+                    }
+                    (Err(error), None) => return Err(error),
+                    (Err(error), Some(sidecar)) => {
+                        tracing::warn!(%key, error = error.for_log(), "the video is stored without a file");
+                        missing.insert(sidecar, error.to_failure());
+                    }
                 }
-                stored => stored,
-            };
-            let stored = stored.map_err(cannot_store)?;
-            let key = key.as_str().to_owned();
-            files.push(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 });
+            }
             done += bytes;
             task.progress.report(done, total);
         }
-        Ok((target, files))
+        Ok((target, files, missing))
+    }
+
+    /// The first failure of a sidecar, with the time of the next attempt.
+    fn to_retry(&self, sidecar: Sidecar, error: Failure) -> SidecarFailed {
+        let SidecarSettings { max_attempts, first_delay } = self.sidecars;
+        let delay_ms = callbacks::delay_ms(first_delay, 1, Uuid::new_v4().as_u128());
+        let retry_in_ms = (max_attempts > 1).then_some(delay_ms);
+        let (code, error) = (warning_code(sidecar).to_string(), Failure { retryable: true, ..error });
+        SidecarFailed { sidecar, code, attempt: 1, error, retry_in_ms }
     }
 
     /// Where the files of a job go: as the settings say, unless its request wants no S3.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::StageError;
 use super::task::Task;
+use crate::crash;
 use crate::domain::job::UploadNote;
 use crate::error_codes::ErrorCode;
 use crate::storage::{self, Content, Key, Mode, OnBytes, OnFailure, Storage, Stored};
@@ -18,8 +19,11 @@ pub(super) async fn store(
     content: Content,
     on_bytes: OnBytes<'_>,
 ) -> Result<Stored, storage::Error> {
+    crash::point("upload.before");
     // A reprocessed job replaces its files.
-    storage.put_reporting(key, content, Mode::Replace, on_bytes, &Noted { task, key }).await
+    let stored = storage.put_reporting(key, content, Mode::Replace, on_bytes, &Noted { task, key }).await;
+    crash::point("upload.after");
+    stored
 }
 
 /// Records failures.

@@ -87,6 +87,10 @@ pub enum JobEvent {
         target: StorageTarget,
         bytes: u64,
     },
+    /// The thumbnails, captions or stream of a video could not be made or stored. The video is complete without them.
+    SidecarFailed(SidecarFailed),
+    /// A later attempt has made and stored them.
+    SidecarStored(SidecarStored),
     StageCompleted {
         stage: Stage,
         percentage: f64,
@@ -145,6 +149,11 @@ pub enum JobEvent {
     DeletedFilesRemoved {},
     /// The stream of a failed or cancelled job is removed. Until then, it can be watched as far as it went.
     PartialStreamRemoved {},
+    /// The video is older than videos are kept: its files are removed. What the events tell of it stays.
+    VideoExpired {
+        /// The setting at the time.
+        kept_hours: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -224,6 +233,29 @@ pub struct UploadRetried {
     pub attempt: u32,
     pub error: Failure,
     pub delay_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SidecarFailed {
+    pub sidecar: Sidecar,
+    /// Of the warning that it is missing, such as `THUMBNAIL_FAILED`.
+    pub code: String,
+    /// From 1, which is that of the stages.
+    pub attempt: u32,
+    pub error: Failure,
+    /// From now to the next attempt; none after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SidecarStored {
+    pub sidecar: Sidecar,
+    pub attempt: u32,
+    pub target: StorageTarget,
+    pub files: Vec<StoredFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thumbnails: Vec<Thumbnail>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -400,6 +432,12 @@ pub struct StoredFile {
 }
 
 impl StoredFile {
+    /// Adds files to those of a job. One with the same key is replaced.
+    pub fn add_all(stored: &mut Vec<StoredFile>, added: &[StoredFile]) {
+        stored.retain(|old| added.iter().all(|new| new.key != old.key));
+        stored.extend_from_slice(added);
+    }
+
     /// Its rendition, in a job that asked for `quality`.
     pub fn rendition_in(&self, quality: Quality) -> Rendition {
         self.rendition.unwrap_or(Rendition::main(quality))
@@ -418,6 +456,50 @@ pub enum FileRole {
     HlsMaster,
     HlsPlaylist,
     HlsSegments,
+}
+
+/// Files that come with a video. A video that lacks them is complete, and gets them later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Sidecar {
+    Thumbnails,
+    Captions,
+    /// The playlists of the HTTP Live Stream, and its segments where these are missing, too.
+    Stream,
+}
+
+impl Sidecar {
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl FileRole {
+    /// The sidecar that a file belongs to; `None` for the video itself.
+    pub fn sidecar(self) -> Option<Sidecar> {
+        match self {
+            FileRole::Video => None,
+            FileRole::ThumbnailSmall | FileRole::ThumbnailMedium | FileRole::ThumbnailLarge => {
+                Some(Sidecar::Thumbnails)
+            }
+            FileRole::CaptionsVtt | FileRole::CaptionsSrt => Some(Sidecar::Captions),
+            FileRole::HlsMaster | FileRole::HlsPlaylist | FileRole::HlsSegments => Some(Sidecar::Stream),
+        }
+    }
+}
+
+impl SidecarFailed {
+    /// The warning that is shown until the sidecar is stored.
+    pub fn warning(&self) -> Warning {
+        let next = match self.retry_in_ms {
+            Some(ms) => format!("the next attempt begins in {:.0} s", ms as f64 / 1000.0),
+            None => "no further attempt is made".to_owned(),
+        };
+        let (what, attempt, message) = (self.sidecar.name(), self.attempt, &self.error.message);
+        let message = format!("the video has no {what} yet: attempt {attempt} failed ({message}); {next}");
+        Warning { code: self.code.clone(), message }
+    }
 }
 
 /// What was read back from the finished file.
@@ -539,6 +621,8 @@ impl JobEvent {
             | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StorageCaughtUp { .. }
+            | JobEvent::SidecarFailed(_)
+            | JobEvent::SidecarStored(_)
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::ModelCalled(_)
@@ -552,7 +636,8 @@ impl JobEvent {
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
             | JobEvent::DeletedFilesRemoved {}
-            | JobEvent::PartialStreamRemoved {} => None,
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => None,
         }
     }
 }
@@ -630,6 +715,25 @@ impl Event for JobEvent {
                 Public("/files/*/key"),
                 Public("/files/*/blake3"),
             ],
+            JobEvent::SidecarFailed(_) => &[
+                Public("/sidecar"),
+                Public("/code"),
+                Public("/error/code"),
+                Personal("/error/message", SealedText),
+                Public("/error/suggestion"),
+                Personal("/error/causes", Nothing),
+            ],
+            JobEvent::SidecarStored(_) => &[
+                Public("/sidecar"),
+                Public("/target"),
+                Public("/files/*/role"),
+                Public("/files/*/rendition/quality"),
+                Public("/files/*/rendition/format"),
+                Public("/files/*/key"),
+                Public("/files/*/blake3"),
+                Public("/thumbnails/*/size"),
+                Public("/thumbnails/*/file"),
+            ],
             JobEvent::StageCompleted { .. } | JobEvent::StageMeasured(_) => &[Public("/stage")],
             // The model is one that the operator allows.
             JobEvent::ModelCalled(_) => {
@@ -669,7 +773,8 @@ impl Event for JobEvent {
             JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
             | JobEvent::DeletedFilesRemoved {}
-            | JobEvent::PartialStreamRemoved {} => &[],
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => &[],
         }
     }
 }

@@ -209,6 +209,11 @@ impl Keys {
         format!("{}:promised:{id}", self.prefix)
     }
 
+    /// Hash of counters: what all processes have done with stored objects.
+    pub fn storage_counters(&self) -> String {
+        format!("{}:storage-counters", self.prefix)
+    }
+
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.
     pub fn workers(&self) -> String {
         format!("{}:workers", self.prefix)

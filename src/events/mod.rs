@@ -35,6 +35,7 @@ pub mod request;
 #[cfg(test)]
 mod samples;
 mod stage;
+pub mod storage_counters;
 pub mod upcast;
 pub mod upload;
 pub mod user;

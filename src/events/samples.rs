@@ -331,7 +331,7 @@ pub fn job_events() -> Vec<JobEvent> {
         },
         JobEvent::SceneRendered { scene: 1, clip: clip(), percentage: 70.0 },
         JobEvent::VideoCombined { clip: clip() },
-        JobEvent::ThumbnailCreated(thumbnail),
+        JobEvent::ThumbnailCreated(thumbnail.clone()),
         JobEvent::UploadStarted { target: StorageTarget::Local, files: 1, bytes: 1 },
         JobEvent::UploadProgressed(UploadProgressed { done: 1, total: 2, percentage: 97.5 }),
         JobEvent::UploadRetried(UploadRetried {
@@ -348,6 +348,20 @@ pub fn job_events() -> Vec<JobEvent> {
             error: failure(),
         },
         JobEvent::StorageCaughtUp { target: StorageTarget::LocalAndS3, bytes: 1 },
+        JobEvent::SidecarFailed(SidecarFailed {
+            sidecar: Sidecar::Captions,
+            code: "CODE".to_owned(),
+            attempt: 1,
+            error: failure(),
+            retry_in_ms: Some(30_000),
+        }),
+        JobEvent::SidecarStored(SidecarStored {
+            sidecar: Sidecar::Thumbnails,
+            attempt: 2,
+            target: StorageTarget::S3,
+            files: vec![stored.clone()],
+            thumbnails: vec![thumbnail.clone()],
+        }),
         JobEvent::UploadCompleted { target: StorageTarget::Local, files: vec![stored] },
         JobEvent::StageCompleted { stage, percentage: 90.0 },
         JobEvent::StageMeasured(StageMeasured {
@@ -386,6 +400,7 @@ pub fn job_events() -> Vec<JobEvent> {
         JobEvent::JobDeleted {},
         JobEvent::DeletedFilesRemoved {},
         JobEvent::PartialStreamRemoved {},
+        JobEvent::VideoExpired { kept_hours: 720 },
     ]
 }
 

@@ -22,7 +22,7 @@ use super::{Batch, Error, OWNED_FOR, Owner, Projection, estimates};
 use crate::domain::job::Job;
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
-use crate::events::job::{Failure, RecordedJobEvent, StageProgressed, Usage, VideoFacts};
+use crate::events::job::{Failure, RecordedJobEvent, Sidecar, StageProgressed, Usage, VideoFacts, Warning};
 use crate::events::upload::Upload;
 use crate::events::{ContentType, EventLog, JobEvent, Priority, Quality, Stage, VideoRequest};
 use crate::execute::ContentCodec;
@@ -79,6 +79,12 @@ pub struct StatusView {
     /// When its user deleted it.
     #[serde(default)]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// When its video was removed because of its age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<DateTime<Utc>>,
+    /// What is not as its user may have meant it: the first [`MAX_WARNINGS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<JobWarning>,
     /// How often each piece of work is tried again, where the request says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_attempts: Option<u32>,
@@ -100,8 +106,22 @@ pub struct FailedAttempt {
     pub at: DateTime<Utc>,
 }
 
+/// A warning as clients are shown it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobWarning {
+    pub stage: Stage,
+    pub scene: Option<u32>,
+    pub code: String,
+    pub message: String,
+    /// What it says is missing; it goes when that is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
+}
+
 /// Failed attempts that a view holds.
 const MAX_TRIED: usize = 20;
+/// Warnings that a view holds.
+const MAX_WARNINGS: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +291,8 @@ impl StatusView {
             description: request.description.clone(),
             tags: request.tags.clone(),
             deleted_at: None,
+            expired_at: None,
+            warnings: vec![],
             retry_attempts: request.retry_attempts,
             tried: vec![],
             usage: None,
@@ -329,10 +351,23 @@ impl StatusView {
             JobEvent::ContentErased {} => self.erase_words(),
             JobEvent::JobDeleted {} => self.deleted_at = Some(at),
             JobEvent::PartialStreamRemoved {} => self.streamed_ms.clear(),
+            JobEvent::VideoExpired { .. } => self.expired_at = Some(at),
+            JobEvent::WarningRaised { stage, scene, warning } => {
+                self.warn(*stage, *scene, warning.clone(), None)
+            }
+            JobEvent::SidecarFailed(failed) => {
+                self.warn(Stage::Storage, None, failed.warning(), Some(failed.sidecar));
+            }
+            JobEvent::SidecarStored(stored) => {
+                let missing = self.warnings.iter().find(|warning| warning.sidecar == Some(stored.sidecar));
+                // Those of single scenes have the same code.
+                if let Some(code) = missing.map(|warning| warning.code.clone()) {
+                    self.warnings.retain(|warning| warning.code != code);
+                }
+            }
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ModelCalled(_)
-            | JobEvent::WarningRaised { .. }
             | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
@@ -357,9 +392,21 @@ impl StatusView {
         self.tags.clear();
         // How long it was expected to be follows from what was to be said.
         self.narration_ms = 0;
+        for warning in &mut self.warnings {
+            ERASED.clone_into(&mut warning.message);
+        }
         if let Some((_, failure)) = &mut self.failure {
             failure.message = ERASED.to_owned();
             failure.causes.clear();
+        }
+    }
+
+    /// A later warning with the same code about the same scene replaces an earlier one.
+    fn warn(&mut self, stage: Stage, scene: Option<u32>, warning: Warning, sidecar: Option<Sidecar>) {
+        let Warning { code, message } = warning;
+        self.warnings.retain(|earlier| (earlier.scene, &earlier.code) != (scene, &code));
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(JobWarning { stage, scene, code, message, sidecar });
         }
     }
 
@@ -376,6 +423,7 @@ impl StatusView {
         self.estimated_completion = None;
         self.failure = None;
         self.tried.clear();
+        self.warnings.retain(|warning| warning.stage < from);
         self.stages_completed.retain(|stage| *stage < from);
         if from <= Stage::Planning {
             self.scenes_total = 0;
@@ -399,7 +447,7 @@ impl StatusView {
     /// Returns how many milliseconds can be watched already, from the beginning of the video without a gap.
     pub fn playable_ms(&self) -> u64 {
         if let Some(video) = &self.video {
-            return video.duration_ms;
+            return if self.expired_at.is_none() { video.duration_ms } else { 0 };
         }
         (0..).map_while(|scene| self.streamed_ms.get(&scene)).sum()
     }

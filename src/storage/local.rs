@@ -14,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
+use super::measure::StoreName;
 use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, OnBytes, Prefix, Store, Stored};
 
 /// Buffer of a stream.
@@ -38,6 +39,10 @@ impl Local {
 
 #[async_trait]
 impl Store for Local {
+    fn name(&self) -> StoreName {
+        StoreName::Local
+    }
+
     async fn put(
         &self,
         key: &Key,

@@ -10,17 +10,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::measure::StoreName;
 use super::store::SignedAnswer;
-use super::{ByteStream, Content, Entry, Error, Head, Key, Local, Mode, OnBytes, Prefix, S3, Store, Stored};
+use super::{
+    ByteStream, Content, Entry, Error, Head, Key, Local, Measured, Mode, OnBytes, Prefix, S3, Store, Stored,
+};
 
 #[derive(Debug, Clone)]
 pub struct Mirrored {
-    pub local: Local,
-    pub s3: S3,
+    pub local: Measured<Local>,
+    pub s3: Measured<S3>,
 }
 
 #[async_trait]
 impl Store for Mirrored {
+    fn name(&self) -> StoreName {
+        StoreName::LocalAndS3
+    }
+
     /// What only one of them has yet, such as after a failure, is completed.
     async fn put(
         &self,

@@ -13,7 +13,8 @@ use futures_util::stream::BoxStream;
 use tokio_util::bytes::Bytes;
 
 use super::backoff;
-use super::{Key, Local, Prefix, Refusal};
+use super::measure::{Measurement, Operation, StoreName};
+use super::{Key, Local, Measured, Prefix, Refusal};
 use crate::telemetry::chain;
 
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +166,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// as a use. `false` when there is no such object.
     async fn copy_to(&self, key: &Key, file: &Path) -> Result<bool, Error>;
 
+    /// The name under which its operations are counted.
+    fn name(&self) -> StoreName;
+
     /// Lists all objects under a prefix, in the order of their keys.
     async fn list(&self, prefix: &Prefix) -> Result<Vec<Entry>, Error>;
 
@@ -205,7 +209,7 @@ impl Storage {
     }
 
     pub fn new(store: impl Store) -> Self {
-        Self(Arc::new(store))
+        Self(Arc::new(Measured(store)))
     }
 
     /// Writes an object, all or nothing. Tries again a few times where S3 fails.
@@ -222,14 +226,23 @@ impl Storage {
         on_bytes: OnBytes<'_>,
         failures: &dyn OnFailure,
     ) -> Result<Stored, Error> {
+        let measurement = Measurement::begin(self.name(), Operation::Upload);
+        let mut stored = self.put_again(key, &content, mode, on_bytes, 1).await;
         for (attempt, delay) in (1..).zip(backoff::delays()) {
-            match self.put_again(key, &content, mode, on_bytes, attempt).await {
+            match stored {
                 Err(error @ Error::Remote { .. }) => failures.failed(attempt, error, delay).await,
-                outcome => return outcome,
+                outcome => {
+                    stored = outcome;
+                    break;
+                }
             }
             tokio::time::sleep(delay).await;
+            measurement.add_retry();
+            stored = self.put_again(key, &content, mode, on_bytes, attempt + 1).await;
         }
-        self.put_again(key, &content, mode, on_bytes, backoff::RETRIES as u32 + 1).await
+        measurement.add_bytes(stored.as_ref().map_or(0, |stored| stored.bytes));
+        measurement.end(stored.is_ok());
+        stored
     }
 
     /// An object that is there since an attempt whose answer got lost is what was to be created.

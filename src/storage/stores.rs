@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::settings::{Delivery, StorageMode, StorageSettings};
-use super::{Error, Local, Mirrored, Prefix, S3, Storage};
+use super::{Error, Local, Measured, Mirrored, Prefix, S3, Storage};
 use crate::ids::JobId;
 
 /// The folder of the bucket that holds archived segments of the log.
@@ -49,8 +49,8 @@ impl Stores {
             StorageMode::Local => (local.files, local.archive),
             StorageMode::S3 => (Storage::new(s3.clone()), Storage::new(archive)),
             StorageMode::LocalAndS3 => (
-                Storage::new(Mirrored { local: Local::new(media_root), s3: s3.clone() }),
-                Storage::new(Mirrored { local: Local::new(archive_root), s3: archive }),
+                Storage::new(mirrored(media_root, s3.clone())),
+                Storage::new(mirrored(archive_root, archive)),
             ),
         };
         Self {
@@ -83,4 +83,8 @@ impl Stores {
         self.files.delete_prefix(&Prefix::of_job(user_id, job_id)).await?;
         self.files.delete_prefix(&Prefix::of_video(job_id)).await
     }
+}
+
+fn mirrored(root: &Path, s3: S3) -> Mirrored {
+    Mirrored { local: Measured(Local::new(root)), s3: Measured(s3) }
 }

@@ -99,6 +99,17 @@ impl Workspace {
         Ok(())
     }
 
+    /// Creates a folder inside of it, which goes when it is dropped.
+    pub fn scratch(&self) -> io::Result<tempfile::TempDir> {
+        std::fs::create_dir_all(&self.root)?;
+        tempfile::Builder::new().prefix("scratch-").tempdir_in(&self.root)
+    }
+
+    /// Removes the folder unless something is in it.
+    pub fn remove_if_empty(&self) {
+        let _in_use = std::fs::remove_dir(&self.root);
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }

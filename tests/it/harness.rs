@@ -392,13 +392,14 @@ pub async fn error_of(answer: Response) -> (u16, Value) {
     (status, error)
 }
 
-/// All files under a folder, relative to it.
+/// All files under a folder, relative to it, but for the locks of the workers.
 pub fn files_under(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             match entry.file_type().unwrap().is_dir() {
+                true if entry.file_name() == "render-slots" => {}
                 true => folders.push(entry.path()),
                 false => found.push(entry.path().strip_prefix(root).unwrap().to_owned()),
             }

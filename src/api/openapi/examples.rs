@@ -147,6 +147,7 @@ pub fn particular_error(operation: &str, status: &str) -> Option<Value> {
         (_, "403") => ErrorCode::Forbidden,
         (_, "404") => ErrorCode::NotFound,
         (_, "409") => ErrorCode::Conflict,
+        (_, "410") => ErrorCode::VideoExpired,
         (_, "412") => ErrorCode::PreconditionFailed,
         (_, "413") => ErrorCode::PayloadTooLarge,
         (_, "415") => ErrorCode::UnsupportedMediaType,
@@ -216,6 +217,8 @@ fn status() -> Value {
                 "memory_usage_mb": 212.4,
             },
             "video": null,
+            "expired_at": null,
+            "warnings": [],
             "playable_seconds": 8.4,
             "version": 24,
         }),
@@ -442,6 +445,7 @@ fn metadata() -> Value {
         },
         "chapters": [{ "title": "Ions", "start": 0.0, "end": 21.0 }],
         "captions": { "vtt": format!("{base}/captions.vtt"), "srt": format!("{base}/captions.srt") },
+        "warnings": [],
         "processing": {
             "stages": [{
                 "name": "planning",

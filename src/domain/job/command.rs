@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, Failure, JobRequested, ModelCalled, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage,
-    VideoFacts, Warning, WorkItem,
+    Clip, Failure, JobRequested, ModelCalled, NarratedScene, Sidecar, SidecarFailed, StorageTarget,
+    StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -51,6 +51,8 @@ pub enum Command {
         target: StorageTarget,
         bytes: u64,
     },
+    /// Record another attempt at the sidecars that a completed video lacks.
+    NoteSidecars(Vec<SidecarAttempt>),
     /// Record the usage of an attempt together with how it ended.
     Measure {
         item: WorkItem,
@@ -73,6 +75,10 @@ pub enum Command {
     NoteFilesRemoved,
     /// Note that the stream of a failed or cancelled job is removed.
     NoteStreamRemoved,
+    /// Note that the files of a completed job are removed, because videos are kept for so many hours.
+    NoteExpired {
+        kept_hours: u64,
+    },
     /// Put a failed job aside for good.
     Discard {
         reason: Option<String>,
@@ -85,6 +91,30 @@ pub enum UploadNote {
     Started { target: StorageTarget, files: u32, bytes: u64 },
     Retried { key: String, attempt: u32, error: Failure, delay_ms: u64 },
     FellBack { from: StorageTarget, to: StorageTarget, error: Failure },
+}
+
+/// An attempt at a sidecar, after the video was completed without it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SidecarAttempt {
+    pub sidecar: Sidecar,
+    pub outcome: SidecarOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SidecarOutcome {
+    Stored {
+        target: StorageTarget,
+        files: Vec<StoredFile>,
+        thumbnails: Vec<Thumbnail>,
+    },
+    /// Tried again after `delay_ms` while there were fewer than `max_attempts`, if the error is retryable. `code` is that of the
+    /// warning.
+    Failed {
+        code: String,
+        error: Failure,
+        max_attempts: u32,
+        delay_ms: u64,
+    },
 }
 
 /// What a stage produced.
@@ -112,6 +142,7 @@ pub enum Outcome {
     },
     Rendered {
         clip: Clip,
+        warnings: Vec<Warning>,
     },
     Combined {
         clip: Clip,
@@ -123,5 +154,7 @@ pub enum Outcome {
         target: StorageTarget,
         files: Vec<StoredFile>,
         video: VideoFacts,
+        /// The sidecars that the video lacks, each with its first attempt.
+        failed: Vec<SidecarFailed>,
     },
 }

@@ -1,11 +1,11 @@
 //! Which events a command leads to.
 
-use super::command::{Command, Outcome, UploadNote};
+use super::command::{Command, Outcome, SidecarAttempt, SidecarOutcome, UploadNote};
 use super::state::{Job, Status};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, FileRole, JobRequested, ModelCalled, StageMeasured, StageProgressed, StorageTarget,
-    UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
+    Failure, FileRole, JobRequested, ModelCalled, SidecarFailed, SidecarStored, StageMeasured,
+    StageProgressed, StorageTarget, UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
 
@@ -42,6 +42,10 @@ pub enum Rejection {
     NotDeleted,
     #[error("the job's files are where they were to be from the beginning")]
     NothingToCatchUp,
+    #[error("the video has all that comes with it")]
+    NoSidecarMissing,
+    #[error("only a completed job has a video that can expire")]
+    NoVideoToExpire,
     #[error("only a job that failed or was cancelled has a stream that can go before the job does")]
     NoPartialStream,
     #[error("a result of {stage} does not fit: {reason}")]
@@ -66,6 +70,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::NoteUpload { item, note } => open(job, item).map(|()| vec![upload_noted(item, note)]),
         Command::NoteModelCall { item, call } => open(job, item).map(|()| vec![model_called(item, *call)]),
         Command::NoteStorageCaughtUp { target, bytes } => storage_caught_up(job, target, bytes),
+        Command::NoteSidecars(attempts) => sidecars_noted(job, attempts),
         Command::Measure { item, usage, ending } => {
             decide(job, *ending).map(|events| with_measured(item, usage, events))
         }
@@ -76,6 +81,7 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
         Command::Delete => delete(job),
         Command::NoteFilesRemoved => note_files_removed(job),
         Command::NoteStreamRemoved => note_stream_removed(job),
+        Command::NoteExpired { kept_hours } => note_expired(job, kept_hours),
     }
 }
 
@@ -217,6 +223,37 @@ fn storage_caught_up(job: &Job, target: StorageTarget, bytes: u64) -> Result<Vec
     }
 }
 
+/// Failures that lead to another attempt come last: what is due follows from the last event.
+fn sidecars_noted(job: &Job, attempts: Vec<SidecarAttempt>) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => return Err(Rejection::Unknown),
+        _ if job.is_deleted => return Err(Rejection::Deleted),
+        _ if job.is_erased => return Err(Rejection::Erased),
+        _ => {}
+    }
+    let open = job.sidecars_to_make();
+    if attempts.is_empty() || attempts.iter().any(|attempt| !open.contains(&attempt.sidecar)) {
+        return Err(Rejection::NoSidecarMissing);
+    }
+    let event = |SidecarAttempt { sidecar, outcome }| {
+        let attempt = job.missing_sidecars.get(&sidecar).map_or(0, |missing| missing.attempts) + 1;
+        match outcome {
+            SidecarOutcome::Stored { target, files, thumbnails } => {
+                let stored = SidecarStored { sidecar, attempt, target, files, thumbnails };
+                (0, JobEvent::SidecarStored(stored))
+            }
+            SidecarOutcome::Failed { code, error, max_attempts, delay_ms } => {
+                let retry_in_ms = (error.retryable && attempt < max_attempts).then_some(delay_ms);
+                let failed = SidecarFailed { sidecar, code, attempt, error, retry_in_ms };
+                (1 + u8::from(retry_in_ms.is_some()), JobEvent::SidecarFailed(failed))
+            }
+        }
+    };
+    let mut events: Vec<(u8, JobEvent)> = attempts.into_iter().map(event).collect();
+    events.sort_by_key(|(order, _)| *order);
+    Ok(events.into_iter().map(|(_, event)| event).collect())
+}
+
 fn fail(job: &Job, item: WorkItem, error: Failure, most_attempts: u32, delay_ms: u64) -> Vec<JobEvent> {
     let WorkItem { stage, scene, attempt } = item;
     let failed = JobEvent::StageFailed { stage, scene, attempt, error: error.clone() };
@@ -312,6 +349,19 @@ fn note_stream_removed(job: &Job) -> Result<Vec<JobEvent>, Rejection> {
     }
 }
 
+/// A deleted job loses its files by itself.
+fn note_expired(job: &Job, kept_hours: u64) -> Result<Vec<JobEvent>, Rejection> {
+    match job.status {
+        Status::Unknown => Err(Rejection::Unknown),
+        Status::Queued | Status::Processing | Status::Failed | Status::Cancelled => {
+            Err(Rejection::NoVideoToExpire)
+        }
+        Status::Completed if job.is_deleted => Err(Rejection::Deleted),
+        Status::Completed if job.are_files_removed => Ok(vec![]),
+        Status::Completed => Ok(vec![JobEvent::VideoExpired { kept_hours }]),
+    }
+}
+
 fn discard(job: &Job, reason: Option<String>) -> Result<Vec<JobEvent>, Rejection> {
     match job.status {
         Status::Unknown => Err(Rejection::Unknown),
@@ -357,17 +407,20 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             let generated = JobEvent::SceneCodeGenerated { scene, language, code, percentage };
             raised(item, warnings).chain([generated]).collect()
         }
-        (Stage::Rendering, Outcome::Rendered { clip }) => {
+        (Stage::Rendering, Outcome::Rendered { clip, warnings }) => {
             let percentage = percent_within(job, item, 1, 1);
-            vec![JobEvent::SceneRendered { scene: scene_of(item)?, clip, percentage }]
+            let rendered = JobEvent::SceneRendered { scene: scene_of(item)?, clip, percentage };
+            raised(item, warnings).chain([rendered]).collect()
         }
         (Stage::Combining, Outcome::Combined { clip, thumbnails, warnings }) => {
             let taken = thumbnails.into_iter().map(JobEvent::ThumbnailCreated);
             let combined = std::iter::once(JobEvent::VideoCombined { clip });
             raised(item, warnings).chain(combined).chain(taken).collect()
         }
-        (Stage::Storage, Outcome::Stored { video_id, target, files, video }) => {
-            let mut events = go_on(job, item, scene_limit, vec![JobEvent::UploadCompleted { target, files }]);
+        (Stage::Storage, Outcome::Stored { video_id, target, files, video, failed }) => {
+            let mut results = vec![JobEvent::UploadCompleted { target, files }];
+            results.extend(failed.into_iter().map(JobEvent::SidecarFailed));
+            let mut events = go_on(job, item, scene_limit, results);
             events.push(JobEvent::JobCompleted { video_id, video });
             return Ok(events);
         }

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Command, Job, Outcome, Rejection, Status, UploadNote, decide};
+use super::{Command, Job, Outcome, Rejection, SidecarAttempt, SidecarOutcome, Status, UploadNote, decide};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, StageMeasured,
-    StorageTarget, StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, Sidecar,
+    SidecarFailed, SidecarStored, StageMeasured, StorageTarget, StoredFile, Thumbnail, ThumbnailSize, Usage,
+    VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Priority, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -82,6 +83,10 @@ fn scene(title: &str) -> Scene {
         steps: vec![Step::new("x.", vec![])],
         ..Scene::default()
     }
+}
+
+fn rendered(clip: Clip) -> Outcome {
+    Outcome::Rendered { clip, warnings: vec![] }
 }
 
 fn clip(file: &str) -> Clip {
@@ -230,8 +235,7 @@ fn a_scene_goes_on_while_others_are_still_spoken() {
     assert_eq!(first.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::CodeGeneration, 0))));
     let coded = first.when(finish(of_scene(Stage::CodeGeneration, 0), code())).and();
     assert_eq!(coded.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::Rendering, 0))));
-    let rendered =
-        coded.when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") })).and();
+    let rendered = coded.when(finish(of_scene(Stage::Rendering, 0), rendered(clip("0.mp4")))).and();
     let job = rendered.job();
     assert!(!job.has_completed(Stage::ScenarioCreation) && !job.has_completed(Stage::Rendering));
     assert!(job.open_work.iter().copied().eq([of_scene(Stage::ScenarioCreation, 1)]));
@@ -418,7 +422,7 @@ fn a_result_of_an_attempt_that_was_given_up_is_refused() {
     rendering_job()
         .when(lose(1))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 1), rendered(clip("1.mp4"))))
         .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
 }
 
@@ -432,7 +436,7 @@ fn a_result_after_the_end_is_refused() {
             delay_ms: 700,
         })
         .and()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 0), rendered(clip("0.mp4"))))
         .then_rejected(Rejection::AlreadyEnded);
 }
 
@@ -458,9 +462,9 @@ fn a_stored_video_completes_the_job() {
     let video = video();
     let target = StorageTarget::Local;
     let job = rendering_job()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 0), rendered(clip("0.mp4"))))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 1), rendered(clip("1.mp4"))))
         .and()
         .when(finish(
             whole(Stage::Combining),
@@ -469,7 +473,7 @@ fn a_stored_video_completes_the_job() {
         .and()
         .when(finish(
             whole(Stage::Storage),
-            Outcome::Stored { video_id: Uuid::nil(), target, files: vec![], video },
+            Outcome::Stored { video_id: Uuid::nil(), target, files: vec![], video, failed: vec![] },
         ))
         .and()
         .job();
@@ -503,7 +507,7 @@ fn a_result_that_comes_after_cancelling_is_refused() {
     rendering_job()
         .when(cancel())
         .and()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 0), rendered(clip("0.mp4"))))
         .then_rejected(Rejection::AlreadyEnded);
 }
 
@@ -691,7 +695,7 @@ fn what_an_attempt_took_is_recorded_before_how_it_ended() {
     let events = rendering_job().when(measure(usage(9, 9), failed())).decided.unwrap();
     assert_eq!(events.len(), 2, "what takes next to nothing is not worth an event");
     let stale = WorkItem { attempt: 7, ..item };
-    let outcome = Outcome::Rendered { clip: clip("1.mp4") };
+    let outcome = rendered(clip("1.mp4"));
     rendering_job()
         .when(measure(usage(20, 20), finish(stale, outcome)))
         .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
@@ -720,9 +724,9 @@ fn a_request_says_how_often_its_work_is_tried_again() {
 /// All scenes are rendered and joined.
 fn joined_job() -> Given {
     rendering_job()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 0), rendered(clip("0.mp4"))))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(of_scene(Stage::Rendering, 1), rendered(clip("1.mp4"))))
         .and()
         .when(finish(
             whole(Stage::Combining),
@@ -865,4 +869,86 @@ fn an_imported_failure_can_begin_again_and_an_imported_video_can_be_deleted() {
         ]);
     imported_job(completed(FileRole::Video)).when(Command::Delete).then([JobEvent::JobDeleted {}]);
     imported_job(completed(FileRole::Video)).when(Command::EraseContent).then([JobEvent::ContentErased {}]);
+}
+
+fn sidecar_failed(sidecar: Sidecar, attempt: u32, retry_in_ms: Option<u64>) -> SidecarFailed {
+    SidecarFailed {
+        sidecar,
+        code: "CODE".into(),
+        attempt,
+        error: Failure { retryable: true, ..failure() },
+        retry_in_ms,
+    }
+}
+
+/// A completed job whose thumbnails and captions are missing.
+fn incomplete_job() -> Given {
+    let failed = [Sidecar::Thumbnails, Sidecar::Captions].map(|of| sidecar_failed(of, 1, Some(100)));
+    let [thumbnails, captions] = failed.map(JobEvent::SidecarFailed);
+    let completed = JobEvent::JobCompleted { video_id: Uuid::nil(), video: video() };
+    given([JobEvent::JobRequested(requested()), thumbnails, captions, completed])
+}
+
+fn fails_again(sidecar: Sidecar, max_attempts: u32) -> SidecarAttempt {
+    let error = Failure { retryable: true, ..failure() };
+    SidecarAttempt {
+        sidecar,
+        outcome: SidecarOutcome::Failed { code: "CODE".into(), error, max_attempts, delay_ms: 400 },
+    }
+}
+
+fn is_stored(sidecar: Sidecar) -> SidecarAttempt {
+    let (target, files, thumbnails) = (StorageTarget::Local, vec![], vec![]);
+    SidecarAttempt { sidecar, outcome: SidecarOutcome::Stored { target, files, thumbnails } }
+}
+
+// 003-n
+#[test]
+fn a_sidecar_that_fails_again_is_due_again_and_that_is_the_last_event() {
+    let stored = SidecarStored {
+        sidecar: Sidecar::Captions,
+        attempt: 2,
+        target: StorageTarget::Local,
+        files: vec![],
+        thumbnails: vec![],
+    };
+    let both = vec![fails_again(Sidecar::Thumbnails, 3), is_stored(Sidecar::Captions)];
+    let after = incomplete_job().when(Command::NoteSidecars(both));
+    let expected = [
+        JobEvent::SidecarStored(stored),
+        JobEvent::SidecarFailed(sidecar_failed(Sidecar::Thumbnails, 2, Some(400))),
+    ];
+    assert_eq!(after.decided.as_deref(), Ok(expected.as_slice()));
+    let given_up = JobEvent::SidecarFailed(sidecar_failed(Sidecar::Thumbnails, 3, None));
+    let after = after.and().when(Command::NoteSidecars(vec![fails_again(Sidecar::Thumbnails, 3)]));
+    assert_eq!(after.decided.as_deref(), Ok([given_up].as_slice()));
+    assert!(after.and().job().sidecars_to_make().is_empty());
+}
+
+#[test]
+fn only_what_is_missing_is_completed() {
+    let noted = |sidecar| Command::NoteSidecars(vec![is_stored(sidecar)]);
+    incomplete_job().when(noted(Sidecar::Stream)).then_rejected(Rejection::NoSidecarMissing);
+    incomplete_job().when(Command::NoteSidecars(vec![])).then_rejected(Rejection::NoSidecarMissing);
+    let again = incomplete_job().when(noted(Sidecar::Captions)).and();
+    again.when(noted(Sidecar::Captions)).then_rejected(Rejection::NoSidecarMissing);
+    let deleted = incomplete_job().when(Command::Delete).and();
+    deleted.when(noted(Sidecar::Captions)).then_rejected(Rejection::Deleted);
+    let erased = incomplete_job().when(Command::EraseContent).and();
+    erased.when(noted(Sidecar::Captions)).then_rejected(Rejection::Erased);
+    let expired = incomplete_job().when(Command::NoteExpired { kept_hours: 1 }).and();
+    expired.when(noted(Sidecar::Captions)).then_rejected(Rejection::NoSidecarMissing);
+    given([]).when(noted(Sidecar::Captions)).then_rejected(Rejection::Unknown);
+}
+
+#[test]
+fn only_a_completed_video_expires_and_only_once() {
+    let expire = || Command::NoteExpired { kept_hours: 720 };
+    let expired = incomplete_job().when(expire());
+    assert_eq!(expired.decided.as_deref(), Ok([JobEvent::VideoExpired { kept_hours: 720 }].as_slice()));
+    expired.and().when(expire()).then_nothing();
+    failed_job().when(expire()).then_rejected(Rejection::NoVideoToExpire);
+    rendering_job().when(expire()).then_rejected(Rejection::NoVideoToExpire);
+    let deleted = incomplete_job().when(Command::Delete).and();
+    deleted.when(expire()).then_rejected(Rejection::Deleted);
 }

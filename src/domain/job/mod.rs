@@ -8,9 +8,9 @@ mod state;
 mod stream;
 mod viewing;
 
-pub use command::{Command, Outcome, UploadNote};
+pub use command::{Command, Outcome, SidecarAttempt, SidecarOutcome, UploadNote};
 pub use decide::{Rejection, decide};
-pub use state::{Job, SceneProgress, StageProgress, Status};
+pub use state::{Job, MissingSidecar, SceneProgress, StageProgress, Status};
 pub use stream::Stream;
 
 use super::{Aggregate, Id, Scheduled};
@@ -72,6 +72,8 @@ impl Aggregate for Job {
             | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StorageCaughtUp { .. }
+            | JobEvent::SidecarFailed(_)
+            | JobEvent::SidecarStored(_)
             | JobEvent::StageCompleted { .. }
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
@@ -86,7 +88,8 @@ impl Aggregate for Job {
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
             | JobEvent::DeletedFilesRemoved {}
-            | JobEvent::PartialStreamRemoved {} => return None,
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => return None,
         };
         let priority = self.request.as_ref().map(|request| request.priority).unwrap_or_default();
         let began_ms = self.began_at().or(self.requested_at).map_or(0, |at| at.timestamp_millis());
@@ -127,6 +130,8 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StorageFellBack { .. }
         | JobEvent::UploadCompleted { .. }
         | JobEvent::StorageCaughtUp { .. }
+        | JobEvent::SidecarFailed(_)
+        | JobEvent::SidecarStored(_)
         | JobEvent::StageCompleted { .. }
         | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }
@@ -136,6 +141,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::CancelRequested { .. }
         | JobEvent::ContentErased {}
         | JobEvent::DeletedFilesRemoved {}
-        | JobEvent::PartialStreamRemoved {} => None,
+        | JobEvent::PartialStreamRemoved {}
+        | JobEvent::VideoExpired { .. } => None,
     }
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, NarratedScene, RecordedJobEvent, StorageTarget, StoredFile, Thumbnail, VideoFacts,
-    WorkItem,
+    Clip, Failure, NarratedScene, RecordedJobEvent, Sidecar, SidecarFailed, StorageTarget, StoredFile,
+    Thumbnail, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
 use crate::ids::BatchId;
@@ -62,6 +62,10 @@ pub struct Job {
     pub is_deleted: bool,
     /// Whether the files of the deleted job are gone.
     pub are_files_removed: bool,
+    /// Whether the files of the completed job are gone because of their age.
+    pub is_expired: bool,
+    /// The sidecars that the completed video lacks.
+    pub missing_sidecars: BTreeMap<Sidecar, MissingSidecar>,
     /// Where the files are.
     pub stored_in: Option<StorageTarget>,
     /// Whether S3 did not take the files, and they are on a worker's disk instead.
@@ -81,6 +85,15 @@ pub struct StageProgress {
     pub started_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     pub attempts: u32,
+}
+
+/// A sidecar that could not be made or stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingSidecar {
+    /// That failed.
+    pub attempts: u32,
+    /// Whether no further attempt is made.
+    pub is_given_up: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +139,15 @@ impl Job {
     pub fn has_only_storing_failed(&self) -> bool {
         let failure = self.failure.as_ref().filter(|_| self.status == Status::Failed);
         failure.is_some_and(|(stage, error)| *stage == Stage::Storage && !error.retryable)
+    }
+
+    /// The sidecars that another attempt may complete.
+    pub fn sidecars_to_make(&self) -> Vec<Sidecar> {
+        if self.status != Status::Completed || self.is_deleted || self.is_erased || self.are_files_removed {
+            return vec![];
+        }
+        let missing = self.missing_sidecars.iter().filter(|(_, missing)| !missing.is_given_up);
+        missing.map(|(sidecar, _)| *sidecar).collect()
     }
 
     pub fn has_started(&self, stage: Stage) -> bool {
@@ -228,6 +250,17 @@ impl Job {
                 self.has_fallen_back = false;
                 self.stored_in = Some(*target);
             }
+            JobEvent::SidecarFailed(SidecarFailed { sidecar, attempt, retry_in_ms, .. }) => {
+                let missing = MissingSidecar { attempts: *attempt, is_given_up: retry_in_ms.is_none() };
+                self.missing_sidecars.insert(*sidecar, missing);
+            }
+            JobEvent::SidecarStored(stored) => {
+                self.missing_sidecars.remove(&stored.sidecar);
+                StoredFile::add_all(&mut self.stored, &stored.files);
+                if stored.sidecar == Sidecar::Thumbnails {
+                    self.thumbnails.clone_from(&stored.thumbnails);
+                }
+            }
             JobEvent::UploadCompleted { target, files } => {
                 self.stored.clone_from(files);
                 self.stored_in = Some(*target);
@@ -260,6 +293,10 @@ impl Job {
             JobEvent::JobDeleted {} => self.is_deleted = true,
             JobEvent::DeletedFilesRemoved {} | JobEvent::PartialStreamRemoved {} => {
                 self.are_files_removed = true;
+            }
+            JobEvent::VideoExpired { .. } => {
+                self.are_files_removed = true;
+                self.is_expired = true;
             }
         }
         self
@@ -314,6 +351,7 @@ impl Job {
             self.thumbnails.clear();
         }
         self.stored.clear();
+        self.missing_sidecars.clear();
     }
 
     fn erase_content(&mut self) {

@@ -37,7 +37,22 @@ impl Job {
     }
 }
 
+impl<'a> Stream<'a> {
+    /// The stream of a whole video, in one file for each rendition.
+    pub fn of_whole_files(job: &'a Job, files: &'a [SceneStream]) -> Option<Self> {
+        let fps = job.request.as_ref()?.fps;
+        (!files.is_empty()).then(|| Self { job, scenes: vec![files], fps, is_ended: true })
+    }
+}
+
 impl Stream<'_> {
+    /// Whether it has all scenes, each in all renditions.
+    pub fn is_whole(&self) -> bool {
+        let renditions = self.scenes[0].len();
+        self.scenes.len() == self.job.scenes.len()
+            && self.scenes.iter().all(|parts| parts.len() == renditions)
+    }
+
     /// The same stream, with nothing to follow.
     pub fn ended(self) -> Self {
         Self { is_ended: true, ..self }
@@ -205,6 +220,7 @@ mod tests {
         let (part_rendered, all) = (job([true, false, true]), job([true, true, true]));
         assert!(part_rendered.stream().unwrap().file("720p-02.m4s").is_none());
         assert!(all.stream().unwrap().file("720p-02.m4s").is_some());
+        assert!(all.stream().unwrap().is_whole() && !job([true, true, false]).stream().unwrap().is_whole());
     }
 
     #[test]

@@ -186,6 +186,41 @@ impl Catalog {
         Ok(jobs.into_iter().map(JobId).collect())
     }
 
+    /// Removes log lines from before `before`, and returns their number: at most `limit`. Notes it for those who compare.
+    pub async fn prune_logs(&self, before: DateTime<Utc>, limit: i64) -> Result<u64, Error> {
+        let mut transaction = self.tables.pool().begin().await?;
+        sqlx::query(
+            "insert into catalog.pruned values ('logs', $1)
+             on conflict (table_name) do update set before = greatest(pruned.before, excluded.before)",
+        )
+        .bind(before)
+        .execute(&mut *transaction)
+        .await?;
+        let removed = sqlx::query(
+            "delete from catalog.logs where ctid = any(array(select ctid from catalog.logs where at < $1 limit $2))",
+        )
+        .bind(before)
+        .bind(limit)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(removed.rows_affected())
+    }
+
+    /// Jobs that were completed before `before`, are not deleted, and have files, the oldest first.
+    pub async fn completed_before(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select job_id from catalog.jobs where ended_at < $1 and status = 'completed'
+                and files_removed_at is null and deleted_at is null
+             order by ended_at limit $2",
+        )
+        .bind(before)
+        .bind(limit)
+        .fetch_all(self.tables.reader().await?.connection())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
+    }
+
     /// Jobs that failed or were cancelled before `before`, are not deleted, and may have files, the oldest first.
     pub async fn ended_without_video_before(
         &self,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::CatalogJob;
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
-use crate::events::job::{Failure, ModelCalled, RecordedJobEvent, WorkItem};
+use crate::events::job::{Failure, ModelCalled, RecordedJobEvent, Warning, WorkItem};
 use crate::events::{JobEvent, Priority, Quality, Stage};
 use crate::ids::JobId;
 use crate::projections::status::JobStatus;
@@ -193,6 +193,8 @@ impl Facts {
             | JobEvent::StorageFellBack { .. }
             | JobEvent::UploadCompleted { .. }
             | JobEvent::StorageCaughtUp { .. }
+            | JobEvent::SidecarFailed(_)
+            | JobEvent::SidecarStored(_)
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::ModelCalled(_)
@@ -201,7 +203,8 @@ impl Facts {
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
             | JobEvent::DeletedFilesRemoved {}
-            | JobEvent::PartialStreamRemoved {} => {}
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => {}
         }
     }
 
@@ -245,7 +248,17 @@ impl Facts {
                 started_at: at,
                 completed_at: at,
             }),
-            JobEvent::JobRequested(_)
+            JobEvent::SidecarStored(stored) => self.operations.push(OperationRow {
+                job_id,
+                version,
+                target: stored.target.name(),
+                files: stored.files.len() as i32,
+                bytes: stored.files.iter().map(|file| file.bytes as i64).sum(),
+                started_at: at,
+                completed_at: at,
+            }),
+            JobEvent::SidecarFailed(_)
+            | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
@@ -276,7 +289,8 @@ impl Facts {
             | JobEvent::ContentErased {}
             | JobEvent::JobDeleted {}
             | JobEvent::DeletedFilesRemoved {}
-            | JobEvent::PartialStreamRemoved {} => {}
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => {}
         }
     }
 
@@ -376,6 +390,15 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             None,
             format!("The files are in S3 now: {bytes} bytes were uploaded"),
         ),
+        JobEvent::SidecarFailed(failed) => {
+            let Warning { code, message } = failed.warning();
+            ("warning", Some(Stage::Storage), None, format!("{code}: {message}"))
+        }
+        JobEvent::SidecarStored(stored) => {
+            let (what, attempt, files) = (stored.sidecar.name(), stored.attempt, stored.files.len());
+            let message = format!("The video has its {what} now: attempt {attempt} stored {files} files");
+            ("info", Some(Stage::Storage), None, message)
+        }
         JobEvent::StageFailed { stage, scene, error, .. } => {
             ("error", Some(*stage), scene.map(|scene| scene as i32), failed(error))
         }
@@ -412,6 +435,10 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         JobEvent::DeletedFilesRemoved {} => ("info", None, None, "The job's files are removed".to_owned()),
         JobEvent::PartialStreamRemoved {} => {
             ("info", None, None, "What there was of the stream is removed".to_owned())
+        }
+        JobEvent::VideoExpired { kept_hours } => {
+            let message = format!("The video is removed: videos are kept for {kept_hours} hours");
+            ("info", None, None, message)
         }
         JobEvent::JobQueued { .. }
         | JobEvent::StageScheduled(_)

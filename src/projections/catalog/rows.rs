@@ -97,10 +97,11 @@ impl CatalogJob {
             title.len() + narration.len() + code.as_ref().map_or(0, String::len) + ROW_BYTES
         };
         let rows = self.stages.len() + self.files.len() + 1;
-        let StatusView { topic, title, description, tags, .. } = &self.view;
+        let StatusView { topic, title, description, tags, warnings, .. } = &self.view;
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let tags = tags.iter().map(String::len).sum::<usize>();
-        let texts = topic.len() + length(title) + length(description) + tags;
+        let warnings = warnings.iter().map(|warning| warning.message.len() + ROW_BYTES).sum::<usize>();
+        let texts = topic.len() + length(title) + length(description) + tags + warnings;
         self.scenes.iter().map(scene).sum::<usize>() + rows * ROW_BYTES + texts
     }
 
@@ -194,6 +195,7 @@ impl CatalogJob {
                 row.rendered_at = Some(at);
             }),
             JobEvent::UploadCompleted { files, .. } => self.files.clone_from(files),
+            JobEvent::SidecarStored(stored) => StoredFile::add_all(&mut self.files, &stored.files),
             JobEvent::JobReprocessRequested { from } => {
                 self.files_removed_at = None;
                 self.begin_again(*from);
@@ -203,7 +205,9 @@ impl CatalogJob {
                 self.files_removed_at = Some(at);
             }
             JobEvent::ContentErased {} => self.erase_content(),
-            JobEvent::DeletedFilesRemoved {} | JobEvent::PartialStreamRemoved {} => {
+            JobEvent::DeletedFilesRemoved {}
+            | JobEvent::PartialStreamRemoved {}
+            | JobEvent::VideoExpired { .. } => {
                 self.files_removed_at = Some(at);
             }
             JobEvent::JobRequested(_)
@@ -217,6 +221,7 @@ impl CatalogJob {
             | JobEvent::UploadRetried(_)
             | JobEvent::StorageFellBack { .. }
             | JobEvent::StorageCaughtUp { .. }
+            | JobEvent::SidecarFailed(_)
             | JobEvent::JobCompleted { .. }
             | JobEvent::JobFailed { .. }
             | JobEvent::CancelRequested { .. }

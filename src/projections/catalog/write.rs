@@ -253,7 +253,7 @@ async fn write_videos(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
                              bitrate, file_size, files, created_at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::integer[], $6::integer[], $7::float8[],
                               $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::jsonb[], $14::timestamptz[])
-         on conflict (video_id) do nothing",
+         on conflict (video_id) do update set files = excluded.files where videos.files <> excluded.files",
     )
     .bind(column(&rows, |(_, row)| row.video_id))
     .bind(column(&rows, |(job, _)| job.id()))

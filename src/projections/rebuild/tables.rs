@@ -1,6 +1,7 @@
 //! Editions of read models in PostgreSQL: schemas, of which one bears the read model's name. All statements that create,
 //! move and drop tables are here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use crate::projections::{Projection, catalog, library};
 /// How long writers and readers of the served edition wait for the switch, at most.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Tables that tell how far an edition is, and hold nothing of the log. Both commit together with the rows.
-const BOOKKEEPING: [&str; 2] = ["checkpoints", "quarantined"];
+/// Tables that tell how far an edition is, and hold nothing of the log. They commit together with the rows.
+const BOOKKEEPING: [&str; 3] = ["checkpoints", "quarantined", PRUNED];
+
+/// Tells of tables from which old rows were removed.
+const PRUNED: &str = "pruned";
 
 /// A read model whose rows are in the tables of one schema.
 pub trait InTables: Projection + Sized {
@@ -185,6 +189,16 @@ async fn key_columns(connection: &mut PgConnection, table: &str) -> Result<Vec<S
     .await
 }
 
+/// Up to when old rows of tables were removed, as text.
+async fn pruned(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    let query = format!("select table_name, before::text from {schema}.{PRUNED}");
+    let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// The rows in which two editions differ.
 async fn compare_rows(
     served: &Tables,
@@ -192,7 +206,12 @@ async fn compare_rows(
     mut snapshot: PgConnection,
 ) -> Result<Differences, Error> {
     let mut differences = Differences::default();
-    for table in table_names(&mut snapshot, served.schema()).await? {
+    let tables = table_names(&mut snapshot, served.schema()).await?;
+    let pruned = match tables.iter().any(|table| table == PRUNED) {
+        true => pruned(&mut snapshot, served.schema()).await?,
+        false => BTreeMap::new(),
+    };
+    for table in tables {
         if BOOKKEEPING.contains(&table.as_str()) {
             continue;
         }
@@ -200,9 +219,14 @@ async fn compare_rows(
         let key = key_columns(&mut snapshot, &a).await?;
         let on =
             key.iter().map(|column| format!("a.{column} = b.{column}")).collect::<Vec<_>>().join(" and ");
+        // An edition that is filled from the log has what retention removed from the other.
+        let in_scope = pruned
+            .get(&table)
+            .map(|before| format!("and coalesce(a.at, b.at) >= '{before}'::timestamptz"))
+            .unwrap_or_default();
         let query = format!(
             "select to_jsonb(a), to_jsonb(b), count(*) over () from {a} a full join {b} b on {on}
-             where a is distinct from b limit {MAX_DIFFERENCES}"
+             where a is distinct from b {in_scope} limit {MAX_DIFFERENCES}"
         );
         let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut snapshot).await?;
         if let Some(row) = rows.first() {

@@ -30,6 +30,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 pub use refusal::Refusal;
 
 use super::backoff;
+use super::measure::{StoreName, note_retry};
 use super::settings::S3Settings;
 use super::store::SignedAnswer;
 use super::{ByteStream, Content, Entry, Error, Head, Key, Mode, OnBytes, Prefix, Store, Stored};
@@ -173,6 +174,10 @@ impl S3 {
 
 #[async_trait]
 impl Store for S3 {
+    fn name(&self) -> StoreName {
+        StoreName::S3
+    }
+
     async fn put(
         &self,
         key: &Key,
@@ -350,6 +355,7 @@ where
                 }
                 tracing::debug!(error = text, ?delay, "S3 failed; trying again");
                 tokio::time::sleep(delay).await;
+                note_retry();
             }
         }
     }

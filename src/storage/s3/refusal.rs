@@ -1,8 +1,10 @@
 //! Why S3 refuses: errors that no retry mends, each with what to do about it.
 
 use std::error::Error as StdError;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
 use super::super::Error;
 use crate::telemetry::chain;
@@ -71,6 +73,7 @@ where
         (Some(code), _) if Refusal::of_code(code).is_some() => Refusal::of_code(code),
         // A 403 with another code, such as an expired token, which may be renewed meanwhile.
         (Some(_), _) => None,
+        (None, Some(403)) if is_clock_wrong(&failed) => Some(Refusal::WrongClock),
         (None, Some(status)) => Refusal::of_status(status),
         (None, None) if is_without_credentials(&failed) => Some(Refusal::NoCredentials),
         (None, None) => None,
@@ -79,6 +82,20 @@ where
         Some(refusal) => Error::Refused { attempted, object, refusal },
         None => Error::Remote { attempted, object, source: Box::new(failed) },
     }
+}
+
+/// How far a clock may be off before S3 refuses its signatures.
+const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// Whether the server says that it is another time there. Answers to HEAD have no body that would say so.
+fn is_clock_wrong<E>(failed: &SdkError<E>) -> bool {
+    let date = failed.raw_response().and_then(|response| response.headers().get("date"));
+    let there = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+    let there = there.and_then(|there| SystemTime::try_from(there).ok());
+    let (now, is_off) = (SystemTime::now(), |off: Duration| off > MAX_SKEW);
+    there.is_some_and(|there| {
+        now.duration_since(there).is_ok_and(is_off) || there.duration_since(now).is_ok_and(is_off)
+    })
 }
 
 fn is_without_credentials<E: StdError + Send + Sync + 'static>(failed: &SdkError<E>) -> bool {

@@ -185,6 +185,8 @@ async fn the_stream_of_a_cancelled_job_can_be_watched_until_its_time_has_come() 
         stores: Stores::local(system.media(), system.media()),
         deleted_files_kept: Duration::from_secs(3600),
         partial_streams_kept: kept,
+        videos_kept: None,
+        log_lines_kept: None,
     };
     let completed = system.completed(&short_request()).await;
     models.caught_up().await;

@@ -151,6 +151,8 @@ async fn the_files_of_a_deleted_job_go_when_their_time_has_come() {
         stores: Stores::local(system.media(), system.media()),
         deleted_files_kept: kept,
         partial_streams_kept: Duration::from_secs(3600),
+        videos_kept: None,
+        log_lines_kept: None,
     };
     let files = |job_id: &str| files_under(&system.media().join("users/user_1/jobs").join(job_id)).len();
     assert_eq!(retention(Duration::from_secs(3600)).sweep().await, 0);
@@ -162,6 +164,62 @@ async fn the_files_of_a_deleted_job_go_when_their_time_has_come() {
     assert_eq!(retention(Duration::ZERO).sweep().await, 0, "once is enough");
     let trail = models.rows_of("trail.events").await;
     assert_eq!(trail.iter().filter(|row| row["type"] == "DeletedFilesRemoved").count(), 1);
+    models.verify().await;
+    system.running.stop().await;
+}
+
+// 004: data retention
+#[tokio::test]
+async fn a_video_that_is_too_old_goes_and_its_job_says_so() {
+    let system = System::start(&ALL_ROLES).await;
+    let job_id = system.completed(&short_request()).await;
+    let failed = system.generate(&short_request()).await;
+    cancel(&system, &failed).await;
+    let models = system.read_models().await;
+    models.caught_up().await;
+    let retention = |kept| Retention {
+        executor: Executor::new(models.log.clone(), Clock::system()),
+        catalog: models.catalog.clone(),
+        stores: Stores::local(system.media(), system.media()),
+        deleted_files_kept: Duration::ZERO,
+        partial_streams_kept: Duration::from_secs(3600),
+        videos_kept: kept,
+        log_lines_kept: Some(Duration::ZERO),
+    };
+    assert_eq!(retention(None).sweep().await, 0, "no setting, no removal");
+    assert_eq!(retention(Some(Duration::from_secs(3600))).sweep().await, 0, "its time has not come");
+    let before = system.status(&job_id).await;
+    assert_eq!((&before["expired_at"], before["download_url"].is_string()), (&Value::Null, true));
+    assert_eq!(retention(Some(Duration::ZERO)).sweep().await, 1);
+    assert!(files_under(&system.media().join("users/user_1/jobs").join(&job_id)).is_empty());
+    models.caught_up().await;
+    assert_eq!(retention(Some(Duration::ZERO)).sweep().await, 0, "once is enough");
+    let after = system.status(&job_id).await;
+    assert_eq!((&after["status"], &after["download_url"]), (&json!("completed"), &Value::Null));
+    assert!(after["expired_at"].is_string() && after["playable_seconds"] == 0.0, "{after}");
+    assert_eq!(after["video"], before["video"], "it is still known what it was");
+    for path in
+        ["download", "stream", "thumbnail", "captions.vtt", "hls/master.m3u8", "video-url", "metadata"]
+    {
+        let answer = system.get(&format!("/api/v1/videos/jobs/{job_id}/{path}")).await;
+        let (status, error) = error_of(answer).await;
+        assert_eq!((status, &error["error_code"]), (410, &json!("VIDEO_EXPIRED")), "{path}");
+        assert_eq!(error["details"]["expired_at"], after["expired_at"]);
+    }
+    // Log lines go by their own setting. What is left is what a rebuild would make of the log.
+    let lines = async || {
+        let answer = system.get(&format!("/api/v1/jobs/{job_id}/logs?level=debug")).await;
+        answer.json::<Value>().await.unwrap()["logs"].as_array().unwrap().len()
+    };
+    assert!(lines().await > 5);
+    assert!(retention(None).prune_logs().await > 5);
+    assert_eq!((lines().await, retention(None).prune_logs().await), (0, 0));
+    let verified = system.reel(&["storage", "verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert_eq!(delete(&system, "user_1", "user", &job_id).await.status(), 200, "it can still be deleted");
+    let log = models.rows_of("trail.events").await;
+    assert_eq!(log.iter().filter(|row| row["type"] == "VideoExpired").count(), 1);
+    models.caught_up().await;
     models.verify().await;
     system.running.stop().await;
 }

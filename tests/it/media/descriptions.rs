@@ -93,6 +93,10 @@ async fn clients_that_plan_themselves_send_scenes() {
     let last = system.statuses_until_ended(&job_id, Duration::from_secs(120)).await.pop().unwrap();
     assert_eq!(last["status"], "completed", "{last}");
     assert_eq!((&last["video"]["width"], &last["video"]["height"]), (&json!(480), &json!(480)));
+    // A thumbnail has the video's shape.
+    let thumbnail = system.get(&format!("/api/v1/videos/jobs/{job_id}/thumbnail?size=small")).await;
+    let picture = image::load_from_memory(&thumbnail.bytes().await.unwrap()).unwrap();
+    assert_eq!((picture.width(), picture.height()), (320, 320));
     let events = system.events(&job_id).await;
     let planned = events.iter().filter(|event| event["type"] == "ScenePlanned");
     let titles: Vec<&str> =

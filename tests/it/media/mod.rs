@@ -4,6 +4,6 @@ mod bad_input;
 mod descriptions;
 mod models;
 mod preview;
-mod streaming;
+pub mod streaming;
 pub mod videos;
 mod voices;

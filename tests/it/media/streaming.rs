@@ -92,7 +92,7 @@ async fn a_stream_grows_while_the_video_is_made_and_never_changes() {
 }
 
 /// Pictures and sound of all scenes follow each other without a gap.
-fn check_times(playlist: &Path, duration: f64) {
+pub fn check_times(playlist: &Path, duration: f64) {
     for (stream, step) in [("v:0", 1.0 / 30.0), ("a:0", 1024.0 / 48_000.0)] {
         let output = Command::new("ffprobe")
             .args([

@@ -3,6 +3,7 @@
 mod alerts;
 mod memory;
 mod process_manager;
+mod render_slots;
 mod scheduling;
 mod takeover;
 mod traces;

@@ -102,5 +102,11 @@ async fn machines_without_a_shared_disk_make_one_video_though_one_is_killed_and_
     assert_eq!(machines[0].process.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
     let worked = machines.iter().filter(|machine| machine.has_worked()).count();
     assert!(worked >= 2 || has("StageRetryScheduled", 1).await, "one machine did it all");
+    // What workers do is told by the API, which takes no part in it.
+    eventually("the workers' figures are there", async || {
+        let metrics = system.get("/metrics").await.text().await.unwrap();
+        metrics.contains("reel_storage_bytes_total{operation=\"upload\",store=\"s3\"}")
+    })
+    .await;
     system.running.stop().await;
 }

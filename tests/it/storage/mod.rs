@@ -3,5 +3,7 @@
 mod command;
 mod jobs;
 mod machines;
+mod metrics;
 pub mod s3_server;
+mod sidecars;
 mod uploads;

@@ -40,6 +40,10 @@ pub enum Fault {
     CorruptAnswer,
     /// The server takes this long.
     Delay(Duration),
+    /// By the server's clock, it is an hour later, so it refuses the signature. The answer to HEAD has no body.
+    WrongClock,
+    /// The server reads the body of a part, and keeps nothing of it.
+    Swallow,
 }
 
 /// When something goes wrong.
@@ -209,6 +213,24 @@ async fn answer(
             // The body is read, or the client may not see the answer.
             let _ignored = request.into_body().collect().await;
             return Ok(Response::builder().status(status).body(s3s::Body::from(body)).unwrap());
+        }
+        Some(Fault::WrongClock) => {
+            let is_head = request.method() == hyper::Method::HEAD;
+            let _ignored = request.into_body().collect().await;
+            let code = "<Error><Code>RequestTimeTooSkewed</Code><Message>on demand</Message></Error>";
+            let body = if is_head { s3s::Body::empty() } else { s3s::Body::from(code.to_owned()) };
+            let date = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).format("%a, %d %b %Y %H:%M:%S GMT");
+            let answer = Response::builder().status(403).header("date", date.to_string());
+            return Ok(answer.body(body).unwrap());
+        }
+        Some(Fault::Swallow) => {
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                frame.map_err(std::io::Error::other)?;
+            }
+            let answer = Response::builder().header("etag", "\"swallowed\"");
+            let completed = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>";
+            return Ok(answer.body(s3s::Body::from(completed.to_owned())).unwrap());
         }
         Some(Fault::Cut) => return Err(std::io::Error::other("cut")),
         Some(Fault::Delay(delay)) => {

@@ -251,6 +251,89 @@ async fn wrong_settings_are_told_at_the_start() {
     assert_eq!(server.keys(), [""; 0], "the check leaves nothing behind in {BUCKET}");
 }
 
+// A clock that is wrong makes every signature invalid; no retry mends it.
+#[tokio::test]
+async fn a_wrong_clock_is_told_at_once_and_by_its_name() {
+    let server = S3Server::start().await;
+    let folder = folder();
+    let open = async || {
+        Stores::open(&server.settings(StorageMode::S3), folder.path(), folder.path())
+            .await
+            .unwrap_err()
+            .to_string()
+    };
+    for method in ["HEAD", "PUT"] {
+        server.fail(method, "/", Fault::WrongClock, 1);
+        let message = open().await;
+        assert!(message.contains("the clock of this machine is wrong"), "{method}: {message}");
+        server.mend();
+    }
+    // 403 from a server with the same time is about rights.
+    server.fail("HEAD", "/", Fault::Answer(403, ""), 1);
+    let message = open().await;
+    assert!(message.contains("access is denied"), "{message}");
+}
+
+#[tokio::test]
+async fn a_token_that_expires_between_two_parts_may_be_renewed() {
+    let server = S3Server::start().await;
+    let storage = storage(&server).await;
+    let folder = folder();
+    let (content, bytes) = file(folder.path(), LARGE);
+    server.fail("PUT", "partNumber=2", Fault::Answer(400, "ExpiredToken"), 1);
+    let error = storage.put_once(&key("x.mp4"), content.clone(), Mode::Replace, &|_| {}).await.unwrap_err();
+    assert!(error.is_retryable() && !matches!(error, Error::Refused { .. }), "{error:?}");
+    assert_eq!(server.unfinished(), [""; 0], "the parts before it are gone");
+    server.fail("PUT", "partNumber=2", Fault::Answer(400, "ExpiredToken"), 1);
+    storage.put(&key("x.mp4"), content, Mode::Replace).await.unwrap();
+    assert!(std::fs::read(server.object("x.mp4")).unwrap() == bytes);
+    assert_eq!(server.unfinished(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_bucket_that_goes_in_the_middle_of_an_upload_is_told() {
+    let folder = folder();
+    let (content, _) = file(folder.path(), LARGE);
+    for (method, target) in [("PUT", "partNumber=3"), ("POST", "?uploadId")] {
+        let server = S3Server::start().await;
+        let storage = storage(&server).await;
+        server.fail(method, target, Fault::Answer(404, "NoSuchBucket"), 10);
+        let error = storage.put(&key("x.mp4"), content.clone(), Mode::Replace).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { refusal: Refusal::NoSuchBucket, .. }),
+            "it says what to do: {error:?}"
+        );
+        assert!(error.to_string().contains("create it"), "{error}");
+        assert_eq!(server.count(method, target), 1, "no retry brings it back");
+        assert_eq!(server.unfinished().iter().filter(|name| name.contains("part-")).count(), 0);
+    }
+}
+
+fn resident_bytes(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// The file is sparse, and its size a setting (`REEL_SPARSE_MIB=5120` for 5 GiB): memory does not depend on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_file_is_uploaded_in_little_memory() {
+    let server = S3Server::start().await;
+    let storage = storage(&server).await;
+    let folder = folder();
+    let mib = std::env::var("REEL_SPARSE_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(512_u64);
+    let path = folder.path().join("sparse");
+    std::fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
+    server.fail("PUT", "partNumber=", Fault::Swallow, usize::MAX);
+    server.fail("POST", "uploadId=", Fault::Swallow, 1);
+    let before = resident_bytes("VmRSS:");
+    let stored = storage.put(&key("sparse.mp4"), Content::File(path), Mode::Replace).await.unwrap();
+    let grown = resident_bytes("VmHWM:").saturating_sub(before);
+    assert_eq!((stored.bytes, server.count("PUT", "partNumber=")), (mib << 20, (mib / 8) as usize));
+    println!("{mib} MiB uploaded in {} MiB of memory, the server included", grown >> 20);
+    assert!(grown < 100 << 20, "{} MiB", grown >> 20);
+}
+
 #[tokio::test]
 async fn a_transfer_that_breaks_off_goes_on_where_it_stopped() {
     let server = S3Server::start().await;
