@@ -127,9 +127,11 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
     };
     match stage {
         Stage::Initializing => Outcome::Initialized,
-        Stage::Planning => {
-            Outcome::Planned { scenes: vec![planned(); scenes.max(1) as usize], warnings: vec![] }
-        }
+        Stage::Planning => Outcome::Planned {
+            scenes: vec![planned(); scenes.max(1) as usize],
+            attempts: vec![],
+            warnings: vec![],
+        },
         Stage::ScenarioCreation => match scene {
             Some(scene) => Outcome::SceneNarrated { voice: "none".into(), narrated: narrated(scene) },
             None => Outcome::Narrated {
@@ -141,7 +143,7 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
         Stage::CodeGeneration => {
             Outcome::CodeGenerated { language: "none".into(), code: String::new(), warnings: vec![] }
         }
-        Stage::Rendering => Outcome::Rendered { clip },
+        Stage::Rendering => Outcome::Rendered { clip, warnings: vec![] },
         Stage::Combining => Outcome::Combined { clip, thumbnails: vec![], warnings: vec![] },
         Stage::Storage => Outcome::Stored {
             video_id: Uuid::new_v5(&job_id.0, b"video"),

@@ -332,6 +332,7 @@ impl StatusView {
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)

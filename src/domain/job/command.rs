@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, Failure, JobRequested, ModelCalled, NarratedScene, StorageTarget, StoredFile, Thumbnail, Usage,
-    VideoFacts, Warning, WorkItem,
+    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, StorageTarget, StoredFile,
+    Thumbnail, Usage, VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -93,6 +93,8 @@ pub enum Outcome {
     Initialized,
     Planned {
         scenes: Vec<Scene>,
+        /// Runs of the scenes' code, in order.
+        attempts: Vec<CodeAttempt>,
         warnings: Vec<Warning>,
     },
     /// All scenes at once.
@@ -112,6 +114,7 @@ pub enum Outcome {
     },
     Rendered {
         clip: Clip,
+        warnings: Vec<Warning>,
     },
     Combined {
         clip: Clip,

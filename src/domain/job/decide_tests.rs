@@ -141,7 +141,7 @@ fn planned_job() -> Given {
         .and()
         .when(finish(
             whole(Stage::Planning),
-            Outcome::Planned { scenes: vec![scene("a"), scene("b")], warnings: vec![] },
+            Outcome::Planned { scenes: vec![scene("a"), scene("b")], attempts: vec![], warnings: vec![] },
         ))
         .and()
 }
@@ -215,7 +215,10 @@ fn a_plan_fans_out_over_its_scenes() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a")], warnings: vec![] }))
+        .when(finish(
+            whole(Stage::Planning),
+            Outcome::Planned { scenes: vec![scene("a")], attempts: vec![], warnings: vec![] },
+        ))
         .then([
             JobEvent::ScenePlanned { scene: 0, description: scene("a") },
             JobEvent::StageCompleted { stage: Stage::Planning, percentage: 30.0 },
@@ -230,8 +233,12 @@ fn a_scene_goes_on_while_others_are_still_spoken() {
     assert_eq!(first.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::CodeGeneration, 0))));
     let coded = first.when(finish(of_scene(Stage::CodeGeneration, 0), code())).and();
     assert_eq!(coded.0.last(), Some(&JobEvent::StageScheduled(of_scene(Stage::Rendering, 0))));
-    let rendered =
-        coded.when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") })).and();
+    let rendered = coded
+        .when(finish(
+            of_scene(Stage::Rendering, 0),
+            Outcome::Rendered { clip: clip("0.mp4"), warnings: vec![] },
+        ))
+        .and();
     let job = rendered.job();
     assert!(!job.has_completed(Stage::ScenarioCreation) && !job.has_completed(Stage::Rendering));
     assert!(job.open_work.iter().copied().eq([of_scene(Stage::ScenarioCreation, 1)]));
@@ -257,7 +264,7 @@ fn a_requested_duration_needs_all_lines_first() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, attempts: vec![], warnings: vec![] }))
         .and();
     assert_eq!(planned.0.last(), Some(&JobEvent::StageScheduled(whole(Stage::ScenarioCreation))));
     let outcome =
@@ -285,7 +292,10 @@ fn an_empty_plan_is_refused() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![], warnings: vec![] }))
+        .when(finish(
+            whole(Stage::Planning),
+            Outcome::Planned { scenes: vec![], attempts: vec![], warnings: vec![] },
+        ))
         .then_rejected(Rejection::WrongOutcome {
             stage: Stage::Planning,
             reason: "a plan has at least one scene",
@@ -418,7 +428,10 @@ fn a_result_of_an_attempt_that_was_given_up_is_refused() {
     rendering_job()
         .when(lose(1))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 1),
+            Outcome::Rendered { clip: clip("1.mp4"), warnings: vec![] },
+        ))
         .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
 }
 
@@ -432,7 +445,10 @@ fn a_result_after_the_end_is_refused() {
             delay_ms: 700,
         })
         .and()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 0),
+            Outcome::Rendered { clip: clip("0.mp4"), warnings: vec![] },
+        ))
         .then_rejected(Rejection::AlreadyEnded);
 }
 
@@ -458,9 +474,15 @@ fn a_stored_video_completes_the_job() {
     let video = video();
     let target = StorageTarget::Local;
     let job = rendering_job()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 0),
+            Outcome::Rendered { clip: clip("0.mp4"), warnings: vec![] },
+        ))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 1),
+            Outcome::Rendered { clip: clip("1.mp4"), warnings: vec![] },
+        ))
         .and()
         .when(finish(
             whole(Stage::Combining),
@@ -503,7 +525,10 @@ fn a_result_that_comes_after_cancelling_is_refused() {
     rendering_job()
         .when(cancel())
         .and()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 0),
+            Outcome::Rendered { clip: clip("0.mp4"), warnings: vec![] },
+        ))
         .then_rejected(Rejection::AlreadyEnded);
 }
 
@@ -599,7 +624,7 @@ fn plan_of(scenes: usize, scene_limit: u32) -> Given {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, attempts: vec![], warnings: vec![] }))
         .and();
     (0..count).fold(planned, |given, scene| {
         given.when(finish(of_scene(Stage::ScenarioCreation, scene), narration(scene))).and()
@@ -691,7 +716,7 @@ fn what_an_attempt_took_is_recorded_before_how_it_ended() {
     let events = rendering_job().when(measure(usage(9, 9), failed())).decided.unwrap();
     assert_eq!(events.len(), 2, "what takes next to nothing is not worth an event");
     let stale = WorkItem { attempt: 7, ..item };
-    let outcome = Outcome::Rendered { clip: clip("1.mp4") };
+    let outcome = Outcome::Rendered { clip: clip("1.mp4"), warnings: vec![] };
     rendering_job()
         .when(measure(usage(20, 20), finish(stale, outcome)))
         .then_rejected(Rejection::WorkNotOpen("rendering:1".into()));
@@ -720,9 +745,15 @@ fn a_request_says_how_often_its_work_is_tried_again() {
 /// All scenes are rendered and joined.
 fn joined_job() -> Given {
     rendering_job()
-        .when(finish(of_scene(Stage::Rendering, 0), Outcome::Rendered { clip: clip("0.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 0),
+            Outcome::Rendered { clip: clip("0.mp4"), warnings: vec![] },
+        ))
         .and()
-        .when(finish(of_scene(Stage::Rendering, 1), Outcome::Rendered { clip: clip("1.mp4") }))
+        .when(finish(
+            of_scene(Stage::Rendering, 1),
+            Outcome::Rendered { clip: clip("1.mp4"), warnings: vec![] },
+        ))
         .and()
         .when(finish(
             whole(Stage::Combining),
