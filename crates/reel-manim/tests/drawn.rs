@@ -112,7 +112,8 @@ fn every_template_is_drawn() {
             let (look, size) = &looks[index % 2];
             threads.spawn(move || {
                 let frame = frame_of(animation, look, *size, 3);
-                let (_, pictures) = draw(&code_of(animation, look), frame).expect(animation.name());
+                let drawn = draw(&code_of(animation, look), frame);
+                let (_, pictures) = drawn.unwrap_or_else(|error| panic!("{}: {error}", animation.name()));
                 let (last, _) = pictures.last().unwrap();
                 keep(animation.name(), last, frame);
                 assert!(pictures.len() > 5, "{}: {} pictures", animation.name(), pictures.len());
