@@ -190,9 +190,13 @@ mod tests {
             "{animation:?}"
         );
         let spoken: Vec<&str> = scene.steps.iter().map(|step| step.narration.as_str()).collect();
-        assert_eq!(
-            spoken,
-            ["A circle is drawn.", "It is round.", "Then it stays.", "Nothing else is there."]
+        assert!(spoken.starts_with(&["A circle is drawn.", "It is round."]), "{spoken:?}");
+        // The sentences after it are on its page, or on one of their own.
+        let all = scenes.iter().flat_map(|scene| &scene.steps).map(|step| step.narration.as_str());
+        let all: Vec<&str> = all.collect();
+        assert!(
+            ["Then it stays.", "Nothing else is there."].iter().all(|line| all.contains(line)),
+            "{all:?}"
         );
         assert!(crate::validate(&scenes).is_empty(), "{:?}", crate::validate(&scenes));
     }
