@@ -75,6 +75,7 @@ async fn make(description: &Description, words_per_minute: u32, crf: Option<u32>
         images: Images::default(),
         duration_ms: None,
         music: None,
+        manim: None,
         concurrency: std::thread::available_parallelism().unwrap().get(),
     };
     let (started, combining) = (Instant::now(), Mutex::new(None));

@@ -136,6 +136,10 @@ pub struct MediaConfig {
     pub logos: Option<PathBuf>,
     /// `ESPEAK_PROGRAM`: the speech synthesiser, `espeak-ng` by default.
     pub espeak_program: PathBuf,
+    /// `MANIM_ROOT`: a virtual environment with Manim, `.reel/manim` by default. Without one, pages stand for animations.
+    pub manim: PathBuf,
+    /// `MAX_RETRIES`: how often the code of an animation that fails is corrected, from 0 to 10; 5 by default.
+    pub max_corrections: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -510,11 +514,23 @@ impl MediaConfig {
             music: env("MUSIC_ROOT").map(PathBuf::from),
             logos: env("LOGO_ROOT").map(PathBuf::from),
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),
+            manim: env("MANIM_ROOT").unwrap_or_else(|| MANIM_ROOT.to_owned()).into(),
+            max_corrections: corrections(env)?,
         })
     }
 }
 
 const SCENES_AT_A_TIME: u32 = 16;
+/// The path to which scripts/setup-manim installs it.
+pub const MANIM_ROOT: &str = ".reel/manim";
+const MAX_CORRECTIONS: u32 = 10;
+pub const DEFAULT_CORRECTIONS: u32 = 5;
+
+fn corrections(env: Environment) -> Result<u32, Error> {
+    let Some(value) = env("MAX_RETRIES") else { return Ok(DEFAULT_CORRECTIONS) };
+    let parsed = value.parse().ok().filter(|count| *count <= MAX_CORRECTIONS);
+    parsed.ok_or(Error::Invalid { name: "MAX_RETRIES", value, expected: "a whole number from 0 to 10" })
+}
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -42,6 +42,7 @@ pub enum ErrorCode {
     DurationOutOfReach,
     NarrationFailed,
     NarrationLost,
+    AnimationFailed,
     TypesettingFailed,
     RenderingFailed,
     CombiningFailed,
@@ -66,6 +67,7 @@ pub enum ErrorCode {
     PictureNotShown,
     FormulaAsSource,
     DiagramAsSource,
+    AnimationNotDrawn,
     NoLogo,
     NoMusic,
 }
@@ -301,6 +303,12 @@ impl ErrorCode {
                 "Operators: check that all workers see the same `MEDIA_ROOT`; then reprocess from `scenario_creation`.",
                 &["src/consumers/rendering.rs"],
             ),
+            Self::AnimationFailed => entry(
+                FINAL,
+                "An animation cannot be drawn by Manim, and the job asks for `strict`.",
+                "Correct the code where the message says so, use a template, or leave `strict` out: then a page stands for the animation. Operators: scripts/setup-manim installs Manim and its sandbox; docs/MANIM.md.",
+                &["src/consumers/animations.rs"],
+            ),
             Self::TypesettingFailed => entry(
                 FINAL,
                 "A scene cannot be laid out.",
@@ -451,6 +459,12 @@ impl ErrorCode {
                 "A diagram cannot be read, or does not fit a page in type that can be read, so the scene shows its source.",
                 "Correct the diagram, or divide it. docs/SCENES.md says what of Mermaid and DOT is read.",
                 &["src/consumers/code_generation.rs"],
+            ),
+            Self::AnimationNotDrawn => entry(
+                &[Warning],
+                "An animation cannot be drawn by Manim, so a page stands for it: Manim or its sandbox is not there, or the code fails after all corrections.",
+                "Correct the code: `GET /videos/jobs/{job_id}/scenes` shows each attempt with its error. Operators: scripts/setup-manim installs Manim and its sandbox; docs/MANIM.md.",
+                &["src/consumers/animations.rs"],
             ),
             Self::NoLogo => entry(
                 &[Warning],

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The scene description and its rules, the studio, and the versions of all dependencies.
+/// The scene description and its rules, the studio, animations, and the versions of all dependencies.
 #[allow(dead_code, reason = "tests of `digest` do not build what calls it")]
-const INPUTS: [&str; 3] = ["src", "../reel-scene/src", "../../Cargo.lock"];
+const INPUTS: [&str; 4] = ["src", "../reel-scene/src", "../reel-manim/src", "../../Cargo.lock"];
 
 #[allow(dead_code, reason = "tests of `digest` do not build what calls it")]
 fn main() -> io::Result<()> {

@@ -53,10 +53,10 @@ impl Available<'_> {
     }
 
     fn strict_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
-        if !request.strict || self.models.models.is_some() {
+        if !request.strict || self.models.models.is_some() || has_animation(request) {
             return None;
         }
-        let msg = "is true, but no language model is configured here (PLANNER_MODEL): leave it out";
+        let msg = "is true, but no language model is configured here (PLANNER_MODEL), and there is no animation: leave it out";
         Some(fault(place, &["custom_config", "strict"], msg.to_owned(), "not_available"))
     }
 
@@ -90,4 +90,11 @@ impl Available<'_> {
 fn fault(place: &[&str], field: &[&str], msg: String, kind: &str) -> FieldError {
     let loc = place.iter().chain(field).map(|name| (*name).to_owned()).collect();
     FieldError { loc, msg, r#type: kind.to_owned() }
+}
+
+/// Returns `true` for a request with code for Manim, or with a scene that it draws.
+fn has_animation(request: &VideoRequest) -> bool {
+    let scenes = request.scenes.iter().flatten();
+    let script = request.script.as_deref().unwrap_or_default();
+    script.contains("```manim") || scenes.into_iter().any(|scene| scene.manim().is_some())
 }

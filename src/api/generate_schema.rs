@@ -182,7 +182,7 @@ fn flat_schema(scene: &Value) -> Value {
                     "pipeline_version": { "type": ["string", "null"], "enum": PIPELINE_VERSIONS.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>(), "description": "The one pipeline there is." },
                     "retry_attempts": { "type": ["integer", "null"], "minimum": least_retries, "maximum": most_retries, "description": "How often each piece of the job's work is tried again after a failure that another try may help; as the system is set unless it is given." },
                     "enable_streaming": flag("Whether the video is packaged for HLS; `true` unless it is given."),
-                    "strict": flag("Whether the job fails when its language model gives no usable plan; otherwise it is planned by rules then. Needs an installation with a model."),
+                    "strict": flag("Whether the job fails when its language model gives no usable plan, or when an animation cannot be drawn; otherwise it is planned by rules, or a page stands for the animation. Needs an installation with a model, or an animation."),
                     "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
                     "cleanup_local_files": flag("Whether the files that the video was made with go as soon as it is done; `true` unless it is given. Otherwise they stay for a day, for operators to look at."),
                     "s3_upload_enabled": { "type": ["boolean", "null"], "description": "Whether the video goes to S3; as the system is set (`VIDEO_STORAGE_MODE`) unless it is given. `true` is refused where no S3 is configured, `false` where there is nothing else." },

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use super::{catalog_of, user, visible_job};
-use crate::projections::catalog::SceneRow;
+use crate::projections::catalog::{CodeAttemptRow, SceneRow};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScenesAnswer {
@@ -35,11 +35,28 @@ pub struct SceneAnswer {
     pub language: Option<String>,
     /// The source that draws the scene; null before it is generated.
     pub code: Option<String>,
+    /// Runs of the scene's code before it is drawn, in order; empty for a scene of our own engine.
+    pub code_attempts: Vec<CodeAttemptAnswer>,
     /// Seconds; null before its narration is measured.
     pub duration: Option<f64>,
     /// Pictures of the scene; null before it is rendered.
     pub frames: Option<u64>,
     pub rendered_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CodeAttemptAnswer {
+    /// From 1.
+    pub attempt: u32,
+    pub code: String,
+    /// The error, with its line; null for code that runs.
+    pub error: Option<String>,
+}
+
+impl CodeAttemptAnswer {
+    fn of(row: CodeAttemptRow) -> Self {
+        Self { attempt: row.attempt, code: row.code, error: row.error }
+    }
 }
 
 impl SceneAnswer {
@@ -52,6 +69,7 @@ impl SceneAnswer {
             attempts: row.attempts as u32,
             language: row.language,
             code: row.code,
+            code_attempts: row.code_attempts.into_iter().map(CodeAttemptAnswer::of).collect(),
             duration: row.duration_ms.map(|ms| ms as f64 / 1000.0),
             frames: row.frames.map(|frames| frames as u64),
             rendered_at: row.rendered_at,

@@ -87,6 +87,7 @@ fn inspect_video(arguments: &Inspect) -> anyhow::Result<usize> {
         pictures: found.pictures,
         longest_hold_s: found.picture_end,
         key_frame_interval_s: f64::from(KEY_FRAME_INTERVAL_S),
+        longest_animation_s: 0.0,
     };
     let faults = gate::find_faults(&found, &allowed);
     if arguments.json {

@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::config::{PIPER_PYTHON, VoiceConfig, process_environment};
+use crate::config::{DEFAULT_CORRECTIONS, MANIM_ROOT, PIPER_PYTHON, VoiceConfig, process_environment};
+use reel_manim::Engine;
 use reel_scene::description::{self, Description, VERSION};
 use reel_scene::format::{OutputFormat, Quality};
 use reel_scene::look::{Aspect, Look, Theme};
@@ -107,6 +108,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("mp4"));
     let extension = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let format = one_of("the ending of --out", &extension, &OutputFormat::ALL, OutputFormat::name)?;
+    let manim = prepare_animations(&mut description, (width, height), arguments.fps);
     let studio = Studio {
         voice,
         settings: EncodeSettings::new(width, height, arguments.fps),
@@ -114,6 +116,7 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         images,
         duration_ms,
         music: arguments.music.as_deref().map(Music::read).transpose()?,
+        manim,
         concurrency: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let started = Instant::now();
@@ -130,6 +133,29 @@ pub async fn render(arguments: Render) -> anyhow::Result<()> {
         made.bytes as f64 / 1e6,
         video / took
     ))
+}
+
+/// Measures the animations of all scenes, and corrects their code. Says which cannot be drawn. Returns the engine that draws them.
+fn prepare_animations(description: &mut Description, size: (u32, u32), fps: u32) -> Option<Engine> {
+    if description.scenes.iter().all(|scene| scene.manim().is_none()) {
+        return None;
+    }
+    let engine = Engine::find(Path::new(MANIM_ROOT));
+    let look = description.look.clone();
+    for (index, scene) in description.scenes.iter_mut().enumerate() {
+        let engine = engine.as_ref().map_err(ToString::to_string);
+        let frame = (&look, size.0, size.1, fps);
+        let prepared =
+            reel_manim::prepare(engine, scene, frame, DEFAULT_CORRECTIONS, &|_, _| None, &|| false);
+        let Some(prepared) = prepared else { continue };
+        for error in prepared.attempts.iter().filter_map(|attempt| attempt.error.as_ref()) {
+            eprintln!("reel: the code of scene {} fails: {error}", index + 1);
+        }
+        if let Some(reason) = prepared.not_drawn {
+            eprintln!("reel: scene {} has a page in place of its animation, because {reason}", index + 1);
+        }
+    }
+    engine.ok()
 }
 
 pub(super) fn one_of<T: Copy>(

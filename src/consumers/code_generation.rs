@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use super::animations;
 use super::error::StageError;
 use super::task::{StageHandler, Task, blocking};
 use crate::domain::job::Outcome;
@@ -36,6 +37,15 @@ impl StageHandler for CodeGeneration {
                 let message = "there is no such logo here, so this scene has none".to_owned();
                 Warning { code: ErrorCode::NoLogo.to_string(), message }
             });
+            if let Some((animation, _)) = description.manim() {
+                let code = reel_manim::code_of(animation, &look);
+                let language = animations::LANGUAGE.to_owned();
+                return Ok(Outcome::CodeGenerated {
+                    language,
+                    code,
+                    warnings: no_logo.into_iter().collect(),
+                });
+            }
             // This compiles each formula, which takes time.
             let code = layout::source(&description, &look);
             let warnings = layout::unreadable_formulas(&description).into_iter().map(|block| Warning {

@@ -15,6 +15,7 @@
 //!
 //! Deliberately absent: decisions about later stages (see `domain`).
 
+mod animations;
 mod artifacts;
 mod attempt;
 pub mod batches;
@@ -68,6 +69,7 @@ use std::sync::Arc;
 use crate::config::{Config, MediaConfig, VoiceConfig};
 use crate::events::{EventLog, Stage};
 use crate::storage::Stores;
+use animations::Animations;
 use model_planner::ModelPlanner;
 use model_spend::DaySpend;
 use reel_studio::speak::piper::Piper;
@@ -86,13 +88,21 @@ pub fn handlers(
     let media = &config.media;
     let voice = voice(media);
     let max_time = config.streams.stage(Stage::Planning).timeout.mul_f64(MODEL_SHARE);
-    let models = ModelPlanner::new(&config.models, DaySpend::new(log.clone()), max_time)?;
+    let models = ModelPlanner::new(&config.models, DaySpend::new(log.clone()), max_time)?.map(Arc::new);
+    // Animations are measured in the time that models leave.
+    let share = if models.is_some() { (1.0 - MODEL_SHARE) / 2.0 } else { MODEL_SHARE };
+    let max_measuring = config.streams.stage(Stage::Planning).timeout.mul_f64(share);
+    let animations = Animations::new(media, max_measuring);
     Ok(vec![
         Arc::new(initializing::Initializing),
-        Arc::new(planning::Planning { objects: stores.files.clone(), models }),
+        Arc::new(planning::Planning {
+            objects: stores.files.clone(),
+            models,
+            animations: animations.clone(),
+        }),
         Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
-        Arc::new(rendering::Rendering::new(media, stores)),
+        Arc::new(rendering::Rendering::new(media, stores, animations)),
         Arc::new(combining::Combining),
         Arc::new(storage::Storage {
             stores: stores.clone(),

@@ -62,16 +62,26 @@ impl ModelPlanner {
         Ok(Some(Self { client, config: config.clone(), day, max_time }))
     }
 
+    /// Returns the job's budget, for all calls of one attempt.
+    pub fn budget(&self, task: &Task) -> Budget {
+        let spent = Spend { tokens: task.job.model_tokens, micro_dollars: task.job.model_micro_dollars };
+        Budget::new(self.config.job_limit, spent)
+    }
+
     /// Plans the video of a request, which has its uploaded texts.
-    pub async fn plan(&self, task: &Task, request: &VideoRequest) -> Result<Planned, NotPlanned> {
+    pub async fn plan(
+        &self,
+        task: &Task,
+        request: &VideoRequest,
+        budget: &Budget,
+    ) -> Result<Planned, NotPlanned> {
         let Some(models) = self.config.models_for(request.model.as_deref()) else {
             return Err(NotPlanned::Stopped);
         };
-        let spent = Spend { tokens: task.job.model_tokens, micro_dollars: task.job.model_micro_dollars };
         let host = JobHost {
             task,
             look: Look { logo: None, ..request.look() },
-            budget: Budget::new(self.config.job_limit, spent),
+            budget,
             day: &self.day,
             day_limit: self.config.day_limit,
         };
@@ -79,6 +89,33 @@ impl ModelPlanner {
         tokio::select! {
             () = task.cancel.cancelled() => Err(NotPlanned::Stopped),
             planned = planning => planned.map_err(NotPlanned::Plan),
+        }
+    }
+
+    /// Corrects the code of an animation that failed; `None` when no model can.
+    pub async fn correct_animation(
+        &self,
+        task: &Task,
+        request: &VideoRequest,
+        budget: &Budget,
+        (code, error, line): (&str, &str, Option<u32>),
+    ) -> Option<String> {
+        let models = self.config.models_for(request.model.as_deref())?;
+        let host =
+            JobHost { task, look: request.look(), budget, day: &self.day, day_limit: self.config.day_limit };
+        let deadline = Instant::now() + self.max_time;
+        let corrected =
+            planning::correct_animation(&self.client, &models, (code, error, line), deadline, &host);
+        tokio::select! {
+            () = task.cancel.cancelled() => None,
+            corrected = corrected => match corrected {
+                Ok(code) => Some(code),
+                Err(error) => {
+                    let cause = if error.is_retryable() { "a later try may" } else { "another try will not" };
+                    tracing::warn!("a model did not correct the code of an animation; {cause} help");
+                    None
+                }
+            },
         }
     }
 
@@ -136,7 +173,7 @@ impl NotPlanned {
 struct JobHost<'a> {
     task: &'a Task,
     look: Look,
-    budget: Budget,
+    budget: &'a Budget,
     day: &'a DaySpend,
     day_limit: Spend,
 }

@@ -1,8 +1,11 @@
 //! `planning`: turns the topic or the script into scenes, with language models where some are configured, else by rules, and
 //! shows uploaded pictures in them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+use super::animations::{Animations, Helper};
 use super::error::StageError;
 use super::model_planner::ModelPlanner;
 use super::task::{StageHandler, Task, blocking};
@@ -21,7 +24,8 @@ pub struct Planning {
     /// Holds uploads.
     pub objects: Objects,
     /// `None` where no model is configured.
-    pub models: Option<ModelPlanner>,
+    pub models: Option<Arc<ModelPlanner>>,
+    pub animations: Animations,
 }
 
 #[async_trait]
@@ -37,18 +41,23 @@ impl StageHandler for Planning {
 
     async fn run(&self, task: &Task) -> Result<Outcome, StageError> {
         let mut request = task.request()?.clone();
+        let helper = self.models.as_ref().map(|models| Helper::new(models, task));
         if let Some(scenes) = request.scenes {
-            return Ok(Outcome::Planned { scenes, warnings: vec![] });
+            return self.planned(task, scenes, vec![], helper).await;
         }
         let texts = uploaded::read_texts(&self.objects, &task.job.user_id, &request.uploads).await?;
         let mut warnings = warn_of_texts(&texts);
         add_texts(&mut request, texts);
-        let by_rules = match &self.models {
+        let planned = match &helper {
             None => None,
-            Some(models) => match models.plan(task, &request).await {
+            Some(Helper { models, budget }) => Some(models.plan(task, &request, budget).await),
+        };
+        let by_rules = match planned {
+            None => None,
+            Some(planned) => match planned {
                 Ok(mut planned) => {
                     warnings.extend(show_pictures(&mut planned.scenes, &request.uploads));
-                    return Ok(Outcome::Planned { scenes: planned.scenes, warnings });
+                    return self.planned(task, planned.scenes, warnings, helper).await;
                 }
                 // The rules need a text to make scenes of. An attempt that is stopped leaves planning to the next one.
                 Err(error)
@@ -83,7 +92,22 @@ impl StageHandler for Planning {
         }
         warnings.extend(not_shown);
         warnings.splice(0..0, by_rules);
-        Ok(Outcome::Planned { scenes: plan.scenes, warnings })
+        self.planned(task, plan.scenes, warnings, helper).await
+    }
+}
+
+impl Planning {
+    /// Completes a plan: measures its animations.
+    async fn planned(
+        &self,
+        task: &Task,
+        mut scenes: Vec<Scene>,
+        mut warnings: Vec<Warning>,
+        helper: Option<Helper>,
+    ) -> Result<Outcome, StageError> {
+        let measured = self.animations.measure(task, &mut scenes, helper).await?;
+        warnings.extend(measured.warnings);
+        Ok(Outcome::Planned { scenes, attempts: measured.attempts, warnings })
     }
 }
 

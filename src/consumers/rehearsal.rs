@@ -135,9 +135,11 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
     };
     match stage {
         Stage::Initializing => Outcome::Initialized,
-        Stage::Planning => {
-            Outcome::Planned { scenes: vec![planned(); scenes.max(1) as usize], warnings: vec![] }
-        }
+        Stage::Planning => Outcome::Planned {
+            scenes: vec![planned(); scenes.max(1) as usize],
+            attempts: vec![],
+            warnings: vec![],
+        },
         Stage::ScenarioCreation => match scene {
             Some(scene) => Outcome::SceneNarrated { voice: "none".into(), narrated: narrated(scene) },
             None => Outcome::Narrated {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::animations::{self, Animations};
 use super::artifacts::{fetch_narration, share_clip};
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
@@ -21,7 +22,9 @@ use crate::telemetry::chain;
 use reel_scene::{Block, Scene};
 use reel_studio::encode::encoder::{self, EncodeSettings};
 use reel_studio::encode::hardware::{self, Hardware};
-use reel_studio::encode::scene_video::{self, ClipOutput, Error, Material};
+use reel_studio::encode::scene_video::{
+    self, AnimationError, AnimationMaterial, ClipOutput, Error, Material,
+};
 use reel_studio::join::stream::{self, Position};
 use reel_studio::layout;
 use reel_studio::layout::images::Images;
@@ -35,13 +38,14 @@ pub struct Rendering {
     logos: Option<PathBuf>,
     /// Hold uploads, and take the parts of streams.
     stores: Stores,
+    animations: Animations,
 }
 
 impl Rendering {
     /// Uses a graphics processor if the configuration asks for one. Logs once when none works.
-    pub fn new(media: &MediaConfig, stores: &Stores) -> Self {
+    pub fn new(media: &MediaConfig, stores: &Stores, animations: Animations) -> Self {
         let hardware = if media.use_gpu { Self::find_hardware() } else { None };
-        Self { hardware, logos: media.logos.clone(), stores: stores.clone() }
+        Self { hardware, logos: media.logos.clone(), stores: stores.clone(), animations }
     }
 
     fn find_hardware() -> Option<Hardware> {
@@ -77,19 +81,21 @@ impl StageHandler for Rendering {
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
         let (_, scene) = task.scene()?;
         fetch_narration(&task, scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?).await?;
-        let (rendered, stores) = (task.clone(), self.stores.clone());
-        let (mut clip, warnings) =
-            blocking(move || render(&rendered, hardware, logos.as_deref(), &stores)).await?;
+        let (rendered, stores, animations) = (task.clone(), self.stores.clone(), self.animations.clone());
+        let renderer = move || render(&rendered, hardware, logos.as_deref(), &stores, &animations);
+        let (mut clip, warnings) = blocking(renderer).await?;
         share_clip(&task, &mut clip).await?;
         Ok(Outcome::Rendered { clip, warnings })
     }
 }
 
+/// Renders a scene's clips. Where its animation cannot be drawn, a page of ours stands for it, with a warning.
 fn render(
     task: &Task,
     hardware: Option<Hardware>,
     logos: Option<&Path>,
     stores: &Stores,
+    animations: &Animations,
 ) -> Result<(Clip, Vec<Warning>), StageError> {
     let (index, scene) = task.scene()?;
     let code = scene.code.as_deref().ok_or_else(|| missing("SceneCodeGenerated"))?;
@@ -101,33 +107,112 @@ fn render(
         )
         .because(error)
     })?;
+    let mut look = task.request()?.look();
+    let timeline = &narrated.timeline;
+    let mut warnings = vec![];
+    if let Some((animation, _)) = scene.description.manim() {
+        let reason = match animations.engine() {
+            Ok(engine) => {
+                let (look, leave, narration) = (&look, scene.description.leave, &narration);
+                let material =
+                    AnimationMaterial { engine, animation, code, look, leave, timeline, narration };
+                let clips = plan_clips(task, hardware, |settings| Recipe::animation(material, settings))?;
+                match render_animation(task, material, &clips) {
+                    Ok(is_reused) => return to_clip(task, &clips, is_reused, stores),
+                    Err(AnimationError::Draw(error)) if !task.cancel.is_cancelled() => error.to_string(),
+                    Err(AnimationError::Draw(_)) => {
+                        return Err(cannot_encode(index, encoder::Error::Cancelled));
+                    }
+                    Err(AnimationError::Typeset(error)) => return Err(cannot_typeset(index, error)),
+                    Err(AnimationError::Encode(error)) => return Err(cannot_encode(index, error)),
+                }
+            }
+            Err(unavailable) => unavailable.to_string(),
+        };
+        if task.request()?.strict {
+            return Err(animations::cannot_draw(index, &reason, animations.engine().is_err()));
+        }
+        warnings.push(animations::warning(index, &reason));
+    }
     // Without the logo's file, code generation wrote the scene without a logo.
-    let mut images = Images::read_logo(task.request()?.look().logo.as_deref(), logos).unwrap_or_default();
-    add_pictures(&mut images, task, index, &scene.description, &stores.files)?;
-    let material = Material {
-        scene: &scene.description,
-        source: code,
-        timeline: &narrated.timeline,
-        narration: &narration,
-        images: &images,
+    let mut images = match Images::read_logo(look.logo.as_deref(), logos) {
+        Ok(images) => images,
+        Err(_) => {
+            look.logo = None;
+            Images::default()
+        }
     };
-    let clips = plan_clips(task, index, material, hardware)?;
-    let missing_clips = wait_for(copy_cached_clips(task, &clips));
-    let frames = u64::from(narrated.timeline.frames);
+    add_pictures(&mut images, task, index, &scene.description, &stores.files)?;
+    let native = reel_manim::native_scene(&scene.description);
+    let page = (native != scene.description).then(|| layout::source(&native, &look));
+    let source = page.as_deref().unwrap_or(code);
+    let material = Material { scene: &native, source, timeline, narration: &narration, images: &images };
+    let clips = plan_clips(task, hardware, |settings| Recipe::clip(material, settings))?;
+    let is_reused = render_missing(task, &clips, |outputs, on_frame| {
+        scene_video::render(material, outputs, on_frame, &task.cancel).map(|_| ())
+    });
+    let is_reused = is_reused.map_err(|failure| match failure {
+        Error::Typeset(error) => cannot_typeset(index, error),
+        Error::Encode(error) => cannot_encode(index, error),
+    })?;
+    let (clip, not_streamed) = to_clip(task, &clips, is_reused, stores)?;
+    warnings.extend(not_streamed);
+    Ok((clip, warnings))
+}
+
+/// Draws an animation in the sizes that are not cached. Logs the time that Manim took.
+fn render_animation(
+    task: &Task,
+    material: AnimationMaterial<'_>,
+    clips: &[ClipJob],
+) -> Result<bool, AnimationError> {
+    let begun = std::time::Instant::now();
+    render_missing(task, clips, |outputs, on_frame| {
+        for (_, timing) in scene_video::render_animation(material, outputs, on_frame, &task.cancel)? {
+            tracing::info!(
+                frames = timing.frames,
+                manim_import_s = timing.import_s,
+                manim_scene_s = timing.scene_s,
+                all_s = begun.elapsed().as_secs_f64(),
+                "an animation is drawn"
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Copies the clips that are cached, and makes the others. Returns `true` if all were cached.
+fn render_missing<E>(
+    task: &Task,
+    clips: &[ClipJob],
+    make: impl FnOnce(&[ClipOutput], &mut dyn FnMut(u64, u64)) -> Result<(), E>,
+) -> Result<bool, E> {
+    let missing_clips = wait_for(copy_cached_clips(task, clips));
+    let frames = task.scene().ok().and_then(|(_, scene)| scene.narrated.as_ref());
+    let frames = frames.map_or(0, |narrated| u64::from(narrated.timeline.frames));
     let copied_frames = (clips.len() - missing_clips.len()) as u64 * frames;
     let total = clips.len() as u64 * frames;
     task.progress.report(copied_frames, total);
+    if missing_clips.is_empty() {
+        return Ok(true);
+    }
     let outputs: Vec<ClipOutput> = missing_clips.iter().map(|clip| clip.output.clone()).collect();
-    let mut on_frame = |done, _| task.progress.report(copied_frames + done, total);
-    scene_video::render(material, &outputs, &mut on_frame, &task.cancel).map_err(
-        |failure| match failure {
-            Error::Typeset(error) => cannot_typeset(index, error),
-            Error::Encode(error) => cannot_encode(index, error),
-        },
-    )?;
+    make(&outputs, &mut |done, _| task.progress.report(copied_frames + done, total))?;
     for clip in &missing_clips {
         wait_for(cache_file(&task.cache, &clip.recipe, &clip.output.out));
     }
+    Ok(false)
+}
+
+/// Stores the scene's parts of the stream, and describes its clips. Warns of a scene that cannot be streamed yet.
+fn to_clip(
+    task: &Task,
+    clips: &[ClipJob],
+    is_reused: bool,
+    stores: &Stores,
+) -> Result<(Clip, Vec<Warning>), StageError> {
+    let (index, scene) = task.scene()?;
+    let narrated = scene.narrated.as_ref().ok_or_else(|| missing("ScenarioCreated"))?;
     let bytes = |clip: &ClipJob| std::fs::metadata(&clip.output.out).map_or(0, |metadata| metadata.len());
     let streams = clips.iter().map(|clip| stream(task, index, clip, stores)).filter_map(Result::transpose);
     let (streams, warnings) = match streams.collect::<Result<Vec<_>, _>>() {
@@ -144,11 +229,11 @@ fn render(
     };
     let clip = Clip {
         file: main.file.clone(),
-        frames,
+        frames: u64::from(narrated.timeline.frames),
         duration_ms: narrated.timeline.duration_ms(),
         bytes: bytes(main),
         artifact: None,
-        reused: missing_clips.is_empty(),
+        reused: is_reused,
         renditions: others.iter().map(file_of).collect(),
         streams,
     };
@@ -272,10 +357,10 @@ struct ClipJob {
 /// Lists the scene's clips of all renditions, the main rendition's first.
 fn plan_clips(
     task: &Task,
-    index: u32,
-    material: Material<'_>,
     hardware: Option<Hardware>,
+    recipe_of: impl Fn(&EncodeSettings) -> Recipe,
 ) -> Result<Vec<ClipJob>, StageError> {
+    let (index, _) = task.scene()?;
     let request = task.request()?;
     let mut clips: Vec<ClipJob> = vec![];
     for rendition in request.renditions().into_iter().map(Rendition::of_clips) {
@@ -289,7 +374,7 @@ fn plan_clips(
             ..EncodeSettings::new(width, height, request.fps)
         };
         let file = format!("scenes/{index:02}-{}", rendition.file_name());
-        let recipe = Recipe::clip(material, &settings);
+        let recipe = recipe_of(&settings);
         clips.push(ClipJob {
             rendition,
             output: ClipOutput { settings, out: task.workspace.path(&file) },

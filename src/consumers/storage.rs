@@ -178,6 +178,7 @@ fn inspect_quality(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
         pictures: timelines().map(|timeline| u64::from(timeline.frames)).sum(),
         longest_hold_s: gate::longest_hold_s(task.job.narrated_scenes()),
         key_frame_interval_s: f64::from(KEY_FRAME_INTERVAL_S),
+        longest_animation_s: gate::longest_animation_s(task.job.narrated_scenes()),
     };
     let found = gate::inspect(&task.workspace.path(file)).map_err(|error| {
         StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be decoded")

@@ -49,6 +49,8 @@ pub enum JobEvent {
         narrated: NarratedScene,
         percentage: f64,
     },
+    /// Code of a scene was run before it is drawn, be it that it failed or not.
+    SceneCodeAttempted(CodeAttempt),
     SceneCodeGenerated {
         scene: u32,
         language: String,
@@ -297,6 +299,19 @@ pub struct ModelCalled {
     pub duration_ms: u64,
     /// Such as `answered`, `refused` or `rate_limited`.
     pub outcome: String,
+}
+
+/// A run of a scene's code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeAttempt {
+    pub scene: u32,
+    /// From 1.
+    pub attempt: u32,
+    pub language: String,
+    pub code: String,
+    /// The error, with the line of the code; none for code that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The spoken narration of a scene, measured: the only clock of what follows.
@@ -613,6 +628,7 @@ impl JobEvent {
             | JobEvent::JobQueued { .. }
             | JobEvent::StageScheduled(_)
             | JobEvent::ScenePlanned { .. }
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
@@ -673,6 +689,9 @@ impl Event for JobEvent {
             }
             JobEvent::SceneNarrated { .. } => {
                 &[Public("/voice"), Public("/narrated/narration"), Public("/narrated/artifact")]
+            }
+            JobEvent::SceneCodeAttempted(_) => {
+                &[Public("/language"), Personal("/code", SealedText), Personal("/error", Nothing)]
             }
             JobEvent::SceneCodeGenerated { .. } => &[Public("/language"), Personal("/code", SealedText)],
             JobEvent::SceneRendered { .. } | JobEvent::VideoCombined { .. } => &[

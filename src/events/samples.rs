@@ -18,8 +18,8 @@ use super::{
 use crate::ids::{AggregateId, BatchId, ConfigurationId, JobId, UploadId};
 use reel_scene::format::Rendition;
 use reel_scene::{
-    Block, ComparisonSide, DiagramLanguage, Entrance, FlowEdge, Layout, Leave, Number, Reveal, RichText,
-    Scene, SceneTimeline, Series, Shape, Span, SpanStyle, Step, StepTiming, TimelineItem,
+    Animation, Block, ComparisonSide, DiagramLanguage, Entrance, FlowEdge, Layout, Leave, Number, Reveal,
+    RichText, Scene, SceneTimeline, Series, Shape, Span, SpanStyle, Step, StepTiming, TimelineItem,
 };
 
 /// Stands in every text that a user may have written.
@@ -65,6 +65,7 @@ fn scene() -> Scene {
         Block::Diagram { language: DiagramLanguage::Mermaid, source: words() },
         Block::Plot { functions: vec![words()], range: point },
         Block::Figure { shapes: vec![Shape::Label { at: point, text: words() }] },
+        Block::Manim { animation: Animation::Code { code: words() }, duration_ms: Some(1500) },
         Block::Image { file: words(), caption: words() },
         Block::Quote { text: rich(), by: words() },
         Block::Statement { text: rich(), icons: vec![words()] },
@@ -323,6 +324,13 @@ pub fn job_events() -> Vec<JobEvent> {
             },
             percentage: 40.0,
         },
+        JobEvent::SceneCodeAttempted(CodeAttempt {
+            scene: 1,
+            attempt: 2,
+            language: "manim".to_owned(),
+            code: words(),
+            error: Some(words()),
+        }),
         JobEvent::SceneCodeGenerated {
             scene: 1,
             language: "typst".to_owned(),

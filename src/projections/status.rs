@@ -368,6 +368,7 @@ impl StatusView {
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }

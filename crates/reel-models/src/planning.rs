@@ -4,6 +4,7 @@
 //! ends with an error, and the caller decides what to do instead. The plan has an opening card, 3 to 7 scenes, and a closing
 //! card.
 
+mod animation;
 mod outline;
 mod scene;
 
@@ -18,6 +19,7 @@ use crate::name::ModelName;
 use crate::prompts;
 use crate::protocol::Prompt;
 
+pub use animation::correct_animation;
 pub use outline::{Outline, SCENES};
 
 /// Times that an answer goes back at most.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::budget::{LimitReached, Spend};
 use crate::client::{CallError, CallOutcome, CallRecord, Client, Ledger, Role, Settings};
 use crate::client_tests::{Book, deadline, settings};
-use crate::planning::{Host, MAX_CORRECTIONS, Material, Models, PlanError, Planned, plan};
+use crate::planning::{Host, MAX_CORRECTIONS, Material, Models, PlanError, Planned, correct_animation, plan};
 use crate::prompts;
 use crate::scripted::{Received, Reply, Server};
 
@@ -224,6 +224,30 @@ async fn an_answer_that_was_saved_is_not_paid_again() {
     assert_eq!(server.received().len(), 1, "the scene that had no answer");
 }
 
+/// 001-4.2: the helper corrects an animation's code; an answer without code is an error, and no second call.
+#[tokio::test]
+async fn code_of_an_animation_is_corrected_by_the_helper() {
+    let code = "from manim import *\nself.play(Creat(c))\n";
+    let correct = async |reply: Reply| {
+        let server = Server::start(move |_: &Received| reply.clone()).await.unwrap();
+        let (job, client) = (Job::new(), Client::new(settings(&server)).unwrap());
+        let fault = (code, "NameError: name 'Creat' is not defined", Some(2));
+        let corrected = correct_animation(&client, &models(), fault, deadline(), &job).await;
+        let received = server.received();
+        (corrected, job.roles(), received[0].prompt())
+    };
+    let (corrected, roles, (_, material)) =
+        correct(Reply::Text("```json\n{\"code\": \"self.play(Create(c))\"}\n```".into())).await;
+    assert_eq!(corrected.unwrap(), "self.play(Create(c))");
+    assert_eq!(roles, [Role::Helper]);
+    assert_eq!((&material["code"], &material["line"]), (&json!(code), &json!("self.play(Creat(c))")));
+    for useless in ["no", "{}", "{\"code\": \"\"}", "{\"code\": 7}"] {
+        let (corrected, roles, _) = correct(Reply::Text(useless.into())).await;
+        assert!(matches!(corrected, Err(PlanError::Invalid { .. })), "{useless}");
+        assert_eq!(roles.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_script_that_is_too_long_and_a_spent_budget_cost_nothing() {
     let long = "a".repeat(30_001);
@@ -240,6 +264,7 @@ async fn a_script_that_is_too_long_and_a_spent_budget_cost_nothing() {
 fn prompts_are_reviewed_when_they_change() {
     insta::assert_snapshot!("outline", prompts::OUTLINE);
     insta::assert_snapshot!("scene", prompts::SCENE);
+    insta::assert_snapshot!("animation", prompts::ANIMATION);
 }
 
 #[test]

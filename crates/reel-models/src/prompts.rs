@@ -5,5 +5,7 @@
 
 /// Asks for an outline.
 pub const OUTLINE: &str = include_str!("../prompts/outline.v1.md");
+/// Asks for a correction of an animation's code.
+pub const ANIMATION: &str = include_str!("../prompts/animation.v1.md");
 /// Asks for the description of a scene.
 pub const SCENE: &str = include_str!("../prompts/scene.v1.md");

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 
 use crate::plot;
 use crate::{
-    Arrangement, BarColumn, BarRow, Block, ChartKind, ComparisonSide, Item, Layout, Number, Reveal, RichText,
-    Scene, Series, Shape, Step,
+    Animation, Arrangement, BarColumn, BarRow, Block, ChartKind, ComparisonSide, Item, Layout, Number,
+    Reveal, RichText, Scene, Series, Shape, Step,
 };
 
 /// Scenes of a video.
@@ -34,6 +34,11 @@ const NODES: RangeInclusive<usize> = 1..=16;
 const EDGES: RangeInclusive<usize> = 0..=40;
 const FUNCTIONS: RangeInclusive<usize> = 1..=4;
 const SHAPES: RangeInclusive<usize> = 1..=60;
+const DERIVATION_LINES: RangeInclusive<usize> = 2..=8;
+/// The longest animation.
+pub const MAX_ANIMATION_MS: u32 = 120_000;
+/// Values of a matrix: more would leave the page.
+const MAX_MATRIX_VALUE: f64 = 10.0;
 const SPANS: RangeInclusive<usize> = 0..=400;
 const CELL_CHARACTERS: RangeInclusive<usize> = 0..=2000;
 const ICONS: RangeInclusive<usize> = 0..=3;
@@ -250,6 +255,12 @@ impl Checker {
         if STEPS.contains(&scene.steps.len()) && BLOCKS.contains(&scene.blocks.len()) {
             self.reveals(scene);
         }
+        let has_animation = scene.blocks.iter().any(|block| matches!(block, Block::Manim { .. }));
+        if has_animation && (scene.manim().is_none() || scene.layout != Layout::Content) {
+            self.check_field("blocks", |checker| {
+                checker.fail("has a `manim` block beside others, but it must be alone on a `content` scene");
+            });
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -409,12 +420,7 @@ impl Checker {
             Block::Plot { functions, range } => {
                 self.check_field("functions", |checker| {
                     checker.each("functions", functions, FUNCTIONS, |checker, function| {
-                        // The parser takes time quadratic in the length: a text that is too long never reaches it.
-                        if checker.check_text(function, LABEL_CHARACTERS)
-                            && let Err(error) = plot::parse(function)
-                        {
-                            checker.fail(error.to_string());
-                        }
+                        checker.function(function, &["x"]);
                     });
                 });
                 self.ascending("range", range);
@@ -422,10 +428,68 @@ impl Checker {
             Block::Figure { shapes } => {
                 self.check_field("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
             }
+            Block::Manim { animation, duration_ms } => {
+                self.check_field("animation", |checker| checker.animation(animation));
+                if duration_ms.is_some_and(|duration| duration > MAX_ANIMATION_MS) {
+                    let message =
+                        format!("is more than {MAX_ANIMATION_MS}, but an animation lasts no longer");
+                    self.check_field("duration_ms", |checker| checker.fail(message));
+                }
+            }
             Block::Image { file, caption } => {
                 self.text("file", file, LABEL_CHARACTERS);
                 self.text("caption", caption, 0..=200);
             }
+        }
+    }
+
+    fn animation(&mut self, animation: &Animation) {
+        match animation {
+            Animation::Code { code } => self.text("code", code, CODE_CHARACTERS),
+            Animation::FunctionPlot { functions, range } => {
+                self.check_field("functions", |checker| {
+                    checker.each("functions", functions, FUNCTIONS, |checker, function| {
+                        checker.function(function, &["x"]);
+                    });
+                });
+                self.ascending("range", range);
+            }
+            Animation::Construction { shapes } => {
+                self.check_field("shapes", |checker| checker.each("shapes", shapes, SHAPES, Self::shape));
+            }
+            Animation::Surface { function, x_range, y_range } => {
+                self.check_field("function", |checker| checker.function(function, &["x", "y"]));
+                self.ascending("x_range", x_range);
+                self.ascending("y_range", y_range);
+            }
+            Animation::VectorField { components, x_range, y_range } => {
+                self.check_field("components", |checker| {
+                    checker.each("components", components, 2..=2, |checker, function| {
+                        checker.function(function, &["x", "y"]);
+                    });
+                });
+                self.ascending("x_range", x_range);
+                self.ascending("y_range", y_range);
+            }
+            Animation::MatrixTransformation { matrix } => self.check_field("matrix", |checker| {
+                if matrix.iter().flatten().any(|value| value.get().abs() > MAX_MATRIX_VALUE) {
+                    checker
+                        .fail(format!("has a value beyond {MAX_MATRIX_VALUE}, which would leave the page"));
+                }
+            }),
+            Animation::Derivation { lines } => {
+                self.texts("lines", lines, DERIVATION_LINES, LABEL_CHARACTERS);
+            }
+        }
+    }
+
+    /// Checks a function of these variables.
+    fn function(&mut self, function: &str, variables: &[&str]) {
+        // The parser takes time quadratic in the length: a text that is too long never reaches it.
+        if self.check_text(function, LABEL_CHARACTERS)
+            && let Err(error) = plot::parse_of(function, variables)
+        {
+            self.fail(error.to_string());
         }
     }
 

@@ -12,21 +12,53 @@ const MAX_OUTLIER_DISTANCE: f64 = 4.0;
 
 /// A text that is no function of x.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{function}` is no function of x: {reason}")]
+#[error("`{function}` is no function of {variables}: {reason}")]
 pub struct InvalidFunction {
     function: String,
+    variables: String,
     reason: String,
 }
 
 /// Parses a function of x, such as `sin(x) / x` or `x^2 - 1`.
 pub fn parse(function: &str) -> Result<FlatEx<f64>, InvalidFunction> {
-    let wrong = |reason: String| InvalidFunction { function: function.to_owned(), reason };
+    parse_of(function, &["x"])
+}
+
+/// Parses a function of some of these variables, such as `x * y`.
+pub fn parse_of(function: &str, variables: &[&str]) -> Result<FlatEx<f64>, InvalidFunction> {
+    let wrong = |reason: String| InvalidFunction {
+        function: function.to_owned(),
+        variables: variables.join(" and "),
+        reason,
+    };
     let parsed = exmex::parse::<f64>(function).map_err(|error| wrong(error.to_string()))?;
-    match parsed.var_names() {
-        [] => Ok(parsed),
-        [name] if name == "x" => Ok(parsed),
-        names => Err(wrong(format!("it has {}, expected only x", names.join(", ")))),
+    let names = parsed.var_names();
+    match names.iter().all(|name| variables.contains(&name.as_str())) {
+        true => Ok(parsed),
+        false => {
+            Err(wrong(format!("it has {}, expected only {}", names.join(", "), variables.join(" and "))))
+        }
     }
+}
+
+/// Computes a function of x and y on a grid: `rows` of y upwards, each of `columns` values of x. A value that is not finite is 0.
+pub fn sample_grid(
+    function: &str,
+    (x_range, y_range): ([Number; 2], [Number; 2]),
+    (columns, rows): (u32, u32),
+) -> Vec<Vec<f64>> {
+    let Ok(parsed) = parse_of(function, &["x", "y"]) else { return vec![] };
+    let along = |range: [Number; 2], step: u32, steps: u32| {
+        let [from, to] = range.map(Number::get);
+        from + (to - from) * f64::from(step) / f64::from(steps.saturating_sub(1).max(1))
+    };
+    let value = |x: f64, y: f64| {
+        let values: Vec<f64> =
+            parsed.var_names().iter().map(|name| if name == "x" { x } else { y }).collect();
+        parsed.eval(&values).ok().filter(|value| value.is_finite()).unwrap_or(0.0)
+    };
+    let row = |y: f64| (0..columns).map(|column| value(along(x_range, column, columns), y)).collect();
+    (0..rows).map(|step| row(along(y_range, step, rows))).collect()
 }
 
 /// Samples a function's graph. Returns its connected pieces, with gaps where the function has no value.
@@ -85,6 +117,14 @@ mod tests {
         {
             assert!(parse(text).unwrap_err().to_string().contains(reason), "{text}");
         }
+    }
+
+    #[test]
+    fn a_grid_has_rows_of_y_upwards() {
+        let ranges = (range(0.0, 2.0), range(10.0, 20.0));
+        assert_eq!(sample_grid("x + y", ranges, (3, 2)), [[10.0, 11.0, 12.0], [20.0, 21.0, 22.0]]);
+        assert_eq!(sample_grid("1 / x", ranges, (3, 1)), [[0.0, 1.0, 0.5]]);
+        assert!(parse_of("x * z", &["x", "y"]).unwrap_err().to_string().contains("no function of x and y"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::composition::is_zero;
-use crate::{Arrangement, BarColumn, BarRow, DiagramLanguage, Item, QuadrantItem, diagram};
+use crate::{Animation, Arrangement, BarColumn, BarRow, DiagramLanguage, Item, QuadrantItem, diagram};
 
 /// Number of scenes that the planner makes of a script.
 pub const SCENE_COUNT: std::ops::RangeInclusive<usize> = 3..=20;
@@ -213,6 +213,14 @@ pub enum Block {
         /// What the lower end and the upper end mean.
         y: [String; 2],
         items: Vec<QuadrantItem>,
+    },
+    /// An animation that Manim draws, alone on its page and as large as the picture. Where it cannot be drawn, a page of ours
+    /// stands for it.
+    Manim {
+        animation: Animation,
+        /// How long the animation lasts: measured when the video is planned. The scene lasts at least as long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u32>,
     },
     /// A picture.
     Image {
@@ -418,9 +426,11 @@ impl Block {
         match self {
             Self::Code { .. } | Self::Table { .. } => Entrance::Wipe,
             Self::Formula { .. } | Self::Derivation { .. } => Entrance::Morph,
-            Self::Image { .. } | Self::Figure { .. } | Self::Flow { .. } | Self::Diagram { .. } => {
-                Entrance::Fade
-            }
+            Self::Image { .. }
+            | Self::Figure { .. }
+            | Self::Flow { .. }
+            | Self::Diagram { .. }
+            | Self::Manim { .. } => Entrance::Fade,
             block if block.grows() => Entrance::Fade,
             _ => Entrance::Rise,
         }
@@ -464,6 +474,14 @@ impl Leave {
 }
 
 impl Scene {
+    /// Returns the animation that is the whole picture of the scene, and its measured duration.
+    pub fn manim(&self) -> Option<(&Animation, Option<u32>)> {
+        match &self.blocks[..] {
+            [Block::Manim { animation, duration_ms }] => Some((animation, *duration_ms)),
+            _ => None,
+        }
+    }
+
     /// Lets the first step reveal all blocks that no step reveals.
     pub fn reveal_all(&mut self) {
         let mut revealed = vec![false; self.blocks.len()];

@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         images,
         duration_ms: None,
         music: None,
+        manim: None,
         concurrency: 1,
     };
     let begin = Instant::now();

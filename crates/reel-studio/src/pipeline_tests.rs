@@ -284,6 +284,7 @@ fn findings(scenes: &[Rendered], out: &Path) -> Vec<String> {
         pictures: frames().map(u64::from).sum(),
         longest_hold_s: f64::from(frames().max().unwrap()) / f64::from(FPS),
         key_frame_interval_s: 2.0,
+        longest_animation_s: 0.0,
     };
     gate::find_faults(&gate::inspect(out).unwrap(), &allowed)
 }
@@ -359,6 +360,7 @@ async fn make_video(titles: &[&str], format: OutputFormat, concurrency: usize, o
         images: Images::default(),
         duration_ms: None,
         music: None,
+        manim: None,
         concurrency,
     };
     studio.make(&described(titles), out, |_| (), &CancellationToken::new()).await.unwrap()
@@ -392,7 +394,12 @@ async fn every_format_has_its_codecs_and_plays_in_step() {
         assert_eq!((&video["width"], &video["avg_frame_rate"]), (&640.into(), &"30/1".into()), "{format:?}");
         let complaints = run("ffmpeg", &["-v", "error", "-i", out.to_str().unwrap(), "-f", "null", "-"]);
         assert_eq!(complaints, "", "{format:?} decodes without a complaint");
-        let allowed = Allowed { pictures: result.frames, longest_hold_s: 4.0, key_frame_interval_s: 2.0 };
+        let allowed = Allowed {
+            pictures: result.frames,
+            longest_hold_s: 4.0,
+            key_frame_interval_s: 2.0,
+            longest_animation_s: 0.0,
+        };
         assert_eq!(
             gate::find_faults(&gate::inspect(&out).unwrap(), &allowed),
             Vec::<String>::new(),

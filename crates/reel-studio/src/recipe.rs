@@ -1,9 +1,10 @@
 //! Digests of everything that a result is made from: the names of spoken lines and clips in a cache.
 
 use crate::encode::encoder::EncodeSettings;
-use crate::encode::scene_video::Material;
+use crate::encode::scene_video::{AnimationMaterial, Material};
 use crate::layout;
-use crate::speak::voice::Voice;
+use crate::speak::voice::{Pcm, Voice};
+use reel_manim::frame_of;
 
 /// A digest of everything that a result is made from. It includes [`crate::SOURCES`], so another build makes its own
 /// results.
@@ -27,8 +28,20 @@ impl Recipe {
         });
         let motion = format!("{:?}{:?}", layout::motions(scene), scene.leave);
         recipe.add(source).add(format!("{timeline:?}{settings:?}")).add(motion);
-        let samples: Vec<u8> = narration.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        recipe.add(samples);
+        recipe.add(samples_of(narration));
+        recipe
+    }
+
+    /// Digests a clip that shows an animation.
+    pub fn animation(material: AnimationMaterial<'_>, settings: &EncodeSettings) -> Self {
+        let AnimationMaterial { engine, animation, code, look, leave, timeline, narration } = material;
+        let mut recipe = Self::new("animation");
+        let frame = frame_of(animation, look, (settings.width, settings.height), settings.fps);
+        recipe
+            .add(engine.version())
+            .add(code)
+            .add(format!("{frame:?}{leave:?}{timeline:?}{settings:?}{look:?}"));
+        recipe.add(samples_of(narration));
         recipe
     }
 
@@ -50,6 +63,10 @@ impl Recipe {
         self.0.update(&(ingredient.len() as u64).to_le_bytes()).update(ingredient);
         self
     }
+}
+
+fn samples_of(sound: &Pcm) -> Vec<u8> {
+    sound.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
 #[cfg(test)]

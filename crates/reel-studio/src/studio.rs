@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::encoder::EncodeSettings;
-use crate::encode::scene_video::{self, ClipOutput, Material};
+use crate::encode::scene_video::{self, AnimationMaterial, ClipOutput, Material};
 use crate::join::combine::{self, Combined, Parts};
 use crate::join::labels::Labels;
 use crate::layout;
@@ -20,6 +20,7 @@ use crate::speak::music::Music;
 use crate::speak::narration::{self, NarratedScene, Narration, SceneNarration};
 use crate::speak::timeline;
 use crate::speak::voice::{SpokenLine, Voice};
+use reel_manim::{Engine, code_of, native_scene};
 use reel_scene::description::Description;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
@@ -46,6 +47,8 @@ pub enum SceneError {
     #[error(transparent)]
     Video(#[from] scene_video::Error),
     #[error(transparent)]
+    Animation(#[from] scene_video::AnimationError),
+    #[error(transparent)]
     Sound(#[from] timeline::Error),
 }
 
@@ -69,6 +72,8 @@ pub struct Studio {
     pub duration_ms: Option<u64>,
     /// Music under the voice.
     pub music: Option<Music>,
+    /// Draws animations; without it, pages of ours stand for them.
+    pub manim: Option<Engine>,
     /// Lines spoken and scenes rendered concurrently.
     pub concurrency: usize,
 }
@@ -209,9 +214,27 @@ impl Studio {
         on_frame: &dyn Fn(),
         cancel: &CancellationToken,
     ) -> Result<(), SceneError> {
-        let source = layout::source(scene, look);
         let sound = timeline::read_wav(&narrated.sound)?;
         let timeline = &narrated.timeline;
+        if let (Some((animation, _)), Some(engine)) = (scene.manim(), &self.manim) {
+            let code = code_of(animation, look);
+            let leave = scene.leave;
+            let material = AnimationMaterial {
+                engine,
+                animation,
+                code: &code,
+                look,
+                leave,
+                timeline,
+                narration: &sound,
+            };
+            let settings = EncodeSettings { codec: self.format.video_codec(), ..self.settings.clone() };
+            let output = ClipOutput { settings, out: out.to_owned() };
+            scene_video::render_animation(material, &[output], &mut |_, _| on_frame(), cancel)?;
+            return Ok(());
+        }
+        let scene = &native_scene(scene);
+        let source = layout::source(scene, look);
         let material = Material { scene, source: &source, timeline, narration: &sound, images: &self.images };
         let settings = EncodeSettings { codec: self.format.video_codec(), ..self.settings.clone() };
         let output = ClipOutput { settings, out: out.to_owned() };

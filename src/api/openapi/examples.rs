@@ -579,6 +579,7 @@ pub fn success(operation: &str) -> Option<Value> {
                 "attempts": 1,
                 "language": "typst",
                 "code": "#import \"theme.typ\": *",
+                "code_attempts": [],
                 "duration": 1.6,
                 "frames": 48,
                 "rendered_at": UPDATED,

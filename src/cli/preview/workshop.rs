@@ -333,6 +333,7 @@ impl Workshop {
             images: (*task.images).clone(),
             duration_ms: None,
             music: None,
+            manim: None,
             concurrency: self.settings.concurrency,
         };
         let out = self.clip_file(&task.version);

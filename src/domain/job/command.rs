@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, Failure, JobRequested, ModelCalled, NarratedScene, Sidecar, SidecarFailed, StorageTarget,
-    StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
+    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, Sidecar, SidecarFailed,
+    StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -123,6 +123,8 @@ pub enum Outcome {
     Initialized,
     Planned {
         scenes: Vec<Scene>,
+        /// Runs of the scenes' code, in order.
+        attempts: Vec<CodeAttempt>,
         warnings: Vec<Warning>,
     },
     /// All scenes at once.

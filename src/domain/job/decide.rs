@@ -379,13 +379,14 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
     let wrong = |reason| Err(Rejection::WrongOutcome { stage, reason });
     let results: Vec<JobEvent> = match (stage, outcome) {
         (Stage::Initializing, Outcome::Initialized) => vec![],
-        (Stage::Planning, Outcome::Planned { scenes, warnings }) => {
+        (Stage::Planning, Outcome::Planned { scenes, attempts, warnings }) => {
             if scenes.is_empty() {
                 return wrong("a plan has at least one scene");
             }
             let planned =
                 (0..).zip(scenes).map(|(scene, description)| JobEvent::ScenePlanned { scene, description });
-            raised(item, warnings).chain(planned).collect()
+            let attempted = attempts.into_iter().map(JobEvent::SceneCodeAttempted);
+            raised(item, warnings).chain(planned).chain(attempted).collect()
         }
         (Stage::ScenarioCreation, Outcome::Narrated { voice, scenes, warnings }) if item.scene.is_none() => {
             if scenes.len() != job.scenes.len() {

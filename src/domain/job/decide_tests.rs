@@ -146,7 +146,7 @@ fn planned_job() -> Given {
         .and()
         .when(finish(
             whole(Stage::Planning),
-            Outcome::Planned { scenes: vec![scene("a"), scene("b")], warnings: vec![] },
+            Outcome::Planned { scenes: vec![scene("a"), scene("b")], attempts: vec![], warnings: vec![] },
         ))
         .and()
 }
@@ -220,7 +220,10 @@ fn a_plan_fans_out_over_its_scenes() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![scene("a")], warnings: vec![] }))
+        .when(finish(
+            whole(Stage::Planning),
+            Outcome::Planned { scenes: vec![scene("a")], attempts: vec![], warnings: vec![] },
+        ))
         .then([
             JobEvent::ScenePlanned { scene: 0, description: scene("a") },
             JobEvent::StageCompleted { stage: Stage::Planning, percentage: 30.0 },
@@ -261,7 +264,7 @@ fn a_requested_duration_needs_all_lines_first() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, attempts: vec![], warnings: vec![] }))
         .and();
     assert_eq!(planned.0.last(), Some(&JobEvent::StageScheduled(whole(Stage::ScenarioCreation))));
     let outcome =
@@ -289,7 +292,10 @@ fn an_empty_plan_is_refused() {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes: vec![], warnings: vec![] }))
+        .when(finish(
+            whole(Stage::Planning),
+            Outcome::Planned { scenes: vec![], attempts: vec![], warnings: vec![] },
+        ))
         .then_rejected(Rejection::WrongOutcome {
             stage: Stage::Planning,
             reason: "a plan has at least one scene",
@@ -603,7 +609,7 @@ fn plan_of(scenes: usize, scene_limit: u32) -> Given {
         .and()
         .when(finish(whole(Stage::Initializing), Outcome::Initialized))
         .and()
-        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, warnings: vec![] }))
+        .when(finish(whole(Stage::Planning), Outcome::Planned { scenes, attempts: vec![], warnings: vec![] }))
         .and();
     (0..count).fold(planned, |given, scene| {
         given.when(finish(of_scene(Stage::ScenarioCreation, scene), narration(scene))).and()

@@ -60,6 +60,7 @@ impl Aggregate for Job {
             | JobEvent::StageStarted { .. }
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
@@ -118,6 +119,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StageStarted { .. }
         | JobEvent::StageProgressed(_)
         | JobEvent::ScenePlanned { .. }
+        | JobEvent::SceneCodeAttempted(_)
         | JobEvent::ScenarioCreated { .. }
         | JobEvent::SceneNarrated { .. }
         | JobEvent::SceneCodeGenerated { .. }

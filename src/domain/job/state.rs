@@ -211,6 +211,7 @@ impl Job {
             | JobEvent::UploadStarted { .. }
             | JobEvent::UploadProgressed(_)
             | JobEvent::UploadRetried(_)
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::WarningRaised { .. } => {}
             JobEvent::ModelCalled(call) => {
                 let tokens = call.input_tokens.saturating_add(call.output_tokens);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::CatalogJob;
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
-use crate::events::job::{Failure, ModelCalled, RecordedJobEvent, Warning, WorkItem};
+use crate::events::job::{CodeAttempt, Failure, ModelCalled, RecordedJobEvent, Warning, WorkItem};
 use crate::events::{JobEvent, Priority, Quality, Stage};
 use crate::ids::JobId;
 use crate::projections::status::JobStatus;
@@ -180,6 +180,7 @@ impl Facts {
             | JobEvent::StageScheduled(_)
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
@@ -265,6 +266,7 @@ impl Facts {
             | JobEvent::StageStarted { .. }
             | JobEvent::StageProgressed(_)
             | JobEvent::ScenePlanned { .. }
+            | JobEvent::SceneCodeAttempted(_)
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
@@ -356,6 +358,15 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             let (scene, ms) = (narrated.scene, narrated.timeline.duration_ms());
             let message = format!("Scene {} is narrated, {:.1} s", scene + 1, ms as f64 / 1000.0);
             ("debug", Some(Stage::ScenarioCreation), Some(scene as i32), message)
+        }
+        JobEvent::SceneCodeAttempted(attempt) => {
+            let CodeAttempt { scene, attempt, error, .. } = attempt;
+            let (level, ending) = match error {
+                Some(error) => ("warning", format!("failed: {error}")),
+                None => ("debug", "runs".to_owned()),
+            };
+            let message = format!("Attempt {attempt} at the code of scene {} {ending}", scene + 1);
+            (level, Some(Stage::Planning), Some(*scene as i32), message)
         }
         JobEvent::SceneRendered { scene, clip, .. } => {
             let message = format!("Scene {} is rendered: {} frames", scene + 1, clip.frames);

@@ -19,7 +19,7 @@ use sqlx::PgPool;
 pub use batches::BatchRow;
 pub use list::{JobFilter, JobPage, JobRow, Jobs, Order, Place, SortKey};
 pub use queries::{LEVELS, LogLine, Waiting};
-pub use rows::{CatalogJob, SceneRow, StageRow, VideoRow};
+pub use rows::{CatalogJob, CodeAttemptRow, SceneRow, StageRow, VideoRow};
 
 use super::history::Histories;
 use super::quarantine::{Quarantined, QuarantinedAggregates};

@@ -63,9 +63,22 @@ pub struct SceneRow {
     pub attempts: i32,
     pub language: Option<String>,
     pub code: Option<String>,
+    /// Runs of its code before it was drawn.
+    #[serde(default)]
+    #[sqlx(json)]
+    pub code_attempts: Vec<CodeAttemptRow>,
     pub frames: Option<i64>,
     pub duration_ms: Option<i64>,
     pub rendered_at: Option<DateTime<Utc>>,
+}
+
+/// A run of a scene's code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeAttemptRow {
+    /// From 1.
+    pub attempt: u32,
+    pub code: String,
+    pub error: Option<String>,
 }
 
 /// A finished video, with what its job's other rows say.
@@ -93,8 +106,10 @@ impl CatalogJob {
     /// What the job takes in memory, about: its texts, and some hundred bytes for each row.
     pub fn weight_bytes(&self) -> usize {
         let scene = |row: &Row<SceneRow>| {
-            let SceneRow { title, narration, code, .. } = &row.value;
-            title.len() + narration.len() + code.as_ref().map_or(0, String::len) + ROW_BYTES
+            let SceneRow { title, narration, code, code_attempts, .. } = &row.value;
+            let attempt = |of: &CodeAttemptRow| of.code.len() + of.error.as_ref().map_or(0, String::len);
+            let attempts = code_attempts.iter().map(attempt).sum::<usize>();
+            title.len() + narration.len() + code.as_ref().map_or(0, String::len) + attempts + ROW_BYTES
         };
         let rows = self.stages.len() + self.files.len() + 1;
         let StatusView { topic, title, description, tags, warnings, .. } = &self.view;
@@ -171,6 +186,13 @@ impl CatalogJob {
             JobEvent::ScenePlanned { scene, description } => {
                 self.scenes.push(Row::new(planned(*scene, description)))
             }
+            JobEvent::SceneCodeAttempted(attempt) => self.scene(Some(attempt.scene), |row| {
+                row.code_attempts.push(CodeAttemptRow {
+                    attempt: attempt.attempt,
+                    code: attempt.code.clone(),
+                    error: attempt.error.clone(),
+                });
+            }),
             JobEvent::ScenarioCreated { scenes, .. } => {
                 for narrated in scenes {
                     self.scene(Some(narrated.scene), |row| {
@@ -330,6 +352,7 @@ impl CatalogJob {
                 ERASED.clone_into(&mut row.title);
                 ERASED.clone_into(&mut row.narration);
                 row.code = row.code.take().map(|_| ERASED.to_owned());
+                row.code_attempts.clear();
             });
         }
     }
@@ -345,6 +368,7 @@ fn planned(scene: u32, description: &Scene) -> SceneRow {
         attempts: 1,
         language: None,
         code: None,
+        code_attempts: vec![],
         frames: None,
         duration_ms: None,
         rendered_at: None,

@@ -77,7 +77,7 @@ const ERASE_FOLDED: [&str; 2] = [
     "update jobs set topic = $2, title = null, description = null, tags = '{}', narration_ms = 0,
      error_message = case when error_message is not null then $2 end
      where job_id = any($1)",
-    "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end where job_id = any($1)",
+    "update scenes set title = $2, narration = $2, code = case when code is not null then $2 end, code_attempts = '[]' where job_id = any($1)",
 ];
 
 /// Erases the words of jobs that cannot be folded.
@@ -214,14 +214,17 @@ async fn write_scenes(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     if rows.is_empty() {
         return Ok(());
     }
+    let attempts: Vec<Json<Value>> =
+        rows.iter().map(|(_, row)| json(&row.code_attempts).map(Json)).collect::<Result<_, _>>()?;
     sqlx::query(
-        "insert into scenes (job_id, scene, title, narration, status, attempts, language, code, frames, duration_ms, rendered_at)
+        "insert into scenes (job_id, scene, title, narration, status, attempts, language, code, frames, duration_ms, rendered_at, code_attempts)
          select * from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
-                              $9::bigint[], $10::bigint[], $11::timestamptz[])
+                              $9::bigint[], $10::bigint[], $11::timestamptz[], $12::jsonb[])
          on conflict (job_id, scene) do update set
              title = excluded.title, narration = excluded.narration, status = excluded.status, attempts = excluded.attempts,
              language = excluded.language, code = excluded.code, frames = excluded.frames,
-             duration_ms = excluded.duration_ms, rendered_at = excluded.rendered_at",
+             duration_ms = excluded.duration_ms, rendered_at = excluded.rendered_at,
+             code_attempts = excluded.code_attempts",
     )
     .bind(column(&rows, |(job_id, _)| *job_id))
     .bind(column(&rows, |(_, row)| row.scene))
@@ -234,6 +237,7 @@ async fn write_scenes(connection: &mut PgConnection, jobs: &[CatalogJob]) -> Res
     .bind(column(&rows, |(_, row)| row.frames))
     .bind(column(&rows, |(_, row)| row.duration_ms))
     .bind(column(&rows, |(_, row)| row.rendered_at))
+    .bind(attempts)
     .execute(connection)
     .await?;
     Ok(())

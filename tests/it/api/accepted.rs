@@ -497,7 +497,7 @@ impl Servers {
             let request = job.request.clone().unwrap();
             let outcome = match item.stage {
                 Stage::Planning => match planned(&request)? {
-                    Some(scenes) => Outcome::Planned { scenes, warnings: vec![] },
+                    Some(scenes) => Outcome::Planned { scenes, attempts: vec![], warnings: vec![] },
                     None => {
                         return self
                             .send(job_id, Command::Cancel { reason: Some("x".into()) })

@@ -1,5 +1,6 @@
 //! Real videos, from scripts and scene descriptions.
 
+mod animations;
 mod bad_input;
 mod descriptions;
 mod models;

@@ -12,8 +12,8 @@ use crate::arrange::tables::{join, row_steps};
 use crate::language::sentences::{self, MAX_COLUMNS};
 use crate::language::speech::{speak, speak_plain};
 use crate::language::width::columns;
-use crate::read::diagrams;
 use crate::read::document::{Element, MAX_HEADING_COLUMNS};
+use crate::read::{animations, diagrams};
 
 /// Blocks that may wait for the first passage of their section: more would fill its page.
 const MAX_WAITING: usize = 2;
@@ -224,8 +224,8 @@ impl Builder {
         let carrier =
             self.passages.last_mut().filter(|last| last.listing.is_none() && last.kind != Kind::Table);
         let beside = carrier.as_ref().map_or(NEXT_SENTENCE_PX, |carrier| carrier.text_height_px);
-        let diagram = diagrams::read(language, text);
-        let mut line = if diagram.is_some() { "Here is the diagram." } else { "Here is the code." };
+        let diagram = animations::read(language, text).or_else(|| diagrams::read(language, text));
+        let mut line = bridge_to(diagram.as_ref());
         let parts: Vec<Block> = match diagram {
             Some(diagram) => vec![diagram],
             None => {
@@ -306,8 +306,7 @@ impl Builder {
 
     fn finish(mut self, heading: &str) -> Vec<Passage> {
         if let Some(listing) = self.waiting_listing.take() {
-            let is_code = matches!(listing, Block::Code { .. });
-            let line = if is_code { "Here is the code." } else { "Here is the diagram." };
+            let line = bridge_to(Some(&listing));
             self.push(Passage { listing: Some(listing), ..Passage::bridge(line) });
         } else if self.waiting.iter().any(|block| matches!(block, Block::Formula { .. })) {
             self.push(Passage::bridge("As a formula."));
@@ -315,6 +314,15 @@ impl Builder {
             self.push(Passage::bridge(&narration));
         }
         self.passages
+    }
+}
+
+/// Returns what is said of a listing that nothing is said of.
+fn bridge_to(listing: Option<&Block>) -> &'static str {
+    match listing {
+        None | Some(Block::Code { .. }) => "Here is the code.",
+        Some(Block::Manim { .. }) => "Here is the animation.",
+        Some(_) => "Here is the diagram.",
     }
 }
 

@@ -350,6 +350,7 @@ fn picture_kind(passage: &Passage) -> &'static str {
     let name = |block: &Block| match block {
         Block::Code { language, .. } if is_diagram(language.as_deref()) => Some("diagram"),
         Block::Code { .. } => Some("code"),
+        Block::Manim { .. } => Some("animation"),
         Block::Formula { .. } | Block::Derivation { .. } => Some("formula"),
         Block::Table { .. } => Some("table"),
         Block::Image { .. } => Some("image"),

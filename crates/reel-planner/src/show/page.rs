@@ -112,6 +112,7 @@ impl Page {
         }
         scene.blocks = shown;
         scene.title = condense_heading(&scene.title);
+        reveals::leave_the_page_to_an_animation(&mut scene);
         reveals::reveal_code_in_groups(&mut scene);
         reveals::reveal_flows(&mut scene);
         scene
@@ -136,6 +137,8 @@ pub(crate) fn are_valid(blocks: &[Block]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use reel_scene::Animation;
+
     use super::*;
     use crate::{Request, plan};
 
@@ -168,6 +171,34 @@ mod tests {
                 .collect()
         });
         assert_eq!(parts.collect::<Vec<Vec<usize>>>(), [vec![0, 1], vec![2]]);
+    }
+
+    /// 001-1.3: code for Manim in a script becomes an animation with what is said around it.
+    #[test]
+    fn an_animation_has_its_page_and_the_lines_around_it_are_spoken() {
+        let script = "# Shapes\n\n## Circles\n\nA circle is drawn. It is round.\n\n```manim\nfrom manim import *\n\n\n\
+                      class A(Scene):\n    def construct(self):\n        self.play(Create(Circle()))\n```\n\n\
+                      Then it stays. Nothing else is there.\n\n## Squares\n\nA square has four sides.";
+        let request =
+            Request { topic: "Topic", context: None, script: Some(script), title: None, duration_ms: None };
+        let scenes = plan(&request).unwrap().scenes;
+        let shown: Vec<_> = scenes.iter().filter(|scene| scene.manim().is_some()).collect();
+        let [scene] = &shown[..] else { panic!("{scenes:#?}") };
+        let (animation, _) = scene.manim().unwrap();
+        assert!(
+            matches!(animation, Animation::Code { code } if code.ends_with("self.play(Create(Circle()))")),
+            "{animation:?}"
+        );
+        let spoken: Vec<&str> = scene.steps.iter().map(|step| step.narration.as_str()).collect();
+        assert!(spoken.starts_with(&["A circle is drawn.", "It is round."]), "{spoken:?}");
+        // The sentences after it are on its page, or on one of their own.
+        let all = scenes.iter().flat_map(|scene| &scene.steps).map(|step| step.narration.as_str());
+        let all: Vec<&str> = all.collect();
+        assert!(
+            ["Then it stays.", "Nothing else is there."].iter().all(|line| all.contains(line)),
+            "{all:?}"
+        );
+        assert!(crate::validate(&scenes).is_empty(), "{:?}", crate::validate(&scenes));
     }
 
     #[test]

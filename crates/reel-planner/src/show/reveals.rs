@@ -59,6 +59,19 @@ fn part_names(block: &Block) -> Vec<String> {
     }
 }
 
+/// Removes everything beside an animation, which takes the whole picture: what is there is spoken.
+pub(crate) fn leave_the_page_to_an_animation(scene: &mut Scene) {
+    let Some(index) = scene.blocks.iter().position(|block| matches!(block, Block::Manim { .. })) else {
+        return;
+    };
+    let animation = scene.blocks.swap_remove(index);
+    scene.blocks = vec![animation];
+    scene.steps.iter_mut().for_each(|step| step.reveals.clear());
+    if let Some(first) = scene.steps.first_mut() {
+        first.reveals.push(Reveal { block: 0, part: None });
+    }
+}
+
 /// Removes the sentences beside a diagram: they are spoken, and the diagram takes the page.
 fn leave_the_page_to_a_diagram(scene: &mut Scene) {
     let is_text = |block: &Block| matches!(block, Block::Bullet { .. } | Block::Paragraph { .. });

@@ -23,7 +23,7 @@ use crate::encode::picture_encoder::{EncodedPicture, PictureEncoder};
 use crate::encode::sound::{self, SoundTrack};
 use crate::ffmpeg::{create, part_file, set_headers, write_header, write_packet};
 use reel_scene::format::VideoCodec;
-use reel_scene::{Leave, SceneTimeline};
+use reel_scene::{Entrance, Leave, SceneTimeline};
 
 /// Seconds from one key frame to the next.
 pub const KEY_FRAME_INTERVAL_S: u32 = 2;
@@ -167,6 +167,93 @@ pub fn encode_scene<E: From<Error>>(
             )?;
         }
     }
+    let frames = frames_out.scene.finish()?;
+    let bytes = std::fs::metadata(&part).map_err(file)?.len();
+    part.persist(out).map_err(|error| file(error.error))?;
+    Ok(EncodedScene { frames, bytes })
+}
+
+/// The pictures of an animation that another program draws.
+pub struct AnimationParts<'a> {
+    /// The empty page, with which the scene begins and ends.
+    pub blank: &'a Picture,
+    pub leave: Leave,
+    pub timeline: &'a SceneTimeline,
+    /// The sound, as long as the timeline; `None` for a clip without sound.
+    pub sound: Option<&'a SoundTrack>,
+}
+
+/// Returns the frames of a scene that shows an animation of this duration, with its entrance and its exit.
+pub fn animation_frames(duration_ms: u32, fps: u32) -> u32 {
+    let frames = (u64::from(duration_ms) * u64::from(fps)).div_ceil(1000) as u32;
+    frames.saturating_add(2 * in_frames(EXIT_S, fps))
+}
+
+/// Writes the pictures of an animation to `out`, which appears when it is whole.
+///
+/// `draw` hands over each picture with the frames for which it stays, `None` for the last picture once more, until it has no more or
+/// `false` is answered. The last picture stays until the scene ends; what is longer than the scene is left out. Blocks, and checks
+/// `cancel` once per frame.
+pub fn encode_animation<E: From<Error>>(
+    draw: impl FnOnce(&mut dyn FnMut(Option<Picture>, u32) -> bool) -> Result<(), E>,
+    parts: &AnimationParts<'_>,
+    settings: &EncodeSettings,
+    out: &Path,
+    on_frame: &mut dyn FnMut(u64, u64),
+    cancel: &CancellationToken,
+) -> Result<EncodedScene, E> {
+    let AnimationParts { blank, leave, timeline, sound } = *parts;
+    let file = |source| Error::File { path: out.to_owned(), source };
+    let part = part_file(out).map_err(file)?;
+    let mut frames_out =
+        FrameWriter { scene: SceneWriter::open(&part, settings, sound)?, timeline, on_frame, cancel };
+    let edge = in_frames(EXIT_S, settings.fps).min(timeline.frames / 4);
+    let mut left = timeline.frames - 2 * edge;
+    let mut shown: Option<Picture> = None;
+    let mut failed: Option<Error> = None;
+    draw(&mut |picture, frames| {
+        let written = match (picture, &shown) {
+            (Some(picture), before) => {
+                let written = match before {
+                    None => {
+                        let entrance = Transition::new(blank, &picture, Entrance::Fade, edge);
+                        frames_out.write_transition(blank, entrance, edge)
+                    }
+                    Some(_) => Ok(()),
+                };
+                let frames = frames.min(left);
+                left -= frames;
+                let written = written.and_then(|()| match frames {
+                    0 => Ok(()),
+                    frames => {
+                        frames_out.write_frame(&picture).and_then(|()| frames_out.repeat_frame(frames - 1))
+                    }
+                });
+                shown = Some(picture);
+                written
+            }
+            (None, Some(_)) => {
+                let frames = frames.min(left);
+                left -= frames;
+                frames_out.repeat_frame(frames)
+            }
+            (None, None) => Ok(()),
+        };
+        failed = written.err();
+        failed.is_none() && left > 0
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let shown = match shown {
+        Some(shown) => shown,
+        None => {
+            frames_out.write_transition(blank, Transition::new(blank, blank, Entrance::Fade, edge), edge)?;
+            blank.clone()
+        }
+    };
+    frames_out.repeat_frame(left)?;
+    frames_out.write_transition(&shown, Transition::exit(&shown, blank, leave, edge), edge)?;
     let frames = frames_out.scene.finish()?;
     let bytes = std::fs::metadata(&part).map_err(file)?.len();
     part.persist(out).map_err(|error| file(error.error))?;
@@ -354,6 +441,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// 000-2.3: an animation has all frames of its scene, whether it is shorter or longer than the narration.
+    #[test]
+    fn an_animation_fills_its_scene_exactly() {
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join("scene.mp4");
+        let timeline = SceneTimeline { fps: 30, frames: 60, steps: vec![] };
+        let blank = Picture::filled([250; 3], 64, 64);
+        for pictures in [0, 1, 10, 100] {
+            let mut asked = 0;
+            let draw = |show: &mut dyn FnMut(Option<Picture>, u32) -> bool| -> Result<(), Error> {
+                for number in 0..pictures {
+                    asked += 1;
+                    let picture = Picture::filled([number as u8; 3], 64, 64);
+                    if !show(Some(picture).filter(|_| number % 3 != 1), 1) {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            let parts =
+                AnimationParts { blank: &blank, leave: Leave::Fade, timeline: &timeline, sound: None };
+            let settings = EncodeSettings::new(64, 64, 30);
+            let encoded =
+                encode_animation(draw, &parts, &settings, &path, &mut |_, _| {}, &CancellationToken::new());
+            assert_eq!(encoded.unwrap().frames, 60, "{pictures} pictures");
+            assert_eq!(asked, pictures.min(48), "it asks for no more than there is room for");
+        }
+        assert_eq!(animation_frames(1001, 30), 31 + 12);
     }
 
     #[test]

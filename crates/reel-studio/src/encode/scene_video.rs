@@ -2,22 +2,36 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::StepMotion;
-use crate::encode::encoder::{self, EncodeSettings, EncodedScene, SceneParts};
+use crate::encode::encoder::{self, AnimationParts, EncodeSettings, EncodedScene, SceneParts};
 use crate::encode::sound::SoundTrack;
-use crate::layout;
 use crate::layout::images::Images;
+use crate::layout::{self, RgbaPage};
 use crate::speak::voice::Pcm;
 use crate::usage::metered;
+use reel_manim::{Engine, Timing, frame_of};
 use reel_scene::format::VideoCodec;
-use reel_scene::{Scene, SceneTimeline};
+use reel_scene::look::Look;
+use reel_scene::{Animation, Leave, Scene, SceneTimeline, Step};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(transparent)]
+    Typeset(#[from] layout::Error),
+    #[error(transparent)]
+    Encode(#[from] encoder::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AnimationError {
+    /// The animation cannot be drawn. A page of ours can stand for it.
+    #[error(transparent)]
+    Draw(#[from] reel_manim::Error),
     #[error(transparent)]
     Typeset(#[from] layout::Error),
     #[error(transparent)]
@@ -34,6 +48,22 @@ pub struct Material<'a> {
     pub narration: &'a Pcm,
     pub images: &'a Images,
 }
+
+/// The input of a clip that shows an animation.
+#[derive(Debug, Clone, Copy)]
+pub struct AnimationMaterial<'a> {
+    pub engine: &'a Engine,
+    pub animation: &'a Animation,
+    /// The code of the animation, as [`reel_manim::code_of`] returns it.
+    pub code: &'a str,
+    pub look: &'a Look,
+    pub leave: Leave,
+    pub timeline: &'a SceneTimeline,
+    pub narration: &'a Pcm,
+}
+
+/// The longest time in which one animation may be drawn.
+const MAX_DRAWING_TIME: Duration = Duration::from_secs(600);
 
 /// A clip to write.
 #[derive(Debug, Clone)]
@@ -78,6 +108,51 @@ pub fn render(
         rasterize_ahead(&pages, settings, |picture| {
             encoder::encode_scene(picture, parts, settings, out, &mut on_frame, cancel)
         })
+    };
+    (0..).zip(outputs).map(clip).collect()
+}
+
+/// Writes the clips of an animation one after the other: Manim draws the frames of each in its size, and they are encoded as any
+/// others. Returns the clips, and where the time of Manim went. `on_frame` and `cancel` as in [`render`].
+pub fn render_animation(
+    material: AnimationMaterial<'_>,
+    outputs: &[ClipOutput],
+    on_frame: &mut dyn FnMut(u64, u64),
+    cancel: &CancellationToken,
+) -> Result<Vec<(EncodedScene, Timing)>, AnimationError> {
+    let AnimationMaterial { engine, animation, code, look, leave, timeline, narration } = material;
+    let has_sound = |output: &&ClipOutput| output.settings.codec == VideoCodec::H264;
+    let sound = match outputs.iter().find(has_sound) {
+        Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::failed_to("encode the narration"))?),
+        None => None,
+    };
+    let frames = u64::from(timeline.frames);
+    let total = frames * outputs.len() as u64;
+    // The page that native scenes begin and end with.
+    let empty = Scene { steps: vec![Step::new("-", vec![])], ..Scene::default() };
+    let empty = layout::Pages::compile(&layout::source(&empty, look), &Images::default())?;
+    let clip = |(before, ClipOutput { settings, out }): (u64, &ClipOutput)| {
+        let (width, height) = (settings.width, settings.height);
+        let blank = Picture::from_rgba(&empty.rasterize(0, width, height)?);
+        let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
+        let parts = AnimationParts { blank: &blank, leave, timeline, sound };
+        let frame = frame_of(animation, look, (width, height), settings.fps);
+        let mut timing = None;
+        let draw = |show: &mut dyn FnMut(Option<Picture>, u32) -> bool| {
+            let mut on_picture = |drawn: reel_manim::Picture<'_>| {
+                let picture = (!drawn.is_same).then(|| {
+                    let (width, height) = (width as usize, height as usize);
+                    Picture::from_rgba(&RgbaPage { width, height, rgba: drawn.pixels.to_vec() })
+                });
+                show(picture, drawn.frames)
+            };
+            let is_cancelled = || cancel.is_cancelled();
+            timing = Some(engine.render(code, frame, MAX_DRAWING_TIME, &is_cancelled, &mut on_picture)?);
+            Ok::<(), AnimationError>(())
+        };
+        let mut on_frame = |done: u64, _| on_frame(before * frames + done, total);
+        let encoded = encoder::encode_animation(draw, &parts, settings, out, &mut on_frame, cancel)?;
+        Ok((encoded, timing.unwrap_or(Timing { frames: 0, import_s: 0.0, scene_s: 0.0 })))
     };
     (0..).zip(outputs).map(clip).collect()
 }

@@ -50,6 +50,8 @@ pub struct Allowed {
     /// The result of [`longest_hold_s`].
     pub longest_hold_s: f64,
     pub key_frame_interval_s: f64,
+    /// The result of [`longest_animation_s`].
+    pub longest_animation_s: f64,
 }
 
 /// Returns the longest time for which the plan holds one picture, in seconds: one line, and the lines after it that
@@ -60,6 +62,13 @@ pub fn longest_hold_s<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a Scene
         longest_hold_of_steps(scene, timeline).max(longest_hold_of_steps(&split, &split_timeline))
     });
     holds.fold(0.0, f64::max)
+}
+
+/// Returns the length of the longest scene whose pictures another program draws, in seconds. They may be of one colour.
+pub fn longest_animation_s<'a>(scenes: impl IntoIterator<Item = (&'a Scene, &'a SceneTimeline)>) -> f64 {
+    let animations = scenes.into_iter().filter(|(scene, _)| scene.manim().is_some());
+    let seconds = animations.map(|(_, timeline)| timeline.duration_ms() as f64 / 1000.0);
+    seconds.fold(0.0, f64::max)
 }
 
 fn longest_hold_of_steps(scene: &Scene, timeline: &SceneTimeline) -> f64 {
@@ -132,7 +141,8 @@ pub fn find_faults(found: &Findings, allowed: &Allowed) -> Vec<String> {
         found.peak >= MIN_PEAK,
         format!("its loudest sample is {:.4} of 1: nothing can be heard", found.peak),
     );
-    expect(found.blank_run < 2, format!("{} key frames in a row show nothing", found.blank_run));
+    let blank = 1 + (allowed.longest_animation_s / allowed.key_frame_interval_s).ceil() as usize;
+    expect(found.blank_run <= blank, format!("{} key frames in a row show nothing", found.blank_run));
     let hold = (allowed.longest_hold_s / allowed.key_frame_interval_s).ceil() as usize + EXTRA_KEY_FRAMES;
     expect(
         found.same_run <= hold,
@@ -361,8 +371,18 @@ mod tests {
             blank_run: 1,
             same_run: 3,
         };
-        let allowed = Allowed { pictures: 300, longest_hold_s: 4.0, key_frame_interval_s: 2.0 };
+        let allowed = Allowed {
+            pictures: 300,
+            longest_hold_s: 4.0,
+            key_frame_interval_s: 2.0,
+            longest_animation_s: 0.0,
+        };
         assert_eq!(find_faults(&sound, &allowed), Vec::<String>::new());
+        // Code may draw a single colour for as long as its scene lasts.
+        let one_colour = Findings { blank_run: 4, ..sound.clone() };
+        let drawn = Allowed { longest_animation_s: 6.0, ..allowed };
+        assert_eq!(find_faults(&one_colour, &drawn), Vec::<String>::new());
+        assert_eq!(find_faults(&one_colour, &allowed).len(), 1);
         let broken = Findings {
             pictures: 299,
             picture_start: 0.1,

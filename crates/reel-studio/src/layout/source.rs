@@ -95,6 +95,7 @@ fn fills(block: &Block, blocks: usize) -> bool {
         | Block::Scatter { .. }
         | Block::Plot { .. } => true,
         Block::Paragraph { .. } | Block::Quote { .. } => blocks == 1,
+        Block::Manim { animation, .. } => fills(&reel_manim::fallback(animation), blocks),
         _ => false,
     }
 }

@@ -119,6 +119,7 @@ impl Roles {
                     .chain(items.iter().map(|item| &item.title))
                     .for_each(|label| self.add_label(label));
             }
+            Block::Manim { animation, .. } => self.add_block(&reel_manim::fallback(animation)),
             Block::Image { caption, .. } => self.add_label(caption),
             Block::Formula { latex } => self.add_label(latex),
             Block::Derivation { formulas } => formulas.iter().for_each(|latex| self.add_label(latex)),
@@ -198,5 +199,6 @@ fn kind(block: &Block) -> &'static str {
         Block::Bars { .. } => "bars",
         Block::Quadrant { .. } => "quadrant",
         Block::Image { .. } => "image",
+        Block::Manim { .. } => "animation",
     }
 }

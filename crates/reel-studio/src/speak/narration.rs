@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::encode::encoder::animation_frames;
 use crate::speak::loudness;
 use crate::speak::music::{Mixer, Music};
 use crate::speak::timeline;
@@ -109,7 +110,7 @@ where
     let mut narrated = Vec::with_capacity(scenes.len());
     for (index, scene) in scenes.iter().enumerate() {
         let spoken = speak_scene(&voice, scene).await?;
-        narrated.push(write_scene(&spoken, fps, pauses, gain, folder.join(sound_file(index))).await?);
+        narrated.push(write_scene(&spoken, scene, fps, pauses, gain, folder.join(sound_file(index))).await?);
         done += spoken.len() as u64;
         on_line(done, total);
     }
@@ -154,7 +155,7 @@ where
 {
     let SceneNarration { scene, index, voice, fps, gain, folder, concurrency } = narration;
     let spoken = speak_lines(voice, scene, concurrency, &speak).await?;
-    Ok(write_scene(&spoken, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
+    Ok(write_scene(&spoken, scene, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
 }
 
 async fn speak_lines<E, F>(
@@ -176,15 +177,19 @@ fn sound_file(scene: usize) -> String {
     format!("{scene:02}.wav")
 }
 
-/// Times the steps of a scene, and writes its sound to `sound`.
+/// Times the steps of a scene, and writes its sound to `sound`. A scene lasts at least as long as its animation.
 async fn write_scene(
     spoken: &[SpokenLine],
+    scene: &Scene,
     fps: u32,
     pauses: Pauses,
     gain: f64,
     sound: PathBuf,
 ) -> Result<NarratedScene, Error> {
-    let timeline = timeline::time_steps(spoken, fps, pauses);
+    let mut timeline = timeline::time_steps(spoken, fps, pauses);
+    if let Some((_, Some(duration_ms))) = scene.manim() {
+        timeline::extend(&mut timeline, animation_frames(duration_ms, fps));
+    }
     let mut mixed = timeline::mix(&timeline, spoken);
     loudness::amplify(&mut mixed, gain);
     write_sound(sound.clone(), mixed).await?;

@@ -39,6 +39,15 @@ pub fn time_steps(lines: &[SpokenLine], fps: u32, pauses: Pauses) -> SceneTimeli
     SceneTimeline { fps, frames: start_frame, steps }
 }
 
+/// Lengthens the last step of a scene that would be shorter than `frames`: the sound is followed by silence.
+pub fn extend(timeline: &mut SceneTimeline, frames: u32) {
+    let missing = frames.saturating_sub(timeline.frames);
+    if let Some(last) = timeline.steps.last_mut() {
+        last.frames += missing;
+        timeline.frames += missing;
+    }
+}
+
 /// Mixes a scene's sound: each line at the start of its step, exactly as long as the scene's frames.
 pub fn mix(timeline: &SceneTimeline, lines: &[SpokenLine]) -> Pcm {
     let per_frame = (SAMPLE_RATE_HZ / timeline.fps) as usize;
@@ -130,6 +139,21 @@ mod tests {
             let whole_ms = timeline.duration_ms();
             assert!((5572 + pauses_ms..5572 + pauses_ms + 130).contains(&whole_ms), "{whole_ms}");
         }
+    }
+
+    #[test]
+    fn a_scene_is_extended_by_silence_and_never_shortened() {
+        let lines = [line(1000), line(500)];
+        let mut timeline = time_steps(&lines, 30, Pauses::default());
+        let before = timeline.clone();
+        extend(&mut timeline, 10);
+        assert_eq!(timeline, before);
+        extend(&mut timeline, 300);
+        assert_eq!((timeline.frames, timeline.steps[0].clone()), (300, before.steps[0].clone()));
+        assert_eq!(timeline.steps.iter().map(|step| step.frames).sum::<u32>(), 300);
+        let sound = mix(&timeline, &lines);
+        assert_eq!(sound.samples.len(), 10 * 48_000);
+        assert!(sound.samples[4 * 48_000..].iter().all(|sample| *sample == 0));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod text;
 mod ticks;
 mod timeline;
 
+use reel_manim::fallback;
 use reel_scene::look::{Aspect, Look};
 use reel_scene::{Block, QuadrantItem};
 
@@ -93,6 +94,7 @@ pub(super) fn block_source(block: &Block, look: &Look, room: &Room) -> String {
         Block::Flow { nodes, edges } => flow::flow_source(nodes, edges, room),
         Block::Diagram { language, source } => diagram::diagram_source(*language, source, look, room),
         Block::Figure { shapes } => figure::figure_source(shapes),
+        Block::Manim { animation, .. } => block_source(&fallback(animation), look, room),
         Block::Image { file, caption } => format!("picture(t, {}, {})", literal(file), optional(caption)),
     }
 }
