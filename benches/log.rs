@@ -306,6 +306,7 @@ async fn add_job(log: &EventLog) {
         delay_ms: 0,
         requester: requester("user_1"),
         began_ms: 0,
+        deadline_ms: None,
     };
     let append = Append {
         aggregate_id: job.aggregate(),
