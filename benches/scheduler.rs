@@ -112,7 +112,7 @@ fn main() {
     many_users(&mut table);
     large_fleet(&mut table);
     let text = format!(
-        "## The scheduler\n\nThe code that decides what follows what, on a simulated clock (`consumers/simulation`): {MS_PER_SECOND} ms of a core for a second of\nvideo, {SCENES} scenes a video, no time for Redis, no failures. A slot is a core. Stalled: a viewer who begins as soon as they can waits\nfor later scenes for more than half a second in all.\n\n{}",
+        "## The scheduler\n\nThe code that decides what follows what, on a simulated clock (`consumers/simulation`): {MS_PER_SECOND} ms of a core for a second of\nvideo, {SCENES} scenes a video, no time for Redis, no failures. A slot is a core. Every video has a viewer. Stalled: a viewer who begins as soon as they can waits\nfor later scenes for more than half a second in all.\n\n{}",
         table.0
     );
     report::write_section("scheduler", &text);

@@ -19,6 +19,7 @@ use crate::events::job::{FileRole, StoredFile};
 use crate::ids::JobId;
 use crate::projections::catalog::VideoRow;
 use crate::projections::status::{JobStatus, StatusView};
+use crate::telemetry::chain;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const SEGMENTS: &str = "video/mp4";
@@ -77,6 +78,10 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     }
     let job = state.watched.get(&state, &view).await?;
     let Some(stream) = job.stream() else { return require_completed(&view) };
+    // What is watched is made in time.
+    if let Err(error) = state.queue.note_viewer(view.job_id.aggregate()).await {
+        tracing::warn!(job_id = %view.job_id, error = %chain(&error), "a viewer was not noted");
+    }
     if let Some(part) = stream.file(&name) {
         let file = StoredFile {
             role: FileRole::HlsSegments,

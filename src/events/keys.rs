@@ -80,6 +80,11 @@ impl Keys {
         format!("{}:{{p{partition}}}:deadlines", self.prefix)
     }
 
+    /// Jobs that somebody watches while they are made; score = time of the last request for their stream, in ms.
+    pub fn viewed(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:viewed", self.prefix)
+    }
+
     pub fn delayed(&self, partition: u16) -> String {
         format!("{}:{{p{partition}}}:delayed", self.prefix)
     }
@@ -241,6 +246,7 @@ mod tests {
             keys.work(partition, Stage::Rendering),
             keys.delayed(partition),
             keys.deadlines(partition),
+            keys.viewed(partition),
             keys.open(partition),
             keys.open_by_user(partition),
             keys.dead_letters(partition),

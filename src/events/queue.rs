@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, Value};
 use uuid::Uuid;
 
@@ -23,6 +24,10 @@ use crate::ids::AggregateId;
 const MAX_TAKEN: usize = 256;
 /// Most entries of a stream that one call takes over.
 const MAX_CLAIMED: usize = 16;
+/// How long a request for a stream stands for a viewer. Players ask every few seconds.
+const VIEWER_STAYS: Duration = Duration::from_secs(30);
+/// When a piece of a job that nobody watches is looked at again.
+const LOOK_FOR_VIEWERS: Duration = Duration::from_secs(5);
 /// Most pieces of delayed work that one call releases.
 const MAX_RELEASED: usize = 100;
 
@@ -255,8 +260,8 @@ impl WorkQueue {
         self.call("take work back", &call).await
     }
 
-    /// Queues a bounded number of pieces of delayed work that is due, and lets waiting work go ahead that a viewer will soon
-    /// need.
+    /// Queues a bounded number of pieces of delayed work that is due, and lets waiting work go ahead on scenes that a viewer will
+    /// soon need.
     pub async fn release_due(&self, partition: u16) -> Result<Released, Error> {
         let (delayed, deadlines) = (self.keys.delayed(partition), self.keys.deadlines(partition));
         let mut due = self.scripts.due.key(&delayed);
@@ -288,18 +293,32 @@ impl WorkQueue {
         self.call("release delayed work", &call).await
     }
 
+    /// Notes that somebody has asked for a part of a job's stream, and so watches it.
+    pub async fn note_viewer(&self, id: AggregateId) -> Result<(), Error> {
+        let viewed = self.keys.viewed(self.keys.partition_of(id));
+        let now_ms = Utc::now().timestamp_millis();
+        let long_ago = now_ms - 2 * VIEWER_STAYS.as_millis() as i64;
+        let mut pipe = redis::pipe();
+        pipe.zadd(&viewed, id.to_string(), now_ms).ignore();
+        pipe.zrembyscore(&viewed, 0, long_ago).ignore();
+        let noted = pipe.query_async(&mut self.connection.clone()).await;
+        noted.map_err(|source| Error::Redis { attempted: "note a viewer", source })
+    }
+
     async fn hasten(&self, partition: u16, deadlines: &str, due: Vec<String>) -> Result<u64, Error> {
         if due.is_empty() {
             return Ok(0);
         }
         let mut call = self.scripts.hasten.key(deadlines);
-        call.arg(self.keys.doorbell()).arg(partition);
+        call.key(self.keys.viewed(partition)).arg(self.keys.doorbell()).arg(partition);
+        call.arg(VIEWER_STAYS.as_millis() as u64).arg(LOOK_FOR_VIEWERS.as_millis() as u64);
         for (Pointer { aggregate_id, work }, text) in pointers(deadlines, due) {
             let stage = work.item.stage;
             call.key(self.keys.waiting(partition, stage, work.lane()));
             call.key(self.keys.waiting(partition, stage, Lane::NextScene));
             call.key(self.keys.turns(partition, stage, Lane::NextScene));
             call.arg(format!("{stage}:{}", Lane::NextScene.name()))
+                .arg(aggregate_id.to_string())
                 .arg(&work.requester)
                 .arg(work.order(aggregate_id))
                 .arg(text);
@@ -437,7 +456,7 @@ impl WorkQueue {
         let mut call = self.scripts.drop_queues.key(&builder);
         call.key(self.keys.head(partition)).arg(&token).arg(BUILDER_LEASE.as_millis() as u64);
         call.key(self.keys.queues_complete(partition)).key(self.keys.delayed(partition));
-        call.key(self.keys.deadlines(partition));
+        call.key(self.keys.deadlines(partition)).key(self.keys.viewed(partition));
         call.key(self.keys.open(partition)).key(self.keys.dead_letters(partition));
         call.key(self.keys.open_by_user(partition));
         call.key(self.keys.queues_complete_before_lanes(partition));

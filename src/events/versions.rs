@@ -64,6 +64,15 @@ impl Versions {
     }
 }
 
+/// Lets the next question begin anew when a task ends in the middle: nobody waits for ever because one has panicked.
+struct Unfinished<'a>(&'a Inner);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        *self.0.gathered() = Gathered::default();
+    }
+}
+
 impl Inner {
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,6 +80,7 @@ impl Inner {
 
     /// Asks what has gathered, until nothing has.
     async fn ask_all(&self) {
+        let unfinished = Unfinished(self);
         loop {
             let questions: Vec<Question> = {
                 let mut gathered = self.gathered();
@@ -79,6 +89,7 @@ impl Inner {
                 gathered.questions.drain(..count).collect()
             };
             if questions.is_empty() {
+                std::mem::forget(unfinished);
                 return;
             }
             if !self.connection.is_cluster() {

@@ -245,6 +245,7 @@ async fn work_that_a_viewer_soon_needs_goes_ahead_as_in_the_simulation() {
                 queue.add_to(job, 1, &user, (began_ms, deadline_ms), scene).await;
                 let place = (requester(&user), job_rank(job.aggregate(), began_ms), scene);
                 hastened.extend(deadline_ms.map(|_| place.clone()));
+                queue.queue.note_viewer(job.aggregate()).await.unwrap();
                 normal.push(place, job);
             }
             5 => {
@@ -276,4 +277,22 @@ async fn work_that_a_viewer_soon_needs_goes_ahead_as_in_the_simulation() {
     let left: u64 =
         redis::cmd("ZCARD").arg(deadlines).query_async(&mut queue.log.connection()).await.unwrap();
     assert_eq!(left, 0, "a deadline is forgotten when it has passed");
+}
+
+#[tokio::test]
+async fn work_on_a_video_that_nobody_watches_does_not_go_ahead_until_somebody_does() {
+    let queue = Queue::new().await;
+    let job = JobId::new();
+    queue.add_to(job, 1, "a", (5, Some(4000)), 1).await;
+    assert_eq!(queue.queue.release_due(0).await.unwrap().hastened, 0);
+    let deadlines = queue.log.keys().deadlines(0);
+    let mut redis = queue.log.connection();
+    let mut range = redis::cmd("ZRANGE");
+    let kept: Vec<(String, i64)> =
+        range.arg(&deadlines).arg(0).arg(-1).arg("WITHSCORES").query_async(&mut redis).await.unwrap();
+    assert!(kept[0].1 > chrono::Utc::now().timestamp_millis(), "it is looked at again later: {kept:?}");
+    queue.queue.note_viewer(job.aggregate()).await.unwrap();
+    redis::cmd("ZADD").arg(&deadlines).arg(1).arg(&kept[0].0).query_async::<()>(&mut redis).await.unwrap();
+    assert_eq!(queue.queue.release_due(0).await.unwrap().hastened, 1);
+    assert_eq!(queue.take_jobs(Lane::NextScene, 1).await, [job]);
 }
