@@ -92,10 +92,16 @@ impl Forecasts {
         told(self.latest().accept(&job))
     }
 
-    /// Tells when a job will be done that is going on.
+    /// Tells in the view when a job will be done that is going on.
     pub fn estimate(&self, view: &mut StatusView) {
-        if view.ended_at.is_none() {
-            view.estimated_completion = Some(self.estimate_of(view));
+        view.estimated_completion = self.completion_of(view);
+    }
+
+    /// When a job will be done, or was.
+    pub fn completion_of(&self, view: &StatusView) -> Option<DateTime<Utc>> {
+        match view.ended_at {
+            None => Some(self.estimate_of(view)),
+            Some(_) => view.estimated_completion,
         }
     }
 

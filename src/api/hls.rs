@@ -78,7 +78,7 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     }
     let job = state.watched.get(&state, &view).await?;
     let Some(stream) = job.stream() else { return require_completed(&view) };
-    // What is watched is made in time.
+    // Scenes of a watched stream go ahead when their time comes.
     if let Err(error) = state.queue.note_viewer(view.job_id.aggregate()).await {
         tracing::warn!(job_id = %view.job_id, error = %chain(&error), "a viewer was not noted");
     }

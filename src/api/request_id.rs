@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use salvo::http::Method;
 use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::prelude::*;
 use tracing::{Instrument, Span};
@@ -67,7 +66,7 @@ impl RequestId {
         }
         let span = tracing::info_span!(
             "request",
-            otel.name = %RouteName { method: req.method(), path: req.matched_path() },
+            otel.name = %format_args!("{} {}", req.method(), Route(req.matched_path())),
             otel.kind = "server",
             request_id = ids.request,
             correlation_id = %ids.correlation
@@ -85,15 +84,12 @@ impl RequestId {
     }
 }
 
-/// The name of a request's span, written only where somebody reads it.
-struct RouteName<'a> {
-    method: &'a Method,
-    path: &'a str,
-}
+/// The path of a request's route, written only where somebody reads it.
+struct Route<'a>(&'a str);
 
-impl fmt::Display for RouteName<'_> {
+impl fmt::Display for Route<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} /{}", self.method, self.path.trim_start_matches('/'))
+        write!(f, "/{}", self.0.trim_start_matches('/'))
     }
 }
 
@@ -102,7 +98,7 @@ fn begin_trace(span: &Span, req: &Request) -> Option<String> {
     let given = req.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let given = given.and_then(|text| traces::parse_traceparent(text).map(|parent| (text, parent)));
     if traces::are_sent() {
-        span.set_attribute("http.route", format!("/{}", req.matched_path().trim_start_matches('/')));
+        span.set_attribute("http.route", Route(req.matched_path()).to_string());
         span.set_attribute("http.request.method", req.method().as_str().to_owned());
         span.set_attribute("url.path", req.uri().path().to_owned());
         if let Some((_, parent)) = &given {

@@ -391,10 +391,7 @@ impl Default for StatusBodies {
 impl StatusBodies {
     /// Returns the answer for a view with the estimate of now.
     fn of(&self, view: &Arc<StatusView>, state: &ApiState) -> Result<Bytes, Problem> {
-        let estimate = match view.ended_at {
-            None => Some(state.forecasts.estimate_of(view)),
-            Some(_) => view.estimated_completion,
-        };
+        let estimate = state.forecasts.completion_of(view);
         let is_same = |kept: &&KeptBody| Arc::ptr_eq(&kept.view, view) && kept.estimate == estimate;
         if let Some(kept) = self.lock().get(&view.job_id).filter(is_same) {
             return Ok(kept.bytes.clone());

@@ -38,7 +38,7 @@ impl Helper {
     }
 }
 
-/// What became of the animations of a plan.
+/// The runs of a plan's animations, and the warnings about those that are not drawn.
 #[derive(Default)]
 pub struct Measured {
     pub attempts: Vec<CodeAttempt>,

@@ -23,7 +23,7 @@ pub async fn publish(log: EventLog, stop: CancellationToken) {
         let totals = measure::totals();
         match add(&log, &added, &totals).await {
             Ok(()) => added = totals,
-            // What is lost twice is told twice: the outcome of a lost answer is not known.
+            // If only the answer was lost, these are counted twice.
             Err(error) => tracing::debug!(%error, "the counters of the storage are added later"),
         }
         if is_last {

@@ -123,7 +123,7 @@ fn type_error(code: &str, message: &str) -> Option<String> {
     }
 }
 
-/// Makes a scene of a class that is none, or of statements without a class.
+/// Turns a class that does not derive from `Scene`, or statements without a class, into a scene.
 fn as_scene(code: &str) -> Option<String> {
     let body = |lines: &[&str]| {
         let indented = lines.iter().map(|line| match line.trim().is_empty() {

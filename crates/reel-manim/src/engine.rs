@@ -111,9 +111,17 @@ impl std::fmt::Display for CodeFault {
     }
 }
 
+/// Bounds of an error's texts, in characters. The runner keeps to them; code may write records of its own.
+const MAX_KIND: usize = 100;
+const MAX_MESSAGE: usize = 2000;
+const MAX_CALLS: usize = 8;
+const MAX_CALL: usize = 200;
+
 impl From<Fault> for CodeFault {
     fn from(Fault { kind, message, line, traceback }: Fault) -> Self {
-        Self { kind, message, line, traceback }
+        let cut = |text: String, most: usize| text.chars().take(most).collect::<String>();
+        let traceback = traceback.into_iter().take(MAX_CALLS).map(|call| cut(call, MAX_CALL)).collect();
+        Self { kind: cut(kind, MAX_KIND), message: cut(message, MAX_MESSAGE), line, traceback }
     }
 }
 
@@ -279,5 +287,20 @@ fn plane(frame: Frame) -> (f64, f64) {
         // A page that is not wide has a plane of 8 along its shorter side.
         (false, true) if ratio <= 1.0 => (PLANE.1, PLANE.1 / ratio),
         (false, true) => (PLANE.1 * ratio, PLANE.1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_the_code_wrote_itself_is_cut() {
+        let long = || "ä".repeat(30_000);
+        let fault = Fault { kind: long(), message: long(), line: None, traceback: vec![long(); 100] };
+        let CodeFault { kind, message, traceback, .. } = fault.into();
+        assert_eq!((kind.chars().count(), message.chars().count()), (MAX_KIND, MAX_MESSAGE));
+        assert_eq!(traceback.len(), MAX_CALLS);
+        assert!(traceback.iter().all(|call| call.chars().count() == MAX_CALL));
     }
 }

@@ -143,7 +143,7 @@ fn faults_name_their_line() {
     assert_eq!(fault_of("from manim import *\nraise SystemExit(3)").kind, "SystemExit");
     let long = fault_of(&scene("self.wait(121)"));
     assert!(long.message.contains("more than 600 frames"), "{long}");
-    // What it prints is no record, and a scene without an animation is one frame.
+    // Its printed output does not count as records, and a scene without an animation is one frame.
     let quiet = scene(
         "print('F' * 100_000)\nself.add(Text('Still', font_size=90))\nself.add(Axes(x_range=[-1, 3], axis_config={'include_numbers': True}))",
     );

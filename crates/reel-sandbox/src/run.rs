@@ -167,7 +167,7 @@ impl Sandbox {
             let mut output = Output { pipe: &mut stdout, left: limits.output_bytes, is_exceeded: false };
             let result = read(&mut output);
             let is_exceeded = output.is_exceeded;
-            // What is read no further is wanted no further: a writer would wait for ever.
+            // Nobody reads on, so a program that still writes would wait for ever.
             let mut rest = [0; 1];
             let is_unread = is_exceeded || !matches!(stdout.read(&mut rest), Ok(0));
             if is_unread {

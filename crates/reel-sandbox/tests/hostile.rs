@@ -267,7 +267,7 @@ fn it_confines_for_a_user_without_rights_or_says_why_it_cannot() {
     std::fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     std::fs::set_permissions(&tests, PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new(&tests);
-    // What takes time by the clock is the same for every user.
+    // The test of time limits is slow, and does not depend on the user.
     command
         .args(["--skip", "time_is_bounded"])
         .env_clear()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Number, Shape};
 
-/// What Manim draws. Functions are written as in a `plot`.
+/// An animation that Manim draws. Functions are written as in a `plot`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "template", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Animation {

@@ -577,6 +577,6 @@ impl From<WordTime> for (u32, u32) {
 
 impl SceneTimeline {
     pub fn duration_ms(&self) -> u64 {
-        u64::from(self.frames) * 1000 / u64::from(self.fps)
+        u64::from(self.frames) * 1000 / u64::from(self.fps.max(1))
     }
 }

@@ -230,7 +230,8 @@ pub fn simulate(fleet: &Fleet, rehearsal: &Rehearsal, requests: &[Request]) -> S
                 simulation.finish(worker, job, WorkItem { stage, scene, attempt })
             }
             Event::Hastened { partition, stage, lane, place } => {
-                simulation.hasten(partition, stage, lane, place)
+                simulation.hasten(partition, stage, lane, place);
+                0
             }
         };
         for offset in 0..simulation.workers.len() {
@@ -278,11 +279,10 @@ impl Simulation<'_> {
     }
 
     /// Moves a piece that still waits to the lane of next scenes.
-    fn hasten(&mut self, partition: usize, stage: Stage, lane: Lane, place: Place) -> usize {
+    fn hasten(&mut self, partition: usize, stage: Stage, lane: Lane, place: Place) {
         if let Some(piece) = self.queues.of(partition, stage, lane).remove(&place) {
             self.queues.of(partition, stage, Lane::NextScene).push(place, piece);
         }
-        0
     }
 
     /// Records what a command leads to, and queues the work that it schedules.

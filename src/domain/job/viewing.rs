@@ -104,4 +104,12 @@ mod tests {
         assert_eq!(needed(&job, Stage::Rendering, Some(1)), None);
         assert_eq!(needed(&Job::default(), Stage::Rendering, Some(1)), None, "a job that is not there");
     }
+
+    #[test]
+    fn a_timeline_that_nothing_plays_at_stops_nobody() {
+        let mut job = job();
+        job.scenes[0].narrated.as_mut().unwrap().timeline =
+            SceneTimeline { fps: 0, frames: u32::MAX, steps: vec![] };
+        assert!(needed(&job, Stage::Rendering, Some(1)).is_some());
+    }
 }

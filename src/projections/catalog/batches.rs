@@ -209,16 +209,10 @@ impl Catalog {
 
     /// Jobs that were completed before `before`, are not deleted, and have files, the oldest first.
     pub async fn completed_before(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<JobId>, Error> {
-        let jobs: Vec<Uuid> = sqlx::query_scalar(
-            "select job_id from catalog.jobs where ended_at < $1 and status = 'completed'
+        let query = "select job_id from catalog.jobs where ended_at < $1 and status = 'completed'
                 and files_removed_at is null and deleted_at is null
-             order by ended_at limit $2",
-        )
-        .bind(before)
-        .bind(limit)
-        .fetch_all(self.tables.reader().await?.connection())
-        .await?;
-        Ok(jobs.into_iter().map(JobId).collect())
+             order by ended_at limit $2";
+        self.jobs_before(query, before, limit).await
     }
 
     /// Jobs that failed or were cancelled before `before`, are not deleted, and may have files, the oldest first.
@@ -227,15 +221,22 @@ impl Catalog {
         before: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<JobId>, Error> {
-        let jobs: Vec<Uuid> = sqlx::query_scalar(
+        let query =
             "select job_id from catalog.jobs where ended_at < $1 and status in ('failed', 'cancelled')
                 and files_removed_at is null and deleted_at is null
-             order by ended_at limit $2",
-        )
-        .bind(before)
-        .bind(limit)
-        .fetch_all(self.tables.reader().await?.connection())
-        .await?;
+             order by ended_at limit $2";
+        self.jobs_before(query, before, limit).await
+    }
+
+    /// Runs a query for the ids of jobs before a time ($1), at most so many ($2).
+    async fn jobs_before(
+        &self,
+        query: &'static str,
+        before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<JobId>, Error> {
+        let jobs = sqlx::query_scalar(query).bind(before).bind(limit);
+        let jobs: Vec<Uuid> = jobs.fetch_all(self.tables.reader().await?.connection()).await?;
         Ok(jobs.into_iter().map(JobId).collect())
     }
 }

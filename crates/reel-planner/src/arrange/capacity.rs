@@ -58,7 +58,7 @@ pub(crate) fn block_height_px(block: &Block) -> u32 {
         Block::Flow { nodes, .. } => 3 * TEXT_LINE_PX * pixels(nodes.len().div_ceil(4)),
         // What is said of a diagram is not shown beside it.
         Block::Diagram { .. } => 2 * TEXT_LINE_PX,
-        // What is said of an animation is not shown, either, and no page has two.
+        // Narration of an animation is not shown, either; more than half a page keeps a second one off it.
         Block::Manim { .. } => PAGE_HEIGHT_PX / 2 + 1,
         // It stands alone in type as large as it can be.
         Block::Statement { text, .. } => text_height_px(&text.to_plain(), TEXT_COLUMNS / 2),
