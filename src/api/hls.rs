@@ -1,4 +1,4 @@
-//! HTTP Live Streaming (RFC 8216), from the first rendered scene on.
+//! HTTP Live Streaming (RFC 8216), from the first segment on.
 //!
 //! While the job runs, playlists are made from its events, and grow. When it is completed, they are stored files like all
 //! others. Segments are stored when their scene is rendered, and are the same before and after.
@@ -53,9 +53,9 @@ impl WatchedJobs {
 ///
 /// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
 /// segments, which are ranges of a file for each scene (`720p-00.m4s`). All need the same token. The stream begins with
-/// the first rendered scene: until the job is completed, its playlists are of the type EVENT and grow, scene by scene.
-/// They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. 409 before the first scene is
-/// rendered.
+/// the first segment, while the first scene is rendered: until the job is completed, its playlists are of the type EVENT and
+/// grow, scene by scene. They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. 409 before
+/// the first segment is there.
 #[endpoint(
     tags("videos"),
     operation_id = "get_hls_file",
@@ -65,7 +65,7 @@ impl WatchedJobs {
     responses((status_code = 200, description = "A playlist, or all segments of a scene", content_type = "application/vnd.apple.mpegurl"),
               (status_code = 206, description = "A segment", content_type = "video/mp4"),
               (status_code = 404, description = "No such file", body = super::problem::ErrorBody),
-              (status_code = 409, description = "No scene is rendered yet", body = super::problem::ErrorBody),
+              (status_code = 409, description = "Nothing can be watched yet", body = super::problem::ErrorBody),
               (status_code = 410, description = "Removed because of its age", body = super::problem::ErrorBody))
 )]
 pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Response) -> Result<(), Problem> {

@@ -12,7 +12,7 @@ use super::error::StageError;
 use super::journal::Journal;
 use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
-use super::task::{Progress, StageHandler, Task, with_niceness};
+use super::task::{Progress, StageHandler, Task, with_urgency};
 use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::error_codes::ErrorCode;
@@ -177,7 +177,7 @@ impl Attempt {
         };
         let handler = self.handler.clone();
         // A separate task turns a panic of the handler into an error.
-        let work = with_niceness(item.scene, async move { handler.run(&task).await });
+        let work = with_urgency(item.scene, async move { handler.run(&task).await });
         let work = meter.clone().count(work);
         let mut running = tokio::spawn(work.in_current_span());
         let reporting = self.report_progress(reports);

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::job::{Command, UploadNote};
 use crate::events::Actor;
-use crate::events::job::{ModelCalled, WorkItem};
+use crate::events::job::{ModelCalled, SceneStream, WorkItem};
 use crate::execute::{Executor, Origin};
 use crate::ids::{AttemptToken, CommandId, EventId, JobId};
 use crate::telemetry::chain;
@@ -28,6 +28,11 @@ impl Journal {
     /// Records a call of a language model.
     pub async fn note_model_call(&self, call: ModelCalled) {
         self.record(Command::NoteModelCall { item: self.item, call: Box::new(call) }).await;
+    }
+
+    /// Records that viewers can begin.
+    pub async fn note_stream_began(&self, duration_ms: u64, streams: Vec<SceneStream>) {
+        self.record(Command::NoteStreamBegan { item: self.item, duration_ms, streams }).await;
     }
 
     /// Work goes on where a note cannot be recorded: the end of the attempt is recorded in any case.

@@ -50,6 +50,7 @@ pub mod sidecars;
 #[cfg(feature = "chaos")]
 pub mod simulation;
 mod storage;
+mod stream_beginning;
 mod sweep;
 mod takeover;
 mod task;

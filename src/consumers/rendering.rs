@@ -10,6 +10,7 @@ use super::artifacts::{fetch_narration, share_clip};
 use super::error::{StageError, missing};
 use super::reuse::{cache_file, copy_cached};
 use super::sidecars::warning_code;
+use super::stream_beginning::StreamBeginning;
 use super::task::{StageHandler, Task, blocking, wait_for};
 use super::{upload, uploaded};
 use crate::config::MediaConfig;
@@ -148,8 +149,17 @@ fn render(
     let source = page.as_deref().unwrap_or(code);
     let material = Material { scene: &native, source, timeline, narration: &narration, images: &images };
     let clips = plan_clips(task, hardware, |settings| Recipe::clip(material, settings))?;
+    let beginning = StreamBeginning::of(task, &clips, stores)?;
     let is_reused = render_missing(task, &clips, |outputs, on_frame| {
-        scene_video::render(material, outputs, on_frame, &task.cancel).map(|_| ())
+        // Where a clip is cached, the others are there soon.
+        let rendered = match beginning.as_ref().filter(|_| outputs.len() == clips.len()) {
+            None => scene_video::render(material, outputs, on_frame, &task.cancel),
+            Some(beginning) => {
+                let beginnings = beginning.of_clips();
+                scene_video::render_with_beginnings(material, outputs, &beginnings, on_frame, &task.cancel)
+            }
+        };
+        rendered.map(|_| ())
     });
     let is_reused = is_reused.map_err(|failure| match failure {
         Error::Typeset(error) => cannot_typeset(index, error),
@@ -255,29 +265,44 @@ fn stream(
     clip: &ClipJob,
     stores: &Stores,
 ) -> Result<Option<SceneStream>, StageError> {
-    if !task.request()?.enable_streaming {
-        return Ok(None);
-    }
-    let streamed = |rendition: &Rendition| {
-        rendition.format == OutputFormat::Mp4 && rendition.of_clips() == clip.rendition
-    };
-    let Some(rendition) = task.request()?.renditions().into_iter().find(streamed) else { return Ok(None) };
+    let Some(rendition) = streamed_rendition(task, clip)? else { return Ok(None) };
     let before = task.job.narrated_scenes().take(index as usize);
     let position = Position {
         first_frame: before.map(|(_, timeline)| u64::from(timeline.frames)).sum(),
         is_last: index as usize + 1 == task.job.scenes.len(),
     };
     let name = format!("{}-{index:02}.m4s", rendition.quality.level());
-    let path = task.workspace.path(&format!("hls/{name}"));
-    let part = stream::write(&clip.output.out, position, &path).map_err(|error| {
-        let message = format!("scene {} cannot be packaged for streaming: {error}", index + 1);
+    store_stream(task, rendition, &clip.output.out, position, &name, stores).map(Some)
+}
+
+/// The rendition whose stream has the pictures of a clip.
+pub(super) fn streamed_rendition(task: &Task, clip: &ClipJob) -> Result<Option<Rendition>, StageError> {
+    let request = task.request()?;
+    let is_streamed = |rendition: &Rendition| {
+        rendition.format == OutputFormat::Mp4 && rendition.of_clips() == clip.rendition
+    };
+    Ok(request.renditions().into_iter().filter(|_| request.enable_streaming).find(is_streamed))
+}
+
+/// Packages a clip, and stores it under a name in the folder of the job.
+pub(super) fn store_stream(
+    task: &Task,
+    rendition: Rendition,
+    clip: &Path,
+    position: Position,
+    name: &str,
+    stores: &Stores,
+) -> Result<SceneStream, StageError> {
+    let path = task.workspace.path(&format!("hls/{}", name.replace('/', "-")));
+    let part = stream::write(clip, position, &path).map_err(|error| {
+        let message = format!("a scene cannot be packaged for streaming: {error}");
         StageError::failed(ErrorCode::RenderingFailed, message, error)
     })?;
     let folder = Prefix::of_job(&task.job.user_id, task.job_id);
-    let key = folder.key(&name).map_err(upload::cannot_store)?;
+    let key = folder.key(name).map_err(upload::cannot_store)?;
     let stored = wait_for(store_part(task, stores, &key, path)).map_err(upload::cannot_store)?;
     let segment = |segment: stream::Segment| StreamSegment { frames: segment.frames, bytes: segment.bytes };
-    Ok(Some(SceneStream {
+    Ok(SceneStream {
         rendition,
         key: key.as_str().to_owned(),
         bytes: stored.bytes,
@@ -285,7 +310,7 @@ fn stream(
         codecs: part.codecs,
         setup_bytes: part.setup_bytes,
         segments: part.segments.into_iter().map(segment).collect(),
-    }))
+    })
 }
 
 /// Stores a part of the stream. Where the disk has it, S3 may get it later, with the rest of the video.
@@ -347,7 +372,7 @@ async fn copy_cached_clips<'a>(task: &Task, clips: &'a [ClipJob]) -> Vec<&'a Cli
 }
 
 /// A clip of the scene, and its recipe.
-struct ClipJob {
+pub(super) struct ClipJob {
     rendition: Rendition,
     file: String,
     output: ClipOutput,

@@ -22,6 +22,7 @@ use reel_studio::speak::music::Music;
 use reel_studio::speak::narration::{self, Narration, SceneNarration};
 use reel_studio::speak::timeline;
 use reel_studio::speak::voice::{SpokenLine, Voice};
+use reel_studio::threads;
 
 /// Lines spoken concurrently; each is a short-lived process.
 const CONCURRENT_LINES: usize = 2;
@@ -157,14 +158,14 @@ impl LineCache for JobLines<'_> {
         if !copy_cached(&self.task.cache, recipe, &file).await {
             return None;
         }
-        tokio::task::spawn_blocking(move || timeline::read_line(&file).ok()).await.ok().flatten()
+        threads::run(move || timeline::read_line(&file).ok()).await.ok().flatten()
     }
 
     async fn put(&self, recipe: &Recipe, spoken: SpokenLine) -> Result<SpokenLine, line_cache::Error> {
         let file = self.file();
         let to = file.clone();
         let write = move || timeline::write_line(&to, &spoken).map(|()| spoken);
-        let spoken = tokio::task::spawn_blocking(write).await??;
+        let spoken = threads::run(write).await??;
         cache_file(&self.task.cache, recipe, &file).await;
         Ok(spoken)
     }

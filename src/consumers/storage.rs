@@ -53,6 +53,7 @@ impl StageHandler for Storage {
         })
         .await?;
         let (target, files, failed) = self.store(task, sources, missing).await?;
+        self.remove_beginning(task).await;
         let failed = failed.into_iter().map(|(sidecar, error)| self.to_retry(sidecar, error)).collect();
         Ok(Outcome::Stored { video_id: video_id(task.job_id), target, files, video, failed })
     }
@@ -311,6 +312,19 @@ impl Storage {
             task.progress.report(done, total);
         }
         Ok((target, files, missing))
+    }
+
+    /// Removes the first segment, which the file of the first scene has as well.
+    async fn remove_beginning(&self, task: &Task) {
+        for part in &task.job.beginning {
+            let removed = match Key::parse(part.key.as_str()) {
+                Ok(key) => self.stores.files.delete(&key).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(error = chain(&error), key = part.key, "the first segment is kept twice");
+            }
+        }
     }
 
     /// The first failure of a sidecar, with the time of the next attempt.

@@ -1,11 +1,10 @@
 //! What a stage's handler is given, and what it is.
 
 use std::sync::Arc;
-use std::thread;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -16,7 +15,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
 use crate::storage::{Cache, Workspace};
-use reel_studio::usage::Meter;
+use reel_studio::threads::{self, Stopped};
 
 #[async_trait]
 pub trait StageHandler: Send + Sync + 'static {
@@ -83,50 +82,33 @@ const STAGE_NICENESS: i32 = 5;
 /// The same of work on later scenes: a first scene, which a viewer waits for, gets five times as much.
 const LATER_SCENE_NICENESS: i32 = 12;
 
-tokio::task_local! {
-    static NICENESS: i32;
-}
-
 /// Runs a handler whose [`blocking`] work is as urgent as the scene it is about.
-pub async fn with_niceness<T>(scene: Option<u32>, work: impl Future<Output = T>) -> T {
+pub async fn with_urgency<T>(scene: Option<u32>, work: impl Future<Output = T>) -> T {
     let is_later = scene.is_some_and(|scene| scene > 0);
-    NICENESS.scope(if is_later { LATER_SCENE_NICENESS } else { STAGE_NICENESS }, work).await
+    threads::with_niceness(if is_later { LATER_SCENE_NICENESS } else { STAGE_NICENESS }, work).await
 }
 
 /// Runs CPU-bound work, or work that blocks on files, on a thread of its own, which ends with the work.
-///
-/// Threads of the runtime's pool would wait for more work and keep what the allocator gave them; they would also compete
-/// as equals with those that answer requests.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
 ) -> Result<T, StageError> {
-    let (sender, outcome) = oneshot::channel();
-    let (runtime, span, meter) = (Handle::current(), Span::current(), Meter::current());
-    let niceness = NICENESS.try_with(|niceness| *niceness).unwrap_or(STAGE_NICENESS);
-    let body = move || {
-        let (_runtime, _span) = (runtime.enter(), span.enter());
-        if let Err(error) = rustix::process::nice(niceness) {
-            tracing::debug!(%error, "a stage runs with the priority of all others");
-        }
-        let outcome = match meter {
-            Some(meter) => meter.on_thread(work),
-            None => work(),
-        };
-        // The attempt may have been dropped meanwhile.
-        let _nobody_waits = sender.send(outcome);
+    let span = Span::current();
+    let run = threads::run(move || span.in_scope(work));
+    let outcome = match threads::niceness() {
+        Some(_) => run.await,
+        None => threads::with_niceness(STAGE_NICENESS, run).await,
     };
-    if let Err(error) = thread::Builder::new().name("stage".into()).spawn(body) {
-        return Err(
-            StageError::retryable(ErrorCode::WorkerLost, "the worker cannot start a thread").because(error)
-        );
-    }
-    match outcome.await {
-        Ok(outcome) => outcome,
-        Err(panicked) => {
-            Err(StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly")
-                .because(panicked))
+    outcome.unwrap_or_else(|stopped| Err(not_run(stopped)))
+}
+
+fn not_run(stopped: Stopped) -> StageError {
+    let error = match stopped {
+        Stopped::NotStarted(_) => {
+            StageError::retryable(ErrorCode::WorkerLost, "the worker cannot start a thread")
         }
-    }
+        Stopped::Panicked => StageError::terminal(ErrorCode::InternalError, "the stage stopped unexpectedly"),
+    };
+    error.because(stopped)
 }
 
 /// Waits for a future inside of [`blocking`].

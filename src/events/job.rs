@@ -57,6 +57,11 @@ pub enum JobEvent {
         code: String,
         percentage: f64,
     },
+    /// The first segment of the video can be watched, while the rest of the first scene is rendered.
+    StreamBegan {
+        duration_ms: u64,
+        streams: Vec<SceneStream>,
+    },
     SceneRendered {
         scene: u32,
         clip: Clip,
@@ -630,6 +635,7 @@ impl JobEvent {
             | JobEvent::ScenePlanned { .. }
             | JobEvent::SceneCodeAttempted(_)
             | JobEvent::ScenarioCreated { .. }
+            | JobEvent::StreamBegan { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }
@@ -694,6 +700,13 @@ impl Event for JobEvent {
                 &[Public("/language"), Personal("/code", SealedText), Personal("/error", Nothing)]
             }
             JobEvent::SceneCodeGenerated { .. } => &[Public("/language"), Personal("/code", SealedText)],
+            JobEvent::StreamBegan { .. } => &[
+                Public("/streams/*/quality"),
+                Public("/streams/*/format"),
+                Public("/streams/*/key"),
+                Public("/streams/*/blake3"),
+                Public("/streams/*/codecs"),
+            ],
             JobEvent::SceneRendered { .. } | JobEvent::VideoCombined { .. } => &[
                 Public("/clip/file"),
                 Public("/clip/artifact"),

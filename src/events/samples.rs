@@ -337,6 +337,7 @@ pub fn job_events() -> Vec<JobEvent> {
             code: words(),
             percentage: 60.0,
         },
+        JobEvent::StreamBegan { duration_ms: 2000, streams: clip().streams },
         JobEvent::SceneRendered { scene: 1, clip: clip(), percentage: 70.0 },
         JobEvent::VideoCombined { clip: clip() },
         JobEvent::ThumbnailCreated(thumbnail.clone()),

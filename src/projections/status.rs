@@ -64,6 +64,9 @@ pub struct StatusView {
     /// Milliseconds of each scene of the stream that is rendered.
     #[serde(default)]
     pub streamed_ms: BTreeMap<u32, u64>,
+    /// Milliseconds of the first segment, until the first scene is rendered.
+    #[serde(default)]
+    pub streamed_beginning_ms: u64,
     pub video_id: Option<Uuid>,
     pub video: Option<VideoFacts>,
     pub failure: Option<(Stage, Failure)>,
@@ -282,6 +285,7 @@ impl StatusView {
             stage_scenes_done: BTreeMap::new(),
             narrated_ms: 0,
             streamed_ms: BTreeMap::new(),
+            streamed_beginning_ms: 0,
             video_id: None,
             video: None,
             failure: None,
@@ -321,8 +325,12 @@ impl StatusView {
                 }
             }
             JobEvent::SceneCodeGenerated { .. } => self.count_scene(Stage::CodeGeneration),
+            JobEvent::StreamBegan { duration_ms, .. } => self.streamed_beginning_ms = *duration_ms,
             JobEvent::SceneRendered { scene, clip, .. } => {
                 self.count_scene(Stage::Rendering);
+                if *scene == 0 {
+                    self.streamed_beginning_ms = 0;
+                }
                 if !clip.streams.is_empty() {
                     self.streamed_ms.insert(*scene, clip.duration_ms);
                 }
@@ -350,7 +358,7 @@ impl StatusView {
             JobEvent::JobReprocessRequested { from } => self.begin_again(*from),
             JobEvent::ContentErased {} => self.erase_words(),
             JobEvent::JobDeleted {} => self.deleted_at = Some(at),
-            JobEvent::PartialStreamRemoved {} => self.streamed_ms.clear(),
+            JobEvent::PartialStreamRemoved {} => self.forget_stream(),
             JobEvent::VideoExpired { .. } => self.expired_at = Some(at),
             JobEvent::WarningRaised { stage, scene, warning } => {
                 self.warn(*stage, *scene, warning.clone(), None)
@@ -430,10 +438,15 @@ impl StatusView {
             self.scenes_total = 0;
         }
         self.stage_scenes_done.retain(|stage, _| *stage < from);
-        self.streamed_ms.clear();
+        self.forget_stream();
         if from <= Stage::ScenarioCreation {
             self.narrated_ms = 0;
         }
+    }
+
+    fn forget_stream(&mut self) {
+        self.streamed_ms.clear();
+        self.streamed_beginning_ms = 0;
     }
 
     fn count_scene(&mut self, stage: Stage) {
@@ -450,7 +463,8 @@ impl StatusView {
         if let Some(video) = &self.video {
             return if self.expired_at.is_none() { video.duration_ms } else { 0 };
         }
-        (0..).map_while(|scene| self.streamed_ms.get(&scene)).sum()
+        let rendered: u64 = (0..).map_while(|scene| self.streamed_ms.get(&scene)).sum();
+        rendered.max(self.streamed_beginning_ms)
     }
 
     fn end(&mut self, status: JobStatus, at: DateTime<Utc>) {

@@ -28,6 +28,7 @@ pub mod review;
 mod sources;
 pub mod speak;
 pub mod studio;
+pub mod threads;
 pub mod usage;
 
 pub use ffmpeg::is_disk_full;

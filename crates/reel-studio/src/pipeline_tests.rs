@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::StepMotion;
 use crate::encode::encoder::{EncodeSettings, Error, SceneParts, encode_scene};
-use crate::encode::scene_video::{self, ClipOutput, Material};
+use crate::encode::scene_video::{self, ClipBeginning, ClipOutput, Material};
 use crate::encode::sound::SoundTrack;
 use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
 use crate::join::combine::{self, Combined, Parts};
 use crate::join::labels::Labels;
+use crate::join::stream;
 use crate::join::thumbnails;
 use crate::layout;
 use crate::layout::images::Images;
@@ -25,7 +26,9 @@ use crate::studio::Studio;
 use reel_scene::description;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
-use reel_scene::{Arrangement, Block, Item, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step};
+use reel_scene::{
+    Arrangement, Block, Item, Layout, Leave, Reveal, RichText, Scene, SceneTimeline, Step, StepTiming,
+};
 
 const SIZE: (u32, u32) = (1280, 720);
 const FPS: u32 = 30;
@@ -78,7 +81,7 @@ fn encode(scene: &Scene, rendered: &Rendered, settings: &EncodeSettings) {
     let mut reports = vec![];
     let encoded = encode_scene::<Error>(
         |page| Ok(Picture::from_rgba(&pages[page as usize])),
-        SceneParts { motions: &motions, leave: Leave::Fade, timeline, sound: Some(&track) },
+        SceneParts { motions: &motions, leave: Leave::Fade, timeline, sound: Some(&track), beginning: None },
         settings,
         clip,
         &mut |done, total| reports.push((done, total)),
@@ -238,7 +241,7 @@ async fn cancelled_work_leaves_no_file() {
     let timeline = SceneTimeline {
         fps: 30,
         frames: 300,
-        steps: vec![reel_scene::StepTiming { start_frame: 0, frames: 300, speech_ms: 0, words: vec![] }],
+        steps: vec![StepTiming { start_frame: 0, frames: 300, speech_ms: 0, words: vec![] }],
     };
     let mut stop_midway = |done, _| {
         if done == 100 {
@@ -252,6 +255,7 @@ async fn cancelled_work_leaves_no_file() {
             leave: Leave::Fade,
             timeline: &timeline,
             sound: None,
+            beginning: None,
         },
         &EncodeSettings::new(64, 64, 30),
         &empty.path().join("scene.mp4"),
@@ -486,5 +490,75 @@ async fn what_a_line_names_appears_with_its_word() {
         let nearest = changes.iter().map(|change| change - onset).min_by(|a, b| a.abs().total_cmp(&b.abs()));
         println!("{nearest:?} ms");
         assert!(nearest.unwrap().abs() <= 100.0, "{onset}: {changes:?}");
+    }
+}
+
+/// 000-5.2: a viewer who begins before the first scene is rendered gets the same bytes as one who begins later.
+#[test]
+fn a_scene_is_streamed_from_its_beginning_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let scene = Scene {
+        title: "Rivers".into(),
+        blocks: ["They rise in the hills", "They end in the sea"]
+            .map(|text| Block::Bullet { text: RichText::plain(text) })
+            .to_vec(),
+        steps: (0..2).map(|block| Step::new("x", vec![Reveal { block, part: None }])).collect(),
+        ..Scene::default()
+    };
+    let step = |start_frame, frames| StepTiming { start_frame, frames, speech_ms: 0, words: vec![] };
+    let steps = vec![step(0, 75), step(75, 115)];
+    let timeline = SceneTimeline { fps: FPS, frames: 190, steps };
+    let narration = Pcm { samples: (0..190 * 1600).map(|at| (at % 997) as i16 * 9).collect() };
+    let source = layout::source(&scene, &Look::default());
+    let images = Images::default();
+    let material = Material {
+        scene: &scene,
+        source: &source,
+        timeline: &timeline,
+        narration: &narration,
+        images: &images,
+    };
+    let output = |name: &str, width, height| ClipOutput {
+        settings: EncodeSettings::new(width, height, FPS),
+        out: path(name),
+    };
+    let alone = [output("large.mp4", 640, 360), output("small.mp4", 320, 180)];
+    let cancel = CancellationToken::new();
+    scene_video::render(material, &alone, &mut |_, _| {}, &cancel).unwrap();
+    let together = [output("large-2.mp4", 640, 360), output("small-2.mp4", 320, 180)];
+    let written = std::sync::atomic::AtomicU32::new(0);
+    let beginning = |name: &str| {
+        Some(ClipBeginning {
+            out: path(name),
+            min_frames: 60,
+            on_written: Box::new(|| {
+                written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }),
+        })
+    };
+    let beginnings = [beginning("large-begins.mp4"), beginning("small-begins.mp4")];
+    let mut frames = vec![];
+    let mut on_frame = |done, total| frames.push((done, total));
+    scene_video::render_with_beginnings(material, &together, &beginnings, &mut on_frame, &cancel).unwrap();
+    assert_eq!(frames.len(), 380);
+    assert_eq!(frames.last(), Some(&(380, 380)));
+    assert_eq!(written.load(std::sync::atomic::Ordering::Relaxed), 2);
+    for size in ["large", "small"] {
+        let read = |name: &str| std::fs::read(path(&format!("{size}{name}"))).unwrap();
+        assert!(read(".mp4") == read("-2.mp4"), "{size}: side by side is another file");
+        let part = |name: &str, is_last| {
+            let out = path(&format!("{size}{name}.m4s"));
+            let position = stream::Position { first_frame: 0, is_last };
+            let part = stream::write(&path(&format!("{size}{name}.mp4")), position, &out).unwrap();
+            (part, std::fs::read(out).unwrap())
+        };
+        for is_last in [false, true] {
+            let ((whole, bytes), (begins, first)) = (part("", is_last), part("-begins", false));
+            assert_eq!(begins.segments, whole.segments[..1], "{size}");
+            assert_eq!((begins.setup_bytes, begins.codecs), (whole.setup_bytes, whole.codecs));
+            assert!(bytes.starts_with(&first), "{size}: {} of {} bytes", first.len(), bytes.len());
+            assert_eq!(whole.segments.iter().map(|segment| segment.frames).collect::<Vec<_>>(), [60, 60, 70]);
+        }
     }
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, Sidecar, SidecarFailed,
-    StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
+    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, SceneStream, Sidecar,
+    SidecarFailed, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -40,6 +40,12 @@ pub enum Command {
     NoteUpload {
         item: WorkItem,
         note: UploadNote,
+    },
+    /// Record that the first segment of the video is stored, while its first scene is rendered.
+    NoteStreamBegan {
+        item: WorkItem,
+        duration_ms: u64,
+        streams: Vec<SceneStream>,
     },
     /// Record a call of a language model. Its stage, scene and attempt are those of `item`.
     NoteModelCall {

@@ -4,7 +4,7 @@ use super::command::{Command, Outcome, SidecarAttempt, SidecarOutcome, UploadNot
 use super::state::{Job, Status};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, FileRole, JobRequested, ModelCalled, SidecarFailed, SidecarStored, StageMeasured,
+    Failure, FileRole, JobRequested, ModelCalled, SceneStream, SidecarFailed, SidecarStored, StageMeasured,
     StageProgressed, StorageTarget, UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
@@ -68,6 +68,9 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).map(|()| fail(job, item, error, most_attempts, delay_ms))
         }
         Command::NoteUpload { item, note } => open(job, item).map(|()| vec![upload_noted(item, note)]),
+        Command::NoteStreamBegan { item, duration_ms, streams } => {
+            open(job, item).map(|()| stream_began(job, duration_ms, streams))
+        }
         Command::NoteModelCall { item, call } => open(job, item).map(|()| vec![model_called(item, *call)]),
         Command::NoteStorageCaughtUp { target, bytes } => storage_caught_up(job, target, bytes),
         Command::NoteSidecars(attempts) => sidecars_noted(job, attempts),
@@ -205,6 +208,12 @@ fn upload_noted(item: WorkItem, note: UploadNote) -> JobEvent {
         }),
         UploadNote::FellBack { from, to, error } => JobEvent::StorageFellBack { from, to, error },
     }
+}
+
+/// Another attempt at the first scene finds its stream begun, mostly with the same segment.
+fn stream_began(job: &Job, duration_ms: u64, streams: Vec<SceneStream>) -> Vec<JobEvent> {
+    let is_new = !streams.is_empty() && job.beginning != streams;
+    is_new.then_some(JobEvent::StreamBegan { duration_ms, streams }).into_iter().collect()
 }
 
 fn model_called(item: WorkItem, call: ModelCalled) -> JobEvent {

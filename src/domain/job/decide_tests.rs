@@ -6,11 +6,11 @@ use uuid::Uuid;
 use super::{Command, Job, Outcome, Rejection, SidecarAttempt, SidecarOutcome, Status, UploadNote, decide};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, Sidecar,
-    SidecarFailed, SidecarStored, StageMeasured, StorageTarget, StoredFile, Thumbnail, ThumbnailSize, Usage,
-    VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, SceneStream,
+    Sidecar, SidecarFailed, SidecarStored, StageMeasured, StorageTarget, StoredFile, Thumbnail,
+    ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
-use crate::events::{JobEvent, Priority, Stage, VideoRequest};
+use crate::events::{JobEvent, OutputFormat, Priority, Quality, Rendition, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
 
 struct Given(Vec<JobEvent>);
@@ -364,6 +364,34 @@ fn progress_never_falls_and_is_silent_when_nothing_moved() {
     let moved = rendering_job().when(half(0)).and();
     assert_eq!(moved.job().percentage, 82.5);
     moved.when(half(1)).then_nothing();
+}
+
+#[test]
+fn a_stream_begins_once_with_each_first_segment() {
+    let stream = |bytes| SceneStream {
+        rendition: Rendition { quality: Quality::Medium, format: OutputFormat::Mp4 },
+        key: "users/u/jobs/j/beginning/720p-00.m4s".to_owned(),
+        bytes,
+        blake3: String::new(),
+        codecs: String::new(),
+        setup_bytes: 1,
+        segments: vec![],
+    };
+    let note = |bytes| Command::NoteStreamBegan {
+        item: of_scene(Stage::Rendering, 0),
+        duration_ms: 2000,
+        streams: vec![stream(bytes)],
+    };
+    let began = |bytes| JobEvent::StreamBegan { duration_ms: 2000, streams: vec![stream(bytes)] };
+    rendering_job().when(note(7)).then([began(7)]);
+    let begun = || rendering_job().when(note(7)).and();
+    assert!(begun().job().playable_at.is_some(), "a viewer may be there from now on");
+    begun().when(note(7)).then_nothing();
+    begun().when(note(8)).then([began(8)]);
+    failed_job().when(note(7)).then_rejected(Rejection::AlreadyEnded);
+    let none =
+        Command::NoteStreamBegan { item: of_scene(Stage::Rendering, 0), duration_ms: 0, streams: vec![] };
+    rendering_job().when(none).then_nothing();
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Aggregate for Job {
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::StreamBegan { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
@@ -123,6 +124,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::ScenarioCreated { .. }
         | JobEvent::SceneNarrated { .. }
         | JobEvent::SceneCodeGenerated { .. }
+        | JobEvent::StreamBegan { .. }
         | JobEvent::SceneRendered { .. }
         | JobEvent::VideoCombined { .. }
         | JobEvent::ThumbnailCreated(_)

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::events::content::ERASED;
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, NarratedScene, RecordedJobEvent, Sidecar, SidecarFailed, StorageTarget, StoredFile,
-    Thumbnail, VideoFacts, WorkItem,
+    Clip, Failure, NarratedScene, RecordedJobEvent, SceneStream, Sidecar, SidecarFailed, StorageTarget,
+    StoredFile, Thumbnail, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, Stage, VideoRequest};
 use crate::ids::BatchId;
@@ -37,8 +37,10 @@ pub struct Job {
     pub batch_id: Option<BatchId>,
     pub requested_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// When the first scene was rendered: from then on the video can be watched.
+    /// When the first segment was there: from then on the video can be watched.
     pub playable_at: Option<DateTime<Utc>>,
+    /// The stream until the first scene is rendered: its first segment, in each rendition.
+    pub beginning: Vec<SceneStream>,
     pub percentage: f64,
     pub stages: BTreeMap<Stage, StageProgress>,
     /// Work that is scheduled and has not ended.
@@ -237,10 +239,14 @@ impl Job {
                 self.on_scene(*scene, |state| state.code = Some(code.clone()));
                 self.close_work(Stage::CodeGeneration, Some(*scene));
             }
+            JobEvent::StreamBegan { streams, .. } => {
+                self.beginning.clone_from(streams);
+                self.playable_at.get_or_insert(at);
+            }
             JobEvent::SceneRendered { scene, clip, .. } => {
                 self.on_scene(*scene, |state| state.clip = Some(clip.clone()));
                 if *scene == 0 {
-                    self.playable_at = Some(at);
+                    self.playable_at.get_or_insert(at);
                 }
                 self.close_work(Stage::Rendering, Some(*scene));
             }
@@ -346,7 +352,10 @@ impl Job {
             scene.code.take_if(|_| from <= Stage::CodeGeneration);
             scene.clip.take_if(|_| from <= Stage::Rendering);
         }
-        self.playable_at.take_if(|_| from <= Stage::Rendering);
+        if from <= Stage::Rendering {
+            self.playable_at = None;
+            self.beginning.clear();
+        }
         if from <= Stage::Combining {
             self.combined = None;
             self.thumbnails.clear();

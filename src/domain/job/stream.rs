@@ -1,7 +1,8 @@
 //! The HTTP Live Stream of a job (RFC 8216): playlists over the scenes that are rendered.
 //!
-//! A stream begins with the first scene and grows scene by scene, in the order of the video, whatever order they are
-//! rendered in. Its segments are stored when a scene is rendered and never change: only the playlists do.
+//! A stream begins with the first segment of the first scene and grows scene by scene, in the order of the video, whatever
+//! order they are rendered in. Its segments are stored when a scene is rendered and never change: only the playlists do. The
+//! first segment is stored twice: while its scene is rendered as a file that the whole scene's begins with and has the name of.
 
 use std::fmt::Write;
 
@@ -31,8 +32,12 @@ impl Job {
         }
         let fps = self.request.as_ref()?.fps;
         let clips = self.scenes.iter().map_while(|scene| scene.clip.as_ref());
-        let scenes: Vec<_> =
+        let mut scenes: Vec<_> =
             clips.map(|clip| clip.streams.as_slice()).take_while(|streams| !streams.is_empty()).collect();
+        let is_first_rendered = self.scenes.first().is_some_and(|scene| scene.clip.is_some());
+        if !is_first_rendered && !self.beginning.is_empty() {
+            scenes = vec![&self.beginning];
+        }
         (!scenes.is_empty()).then_some(Stream { job: self, scenes, fps, is_ended: self.has_ended() })
     }
 }
@@ -221,6 +226,24 @@ mod tests {
         assert!(part_rendered.stream().unwrap().file("720p-02.m4s").is_none());
         assert!(all.stream().unwrap().file("720p-02.m4s").is_some());
         assert!(all.stream().unwrap().is_whole() && !job([true, true, false]).stream().unwrap().is_whole());
+    }
+
+    #[test]
+    fn until_the_first_scene_is_rendered_a_stream_has_its_first_segment() {
+        let begun = |rendered| {
+            let mut beginning = part(0);
+            beginning.key = "users/x/jobs/y/beginning/720p-00.m4s".to_owned();
+            beginning.segments.truncate(1);
+            Job { beginning: vec![beginning], ..job(rendered) }
+        };
+        let (early, later) = (begun([false, true, true]), begun([true, false, true]));
+        let early = early.stream().unwrap();
+        assert!(!early.is_whole());
+        assert_eq!(early.file("720p-00.m4s").unwrap().key, "users/x/jobs/y/beginning/720p-00.m4s");
+        let (early, later) =
+            (early.playlist("720p").unwrap(), later.stream().unwrap().playlist("720p").unwrap());
+        assert_eq!(early.matches("#EXTINF").count(), 1, "{early}");
+        assert!(later.starts_with(&early), "{later}");
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl Facts {
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::StreamBegan { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
@@ -270,6 +271,7 @@ impl Facts {
             | JobEvent::ScenarioCreated { .. }
             | JobEvent::SceneNarrated { .. }
             | JobEvent::SceneCodeGenerated { .. }
+            | JobEvent::StreamBegan { .. }
             | JobEvent::SceneRendered { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
@@ -367,6 +369,9 @@ fn log_line(event: &JobEvent) -> Option<Line> {
             };
             let message = format!("Attempt {attempt} at the code of scene {} {ending}", scene + 1);
             (level, Some(Stage::Planning), Some(*scene as i32), message)
+        }
+        JobEvent::StreamBegan { .. } => {
+            ("debug", Some(Stage::Rendering), Some(0), "The first seconds can be watched".to_owned())
         }
         JobEvent::SceneRendered { scene, clip, .. } => {
             let message = format!("Scene {} is rendered: {} frames", scene + 1, clip.frames);

@@ -236,6 +236,7 @@ impl CatalogJob {
             | JobEvent::JobImported(_)
             | JobEvent::JobQueued { .. }
             | JobEvent::StageProgressed(_)
+            | JobEvent::StreamBegan { .. }
             | JobEvent::VideoCombined { .. }
             | JobEvent::ThumbnailCreated(_)
             | JobEvent::UploadStarted { .. }

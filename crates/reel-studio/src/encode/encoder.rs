@@ -22,7 +22,7 @@ use crate::encode::hardware::Hardware;
 use crate::encode::picture_encoder::{EncodedPicture, PictureEncoder};
 use crate::encode::sound::{self, SoundTrack};
 use crate::ffmpeg::{create, part_file, set_headers, write_header, write_packet};
-use reel_scene::format::VideoCodec;
+use reel_scene::format::{OutputFormat, VideoCodec};
 use reel_scene::{Entrance, Leave, SceneTimeline};
 
 /// Seconds from one key frame to the next.
@@ -90,6 +90,18 @@ pub struct SceneParts<'a> {
     pub timeline: &'a SceneTimeline,
     /// The sound, as long as the timeline; `None` for a clip without sound.
     pub sound: Option<&'a SoundTrack>,
+    /// Where the scene's beginning goes as soon as it is encoded.
+    pub beginning: Option<Beginning<'a>>,
+}
+
+/// Where to write the beginning of a scene, as a clip of its own, while the rest of the scene is encoded.
+#[derive(Clone, Copy)]
+pub struct Beginning<'a> {
+    pub out: &'a Path,
+    /// It ends before the first key frame after so many frames. A scene that ends there, or before, has no beginning.
+    pub min_frames: u32,
+    /// Called once the file is there.
+    pub on_written: &'a (dyn Fn() + Sync),
 }
 
 /// Writes the scene to `out`, which appears when it is whole.
@@ -105,15 +117,16 @@ pub fn encode_scene<E: From<Error>>(
     on_frame: &mut dyn FnMut(u64, u64),
     cancel: &CancellationToken,
 ) -> Result<EncodedScene, E> {
-    let SceneParts { motions, leave, timeline, sound } = parts;
+    let SceneParts { motions, leave, timeline, sound, beginning } = parts;
     let needed = timeline.steps.len();
     if motions.len() != needed {
         return Err(Error::Motions { motions: motions.len(), needed }.into());
     }
     let file = |source| Error::File { path: out.to_owned(), source };
     let part = part_file(out).map_err(file)?;
-    let mut frames_out =
-        FrameWriter { scene: SceneWriter::open(&part, settings, sound)?, timeline, on_frame, cancel };
+    let beginning = beginning.map(|place| EncodedBeginning { place, sound, pictures: vec![] });
+    let scene = SceneWriter::open(&part, settings, sound, beginning)?;
+    let mut frames_out = FrameWriter { scene, timeline, on_frame, cancel };
     let blank = page(0)?;
     let mut shown = blank.clone();
     let mut next = 1;
@@ -139,7 +152,7 @@ pub fn encode_scene<E: From<Error>>(
                 let rest_frames = in_frames(ENTRANCE_S, settings.fps);
                 let pictures = (&before, &shown);
                 let pen = Pen::new(pictures, &ink, motion.entrance, (rest_frames, frames));
-                match pen.is_static() && frames_out.scene.frames > 0 {
+                match pen.is_static() && frames_out.scene.file.frames > 0 {
                     true => frames_out.repeat_frame(frames)?,
                     false => {
                         frames_out.write_drawn(&before, frames, |canvas, number| pen.draw(canvas, number))?
@@ -205,8 +218,8 @@ pub fn encode_animation<E: From<Error>>(
     let AnimationParts { blank, leave, timeline, sound } = *parts;
     let file = |source| Error::File { path: out.to_owned(), source };
     let part = part_file(out).map_err(file)?;
-    let mut frames_out =
-        FrameWriter { scene: SceneWriter::open(&part, settings, sound)?, timeline, on_frame, cancel };
+    let scene = SceneWriter::open(&part, settings, sound, None)?;
+    let mut frames_out = FrameWriter { scene, timeline, on_frame, cancel };
     let edge = in_frames(EXIT_S, settings.fps).min(timeline.frames / 4);
     let mut left = timeline.frames - 2 * edge;
     let mut shown: Option<Picture> = None;
@@ -304,7 +317,7 @@ impl StepFrames {
 
 /// Writes frames, reports progress, and stops when it is cancelled.
 struct FrameWriter<'a> {
-    scene: SceneWriter,
+    scene: SceneWriter<'a>,
     timeline: &'a SceneTimeline,
     on_frame: &'a mut dyn FnMut(u64, u64),
     cancel: &'a CancellationToken,
@@ -317,7 +330,7 @@ impl FrameWriter<'_> {
         transition: Transition<'_>,
         frames: u32,
     ) -> Result<(), Error> {
-        if transition.is_static() && self.scene.frames > 0 {
+        if transition.is_static() && self.scene.file.frames > 0 {
             return self.repeat_frame(frames);
         }
         self.write_drawn(from, frames, |canvas, number| transition.draw(canvas, number))
@@ -341,7 +354,7 @@ impl FrameWriter<'_> {
     fn write_frame(&mut self, picture: &Picture) -> Result<(), Error> {
         self.check_cancelled()?;
         self.scene.write_picture(picture)?;
-        (self.on_frame)(self.scene.frames, u64::from(self.timeline.frames));
+        (self.on_frame)(self.scene.file.frames, u64::from(self.timeline.frames));
         Ok(())
     }
 
@@ -349,7 +362,7 @@ impl FrameWriter<'_> {
         for _ in 0..frames {
             self.check_cancelled()?;
             self.scene.repeat_picture()?;
-            (self.on_frame)(self.scene.frames, u64::from(self.timeline.frames));
+            (self.on_frame)(self.scene.file.frames, u64::from(self.timeline.frames));
         }
         Ok(())
     }
@@ -362,18 +375,92 @@ impl FrameWriter<'_> {
 const VIDEO: usize = 0;
 const AUDIO: usize = 1;
 
-struct SceneWriter {
-    output: Output,
+struct SceneWriter<'a> {
+    file: ClipFile,
     pictures: PictureEncoder,
+    format: OutputFormat,
+    /// Until it is written.
+    beginning: Option<EncodedBeginning<'a>>,
+}
+
+/// The pictures of a scene's beginning, as far as they are encoded.
+struct EncodedBeginning<'a> {
+    place: Beginning<'a>,
+    sound: Option<&'a SoundTrack>,
+    pictures: Vec<EncodedPicture>,
+}
+
+impl<'a> SceneWriter<'a> {
+    fn open(
+        path: &Path,
+        settings: &EncodeSettings,
+        sound: Option<&SoundTrack>,
+        beginning: Option<EncodedBeginning<'a>>,
+    ) -> Result<Self, Error> {
+        let format = settings.codec.of_clips();
+        let pictures = PictureEncoder::open(settings)?;
+        Ok(Self { file: ClipFile::open(path, format, &pictures, sound)?, pictures, format, beginning })
+    }
+
+    fn write_picture(&mut self, picture: &Picture) -> Result<(), Error> {
+        let encoded = self.pictures.encode(picture)?;
+        self.write_encoded(encoded)
+    }
+
+    fn repeat_picture(&mut self) -> Result<(), Error> {
+        let encoded = self.pictures.repeat()?;
+        self.write_encoded(encoded)
+    }
+
+    fn write_encoded(&mut self, encoded: EncodedPicture) -> Result<(), Error> {
+        self.file.write_picture(&encoded)?;
+        let is_whole = |beginning: &EncodedBeginning<'_>| {
+            encoded.is_key && beginning.pictures.len() >= beginning.place.min_frames as usize
+        };
+        if let Some(beginning) = self.beginning.take_if(|beginning| is_whole(beginning)) {
+            beginning.write(self.format, &self.pictures)?;
+        } else if let Some(beginning) = &mut self.beginning {
+            beginning.pictures.push(encoded);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<u64, Error> {
+        self.file.finish()
+    }
+}
+
+impl EncodedBeginning<'_> {
+    fn write(self, format: OutputFormat, encoder: &PictureEncoder) -> Result<(), Error> {
+        let Beginning { out, on_written, .. } = self.place;
+        let failed = |source| Error::File { path: out.to_owned(), source };
+        let part = part_file(out).map_err(failed)?;
+        let mut file = ClipFile::open(&part, format, encoder, self.sound)?;
+        self.pictures.iter().try_for_each(|picture| file.write_picture(picture))?;
+        file.finish()?;
+        part.persist(out).map_err(|error| failed(error.error))?;
+        on_written();
+        Ok(())
+    }
+}
+
+/// A file with one video stream, and one audio stream if there is sound.
+struct ClipFile {
+    output: Output,
+    /// Of the pictures.
+    time_base: Rational,
     frames: u64,
 }
 
-impl SceneWriter {
+impl ClipFile {
     /// Opens the file and writes all of the sound; the muxer interleaves it with the pictures that follow.
-    fn open(path: &Path, settings: &EncodeSettings, sound: Option<&SoundTrack>) -> Result<Self, Error> {
-        let format = settings.codec.of_clips();
+    fn open(
+        path: &Path,
+        format: OutputFormat,
+        pictures: &PictureEncoder,
+        sound: Option<&SoundTrack>,
+    ) -> Result<Self, Error> {
         let mut output = create(path, format).map_err(failed_to("open the scene's file"))?;
-        let pictures = PictureEncoder::open(settings)?;
         let mut stream =
             output.add_stream_with(&pictures.encoder).map_err(failed_to("add the video stream"))?;
         stream.set_time_base(pictures.time_base);
@@ -386,23 +473,13 @@ impl SceneWriter {
             output.add_stream_with(sound.context()).map_err(failed_to("add the audio stream"))?;
         }
         write_header(&mut output, format).map_err(failed_to("write the scene's header"))?;
-        let mut writer = Self { output, pictures, frames: 0 };
+        let mut file = Self { output, time_base: pictures.time_base, frames: 0 };
         let mut packets = sound.into_iter().flat_map(SoundTrack::packets);
-        packets.try_for_each(|packet| writer.write(packet, AUDIO, sound::TIME_BASE))?;
-        Ok(writer)
+        packets.try_for_each(|packet| file.write(packet, AUDIO, sound::TIME_BASE))?;
+        Ok(file)
     }
 
-    fn write_picture(&mut self, picture: &Picture) -> Result<(), Error> {
-        let encoded = self.pictures.encode(picture)?;
-        self.write_encoded(&encoded)
-    }
-
-    fn repeat_picture(&mut self) -> Result<(), Error> {
-        let encoded = self.pictures.repeat()?;
-        self.write_encoded(&encoded)
-    }
-
-    fn write_encoded(&mut self, encoded: &EncodedPicture) -> Result<(), Error> {
+    fn write_picture(&mut self, encoded: &EncodedPicture) -> Result<(), Error> {
         let mut packet = Packet::copy(&encoded.bytes);
         packet.set_pts(Some(self.frames as i64));
         packet.set_dts(Some(self.frames as i64));
@@ -411,7 +488,7 @@ impl SceneWriter {
             packet.set_flags(packet::Flags::KEY);
         }
         self.frames += 1;
-        self.write(packet, VIDEO, self.pictures.time_base)
+        self.write(packet, VIDEO, self.time_base)
     }
 
     fn write(&mut self, mut packet: Packet, stream: usize, time_base: Rational) -> Result<(), Error> {
@@ -480,7 +557,13 @@ mod tests {
         let motions = [StepMotion::default()];
         let result: Result<_, Error> = encode_scene(
             |_| Ok(Picture::filled([0; 3], 64, 64)),
-            SceneParts { motions: &motions, leave: Leave::Fade, timeline: &timeline, sound: None },
+            SceneParts {
+                motions: &motions,
+                leave: Leave::Fade,
+                timeline: &timeline,
+                sound: None,
+                beginning: None,
+            },
             &EncodeSettings::new(64, 64, 30),
             &out.path().join("scene.mp4"),
             &mut |_, _| {},

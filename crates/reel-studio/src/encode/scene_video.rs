@@ -1,14 +1,16 @@
 //! Renders one scene, from source and narration to its clips.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::StepMotion;
-use crate::encode::encoder::{self, AnimationParts, EncodeSettings, EncodedScene, SceneParts};
+use crate::encode::encoder::{self, AnimationParts, Beginning, EncodeSettings, EncodedScene, SceneParts};
 use crate::encode::sound::SoundTrack;
 use crate::layout::images::Images;
 use crate::layout::{self, RgbaPage};
@@ -72,6 +74,15 @@ pub struct ClipOutput {
     pub out: PathBuf,
 }
 
+/// The beginning of a clip to write while the rest is encoded.
+pub struct ClipBeginning<'a> {
+    pub out: PathBuf,
+    /// As in [`Beginning`].
+    pub min_frames: u32,
+    /// Called once the file is there, on the thread that encodes the clip.
+    pub on_written: Box<dyn Fn() + Sync + 'a>,
+}
+
 /// Writes the scene's clips one after the other; each appears when it is whole. Lays out the scene and encodes its sound once
 /// for all clips. `on_frame` receives the frames done and the total of all clips. Blocks, and checks `cancel` once per frame.
 pub fn render(
@@ -83,33 +94,104 @@ pub fn render(
     if outputs.is_empty() {
         return Ok(vec![]);
     }
-    let Material { scene, source, timeline, narration, images } = material;
-    let pages = layout::Pages::compile(source, images)?;
-    // A source that another version wrote may have pages for whole steps only.
-    let count = |motions: &[StepMotion]| motions.iter().map(|motion| motion.pages as usize).sum::<usize>();
-    let (motions, timeline) = match layout::motions(scene) {
-        motions if count(&motions) < pages.count() => (motions, &layout::split_timeline(scene, timeline)),
-        _ => (layout::motions_of_steps(scene), timeline),
-    };
-    let has_sound = |output: &&ClipOutput| output.settings.codec == VideoCodec::H264;
-    let sound = match outputs.iter().find(has_sound) {
-        Some(_) => Some(SoundTrack::encode(narration).map_err(encoder::failed_to("encode the narration"))?),
-        None => None,
-    };
-    let frames = u64::from(timeline.frames);
+    let prepared = Prepared::new(material, outputs)?;
+    let frames = u64::from(material.timeline.frames);
     let total = frames * outputs.len() as u64;
-    let clip = |(before, ClipOutput { settings, out }): (u64, &ClipOutput)| {
-        let sound = sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
-        let mut motions = motions.clone();
-        pages.find_moves(&mut motions, settings.width);
-        pages.find_strokes(&mut motions, (settings.width, settings.height));
-        let parts = SceneParts { motions: &motions, leave: scene.leave, timeline, sound };
-        let mut on_frame = |done: u64, _| on_frame(before * frames + done, total);
-        rasterize_ahead(&pages, settings, |picture| {
-            encoder::encode_scene(picture, parts, settings, out, &mut on_frame, cancel)
-        })
+    let clip = |(before, output): (u64, &ClipOutput)| {
+        prepared.write(output, None, &mut |done, _| on_frame(before * frames + done, total), cancel)
     };
     (0..).zip(outputs).map(clip).collect()
+}
+
+/// Writes the scene's clips side by side, as [`render`] does otherwise, and the beginning of each as soon as it is encoded: a viewer
+/// waits for the scene. `beginnings` are those of `outputs`, in their order; `None` for a clip that nobody waits for.
+pub fn render_with_beginnings(
+    material: Material<'_>,
+    outputs: &[ClipOutput],
+    beginnings: &[Option<ClipBeginning<'_>>],
+    on_frame: &mut dyn FnMut(u64, u64),
+    cancel: &CancellationToken,
+) -> Result<Vec<EncodedScene>, Error> {
+    if outputs.is_empty() {
+        return Ok(vec![]);
+    }
+    let prepared = &Prepared::new(material, outputs)?;
+    let total = u64::from(material.timeline.frames) * outputs.len() as u64;
+    std::thread::scope(|threads| {
+        let (sender, frames) = mpsc::channel();
+        let beginnings = beginnings.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let clip = |(output, beginning)| {
+            let sender = sender.clone();
+            threads.spawn(metered(move || {
+                // The receiver outlives the clips.
+                let mut on_frame = |_, _| sender.send(()).unwrap_or_default();
+                prepared.write(output, beginning, &mut on_frame, cancel)
+            }))
+        };
+        let clips: Vec<_> = outputs.iter().zip(beginnings).map(clip).collect();
+        drop(sender);
+        for (done, ()) in (1..).zip(frames) {
+            on_frame(done, total);
+        }
+        let join = |clip: ScopedJoinHandle<'_, Result<EncodedScene, Error>>| {
+            clip.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        clips.into_iter().map(join).collect()
+    })
+}
+
+/// A scene that is laid out, with its sound.
+struct Prepared<'a> {
+    pages: layout::Pages,
+    motions: Vec<StepMotion>,
+    leave: Leave,
+    timeline: Cow<'a, SceneTimeline>,
+    sound: Option<SoundTrack>,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(material: Material<'a>, outputs: &[ClipOutput]) -> Result<Self, Error> {
+        let Material { scene, source, timeline, narration, images } = material;
+        let pages = layout::Pages::compile(source, images)?;
+        // A source that another version wrote may have pages for whole steps only.
+        let count =
+            |motions: &[StepMotion]| motions.iter().map(|motion| motion.pages as usize).sum::<usize>();
+        let (motions, timeline) = match layout::motions(scene) {
+            motions if count(&motions) < pages.count() => {
+                (motions, Cow::Owned(layout::split_timeline(scene, timeline)))
+            }
+            _ => (layout::motions_of_steps(scene), Cow::Borrowed(timeline)),
+        };
+        let has_sound = |output: &ClipOutput| output.settings.codec == VideoCodec::H264;
+        let sound = match outputs.iter().any(has_sound) {
+            true => Some(SoundTrack::encode(narration).map_err(encoder::failed_to("encode the narration"))?),
+            false => None,
+        };
+        Ok(Self { pages, motions, leave: scene.leave, timeline, sound })
+    }
+
+    fn write(
+        &self,
+        ClipOutput { settings, out }: &ClipOutput,
+        beginning: Option<&ClipBeginning<'_>>,
+        on_frame: &mut dyn FnMut(u64, u64),
+        cancel: &CancellationToken,
+    ) -> Result<EncodedScene, Error> {
+        let sound = self.sound.as_ref().filter(|_| settings.codec == VideoCodec::H264);
+        let mut motions = self.motions.clone();
+        self.pages.find_moves(&mut motions, settings.width);
+        self.pages.find_strokes(&mut motions, (settings.width, settings.height));
+        let beginning = beginning.map(|ClipBeginning { out, min_frames, on_written }| Beginning {
+            out,
+            min_frames: *min_frames,
+            on_written,
+        });
+        let parts =
+            SceneParts { motions: &motions, leave: self.leave, timeline: &self.timeline, sound, beginning };
+        rasterize_ahead(&self.pages, settings, |picture| {
+            encoder::encode_scene(picture, parts, settings, out, on_frame, cancel)
+        })
+    }
 }
 
 /// Writes the clips of an animation one after the other: Manim draws the frames of each in its size, and they are encoded as any

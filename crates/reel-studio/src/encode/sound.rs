@@ -118,6 +118,10 @@ pub struct SoundTrack {
     packets: Vec<Packet>,
 }
 
+// SAFETY: nothing changes once it is made. Its users read the encoder's parameters, and take references to its packets, which
+// FFmpeg counts atomically.
+unsafe impl Sync for SoundTrack {}
+
 impl SoundTrack {
     pub fn encode(sound: &Pcm) -> Result<Self, ffmpeg::Error> {
         let mut encoder = SoundEncoder::open(SoundCodec::Aac)?;

@@ -17,7 +17,7 @@ use crate::speak::voice::SAMPLE_RATE_HZ;
 use reel_scene::format::OutputFormat;
 
 /// Seconds of a segment at least, but for the last one of a scene; with a key frame every two seconds, never four.
-const SEGMENT_SECONDS: u32 = 2;
+pub const SEGMENT_SECONDS: u32 = 2;
 const VIDEO: usize = 0;
 const AUDIO: usize = 1;
 
@@ -135,6 +135,8 @@ fn add_streams(
             let profile: String = header.iter().skip(1).take(3).map(|byte| format!("{byte:02x}")).collect();
             codecs = format!("avc1.{profile},mp4a.40.2");
         }
+        // SAFETY: as above. The rate is that of the clip, which the file would name; a scene and its beginning have the same setup.
+        unsafe { (*parameters.as_mut_ptr()).bit_rate = 0 };
         let mut copy = output.add_stream(encoder).map_err(at("add a stream"))?;
         copy.set_parameters(parameters);
         copy.set_time_base(if is_video { fps.invert() } else { sound::TIME_BASE });

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use crate::recipe::Recipe;
 use crate::speak::timeline;
 use crate::speak::voice::{self, SpokenLine, Voice};
+use crate::threads::Stopped;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,8 +13,8 @@ pub enum Error {
     Voice(#[source] voice::Error),
     #[error("a spoken line cannot be written")]
     Write(#[from] timeline::Error),
-    #[error("a task that writes a spoken line stopped unexpectedly")]
-    Stopped(#[from] tokio::task::JoinError),
+    #[error("writing a spoken line stopped unexpectedly")]
+    Stopped(#[from] Stopped),
 }
 
 /// Keeps spoken lines.

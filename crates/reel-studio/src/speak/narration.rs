@@ -13,7 +13,7 @@ use crate::speak::loudness;
 use crate::speak::music::{Mixer, Music};
 use crate::speak::timeline;
 use crate::speak::voice::{Pcm, SAMPLE_RATE_HZ, SpokenLine, Voice};
-use crate::usage::metered;
+use crate::threads::{self, Stopped};
 use reel_scene::timing::{LEAD_IN_MS, Pauses};
 use reel_scene::{Scene, SceneTimeline};
 
@@ -35,8 +35,8 @@ pub enum Error {
     DurationOutOfRange { target_ms: u64, min_ms: u64, max_ms: u64 },
     #[error("the narration cannot be written or read back")]
     Sound(#[from] timeline::Error),
-    #[error("a task of the narration stopped unexpectedly")]
-    Stopped(#[from] tokio::task::JoinError),
+    #[error("the narration stopped unexpectedly")]
+    Stopped(#[from] Stopped),
 }
 
 /// The input of [`narrate`].
@@ -110,8 +110,8 @@ where
     let mut narrated = Vec::with_capacity(scenes.len());
     for (index, scene) in scenes.iter().enumerate() {
         let spoken = speak_scene(&voice, scene).await?;
-        narrated.push(write_scene(&spoken, scene, fps, pauses, gain, folder.join(sound_file(index))).await?);
         done += spoken.len() as u64;
+        narrated.push(write_scene(spoken, scene, fps, pauses, gain, folder.join(sound_file(index))).await?);
         on_line(done, total);
     }
     let Some(music) = music else { return Ok((voice, narrated)) };
@@ -155,7 +155,7 @@ where
 {
     let SceneNarration { scene, index, voice, fps, gain, folder, concurrency } = narration;
     let spoken = speak_lines(voice, scene, concurrency, &speak).await?;
-    Ok(write_scene(&spoken, scene, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
+    Ok(write_scene(spoken, scene, fps, Pauses::default(), gain, folder.join(sound_file(index))).await?)
 }
 
 async fn speak_lines<E, F>(
@@ -179,30 +179,34 @@ fn sound_file(scene: usize) -> String {
 
 /// Times the steps of a scene, and writes its sound to `sound`. A scene lasts at least as long as its animation.
 async fn write_scene(
-    spoken: &[SpokenLine],
+    spoken: Vec<SpokenLine>,
     scene: &Scene,
     fps: u32,
     pauses: Pauses,
     gain: f64,
     sound: PathBuf,
 ) -> Result<NarratedScene, Error> {
-    let mut timeline = timeline::time_steps(spoken, fps, pauses);
-    if let Some((_, Some(duration_ms))) = scene.manim() {
-        timeline::extend(&mut timeline, animation_frames(duration_ms, fps));
-    }
-    let mut mixed = timeline::mix(&timeline, spoken);
-    loudness::amplify(&mut mixed, gain);
-    write_sound(sound.clone(), mixed).await?;
-    Ok(NarratedScene { timeline, sound })
+    let animation_ms = scene.manim().and_then(|(_, duration_ms)| duration_ms);
+    let write = move || {
+        let mut timeline = timeline::time_steps(&spoken, fps, pauses);
+        if let Some(duration_ms) = animation_ms {
+            timeline::extend(&mut timeline, animation_frames(duration_ms, fps));
+        }
+        let mut mixed = timeline::mix(&timeline, &spoken);
+        loudness::amplify(&mut mixed, gain);
+        timeline::write_wav(&sound, &mixed)?;
+        Ok(NarratedScene { timeline, sound })
+    };
+    threads::run(write).await?
 }
 
 async fn read_sound(file: &Path) -> Result<Pcm, Error> {
     let file = file.to_owned();
-    Ok(tokio::task::spawn_blocking(metered(move || timeline::read_wav(&file))).await??)
+    Ok(threads::run(move || timeline::read_wav(&file)).await??)
 }
 
 async fn write_sound(file: PathBuf, sound: Pcm) -> Result<(), Error> {
-    Ok(tokio::task::spawn_blocking(metered(move || timeline::write_wav(&file, &sound))).await??)
+    Ok(threads::run(move || timeline::write_wav(&file, &sound)).await??)
 }
 
 /// Computes the tempo and the pauses for a requested duration.

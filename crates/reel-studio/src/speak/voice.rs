@@ -20,6 +20,7 @@ use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
 use crate::speak::words::{self, Group, Mark};
 use crate::speak::{espeak_helper, languages, line_file, voice_output};
+use crate::threads::{self, Stopped};
 use crate::usage::{Meter, count_child};
 use reel_scene::WordTime;
 
@@ -57,6 +58,8 @@ pub enum Error {
     Silent { characters: usize },
     #[error("the sound cannot be resampled")]
     Resample(#[source] ffmpeg::Error),
+    #[error("preparing a spoken line stopped unexpectedly")]
+    Stopped(#[from] Stopped),
     #[error("cancelled")]
     Cancelled,
 }
@@ -213,7 +216,8 @@ pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Res
         () = tokio::time::sleep(TIMEOUT) => return Err(Error::TimedOut),
         answer = synthesise(voice, line) => answer?,
     };
-    prepare(line, &answer)
+    let line = line.to_owned();
+    threads::run(move || prepare(&line, &answer)).await?
 }
 
 /// Checks that the output of a voice can be the line, resamples it, trims its silence and times its words.
