@@ -7,6 +7,7 @@ mod demo;
 mod erase;
 mod import;
 mod inspect;
+mod mcp;
 mod operator;
 mod plan;
 mod preview;
@@ -159,6 +160,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Show the video of a script or a scene description on a page of this machine, and follow each save
     Preview(preview::Preview),
+    /// Serve agents over the Model Context Protocol: tools that make, follow and change videos through the API
+    Mcp(mcp::Mcp),
     /// Print the JSON Schema of scene descriptions
     Schema,
     /// Print the OpenAPI document
@@ -166,6 +169,8 @@ enum Command {
     /// Print all error codes, with what to do about each, as Markdown
     Errors,
 }
+
+const NO_TOKEN: &str = "no token: give --token or set REEL_TOKEN (`reel dev` writes one to a file)";
 
 #[derive(Args)]
 struct ApiArguments {
@@ -179,10 +184,7 @@ struct ApiArguments {
 
 impl ApiArguments {
     fn client(&self) -> anyhow::Result<Client> {
-        let token = self
-            .token
-            .as_deref()
-            .context("no token: give --token or set REEL_TOKEN (`reel dev` writes one to a file)")?;
+        let token = self.token.as_deref().context(NO_TOKEN)?;
         Client::new(&self.url, token)
     }
 }
@@ -229,6 +231,7 @@ impl Arguments {
             Command::Render(arguments) => render::render(arguments).await,
             Command::Inspect(arguments) => inspect::inspect(&arguments),
             Command::Preview(arguments) => preview::preview(arguments).await,
+            Command::Mcp(arguments) => mcp::mcp(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
             Command::Errors => say(crate::error_codes::markdown().trim_end()),
