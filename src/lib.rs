@@ -13,6 +13,7 @@
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod byte_lru;
 pub mod clerk;
 pub mod cli;

@@ -18,7 +18,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
@@ -94,6 +96,46 @@ impl UserKey {
     pub fn encrypt(&self, content: &str, associated_data: &str) -> Result<String, Error> {
         let encrypted = encrypt(&self.key, content.as_bytes(), associated_data)?;
         Ok(format!("{FORM}:{}:{}", self.id, URL_SAFE_NO_PAD.encode(encrypted)))
+    }
+}
+
+/// A user's key as it is kept, for a backup.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct StoredKey {
+    pub key_id: Uuid,
+    pub user_id: String,
+    /// Encrypted with the master key, in Base64; `None` for a destroyed key.
+    #[serde(with = "base64_text")]
+    pub wrapped: Option<Vec<u8>>,
+    form: i16,
+    pub created_at: DateTime<Utc>,
+    pub destroyed_at: Option<DateTime<Utc>>,
+}
+
+impl StoredKey {
+    /// Returns the key as it is after it was destroyed.
+    pub fn destroyed(self, at: DateTime<Utc>) -> Self {
+        Self { wrapped: None, destroyed_at: Some(self.destroyed_at.unwrap_or(at)), ..self }
+    }
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredKey({})", self.key_id)
+    }
+}
+
+mod base64_text {
+    use super::{Engine, STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text)).transpose().map_err(serde::de::Error::custom)
     }
 }
 
@@ -201,6 +243,51 @@ impl Vault {
         known.of_users.clear();
         known.keys.clear();
         Ok(destroyed.rows_affected())
+    }
+
+    /// Returns the ids of a user's destroyed keys.
+    pub async fn destroyed_keys_of(&self, user: &str) -> Result<Vec<Uuid>, Error> {
+        let ids = "select key_id from user_keys where user_id = $1 and wrapped is null order by key_id";
+        Ok(sqlx::query_scalar(ids).bind(user).fetch_all(&self.pool).await?)
+    }
+
+    /// Returns the keys of all users, as they are kept.
+    pub async fn stored_keys(&self) -> Result<Vec<StoredKey>, Error> {
+        let keys =
+            "select key_id, user_id, wrapped, form, created_at, destroyed_at from user_keys order by key_id";
+        Ok(sqlx::query_as(keys).fetch_all(&self.pool).await?)
+    }
+
+    /// Adds keys that are missing. Returns those that cannot be added, because their user has another key by now. Changes no key that is
+    /// there, so that a destroyed one stays destroyed.
+    pub async fn put_back(&self, keys: &[StoredKey]) -> Result<Vec<StoredKey>, Error> {
+        let mut refused = vec![];
+        for batch in keys.chunks(MIGRATION_BATCH as usize) {
+            let ids: Vec<Uuid> = batch.iter().map(|key| key.key_id).collect();
+            sqlx::query(
+                "insert into user_keys (key_id, user_id, wrapped, form, created_at, destroyed_at)
+                 select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::timestamptz[],
+                                      $6::timestamptz[])
+                 on conflict do nothing",
+            )
+            .bind(&ids)
+            .bind(batch.iter().map(|key| key.user_id.clone()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|key| key.wrapped.clone()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|key| key.form).collect::<Vec<_>>())
+            .bind(batch.iter().map(|key| key.created_at).collect::<Vec<_>>())
+            .bind(batch.iter().map(|key| key.destroyed_at).collect::<Vec<_>>())
+            .execute(&self.pool)
+            .await?;
+            let there: Vec<Uuid> = sqlx::query_scalar("select key_id from user_keys where key_id = any($1)")
+                .bind(&ids)
+                .fetch_all(&self.pool)
+                .await?;
+            refused.extend(batch.iter().filter(|key| !there.contains(&key.key_id)).cloned());
+        }
+        let mut known = self.known();
+        known.of_users.clear();
+        known.keys.clear();
+        Ok(refused)
     }
 
     /// Returns the users whose keys were all destroyed, the last of them lately.

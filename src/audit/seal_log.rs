@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
+
 use super::{Error, Seal};
 
 /// Reads and appends to the file. Cheap to clone; clones share what they have read.
@@ -63,6 +65,35 @@ impl SealLog {
         }
         self.with(move |path, _| append(path, &lines).map_err(|source| failed("append to", path, source)))
             .await
+    }
+
+    /// Takes seals out of the file. The file as it was stays beside it, under the returned path; `None` when it has none of them.
+    /// For the seals of events that are lost for good.
+    pub async fn set_aside(
+        &self,
+        is_lost: impl Fn(&Seal) -> bool + Send + 'static,
+        at: DateTime<Utc>,
+    ) -> Result<Option<PathBuf>, Error> {
+        self.with(move |path, read| {
+            read_on(path, read)?;
+            let seals = read.seals.values().flatten();
+            if !seals.clone().any(&is_lost) {
+                return Ok(None);
+            }
+            let mut lines = vec![];
+            for seal in seals.filter(|seal| !is_lost(seal)) {
+                serde_json::to_writer(&mut lines, seal)?;
+                lines.push(b'\n');
+            }
+            let mut aside = path.as_os_str().to_owned();
+            aside.push(at.format(".before-%Y%m%dT%H%M%SZ").to_string());
+            let aside = PathBuf::from(aside);
+            std::fs::rename(path, &aside).map_err(|source| failed("move away", path, source))?;
+            *read = ReadSoFar::default();
+            append(path, &lines).map_err(|source| failed("append to", path, source))?;
+            Ok(Some(aside))
+        })
+        .await
     }
 
     async fn with<T: Send + 'static>(
@@ -148,6 +179,26 @@ mod tests {
         let key = SigningKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
         let chain = Chain { seq, hash: "ab".into() };
         Seal::sign(partition, &chain, "2026-11-21T10:00:00.123456Z".parse().unwrap(), None, &key)
+    }
+
+    #[tokio::test]
+    async fn seals_of_lost_events_are_set_aside_and_the_file_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seals.log");
+        let log = SealLog::new(&path);
+        let at = DateTime::UNIX_EPOCH;
+        assert_eq!(log.set_aside(|_| true, at).await.unwrap(), None, "there is no file");
+        log.append(&[seal(1, 5), seal(2, 6), seal(1, 7)]).await.unwrap();
+        assert_eq!(log.set_aside(|seal| seal.seq > 7, at).await.unwrap(), None);
+        let aside = log.set_aside(|seal| seal.seq > 6, at).await.unwrap().unwrap();
+        assert_eq!(aside, folder.path().join("seals.log.before-19700101T000000Z"));
+        for log in [&log, &SealLog::new(&path)] {
+            assert_eq!(log.all(1).await.unwrap(), [seal(1, 5)]);
+            assert_eq!(log.all(2).await.unwrap(), [seal(2, 6)]);
+        }
+        log.append(&[seal(1, 8)]).await.unwrap();
+        assert_eq!(log.all(1).await.unwrap(), [seal(1, 5), seal(1, 8)]);
+        assert_eq!(SealLog::new(&aside).all(1).await.unwrap(), [seal(1, 5), seal(1, 7)]);
     }
 
     #[tokio::test]

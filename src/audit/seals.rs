@@ -126,6 +126,17 @@ impl Seals {
         Ok(added.rows_affected() == 1)
     }
 
+    /// Removes the seals of a partition after a sequence number. For events that are lost for good, whose seals were written elsewhere
+    /// first.
+    pub async fn remove_after(&self, partition: u16, seq: u64) -> Result<u64, Error> {
+        let removed = sqlx::query("delete from audit_seals where partition = $1 and seq > $2")
+            .bind(partition as i16)
+            .bind(seq as i64)
+            .execute(&self.pool)
+            .await?;
+        Ok(removed.rows_affected())
+    }
+
     pub async fn last(&self, partition: u16) -> Result<Option<Seal>, Error> {
         let row: Option<Row> =
             sqlx::query_as("select * from audit_seals where partition = $1 order by seq desc limit 1")

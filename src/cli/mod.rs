@@ -2,6 +2,7 @@
 
 mod archive;
 mod audit;
+mod backup;
 mod client;
 mod demo;
 mod erase;
@@ -126,6 +127,11 @@ enum Command {
         #[command(subcommand)]
         command: archive::Archive,
     },
+    /// Copy everything that cannot be made again to a folder or a bucket, while everything runs; reads REDIS_URL, DATABASE_URL,
+    /// ARCHIVE_ROOT, MEDIA_ROOT, S3's settings and the keys
+    Backup(backup::Backup),
+    /// Verify a backup and restore it to empty servers, or what one of them has lost; reads the same. Stop all roles first
+    Restore(backup::Restore),
     /// Stored files on the disk and in S3: sizes, checks, cleaning; reads REDIS_URL, DATABASE_URL, MEDIA_ROOT, S3's settings and the keys
     Storage {
         #[command(subcommand)]
@@ -223,6 +229,8 @@ impl Arguments {
             Command::Projections { command } => projections::projections(command).await,
             Command::Audit { command } => audit::audit(command).await,
             Command::Archive { command } => archive::archive(command).await,
+            Command::Backup(arguments) => backup::backup(arguments).await,
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Storage { command } => storage::storage(command).await,
             Command::Erase { command } => erase::erase(command).await,
             Command::Import(arguments) => import::import(arguments).await,

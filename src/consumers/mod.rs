@@ -60,7 +60,7 @@ mod uploaded;
 
 pub use error::StageError;
 pub use heartbeat::running_workers;
-pub use rebuild::{Rebuilt, rebuild};
+pub use rebuild::{Error as RebuildError, Rebuilt, rebuild};
 pub use runner::{Worker, processor_slots_of};
 pub(crate) use storage::{file_name as stored_file_name, technical};
 pub use task::{Progress, StageHandler, Task};

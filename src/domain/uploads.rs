@@ -64,6 +64,11 @@ pub enum Rejection {
 }
 
 impl Uploads {
+    /// Returns the user's name at the issuer; empty without any upload.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
     pub fn get(&self, upload_id: UploadId) -> Option<&KeptUpload> {
         self.kept.get(&upload_id)
     }

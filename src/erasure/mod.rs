@@ -5,6 +5,7 @@
 //! for it, as Clerk's `user.deleted` does: the wish is an event first (`ErasureRequested`), so that nothing loses it.
 
 pub mod on_request;
+pub mod register;
 pub mod unreadable;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::projections::{self, Projection, Sources};
 use crate::storage::{self, Prefix, Stores, Workspaces};
 use crate::telemetry::chain;
 use crate::vault;
+use register::Register;
 use unreadable::Closed;
 
 /// Events read at a time.
@@ -49,6 +51,8 @@ pub enum Error {
     Close(#[from] unreadable::Error),
     #[error("stored files cannot be removed")]
     Storage(#[from] storage::Error),
+    #[error("the erasure cannot be noted outside of the databases")]
+    Register(#[from] register::Error),
     #[error("the folder of a job cannot be removed")]
     Workspace(#[from] std::io::Error),
 }
@@ -76,6 +80,7 @@ pub struct Erasure {
     trail: Trail,
     read_models: Vec<Arc<dyn Rebuildable>>,
     stores: Stores,
+    register: Register,
     pub workspaces: Workspaces,
 }
 
@@ -97,6 +102,7 @@ impl Erasure {
             trail: Trail::new(pool),
             read_models: projections::all(sources),
             workspaces: Workspaces::new(media_root, &stores),
+            register: Register::new(stores.archive.clone()),
             stores,
             executor,
         }
@@ -141,7 +147,10 @@ impl Erasure {
                     }
                 }
             }
-            let kept = self.erase_library(user_id).await;
+            let mut kept = self.erase_library(user_id).await;
+            kept.extend(self.note(user_id).await.err().map(|error| {
+                format!("a restore of an older backup would bring the words back: {}", chain(&error))
+            }));
             // Work that was under way may have made another key, until its job was cancelled.
             if destroyed == 0 {
                 // All of it was tried again each time, so that the last time counts.
@@ -151,6 +160,14 @@ impl Erasure {
         }
         self.workspaces.cache_of(user_id).clear().await?;
         Ok(erased)
+    }
+
+    /// Enters the user into the register, which a restore of an older backup reads.
+    async fn note(&self, user_id: &str) -> Result<(), Error> {
+        let vault = self.executor.codec().vault().ok_or(Error::NoVault)?;
+        let destroyed = vault.destroyed_keys_of(user_id).await?;
+        let erased_at = self.executor.clock().now();
+        Ok(self.register.note(user_id, &destroyed, erased_at).await?)
     }
 
     /// Records what was erased. Gives the id of the aggregate that says so.

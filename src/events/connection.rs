@@ -1,6 +1,7 @@
 //! Connects to Redis: a single server, several servers with a primary, or a cluster. Connections recover after an outage
 //! (000-5.5).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,21 @@ impl Address {
         Ok(found)
     }
 
+    /// Lists the keys that match a pattern of `SCAN`. Of a cluster, asks every primary node.
+    pub async fn scan(&self, pattern: &str) -> Result<BTreeSet<String>, Error> {
+        let mut found = BTreeSet::new();
+        if !self.is_cluster {
+            scan(&mut self.connect().await?, pattern, &mut found).await?;
+            return Ok(found);
+        }
+        for client in self.primary_nodes().await? {
+            let refused = |source| Error::Redis { attempted: "accept a connection", source };
+            let mut connection = connect_managed(&client).await.map_err(refused)?;
+            scan(&mut connection, pattern, &mut found).await?;
+        }
+        Ok(found)
+    }
+
     /// Asks the first node that answers for the primary nodes, and returns their addresses.
     async fn primary_nodes(&self) -> Result<Vec<Client>, Error> {
         let attempted = "list the cluster's nodes";
@@ -132,6 +148,28 @@ impl Address {
             }
         }
         Err(Error::Redis { attempted, source: refused })
+    }
+}
+
+/// Keys that a server looks at in one step of [`Address::scan`].
+const SCANNED_KEYS: usize = 1000;
+
+async fn scan(
+    connection: &mut impl ConnectionLike,
+    pattern: &str,
+    found: &mut BTreeSet<String>,
+) -> Result<(), Error> {
+    let mut cursor = 0u64;
+    loop {
+        let mut command = redis::cmd("SCAN");
+        command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCANNED_KEYS);
+        let page: RedisResult<(u64, Vec<String>)> = command.query_async(connection).await;
+        let (next, keys) = page.map_err(|source| Error::Redis { attempted: "list its keys", source })?;
+        found.extend(keys);
+        cursor = next;
+        if cursor == 0 {
+            return Ok(());
+        }
     }
 }
 

@@ -214,6 +214,20 @@ impl Keys {
         format!("{}:promised:{id}", self.prefix)
     }
 
+    /// Returns the patterns, for `SCAN`, of the keys that expire and that no event tells: [`Self::idempotency`] and
+    /// [`Self::promise`].
+    pub fn expiring_patterns(&self) -> [String; 2] {
+        let is_special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\');
+        let mut prefix = String::new();
+        for c in self.prefix.chars() {
+            if is_special(c) {
+                prefix.push('\\');
+            }
+            prefix.push(c);
+        }
+        ["idempotency", "promised"].map(|kind| format!("{prefix}:{kind}:*"))
+    }
+
     /// Hash of counters: what all processes have done with stored objects.
     pub fn storage_counters(&self) -> String {
         format!("{}:storage-counters", self.prefix)
@@ -264,6 +278,12 @@ mod tests {
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }
+    }
+
+    #[test]
+    fn a_prefix_in_a_pattern_stands_for_itself() {
+        assert_eq!(Keys::new("reel", 1).expiring_patterns(), ["reel:idempotency:*", "reel:promised:*"]);
+        assert_eq!(Keys::new("a*[b]", 1).expiring_patterns()[0], "a\\*\\[b\\]:idempotency:*");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod doorbell;
 pub mod due;
 mod envelope;
 pub mod event;
+pub mod expiring;
 #[cfg(test)]
 mod fixture_tests;
 pub mod guard;

@@ -95,6 +95,11 @@ impl Running {
         Self { url, stop, task }
     }
 
+    /// No role.
+    fn none() -> Self {
+        Self { url: String::new(), stop: CancellationToken::new(), task: tokio::spawn(async { Ok(()) }) }
+    }
+
     /// How the roles ended, by themselves.
     pub async fn ended(self) -> anyhow::Result<()> {
         self.task.await.unwrap()
@@ -160,6 +165,18 @@ impl System {
         change(&mut config);
         let running = Running::start(config.clone(), roles).await;
         Self { running, issuer, config, servers, http: reqwest::Client::new() }
+    }
+
+    /// Stops all roles. Nothing runs then, until [`Self::start_roles`].
+    #[allow(dead_code)]
+    pub async fn stop_roles(&mut self) {
+        std::mem::replace(&mut self.running, Running::none()).stop().await;
+    }
+
+    /// Starts roles with the configuration as it is now, after [`Self::stop_roles`].
+    #[allow(dead_code)]
+    pub async fn start_roles(&mut self, roles: &'static [Role]) {
+        self.running = Running::start(self.config.clone(), roles).await;
     }
 
     pub fn media(&self) -> &Path {

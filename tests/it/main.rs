@@ -6,6 +6,7 @@
 
 mod api;
 mod audit;
+mod backup;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod harness;

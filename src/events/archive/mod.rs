@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 
 pub use segment::Manifest;
-pub use write::{Restored, Trimmed, Written, restore, trim, trimmed_up_to, verify, write_segments};
+pub use write::{Restored, Trimmed, Written, copy, restore, trim, trimmed_up_to, verify, write_segments};
 
 use super::Envelope;
 use crate::signing::is_signed;

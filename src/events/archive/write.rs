@@ -199,6 +199,31 @@ async fn write_segment(
     Ok(manifest)
 }
 
+/// Copies the events of a partition up to `until` to another archive that nobody else writes to, in segments of `events` and a last
+/// one with the rest. Goes on after the last segment that is there.
+pub async fn copy(
+    log: &EventLog,
+    target: &Archive,
+    partition: u16,
+    until: u64,
+    events: u64,
+    key: &SigningKey,
+) -> Result<Written, Error> {
+    let mut last = target.manifests(partition).await?.last().cloned();
+    let mut done = Written::default();
+    loop {
+        let left = until.saturating_sub(last.as_ref().map_or(0, |manifest| manifest.last));
+        if left == 0 {
+            return Ok(done);
+        }
+        let manifest = write_segment(log, target, partition, last, events.min(left), key).await?;
+        done.segments += 1;
+        done.events += manifest.last + 1 - manifest.first;
+        done.bytes += manifest.bytes;
+        last = Some(manifest);
+    }
+}
+
 /// Removes data without a manifest, left by interrupted attempts at a segment that now has one.
 async fn remove_orphans(archive: &Archive, manifest: &Manifest) -> Result<(), Error> {
     let (data, place) = (manifest.data_key()?, manifest.key()?);

@@ -101,6 +101,10 @@ pub trait Rebuildable: Projection {
 
     /// Removes an edition that is not served and that nobody fills.
     async fn discard(&self, edition: Edition) -> Result<(), Error>;
+
+    /// Removes all rows, and forgets how far they were, for a log that ends earlier than they do. Nobody may write them meanwhile.
+    /// Does nothing for views in Redis, which are lost together with their log.
+    async fn clear(&self) -> Result<(), Error>;
 }
 
 /// One row that is not what the log leads to.

@@ -92,6 +92,18 @@ impl<T: InTables> Rebuildable for T {
         }
         Ok(())
     }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.discard(Edition::Next).await?;
+        let served = self.tables();
+        let mut transaction = served.pool().begin().await?;
+        run(&mut transaction, format!("set local lock_timeout = {}", SWITCH_TIMEOUT.as_millis())).await?;
+        let names = table_names(&mut transaction, served.schema()).await?;
+        let names: Vec<String> = names.iter().map(|table| format!("{}.{table}", served.schema())).collect();
+        run(&mut transaction, format!("truncate {}", names.join(", "))).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
 }
 
 /// Runs statements whose names are all written in this program or come from the database's own lists.

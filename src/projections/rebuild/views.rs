@@ -84,6 +84,10 @@ impl Rebuildable for StatusViews {
         }
         Ok(())
     }
+
+    async fn clear(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// The jobs that begin in these events, none past `until`.

@@ -27,5 +27,5 @@ mod tenants;
 mod token_list;
 mod tokens;
 mod uploaded_content;
-mod uploads;
+pub mod uploads;
 mod webhooks;

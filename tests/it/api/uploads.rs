@@ -25,7 +25,7 @@ const BOUNDARY: &str = "----boundary-of-a-test";
 const WORDS_SHA256: &str = "dba36bffa5cab0f922d087a3aeb179f9d4e745df40b323e1b1471402848c8a3e";
 
 /// A file of a body: what it is called, and its content.
-pub(super) type File<'a> = (&'a str, Vec<u8>);
+pub(crate) type File<'a> = (&'a str, Vec<u8>);
 
 fn body_of(files: &[File]) -> Vec<u8> {
     let mut body = vec![];
@@ -46,7 +46,7 @@ async fn send_as(system: &System, user: &str, body: Vec<u8>) -> Response {
     request.header("Content-Type", content_type).body(body).send().await.unwrap()
 }
 
-pub(super) async fn upload(system: &System, files: &[File<'_>]) -> Vec<Value> {
+pub(crate) async fn upload(system: &System, files: &[File<'_>]) -> Vec<Value> {
     let answer = send_as(system, "user_1", body_of(files)).await;
     let status = answer.status();
     let mut body: Value = answer.json().await.unwrap();

@@ -363,6 +363,10 @@ impl Rebuildable for SlowToCompare {
     async fn discard(&self, edition: Edition) -> Result<(), rebuild::Error> {
         self.0.discard(edition).await
     }
+
+    async fn clear(&self) -> Result<(), rebuild::Error> {
+        self.0.clear().await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
