@@ -16,12 +16,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alerts;
 use crate::api::{self, Admission, ApiState, Live, Reception, Verifier};
 use crate::audit::{Notary, SealLog, Seals};
 use crate::clerk;
 use crate::clock::Clock;
 use crate::config::{
-    ApiConfig, ClerkConfig, Config, ConnectionLimits, RedisConfig, Streams, without_credentials,
+    ApiConfig, ClerkConfig, Config, ConnectionLimits, RedisConfig, Streams, WebhookConfig,
+    without_credentials,
 };
 use crate::consumers::batches::{BatchEnds, BatchJobs};
 use crate::consumers::callbacks::{Deliveries, JobEnds};
@@ -33,9 +35,9 @@ use crate::erasure::Erasure;
 use crate::erasure::on_request::RequestedErasures;
 use crate::events::archive::{self, Archive};
 use crate::events::connection::{Address, Durability};
+use crate::events::counters;
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
-use crate::events::storage_counters;
 use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
 use crate::postgres;
@@ -48,6 +50,7 @@ use crate::retention::Retention;
 use crate::signing::SigningKey;
 use crate::storage::{Stores, Workspaces};
 use crate::vault::Vault;
+use crate::webhooks;
 
 /// How long requests may go on after the process was told to stop.
 const API_DRAIN: Duration = Duration::from_secs(2);
@@ -148,7 +151,10 @@ impl App {
                 ended.cancel();
             }
         });
-        running.spawn(storage_counters::publish(self.log().clone(), stop.clone()));
+        running.spawn(counters::publish(self.log().clone(), &api::metrics::FAMILIES, stop.clone()));
+        if let Some(sink) = self.alert_sink()? {
+            running.spawn(sink.run(stop.clone()));
+        }
         if roles.contains(&Role::Projector) {
             let projections = self.projections();
             let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
@@ -206,6 +212,15 @@ impl App {
         }
     }
 
+    /// Tells an operator of alerts, where they want it.
+    fn alert_sink(&self) -> anyhow::Result<Option<alerts::Sink>> {
+        let WebhookConfig { secret, alerts, .. } = &self.config.webhooks;
+        let (Some(secret), Some(receiver)) = (secret, alerts) else { return Ok(None) };
+        let sender = webhooks::Sender::new(secret.clone(), receiver.policy);
+        let sender = sender.context("cannot set up the sender of alerts")?;
+        Ok(Some(alerts::Sink::new(sender, receiver.url.clone())))
+    }
+
     fn notary(&self) -> Notary {
         Notary {
             log: self.log().clone(),
@@ -241,7 +256,15 @@ impl App {
                 for partition in log.keys().partitions() {
                     if let Err(error) = archive_partition(&log, &projections, &streams, &key, partition).await
                     {
-                        tracing::error!(partition, "the archive is not kept up: {error:#}");
+                        let code = alerts::Code::ArchiveNotWritten;
+                        tracing::error!(
+                            alert = code.name(),
+                            partition,
+                            "the archive is not kept up: {error:#}"
+                        );
+                        let message =
+                            format!("the archive of partition {partition} is not kept up: {error:#}");
+                        alerts::raise(code, message, vec![("partition", partition.to_string())]);
                     }
                 }
             }

@@ -20,7 +20,7 @@ use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
 pub use models::ModelsConfig;
 pub use profile::Profile;
-pub use webhooks::WebhookConfig;
+pub use webhooks::{AlertReceiver, WebhookConfig};
 
 use crate::events::{Quality, Stage};
 use crate::signing::SigningKey;

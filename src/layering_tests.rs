@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use of this crate; `app`, `cli` and `main` see everything.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("alerts", &["telemetry", "webhooks"]),
     ("byte_lru", &[]),
     ("clock", &[]),
     ("crash", &[]),
@@ -12,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("telemetry", &[]),
     ("signing", &[]),
-    ("events", &["crash", "ids", "signing", "storage"]),
+    ("events", &["crash", "ids", "signing", "storage", "telemetry"]),
     ("domain", &["events", "ids"]),
     ("vault", &[]),
     ("webhooks", &[]),
@@ -50,10 +51,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("uploads", &["events"]),
     ("config", &["events", "signing", "storage", "uploads", "vault", "webhooks"]),
     ("storage", &["ids", "telemetry"]),
-    ("projections", &["byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"]),
+    (
+        "projections",
+        &["alerts", "byte_lru", "crash", "domain", "events", "execute", "ids", "postgres", "telemetry"],
+    ),
     (
         "consumers",
         &[
+            "alerts",
             "config",
             "crash",
             "domain",
@@ -70,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "alerts",
             "audit",
             "clerk",
             "config",

@@ -10,6 +10,7 @@
 //! Imports go one way, from the bottom of this list up: ids, format, scene, events, domain, execute, then
 //! projections and consumers, then api; only `app` and `cli` see everything.
 
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod audit;

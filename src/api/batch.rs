@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::available::Available;
 use super::batch_answer::{BatchAnswer, BatchSummary};
 use super::batch_request::{self, BatchRequest};
-use super::forecasts::promise;
+use super::forecasts::first_estimate;
 use super::generate::{admit, aside, idempotency_key, reserve, resolve, say_replayed};
 use super::generate_request::{References, Resolved};
 use super::problem::Problem;
@@ -87,12 +87,9 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
         true => state.forecasts.estimate_of(&view),
         false => state.forecasts.accept(&view),
     });
-    let mut estimate = estimates.max().ok_or_else(Problem::internal)?;
+    let estimate = estimates.max().ok_or_else(Problem::internal)?;
     request_jobs(&state, &user, batch_id, request.jobs, &trace).await;
-    if is_repeatable {
-        let kept_for = state.streams.retention.idempotency_key;
-        estimate = promise(state.executor.log(), batch_id.aggregate(), estimate, kept_for).await?;
-    }
+    let estimate = first_estimate(&state, batch_id.aggregate(), estimate, is_repeatable).await?;
     res.status_code(StatusCode::CREATED);
     let location = format!("/api/v1/videos/batch/{batch_id}");
     res.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::internal())?);

@@ -9,6 +9,7 @@ use super::files::state_details;
 use super::problem::Problem;
 use super::{ApiState, user, visible_job};
 use crate::consumers::leftovers::remove_all_but_stream;
+use crate::consumers::measure;
 use crate::domain::job::{Command, Job, Rejection};
 use crate::events::{Actor, time_field};
 use crate::execute::{Error, Origin};
@@ -75,6 +76,7 @@ async fn cancel(req: &Request, depot: &Depot) -> Result<CancelAnswer, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
+    measure::note_cancelled();
     remove_files(&state, view.job_id, &executed.loaded.state).await;
     let cancelled_at = executed.loaded.state.ended_at.map(time_field).unwrap_or_default();
     Ok(CancelAnswer {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
+use super::ApiState;
 use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use crate::config::{MediaConfig, Streams};
@@ -187,16 +188,24 @@ fn told(found: DateTime<Utc>) -> DateTime<Utc> {
     found.trunc_subsecs(1) + TimeDelta::milliseconds(100)
 }
 
-/// Notes what a request was promised, for as long as it may be repeated; gives what was promised first.
-pub async fn promise(
-    log: &EventLog,
+/// Notes what a request was promised, for as long as it may be repeated; gives what was promised first. Workers compare
+/// it with when the job is done (`consumers/measure.rs`). Where no answer may be repeated, only they need it.
+pub async fn first_estimate(
+    state: &ApiState,
     id: AggregateId,
     completion: DateTime<Utc>,
-    kept_for: Duration,
+    is_repeatable: bool,
 ) -> Result<DateTime<Utc>, Problem> {
+    let (log, kept_for) = (state.executor.log(), state.streams.retention.idempotency_key);
     let mut set = redis::cmd("SET");
     set.arg(log.keys().promise(id)).arg(completion.timestamp_millis());
     set.arg("NX").arg("GET").arg("EX").arg(kept_for.as_secs());
-    let earlier: Option<i64> = set.query_async(&mut log.connection()).await?;
-    Ok(earlier.and_then(DateTime::from_timestamp_millis).unwrap_or(completion))
+    match set.query_async::<Option<i64>>(&mut log.connection()).await {
+        Ok(earlier) => Ok(earlier.and_then(DateTime::from_timestamp_millis).unwrap_or(completion)),
+        Err(error) if is_repeatable => Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%id, %error, "the first estimate of an accepted request is not kept");
+            Ok(completion)
+        }
+    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::admission::{self, Admitted};
 use super::available::Available;
-use super::forecasts::promise;
+use super::forecasts::first_estimate;
 use super::generate_request::{self, References, Resolved};
 use super::problem::Problem;
 use super::request_id::{correlation_id, traceparent};
@@ -73,14 +73,11 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
         // The answer as it was first given: the job as it was when it was requested.
         None => state.statuses.folded(job_id, 3).await?.ok_or_else(Problem::internal)?,
     };
-    let mut estimate = match replayed {
+    let estimate = match replayed {
         true => state.forecasts.estimate_of(&view),
         false => state.forecasts.accept(&view),
     };
-    if is_repeatable {
-        let kept_for = state.streams.retention.idempotency_key;
-        estimate = promise(state.executor.log(), job_id.aggregate(), estimate, kept_for).await?;
-    }
+    let estimate = first_estimate(&state, job_id.aggregate(), estimate, is_repeatable).await?;
     view.estimated_completion = Some(estimate);
     res.status_code(StatusCode::CREATED);
     let location = format!("/api/v1/videos/jobs/{job_id}/status");

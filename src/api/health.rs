@@ -13,12 +13,12 @@ use salvo::oapi::{ToSchema, endpoint};
 use salvo::prelude::*;
 use serde::Serialize;
 
-use super::metrics::{self, Sample};
+use super::metrics::{self, Metric, Sample};
 use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
-use crate::events::{Stage, storage_counters};
+use crate::events::{Stage, counters};
 use crate::projections::halts::{self, Halt};
 use crate::projections::{lag, quarantine};
 use crate::storage::StorageMode;
@@ -156,9 +156,10 @@ async fn examine(state: Arc<ApiState>) -> Arc<Examination> {
         ("disk", disk(state).boxed()),
         ("memory", memory().boxed()),
     ];
-    let examined = join_all(checks.map(|(name, check)| examine_component(name, check))).await;
+    let examined = join_all(checks.map(|(name, check)| examine_component(name, check)));
+    let (examined, counted) = tokio::join!(examined, counted(state));
     let level = examined.iter().map(|(_, level, _, _)| *level).max().unwrap_or(Level::Healthy);
-    let (mut components, mut samples) = (BTreeMap::new(), vec![]);
+    let (mut components, mut samples) = (BTreeMap::new(), counted);
     for (name, level, health, found) in examined {
         components.insert(name.to_owned(), health);
         samples.push(metrics::COMPONENT_HEALTH.sample(&[("component", name)], level as u64));
@@ -206,22 +207,22 @@ async fn storage(state: &ApiState) -> Finding {
     let root = state.media.root.clone();
     // Written and removed: that is what workers will do.
     let tried = tokio::task::spawn_blocking(move || tempfile::tempfile_in(root)).await;
-    let finding = match tried {
+    match tried {
         Ok(Ok(_)) => bucket(state).await,
         Ok(Err(error)) => away("MEDIA_ROOT", &error),
         Err(error) => away("MEDIA_ROOT", &error),
-    };
-    Finding { samples: counters(state).await, ..finding }
+    }
 }
 
-/// Counters are worth telling whatever the storage's state is.
-async fn counters(state: &ApiState) -> Vec<Sample> {
-    match storage_counters::read(state.executor.log()).await {
-        Ok(totals) => metrics::of_storage(&totals),
-        Err(error) => {
-            tracing::debug!(error = %crate::telemetry::chain(&error), "the storage's counters are not told");
+/// Counters are worth telling whatever the state of the components is.
+async fn counted(state: &ApiState) -> Vec<Sample> {
+    match tokio::time::timeout(PATIENCE, counters::read(state.executor.log())).await {
+        Ok(Ok(counted)) => metrics::of_counted(&counted, &state.projections),
+        Ok(Err(error)) => {
+            tracing::debug!(error = %crate::telemetry::chain(&error), "the counters of all processes are not told");
             vec![]
         }
+        Err(_too_slow) => vec![],
     }
 }
 
@@ -251,10 +252,19 @@ async fn queue(state: &ApiState) -> Finding {
             Err(error) => return away("the queue", &error),
         }
     }
-    let (open, max) = match state.queue.open().await {
-        Ok(open) => (open, state.streams.limits.open_jobs),
+    let found = tokio::try_join!(state.queue.open(), state.queue.delayed(), state.queue.oldest());
+    let (open, delayed, oldest) = match found {
+        Ok(found) => found,
         Err(error) => return away("the queue", &error),
     };
+    let max = state.streams.limits.open_jobs;
+    samples.push(metrics::JOBS_OPEN.sample(&[], open));
+    samples.push(metrics::QUEUE_DELAYED.sample(&[], delayed));
+    for stage in Stage::ALL {
+        let waited =
+            oldest.get(&stage).map_or(0.0, |since| since.elapsed().unwrap_or_default().as_secs_f64());
+        samples.push(metrics::QUEUE_OLDEST.part("", &[("stage", stage.name())], waited));
+    }
     let level = if open >= max { Level::Degraded } else { Level::Healthy };
     let detail =
         format!("{open} of at most {max} jobs open, {waiting} pieces of work waiting, {taken} running");
@@ -262,11 +272,12 @@ async fn queue(state: &ApiState) -> Finding {
 }
 
 async fn workers(state: &ApiState) -> Finding {
-    match running_workers(state.executor.log()).await {
-        Ok(0) => Finding::new(Level::Degraded, "no worker is running: jobs wait"),
-        Ok(count) => Finding::new(Level::Healthy, format!("{count} running")),
-        Err(error) => away("the list of workers", &error),
-    }
+    let (finding, count) = match running_workers(state.executor.log()).await {
+        Ok(0) => (Finding::new(Level::Degraded, "no worker is running: jobs wait"), 0),
+        Ok(count) => (Finding::new(Level::Healthy, format!("{count} running")), count),
+        Err(error) => return away("the list of workers", &error),
+    };
+    Finding { samples: vec![metrics::WORKERS.sample(&[], count as u64)], ..finding }
 }
 
 async fn projections(state: &ApiState) -> Finding {
@@ -312,13 +323,14 @@ async fn projections(state: &ApiState) -> Finding {
     Finding { level, detail: details.join(", "), samples }
 }
 
-fn by_bytes(free: u64, low: u64, critical: u64, what: &str) -> Finding {
+fn by_bytes(free: u64, low: u64, critical: u64, what: &str, metric: Metric) -> Finding {
     let level = match free {
         free if free < critical => Level::Unhealthy,
         free if free < low => Level::Degraded,
         _ => Level::Healthy,
     };
-    Finding::new(level, format!("{} MB {what}", free >> 20))
+    let finding = Finding::new(level, format!("{} MB {what}", free >> 20));
+    Finding { samples: vec![metric.sample(&[], free)], ..finding }
 }
 
 async fn disk(state: &ApiState) -> Finding {
@@ -328,6 +340,7 @@ async fn disk(state: &ApiState) -> Finding {
             LOW_DISK_BYTES,
             CRITICAL_DISK_BYTES,
             "free under MEDIA_ROOT",
+            metrics::DISK_FREE,
         ),
         Err(error) => away("MEDIA_ROOT", &std::io::Error::from(error)),
     }
@@ -336,5 +349,6 @@ async fn disk(state: &ApiState) -> Finding {
 async fn memory() -> Finding {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
-    by_bytes(system.available_memory(), LOW_MEMORY_BYTES, CRITICAL_MEMORY_BYTES, "of memory available")
+    let (free, what) = (system.available_memory(), "of memory available");
+    by_bytes(free, LOW_MEMORY_BYTES, CRITICAL_MEMORY_BYTES, what, metrics::MEMORY_AVAILABLE)
 }

@@ -42,6 +42,7 @@ mod query;
 pub mod rate_limit;
 mod reprocess;
 mod request_id;
+mod request_metrics;
 mod scenes;
 mod signed_urls;
 mod single_flight;

@@ -1,7 +1,9 @@
-//! The ids of a request: one for the client and the logs, one for the log of events.
+//! The ids of a request: one for the client and the logs, one for the log of events. Requests are timed here, too, because this
+//! is the outermost layer that all of them pass.
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use salvo::http::header::{HeaderName, HeaderValue};
 use salvo::prelude::*;
@@ -9,6 +11,7 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
+use super::request_metrics::note_request;
 use crate::telemetry::traces;
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -47,6 +50,13 @@ impl RequestIds {
         Self { request, correlation, span: Span::none(), parent: None, traceparent: OnceLock::new() }
     }
 
+    /// The trace of the request, if it has one that somebody can find: in a collector, at the client, or in events.
+    fn known_trace_id(&self) -> Option<String> {
+        let own = traces::traceparent(&self.span.context());
+        let known = own.as_ref().or(self.parent.as_ref()).or_else(|| self.traceparent.get());
+        traces::trace_id(known?)
+    }
+
     fn traceparent(&self) -> String {
         let make = || {
             let own = traces::traceparent(&self.span.context());
@@ -59,6 +69,7 @@ impl RequestIds {
 #[handler]
 impl RequestId {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+        let began = Instant::now();
         let given = req.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
         let mut ids = RequestIds::new(given);
         if let Ok(value) = HeaderValue::from_str(&ids.request) {
@@ -81,6 +92,8 @@ impl RequestId {
                 span.set_status(opentelemetry::trace::Status::error(status.as_str().to_owned()));
             }
         }
+        let trace_id = || depot.get_typed::<RequestIds>().ok().and_then(RequestIds::known_trace_id);
+        note_request(req.method(), req.matched_path(), res.status_code, began.elapsed(), trace_id);
     }
 }
 

@@ -12,12 +12,16 @@ use salvo::prelude::*;
 use serde::Serialize;
 
 use super::problem::Problem;
+use super::request_metrics::REQUEST_SECONDS;
 use super::single_flight::SingleFlight;
 use super::{ApiState, state};
-use crate::consumers::running_workers;
-use crate::events::{Priority, Stage};
+use crate::alerts::CRITICAL_ERRORS;
+use crate::consumers::{measure, running_workers};
+use crate::events::counters::{self, Counted};
+use crate::events::{APPEND_SECONDS, APPENDED_EVENTS, Priority, Stage};
 use crate::projections::analytics::{Analytics, PercentilesRow, Recent};
 use crate::projections::{self, lag};
+use crate::telemetry::metrics::{Family, Kind, Summary, quantile};
 
 /// How old figures may be.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -34,6 +38,7 @@ pub struct SystemMetricsAnswer {
     /// Worker processes that were heard of in the last ten seconds.
     pub workers: u64,
     pub resources: ResourceMetrics,
+    pub totals: TotalMetrics,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -54,6 +59,35 @@ pub struct QueueMetrics {
 pub struct StageDepth {
     pub waiting: u64,
     pub running: u64,
+    /// How long the piece has waited that waits longest; 0 where none waits.
+    pub oldest_waiting_seconds: f64,
+}
+
+/// The counters of `/metrics`, of all processes and all time.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TotalMetrics {
+    /// `api_request`, `append`, `queue_wait`, `stage`, `projection_batch`, `projection_delay`, `model_call` -> how long these took.
+    pub durations: BTreeMap<String, DurationMetrics>,
+    pub appended_events: u64,
+    /// completed, failed, cancelled -> jobs.
+    pub jobs_ended: BTreeMap<String, u64>,
+    /// Jobs that were completed or failed, and whose first estimate is known.
+    pub estimated_jobs: u64,
+    /// Those of them that failed, or took longer than twice their estimate.
+    pub late_jobs: u64,
+    /// Of language models, sent and received.
+    pub model_tokens: u64,
+    pub model_cost_dollars: f64,
+    /// Code -> errors that need a person.
+    pub critical_errors: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DurationMetrics {
+    pub count: u64,
+    pub total_seconds: f64,
+    /// As exact as the buckets of the histogram; null before anything was measured.
+    pub percentiles: Option<Percentiles>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -169,6 +203,7 @@ async fn find_metrics(state: Arc<ApiState>) -> Found<SystemMetricsAnswer> {
 
 async fn metrics(state: &ApiState) -> Result<SystemMetricsAnswer, projections::Error> {
     let log = state.executor.log();
+    let counted = counters::read(log).await?;
     let mut projection_lag = BTreeMap::new();
     for projection in &state.projections {
         projection_lag.insert(projection.name().to_owned(), lag(log, projection.as_ref()).await?);
@@ -187,14 +222,73 @@ async fn metrics(state: &ApiState) -> Result<SystemMetricsAnswer, projections::E
         projection_lag,
         workers: running_workers(log).await? as u64,
         resources: resources(state),
+        totals: totals(&counted),
     })
 }
 
+fn totals(counted: &Counted) -> TotalMetrics {
+    let read = |family: &Family| family.read(&counted.totals, &counted.exemplars, &[]);
+    let sum = |family: &Family| read(family).iter().map(|series| series.sum).sum::<f64>();
+    let by_label = |family: &Family| {
+        let series = read(family).into_iter();
+        series.map(|series| (series.labels.join(" "), series.sum as u64)).collect()
+    };
+    let timed: [(&str, &Family); 7] = [
+        ("api_request", &REQUEST_SECONDS),
+        ("append", &APPEND_SECONDS),
+        ("queue_wait", &measure::QUEUE_WAIT_SECONDS),
+        ("stage", &measure::STAGE_SECONDS),
+        ("projection_batch", &projections::BATCH_SECONDS),
+        ("projection_delay", &projections::DELAY_SECONDS),
+        ("model_call", &measure::MODEL_CALL_SECONDS),
+    ];
+    let timed = timed.into_iter().map(|(name, family)| (name.to_owned(), durations(family, &read(family))));
+    TotalMetrics {
+        durations: timed.collect(),
+        appended_events: sum(&APPENDED_EVENTS) as u64,
+        jobs_ended: by_label(&measure::JOBS_ENDED),
+        estimated_jobs: sum(&measure::ESTIMATED_JOBS) as u64,
+        late_jobs: sum(&measure::LATE_JOBS) as u64,
+        model_tokens: sum(&measure::MODEL_TOKENS) as u64,
+        model_cost_dollars: sum(&measure::MODEL_COST),
+        critical_errors: by_label(&CRITICAL_ERRORS),
+    }
+}
+
+/// Of all series of a histogram.
+fn durations(family: &Family, series: &[Summary]) -> DurationMetrics {
+    let Kind::Histogram { bounds } = family.kind else {
+        return DurationMetrics { count: 0, total_seconds: 0.0, percentiles: None };
+    };
+    let mut buckets = vec![0; bounds.len() + 1];
+    for (at, bucket) in series.iter().flat_map(|series| series.buckets.iter().enumerate()) {
+        buckets[at] += bucket.count;
+    }
+    let at = |share| quantile(bounds, &buckets, share);
+    let percentiles = at(0.5).zip(at(0.95)).zip(at(0.99));
+    DurationMetrics {
+        count: buckets.iter().sum(),
+        total_seconds: series.iter().map(|series| series.sum).sum(),
+        percentiles: percentiles.map(|((p50_seconds, p95_seconds), p99_seconds)| Percentiles {
+            p50_seconds,
+            p95_seconds,
+            p99_seconds,
+        }),
+    }
+}
+
 async fn queue(state: &ApiState) -> Result<QueueMetrics, projections::Error> {
-    let mut by_stage = BTreeMap::new();
+    let (mut by_stage, oldest) = (BTreeMap::new(), state.queue.oldest().await?);
     for stage in Stage::ALL {
         let depth = state.queue.depth(stage).await?;
-        by_stage.insert(stage.name().to_owned(), StageDepth { waiting: depth.waiting, running: depth.taken });
+        let waited =
+            oldest.get(&stage).map_or(0.0, |since| since.elapsed().unwrap_or_default().as_secs_f64());
+        let depth = StageDepth {
+            waiting: depth.waiting,
+            running: depth.taken,
+            oldest_waiting_seconds: (waited * 1000.0).round() / 1000.0,
+        };
+        by_stage.insert(stage.name().to_owned(), depth);
     }
     Ok(QueueMetrics {
         open_jobs: state.queue.open().await?,

@@ -10,15 +10,17 @@ use tracing::Instrument;
 
 use super::error::StageError;
 use super::journal::Journal;
+use super::measure;
 use super::retry;
 use super::runner::{LOG_PAUSE, Worker};
 use super::task::{Progress, StageHandler, Task, with_urgency};
+use crate::alerts;
 use crate::crash;
 use crate::domain::job::{Command, Job, Outcome, Rejection};
 use crate::error_codes::ErrorCode;
-use crate::events::Error as LogError;
 use crate::events::job::{Usage, WorkItem};
 use crate::events::work::TakenWork;
+use crate::events::{Error as LogError, Stage};
 use crate::execute::{Error, Executed, LoadedJob};
 use crate::ids::JobId;
 use crate::storage::Cache;
@@ -86,20 +88,26 @@ impl Attempt {
     async fn do_work(&self, loaded: LoadedJob, taken: Instant) {
         tracing::info!(user_id = %loaded.state.user_id, attempt = self.work.item.attempt, "stage started");
         let (began, meter) = (Instant::now(), Meter::default());
-        let span = AttemptSpan::begin(&loaded.tip.traceparent, self.piece());
+        let (stage, traceparent) = (self.work.item.stage, loaded.tip.traceparent.clone());
+        measure::note_wait(&self.work, &traceparent);
+        let span = AttemptSpan::begin(&traceparent, self.piece());
         let outcome = match self.run_handler(loaded, &meter).await {
             HandlerEnd::Superseded => {
                 tracing::info!("stopped: cancelled, or taken over by another worker");
+                measure::note_attempt(stage, "abandoned", began.elapsed(), &traceparent);
                 self.until_settled(|| self.leave()).await;
                 return;
             }
             HandlerEnd::Returned(Err(_)) if self.abandon.is_cancelled() => {
+                measure::note_attempt(stage, "abandoned", began.elapsed(), &traceparent);
                 self.hand_back().await;
                 return;
             }
             HandlerEnd::Returned(outcome) => outcome,
         };
         let duration_ms = began.elapsed().as_millis() as u64;
+        let ended = if outcome.is_ok() { "succeeded" } else { "failed" };
+        measure::note_attempt(stage, ended, began.elapsed(), &traceparent);
         match &outcome {
             Ok(_) => tracing::info!(duration_ms, "stage finished"),
             Err(error) => {
@@ -111,6 +119,7 @@ impl Attempt {
             wall_ms: taken.elapsed().as_millis() as u64,
             peak_memory_bytes: meter.peak_memory_bytes(),
         };
+        measure::note_usage(stage, &usage);
         span.end(outcome.as_ref().err().map(|error| error.code.name()));
         crash::point("attempt.done");
         self.until_settled(|| self.record(&outcome, usage)).await;
@@ -215,6 +224,7 @@ impl Attempt {
             }
             Ok(outcome) => {
                 if outcome.as_ref().is_err_and(|error| error.code == ErrorCode::DiskFull) {
+                    raise_full(item.stage);
                     make_room(cache).await;
                 }
                 HandlerEnd::Returned(outcome)
@@ -273,7 +283,10 @@ impl Attempt {
             }
         };
         match self.finish(command, usage).await {
-            Ok(executed) => self.worker.clean_up(self.job_id(), &executed.loaded).await,
+            Ok(executed) => {
+                self.worker.note_end(self.job_id(), &executed).await;
+                self.worker.clean_up(self.job_id(), &executed.loaded).await;
+            }
             Err(Error::Rejected(Rejection::WrongOutcome { reason, .. })) => {
                 self.fail_for_good(format!("the result of the stage does not fit: {reason}"), usage).await?;
             }
@@ -295,6 +308,7 @@ impl Attempt {
     async fn fail_for_good(&self, message: String, usage: Usage) -> Result<(), Error> {
         let failed = self.failed(&StageError::terminal(ErrorCode::InternalError, message));
         let executed = self.finish(failed, usage).await?;
+        self.worker.note_end(self.job_id(), &executed).await;
         self.worker.clean_up(self.job_id(), &executed.loaded).await;
         Ok(())
     }
@@ -331,6 +345,14 @@ impl Attempt {
             tracing::error!(error = %chain(&error), "cannot hand work back");
         }
     }
+}
+
+fn raise_full(stage: Stage) {
+    let code = alerts::Code::StoreFull;
+    tracing::error!(alert = code.name(), %stage, "a disk is full");
+    let message =
+        format!("the disk that {stage} writes to is full; work is tried again, and fails in the end");
+    alerts::raise(code, message, vec![("stage", stage.name().to_owned())]);
 }
 
 /// On a full disk, evicts the user's cached results, so that the next try has room.

@@ -31,6 +31,7 @@ mod initializing;
 mod intake;
 mod journal;
 pub mod leftovers;
+pub mod measure;
 mod model_planner;
 mod model_spend;
 pub mod outbox;

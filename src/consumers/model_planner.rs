@@ -17,6 +17,7 @@ use reel_studio::layout::images::Images;
 use reel_studio::review::{self, FaultKind, PageChoice};
 
 use super::error::StageError;
+use super::measure;
 use super::model_spend::DaySpend;
 use super::task::{Task, blocking};
 use crate::config::ModelsConfig;
@@ -192,6 +193,7 @@ impl Ledger for JobHost<'_> {
         let used = call.spend();
         self.budget.settle(reserved, used);
         self.day.settle(&self.task.job.user_id, reserved, used).await;
+        measure::note_model_call(&call);
         let item = self.task.journal.item;
         let called = ModelCalled {
             stage: item.stage,

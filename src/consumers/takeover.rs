@@ -93,6 +93,7 @@ async fn schedule_again(worker: &Worker, work: &TakenWork, most_attempts: u32) -
     match worker.executor.execute_since(job_id, work.version, command, &origin, done).await {
         Ok(executed) => {
             tracing::warn!(%job_id, stage = %item.stage, scene = item.scene, attempt = item.attempt, "a worker is lost");
+            worker.note_end(job_id, &executed).await;
             worker.clean_up(job_id, &executed.loaded).await;
             Ok(())
         }

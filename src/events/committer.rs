@@ -38,15 +38,20 @@ pub enum CommitOutcome {
 }
 
 impl CommitOutcome {
-    /// Parses the script's word.
-    fn parse(word: &str) -> Option<Self> {
-        match word {
-            "appended" => Some(CommitOutcome::Appended),
-            "duplicate" => Some(CommitOutcome::Duplicate),
-            "conflict" => Some(CommitOutcome::Conflict),
-            "stale" => Some(CommitOutcome::Stale),
-            _ => None,
+    const ALL: [Self; 4] = [Self::Appended, Self::Duplicate, Self::Conflict, Self::Stale];
+
+    /// The script's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            CommitOutcome::Appended => "appended",
+            CommitOutcome::Duplicate => "duplicate",
+            CommitOutcome::Conflict => "conflict",
+            CommitOutcome::Stale => "stale",
         }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
     }
 }
 

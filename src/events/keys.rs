@@ -228,9 +228,14 @@ impl Keys {
         ["idempotency", "promised"].map(|kind| format!("{prefix}:{kind}:*"))
     }
 
-    /// Hash of counters: what all processes have done with stored objects.
-    pub fn storage_counters(&self) -> String {
-        format!("{}:storage-counters", self.prefix)
+    /// Hash of counters: what all processes have done, for metrics.
+    pub fn counters(&self) -> String {
+        format!("{}:counters", self.prefix)
+    }
+
+    /// Hash of traces of slow observations: the counter of the bucket -> the trace, the value and the time.
+    pub fn exemplars(&self) -> String {
+        format!("{}:exemplars", self.prefix)
     }
 
     /// Heartbeats of the running processes: field = consumer name, value = time in ms.

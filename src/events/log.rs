@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::DateTime;
 use redis::{Cmd, FromRedisValue, Script, Value};
@@ -15,12 +16,30 @@ use super::keys::Keys;
 use super::versions::Versions;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
+use crate::telemetry::metrics::Family;
+use crate::telemetry::traces;
 
 /// Events of a page. Events vary from a byte to 2 MB, so pages are small.
 const PAGE: usize = 250;
 /// Data that one read returns, exceeded by a page at most. Every follower of a partition holds this much, several times over
 /// while it decodes it.
 const MAX_READ_BYTES: usize = 4 << 20;
+
+/// From a twentieth of a millisecond, which an append to an idle server on the same machine takes.
+const APPEND_BUCKETS_S: [f64; 12] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+/// How appends end; see [`EventLog::append`].
+pub const APPEND_OUTCOMES: [&str; 5] = ["appended", "duplicate", "conflict", "stale", "failed"];
+
+pub static APPEND_SECONDS: Family = Family::durations(
+    "reel_append_duration_seconds",
+    "Appends to the event log, with the time that they waited for others, by how they ended.",
+    &["outcome"],
+    &APPEND_BUCKETS_S,
+);
+pub static APPENDED_EVENTS: Family =
+    Family::counter("reel_appended_events_total", "Events that were appended to the log.", &[]);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -126,6 +145,16 @@ impl Appended {
     }
 }
 
+/// `ending` is `None` for an append that failed.
+fn measure_append(append: &Append<'_>, began: Instant, ending: Option<CommitOutcome>) {
+    let trace_id = || append.events.first().and_then(|event| traces::trace_id(&event.traceparent));
+    let outcome = ending.map_or("failed", CommitOutcome::word);
+    APPEND_SECONDS.with(&[outcome]).observe_traced(began.elapsed(), trace_id);
+    if ending == Some(CommitOutcome::Appended) {
+        APPENDED_EVENTS.with(&[]).add(append.events.len() as u64);
+    }
+}
+
 /// The event log. Cheap to clone; clones share one multiplexed connection, and one committer for each partition.
 #[derive(Clone)]
 pub struct EventLog {
@@ -187,9 +216,11 @@ impl EventLog {
     ///
     /// Concurrent appends to one partition share a round trip.
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, Error> {
-        let partition = self.keys.partition_of(append.aggregate_id);
+        let (partition, began) = (self.keys.partition_of(append.aggregate_id), Instant::now());
         let prepared = Prepared::new(&self.keys, partition, append);
-        let (ending, version) = self.committers[usize::from(partition)].commit(prepared).await?;
+        let committed = self.committers[usize::from(partition)].commit(prepared).await;
+        measure_append(append, began, committed.as_ref().ok().map(|(ending, _)| *ending));
+        let (ending, version) = committed?;
         match ending {
             CommitOutcome::Appended => Ok(Appended::Now { version }),
             CommitOutcome::Duplicate => Ok(Appended::Earlier { version }),

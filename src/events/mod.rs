@@ -16,6 +16,7 @@ mod committer;
 pub mod configuration;
 pub mod connection;
 pub mod content;
+pub mod counters;
 pub mod doorbell;
 pub mod due;
 mod envelope;
@@ -36,7 +37,6 @@ pub mod request;
 #[cfg(test)]
 mod samples;
 mod stage;
-pub mod storage_counters;
 pub mod upcast;
 pub mod upload;
 pub mod user;
@@ -53,7 +53,7 @@ pub use keys::Keys;
 pub use lane::Lane;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use log::reread_entry;
-pub use log::{Append, Appended, Error, EventLog, Mark};
+pub use log::{APPEND_OUTCOMES, APPEND_SECONDS, APPENDED_EVENTS, Append, Appended, Error, EventLog, Mark};
 pub use projection::ProjectionEvent;
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};

@@ -4,8 +4,9 @@
 //! stage's stream, where the consumer group's pending list is its lease. Everything here derives from the log and can be
 //! rebuilt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation, Value};
@@ -24,6 +25,8 @@ use crate::ids::AggregateId;
 const MAX_TAKEN: usize = 256;
 /// Most entries of a stream that one call takes over.
 const MAX_CLAIMED: usize = 16;
+/// Most requesters of a queue whose oldest work is looked at.
+const MAX_OLDEST: usize = 50;
 /// How long a request for a stream stands for a viewer. Players ask every few seconds.
 const VIEWER_STAYS: Duration = Duration::from_secs(30);
 /// When a piece of a job that nobody watches is looked at again.
@@ -42,6 +45,7 @@ pub struct WorkQueue {
 struct Scripts {
     take: Script,
     peek: Script,
+    oldest: Script,
     due: Script,
     release: Script,
     hasten: Script,
@@ -116,6 +120,7 @@ impl WorkQueue {
         let scripts = Scripts {
             take: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/take.lua"))),
             peek: Script::new(concat!(include_str!("lua/next_piece.lua"), include_str!("lua/peek.lua"))),
+            oldest: Script::new(include_str!("lua/oldest.lua")),
             due: Script::new(include_str!("lua/due.lua")),
             release: with_enqueue(include_str!("lua/release.lua")),
             hasten: with_enqueue(include_str!("lua/hasten.lua")),
@@ -336,6 +341,30 @@ impl WorkQueue {
             waiting: self.sum("count waiting work", "ZCARD", waiting).await?,
             taken: self.sum("count taken work", "XLEN", taken).await?,
         })
+    }
+
+    /// Returns, for each stage with waiting work, since when the oldest piece waits: of the pieces that come first for their
+    /// requesters, [`MAX_OLDEST`] of each queue at most.
+    pub async fn oldest(&self) -> Result<BTreeMap<Stage, SystemTime>, Error> {
+        let asked = self.keys.partitions().map(|partition| async move {
+            let mut call = self.scripts.oldest.prepare_invoke();
+            for stage in Stage::ALL {
+                for lane in Lane::ALL {
+                    call.key(self.keys.waiting(partition, stage, lane));
+                }
+            }
+            call.arg(MAX_OLDEST);
+            self.call::<Vec<String>>("tell what waits longest", &call).await
+        });
+        let mut oldest = BTreeMap::new();
+        for text in futures_util::future::try_join_all(asked).await?.into_iter().flatten() {
+            let Some(work) = Pointer::parse(&text).map(|pointer| pointer.work) else { continue };
+            if let Some(since) = work.token.made_at() {
+                let found = oldest.entry(work.item.stage).or_insert(since);
+                *found = since.min(*found);
+            }
+        }
+        Ok(oldest)
     }
 
     /// Returns the number of delayed pieces of work, over all partitions.

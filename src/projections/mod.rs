@@ -31,7 +31,7 @@ pub mod tables;
 pub mod trail;
 
 pub use compact::compact;
-pub use runner::{feed, lag, run};
+pub use runner::{APPLIED_EVENTS, BATCH_SECONDS, DELAY_SECONDS, feed, lag, run};
 
 use std::sync::Arc;
 use std::time::Duration;

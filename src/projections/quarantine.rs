@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::decisions::{self, Decisions};
 use super::runner::Stuck;
 use super::{Batch, Error, Owner};
+use crate::alerts;
 use crate::events::{Actor, Envelope, EventLog};
 use crate::execute::{DecodeError, Executor};
 use crate::ids::AggregateId;
@@ -203,8 +204,20 @@ impl Quarantine {
 
     async fn record(&mut self, quarantined: &Quarantined) -> Result<(), Error> {
         let Quarantined { aggregate_id, seq, version, error, .. } = quarantined;
-        tracing::error!(projection = self.projection, partition = self.partition, %aggregate_id, seq, version, error,
-                        "an aggregate is quarantined");
+        let code = alerts::Code::AggregateQuarantined;
+        tracing::error!(alert = code.name(), projection = self.projection, partition = self.partition, %aggregate_id, seq,
+                        version, error, "an aggregate is quarantined");
+        let message = format!(
+            "{} passes over {} {aggregate_id} from version {version} on: {error}",
+            self.projection, quarantined.aggregate
+        );
+        let details = vec![
+            ("projection", self.projection.to_owned()),
+            ("partition", self.partition.to_string()),
+            ("aggregate_id", aggregate_id.to_string()),
+            ("seq", seq.to_string()),
+        ];
+        alerts::raise(code, message, details);
         let recorded =
             decisions::record_quarantine(&self.executor, self.projection, self.partition, quarantined).await;
         recorded.map_err(Error::Record)?;

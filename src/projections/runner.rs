@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,11 +12,13 @@ use tokio_util::task::TaskTracker;
 use super::halts::{self, Halt};
 use super::quarantine::{Quarantine, passes_over};
 use super::{Batch, Error, Owner, Projection};
+use crate::alerts;
 use crate::crash;
 use crate::events::doorbell::{self, Doorbell};
 use crate::events::{BatchEvent, ConfigurationEvent, Envelope, Event, EventLog, JobEvent, UploadEvent};
 use crate::execute::Executor;
 use crate::telemetry::chain;
+use crate::telemetry::metrics::Family;
 
 /// Most events read at a time.
 const BATCH: usize = 2000;
@@ -26,6 +28,27 @@ const PAUSE: Duration = Duration::from_millis(500);
 const HALTED: Duration = Duration::from_secs(1);
 /// Pause before asking again for what another process owns.
 const OWNED_ELSEWHERE: Duration = Duration::from_secs(1);
+
+const BATCH_BUCKETS_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.5, 10.0];
+const DELAY_BUCKETS_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+pub static BATCH_SECONDS: Family = Family::durations(
+    "reel_projection_batch_duration_seconds",
+    "Batches of events that a projection has applied, from reading them to their commit.",
+    &["projection"],
+    &BATCH_BUCKETS_S,
+);
+pub static DELAY_SECONDS: Family = Family::durations(
+    "reel_projection_delay_seconds",
+    "The time from when the last event of a batch is recorded until a projection has applied it.",
+    &["projection"],
+    &DELAY_BUCKETS_S,
+);
+pub static APPLIED_EVENTS: Family = Family::counter(
+    "reel_projection_events_total",
+    "Events that a projection has applied, or passed over.",
+    &["projection"],
+);
 
 /// Runs until `stop`. An event that cannot be applied quarantines its aggregate. An error that a retry cannot fix and that
 /// is no single aggregate's fault halts the reader, until an operator fixes the cause or skips the event. Only a log that
@@ -132,8 +155,16 @@ impl Reader {
             self.bell.borrow_and_update();
             quarantine.settle(owner.as_mut()).await?;
             let skips = quarantine.decisions().skips(partition);
+            let began = Instant::now();
             let stuck = match step(self.log(), owner.as_mut(), partition, &skips, most, u64::MAX).await {
-                Ok(read) => {
+                Ok(Applied { read, recorded_at }) => {
+                    if read > 0 {
+                        BATCH_SECONDS.with(&[name]).observe(began.elapsed());
+                        APPLIED_EVENTS.with(&[name]).add(read as u64);
+                    }
+                    if let Some(at) = recorded_at {
+                        DELAY_SECONDS.with(&[name]).observe((Utc::now() - at).to_std().unwrap_or_default());
+                    }
                     if std::mem::take(&mut may_be_noted) {
                         halts::clear(self.log(), name, partition).await?;
                     }
@@ -197,7 +228,15 @@ impl Reader {
         if error.is_about_one_aggregate() {
             reason = format!("{TOO_MANY}; the first event that cannot be applied: {reason}");
         }
-        tracing::error!(projection, partition, seq, error = reason, "projection halted");
+        let code = alerts::Code::ReadModelHalted;
+        tracing::error!(alert = code.name(), projection, partition, seq, error = reason, "projection halted");
+        let message = format!("{projection} stands still in front of event {seq} of partition {partition}");
+        let details = vec![
+            ("projection", projection.clone()),
+            ("partition", partition.to_string()),
+            ("seq", seq.to_string()),
+        ];
+        alerts::raise(code, message, details);
         let halt = Halt { projection, partition, seq, error: reason, since: Utc::now() };
         halts::note(self.log(), &halt).await
     }
@@ -217,7 +256,17 @@ pub async fn feed(
     most: usize,
     until: u64,
 ) -> Result<usize, Error> {
-    step(log, owner, partition, skips, most, until).await.map_err(|stuck| stuck.error)
+    let applied = step(log, owner, partition, skips, most, until).await;
+    applied.map(|applied| applied.read).map_err(|stuck| stuck.error)
+}
+
+/// What [`step`] has applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Applied {
+    /// Events read, those that were left out included.
+    pub read: usize,
+    /// When the last event that was applied was recorded.
+    pub recorded_at: Option<DateTime<Utc>>,
 }
 
 /// Like [`feed`]; an error comes with the batch that was to be applied.
@@ -228,18 +277,18 @@ pub async fn step(
     skips: &BTreeSet<u64>,
     most: usize,
     until: u64,
-) -> Result<usize, Stuck> {
+) -> Result<Applied, Stuck> {
     let after = owner.checkpoint();
     let most = most.min(until.saturating_sub(after) as usize);
     if most == 0 {
-        return Ok(0);
+        return Ok(Applied::default());
     }
     if skips.contains(&(after + 1)) {
         owner.apply(&Batch { partition, last_seq: after + 1, ..Batch::default() }).await?;
-        return Ok(1);
+        return Ok(Applied { read: 1, recorded_at: None });
     }
     let events = log.read(partition, after, most).await.map_err(Error::from)?;
-    let Some(&(last_seq, _)) = events.last() else { return Ok(0) };
+    let Some(&(last_seq, _)) = events.last() else { return Ok(Applied::default()) };
     let read = events.len();
     let mut batch = Batch { partition, last_seq, events, ..Batch::default() };
     leave_out(&mut batch, skips, owner);
@@ -248,7 +297,7 @@ pub async fn step(
         return Err(Stuck { error, batch: Some(batch) });
     }
     crash::point("projection.after");
-    Ok(read)
+    Ok(Applied { read, recorded_at: batch.events.last().map(|(_, event)| event.recorded_at) })
 }
 
 /// Leaves out events that are skipped, and those of quarantined aggregates. An erasure among them takes effect all the

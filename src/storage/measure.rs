@@ -1,8 +1,7 @@
 //! Counts and times what is done with stored objects, for Prometheus.
 //!
-//! Counters are those of this process since its start. `events::storage_counters` adds them up over all processes.
+//! Counters are those of this process since its start. `events::counters` adds them up over all processes.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 use tokio_util::bytes::Bytes;
 
 use super::{ByteStream, Error};
+use crate::telemetry::metrics::Totals;
 
 /// Where objects are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
@@ -209,9 +209,6 @@ pub(super) fn counted(store: StoreName, stream: ByteStream) -> ByteStream {
 pub fn count_delivery(what: Delivered, by: DeliveredBy) {
     DELIVERIES[what as usize][by as usize].fetch_add(1, Ordering::Relaxed);
 }
-
-/// Counters by their names.
-pub type Totals = BTreeMap<String, u64>;
 
 /// The counters of one operation, store and ending.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,5 +1,6 @@
-//! Logs and traces. One log line for each fact; a failure is logged once, where it is handled, with its causes.
+//! Logs, traces and metrics. One log line for each fact; a failure is logged once, where it is handled, with its causes.
 
+pub mod metrics;
 pub mod traces;
 
 use std::error::Error;

@@ -162,6 +162,11 @@ pub fn parse_traceparent(text: &str) -> Option<Context> {
     context.is_valid().then(|| Context::new().with_remote_span_context(context))
 }
 
+/// Returns the trace that a `traceparent` names.
+pub fn trace_id(traceparent: &str) -> Option<String> {
+    parse_traceparent(traceparent).map(|context| context.span().span_context().trace_id().to_string())
+}
+
 /// The `traceparent` of a span; `None` where nothing is traced.
 pub fn traceparent(context: &Context) -> Option<String> {
     let span = context.span();

@@ -478,7 +478,7 @@ fn system_metrics() -> Value {
             "waiting": 2,
             "running": 4,
             "delayed": 0,
-            "by_stage": { "rendering": { "waiting": 2, "running": 4 } },
+            "by_stage": { "rendering": { "waiting": 2, "running": 4, "oldest_waiting_seconds": 1.284 } },
         },
         "processing_times": {
             "jobs": 1000,
@@ -497,6 +497,22 @@ fn system_metrics() -> Value {
             "disk_total_bytes": 107374182400_u64,
             "disk_free_bytes": 64424509440_u64,
             "disk_usage_percent": 40.0,
+        },
+        "totals": {
+            "durations": {
+                "append": {
+                    "count": 81_342,
+                    "total_seconds": 41.7,
+                    "percentiles": { "p50_seconds": 0.0004, "p95_seconds": 0.0009, "p99_seconds": 0.0021 },
+                },
+            },
+            "appended_events": 96_407,
+            "jobs_ended": { "completed": 1_731, "failed": 3, "cancelled": 12 },
+            "estimated_jobs": 1_734,
+            "late_jobs": 9,
+            "model_tokens": 2_401_117,
+            "model_cost_dollars": 1.87,
+            "critical_errors": { "STORE_FULL": 1 },
         },
     })
 }

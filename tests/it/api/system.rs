@@ -42,7 +42,10 @@ async fn metrics_tell_depth_times_throughput_lag_and_what_the_machine_has_left()
         "combining",
         "storage",
     ] {
-        assert_eq!(metrics["queue"]["by_stage"][stage], json!({ "waiting": 0, "running": 0 }));
+        assert_eq!(
+            metrics["queue"]["by_stage"][stage],
+            json!({ "waiting": 0, "running": 0, "oldest_waiting_seconds": 0.0 })
+        );
         let times = &metrics["processing_times"]["by_stage"][stage];
         let [p50, p99] = ["p50_seconds", "p99_seconds"].map(|name| times[name].as_f64().unwrap());
         assert!(p50 <= p99, "{stage}: {times}");
@@ -79,6 +82,13 @@ async fn the_queue_tells_what_waits_and_how_long() {
         .await;
     let busy = get(&system, "/api/v1/system/queue-status").await;
     assert_eq!(busy["by_priority"], json!({ "urgent": 1, "low": 2 }));
+    eventually("the oldest piece is told by its stage", async || {
+        let metrics = get(&system, "/api/v1/system/metrics").await;
+        let oldest =
+            |stage: &str| metrics["queue"]["by_stage"][stage]["oldest_waiting_seconds"].as_f64().unwrap();
+        (0.1..60.0).contains(&oldest("initializing")) && oldest("rendering") == 0.0
+    })
+    .await;
     assert!(busy["oldest_waiting_seconds"].as_f64().unwrap() < 60.0);
     for path in ["/api/v1/system/queue-status", "/api/v1/system/metrics"] {
         assert_eq!(error_of(system.anonymous(Method::GET, path).send().await.unwrap()).await.0, 401);

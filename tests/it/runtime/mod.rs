@@ -1,6 +1,8 @@
 //! Workers: leases, retries, takeover, memory, processes over several aggregates.
 
+mod alert_webhook;
 mod alerts;
+mod dashboards;
 mod memory;
 mod process_manager;
 mod render_slots;
