@@ -2,6 +2,7 @@
 
 mod alerts;
 mod memory;
+mod probes;
 mod process_manager;
 mod render_slots;
 mod scheduling;
