@@ -419,7 +419,7 @@ pub fn address(config: &RedisConfig) -> anyhow::Result<Address> {
 }
 
 /// The log, if it may be used with these settings.
-async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> anyhow::Result<EventLog> {
+pub async fn connect(address: &Address, redis: &RedisConfig, streams: &Streams) -> anyhow::Result<EventLog> {
     let connection = address
         .connect()
         .await

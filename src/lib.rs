@@ -22,6 +22,8 @@ pub mod clock;
 pub mod config;
 pub mod consumers;
 pub mod crash;
+#[cfg(test)]
+mod deploy_tests;
 pub mod dev;
 pub mod domain;
 pub mod erasure;

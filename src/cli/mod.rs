@@ -12,6 +12,7 @@ mod mcp;
 mod operator;
 mod plan;
 mod preview;
+mod probe;
 mod projections;
 mod render;
 mod storage;
@@ -65,6 +66,8 @@ enum Command {
     Work,
     /// Keep the read models up to date
     Project,
+    /// Say whether a role is ready, by the exit status: for health checks; reads the settings of that role
+    Probe { role: probe::Probed },
     /// Ask for a video of a script
     Generate {
         /// Markdown or plain text; `-` reads standard input
@@ -204,6 +207,7 @@ impl Arguments {
             Command::Serve => serve(Role::Api).await,
             Command::Work => serve(Role::Worker).await,
             Command::Project => serve(Role::Projector).await,
+            Command::Probe { role } => probe::probe(role).await,
             Command::Generate { file, topic, quality, priority, watch, api } => {
                 let client = api.client()?;
                 let script = client::read_script(&file)?;

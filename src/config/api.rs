@@ -53,7 +53,7 @@ impl ApiConfig {
         Self { bind, allowed_origins: vec![], trusted_proxies: 0, connections }
     }
 
-    pub(super) fn from_environment(env: Environment) -> Result<Self, Error> {
+    pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let bind = env("REEL_BIND").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let expected = "an address and a port, such as 127.0.0.1:8080";
         let Ok(address) = bind.parse() else {

@@ -60,7 +60,7 @@ mod upload;
 mod uploaded;
 
 pub use error::StageError;
-pub use heartbeat::running_workers;
+pub use heartbeat::{running_workers, running_workers_here};
 pub use rebuild::{Error as RebuildError, Rebuilt, rebuild};
 pub use runner::{Worker, processor_slots_of};
 pub(crate) use storage::{file_name as stored_file_name, technical};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::begun::BegunJobs;
@@ -68,12 +67,6 @@ pub struct Worker {
     pub(super) held: Held,
 }
 
-/// A consumer name that no other process start has.
-fn consumer_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}-{}-{}", std::process::id(), Uuid::now_v7().simple())
-}
-
 impl Worker {
     /// A worker under a consumer name of its own; its stages' files are under `media.root`.
     pub fn new(
@@ -95,7 +88,7 @@ impl Worker {
             processors: ProcessorSlots::new(processor_slots_of(media.max_concurrent_renders)),
             render_slots: Arc::new(RenderSlots::new(media)),
             scene_limit: media.max_scene_concurrency,
-            consumer: consumer_name(),
+            consumer: heartbeat::consumer_name(),
             begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * processor_slots_of(media.max_concurrent_renders)),
             headroom,
             held: Held::default(),

@@ -101,11 +101,13 @@ static THEME_FILES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     THEME.iter().map(|(name, source)| Source::new(file_id(name), (*source).to_owned())).collect()
 });
 static LIBRARY: LazyLock<LazyHash<Library>> = LazyLock::new(|| LazyHash::new(Library::default()));
-/// The system's fonts, and Typst's embedded fonts.
+/// The system's fonts, and those that come with Typst.
 static FONTS: LazyLock<FontStore> = LazyLock::new(|| {
     let mut fonts = FontStore::new();
     fonts.extend(typst_kit::fonts::system());
-    fonts.extend(typst_kit::fonts::embedded());
+    for data in reel_fonts::decompress() {
+        fonts.extend(Font::iter(Bytes::new(data)).map(|font| (font.clone(), font.info().clone())));
+    }
     fonts
 });
 
