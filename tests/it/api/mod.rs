@@ -1,6 +1,7 @@
 //! The HTTP API and the command line, as their users meet them.
 
 mod accepted;
+mod agents;
 mod analytics_http;
 mod batch;
 mod belongings;
