@@ -212,7 +212,10 @@ impl System {
     pub fn command(&self) -> std::process::Command {
         let config = &self.config;
         let streams = self.servers.folder.path().join("streams.toml");
-        std::fs::write(&streams, format!("partitions = {}\n", config.streams.partitions)).unwrap();
+        let seal_seconds = config.streams.audit.seal_every.as_secs().max(1);
+        let partitions = config.streams.partitions;
+        let text = format!("partitions = {partitions}\n[audit]\nseal_seconds = {seal_seconds}\n");
+        std::fs::write(&streams, text).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reel"));
         command
             .env("REEL_STREAMS", &streams)

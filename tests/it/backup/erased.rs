@@ -1,6 +1,5 @@
 //! Who was erased after a backup stays erased after its restore.
 
-use reelstream::events::TypedId;
 use reelstream::ids::JobId;
 use reqwest::Method;
 use serde_json::{Value, json};

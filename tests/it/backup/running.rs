@@ -17,7 +17,7 @@ async fn jobs_go_on_while_a_backup_is_taken_and_are_finished_after_its_restore()
     })
     .await;
     system.stop_roles().await;
-    let pretended = Rehearsal { scenes: 3, longest: Duration::from_millis(60), ..Rehearsal::default() };
+    let pretended = Rehearsal { scenes: 3, longest: Duration::from_millis(500), ..Rehearsal::default() };
     let start = async |system: &System| {
         Running::start_with(system.config.clone(), &ALL_ROLES, rehearsal::handlers(pretended)).await
     };
@@ -30,7 +30,7 @@ async fn jobs_go_on_while_a_backup_is_taken_and_are_finished_after_its_restore()
     let (ok, said) = reel(&system, &["backup", &place]);
     assert!(ok, "{said}");
     for job_id in &jobs {
-        system.statuses_until_ended(job_id, Duration::from_secs(60)).await;
+        system.statuses_until_ended(job_id, Duration::from_secs(100)).await;
     }
     let was = system.log().await;
     let ended_at = heads(&was).await;
@@ -54,7 +54,7 @@ async fn jobs_go_on_while_a_backup_is_taken_and_are_finished_after_its_restore()
     system.running = start(&system).await;
     let models = system.read_models().await;
     for job_id in &jobs {
-        let last = system.statuses_until_ended(job_id, Duration::from_secs(60)).await.pop().unwrap();
+        let last = system.statuses_until_ended(job_id, Duration::from_secs(100)).await.pop().unwrap();
         assert_eq!(last["status"], "completed", "{last}");
     }
     models.caught_up().await;
