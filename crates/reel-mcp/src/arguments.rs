@@ -42,7 +42,7 @@ pub struct CreateVideo {
     /// Ids of files that the user has uploaded, such as pictures to show.
     #[schemars(with = "Option<Vec<String>>")]
     pub upload_ids: Option<Vec<Uuid>>,
-    /// Use the documentation and the user's earlier work to plan, where the server has a language model and an index.
+    /// Recorded; has no effect yet.
     pub use_rag: Option<bool>,
     /// Names this request: sent again with the same key within a day, it answers with the first one's video instead of making
     /// another.
