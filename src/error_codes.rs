@@ -102,6 +102,11 @@ const RETRIED: &[Appearance] = &[Appearance::Failure { is_retried: true }];
 const FINAL: &[Appearance] = &[Appearance::Failure { is_retried: false }];
 
 impl ErrorCode {
+    /// Returns `true` for the code of an error of this program, which only its developers can mend.
+    pub fn is_fault_of_ours(code: &str) -> bool {
+        code == Self::InternalError.name()
+    }
+
     /// All codes, in the order of `docs/ERRORS.md`.
     pub const ALL: &'static [ErrorCode] = Self::VARIANTS;
 

@@ -184,7 +184,7 @@ fn note_completed(job: &Job, traceparent: &str) {
 /// A failure that says nothing to its user says something about this program.
 fn raise_internal_failure(job_id: JobId, job: &Job) {
     let Some((stage, failure)) = &job.failure else { return };
-    if failure.code == ErrorCode::InternalError.name() {
+    if ErrorCode::is_fault_of_ours(&failure.code) {
         let code = alerts::Code::JobFailedInternally;
         tracing::error!(alert = code.name(), %job_id, %stage, "a job failed by an error of this program");
         let details = vec![("job_id", job_id.to_string()), ("stage", stage.name().to_owned())];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::harness::{ALL_ROLES, System, short_request};
+use crate::harness::{ALL_ROLES, System, eventually, short_request};
 
 const PROTOCOL: &str = "2025-06-18";
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -190,15 +190,16 @@ async fn an_agent_makes_a_video_reads_it_and_changes_a_scene() {
         .collect();
     assert!(told.len() > 1 && told.is_sorted_by(|a, b| a < b) && told.last() == Some(&100.0), "{told:?}");
 
-    let listed = agent.ask("resources/list", json!({})).await.0;
-    let uris: Vec<&str> = listed["result"]["resources"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|resource| resource["uri"].as_str().unwrap())
-        .collect();
     let captions_uri = video["video"]["captions_resource"].as_str().unwrap();
-    assert!(uris.contains(&captions_uri) && uris.contains(&"reelstream://guide"), "{uris:?}");
+    // The list comes from a read model, which follows the log.
+    eventually("the video is a resource", async || {
+        let listed = agent.ask("resources/list", json!({})).await.0;
+        let listed = listed["result"]["resources"].as_array().unwrap();
+        let has = |uri: &str| listed.iter().any(|resource| resource["uri"] == uri);
+        assert!(has("reelstream://guide"), "{listed:?}");
+        has(captions_uri)
+    })
+    .await;
     let captions = agent.read(captions_uri).await;
     let text = captions["text"].as_str().unwrap();
     assert!(text.starts_with("WEBVTT") && text.contains("Ions"), "{text}");
