@@ -16,6 +16,8 @@ use crate::postgres;
 
 /// Longest time that a probe may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time that one server may take, so that the probe can name it.
+const SERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Probed {
@@ -66,10 +68,20 @@ async fn worker() -> anyhow::Result<()> {
 }
 
 async fn projector() -> anyhow::Result<()> {
-    log().await?.ping().await?;
-    let pool = postgres::connect(&PostgresConfig::from_environment(&process_environment)?.url).await?;
-    sqlx::query("select 1").execute(&pool).await.context("postgres does not answer")?;
-    Ok(())
+    answers("redis at REDIS_URL", async { Ok(log().await?.ping().await?) }).await?;
+    let url = PostgresConfig::from_environment(&process_environment)?.url;
+    let query = async {
+        let pool = postgres::connect(&url).await?;
+        sqlx::query("select 1").execute(&pool).await?;
+        Ok(())
+    };
+    answers("postgres at DATABASE_URL", query).await
+}
+
+async fn answers(server: &str, asked: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let answered = tokio::time::timeout(SERVER_PATIENCE, asked).await;
+    let answered = answered.with_context(|| format!("no answer within {} s", SERVER_PATIENCE.as_secs()));
+    answered.flatten().with_context(|| format!("{server} does not answer"))
 }
 
 async fn log() -> anyhow::Result<EventLog> {

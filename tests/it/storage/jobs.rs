@@ -106,7 +106,10 @@ async fn a_video_goes_to_s3_and_its_clients_get_it_from_there() {
     assert_eq!((started.len(), &started[0]["data"]["target"]), (1, &json!("s3")));
     let erased = system.reel_with(&["erase", "user", "user_1", "--yes"], &server.environment("s3"));
     assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
-    assert_eq!(server.keys(), [""; 0], "what is erased is gone from the bucket");
+    let mut keys = server.keys();
+    // It tells a restore of an older backup who was erased since, by the user's id alone.
+    keys.retain(|key| !key.starts_with("archive/erasures/"));
+    assert_eq!(keys, [""; 0], "what is erased is gone from the bucket");
     system.running.stop().await;
 }
 
