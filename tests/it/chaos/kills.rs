@@ -35,7 +35,7 @@ const PARTITIONS: u16 = 8;
 /// Scenes of every pretended plan.
 const SCENES: usize = 2;
 const CLIENTS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 fn count_from(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
