@@ -28,7 +28,7 @@ pub struct Sink {
     pauses: [Duration; 4],
 }
 
-/// What was raised of a code since its last message.
+/// The alerts of a code since its last message.
 #[derive(Debug, Default)]
 struct Window {
     sent_at: Option<Instant>,
@@ -111,7 +111,7 @@ impl Sink {
     }
 }
 
-/// What an operator is told.
+/// Returns the message for an operator.
 fn describe(alert: &Alert, left_out: u64) -> Value {
     let details: Map<String, Value> =
         alert.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();

@@ -1,4 +1,4 @@
-//! What the tools return, made of the API's answers.
+//! The results of tools, made of the API's answers.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub struct VideoAnswer {
     pub has_ended: bool,
     /// 0 to 100.
     pub percentage: f64,
-    /// What happens at the moment, in words.
+    /// The current step, in words.
     pub stage: String,
     pub topic: Option<String>,
     pub title: Option<String>,
@@ -29,7 +29,7 @@ pub struct VideoAnswer {
     pub video: Option<FinishedVideo>,
     /// Present when it failed.
     pub error: Option<VideoError>,
-    /// What is not as the user may have meant it.
+    /// Warnings: parts of the video that the user may have meant otherwise.
     pub warnings: Vec<String>,
 }
 

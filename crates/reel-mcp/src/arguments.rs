@@ -12,7 +12,7 @@ pub const MAX_WAIT_SECONDS: u64 = 600;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateVideo {
-    /// What the video is about, in a few words.
+    /// The subject of the video, in a few words.
     #[schemars(length(min = 3, max = 500))]
     pub topic: String,
     /// The full text to tell, Markdown or plain. Headings divide it into chapters; lists, tables, numbers, formulas, code and
@@ -23,7 +23,7 @@ pub struct CreateVideo {
     /// get_scene_guide first, and try them with check_scenes.
     #[schemars(length(min = 1, max = 60))]
     pub scenes: Option<Vec<Map<String, Value>>>,
-    /// What a language model should know beside the topic; without a model, it is told when there is no script.
+    /// Background for a language model, beside the topic. Without a model and without a script, it is narrated itself.
     #[schemars(length(min = 10, max = 2000))]
     pub context: Option<String>,
     /// Shown on the video's first page, instead of one made from the script.
@@ -81,7 +81,7 @@ fn usual_wait_seconds() -> u64 {
     50
 }
 
-/// Which videos to list.
+/// A choice of videos, and a page of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListVideos {
@@ -120,7 +120,7 @@ pub struct ChangeScene {
     /// The video to change; it stays as it is, and a new one is made.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub job_id: Uuid,
-    /// Which scene, from 0, as get_scenes counts.
+    /// The number of the scene, from 0, as get_scenes counts.
     pub scene: usize,
     /// The whole new scene, as get_scenes gives it and get_scene_guide explains it.
     pub description: Map<String, Value>,

@@ -19,7 +19,7 @@ use crate::watch::{Listener, wait_until_ended};
 
 /// More than the API takes, so that its own refusal is what an agent reads.
 const MAX_ARGUMENT_BYTES: usize = 4 << 20;
-/// How often the same request is sent while the API does not answer.
+/// Begins the idempotency keys of requests that name none.
 const KEY_PREFIX: &str = "reel-mcp-";
 
 /// How a tool changes what there is.
