@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{Alert, Code, RAISED, take_waiting};
-use crate::telemetry::chain;
+use crate::telemetry::{chain, host_name};
 use crate::webhooks::Sender;
 use crate::webhooks::sender::Message;
 
@@ -131,8 +131,7 @@ fn describe(alert: &Alert, left_out: u64) -> Value {
 }
 
 fn process_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}:{}", std::process::id())
+    format!("{}:{}", host_name(), std::process::id())
 }
 
 #[cfg(test)]

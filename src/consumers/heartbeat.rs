@@ -7,15 +7,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::events::{Error, EventLog};
+use crate::telemetry::host_name;
 
 const BEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// Age of the last heartbeat after which a worker counts as stopped.
 const MAX_SILENCE_MS: i64 = 10_000;
-
-/// Returns the name of this machine, or of its container or pod.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
 
 /// Returns a consumer name that no other process start has: host, process id and a UUID.
 pub(super) fn consumer_name() -> String {

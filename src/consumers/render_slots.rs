@@ -77,7 +77,7 @@ impl RenderSlots {
 fn boot_of_machine() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     match boot.trim() {
-        "" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        "" => crate::telemetry::host_name(),
         boot => boot.to_owned(),
     }
 }

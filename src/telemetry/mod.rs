@@ -30,6 +30,11 @@ pub fn init(filter: &str, is_json: bool, tracer: Option<Tracer>) {
         tracing_subscriber::registry().with(lines.with_filter(EnvFilter::new(filter))).with(spans).try_init();
 }
 
+/// Returns the name of this machine, or of its container or pod.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// An error and its causes in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
