@@ -140,6 +140,22 @@ impl Candidate {
         self
     }
 
+    /// Puts a label above the blocks, which appears with the first line: as the heading, if the author gave none.
+    pub fn under(mut self, label: &str, heading_is_written: bool) -> Self {
+        if !heading_is_written {
+            self.heading = Some(label.to_owned());
+            return self;
+        }
+        for reveal in self.reveals.iter_mut().flatten() {
+            reveal.block += 1;
+        }
+        if let Some(first) = self.reveals.first_mut() {
+            first.insert(0, Reveal { block: 0, part: None });
+        }
+        self.blocks.insert(0, Block::Paragraph { text: RichText::plain(label.to_owned()) });
+        self
+    }
+
     /// Makes the scene: the run's lines, each with what appears.
     pub fn into_scene(self, heading: &str, passages: &[Passage]) -> Scene {
         let mut scene = Scene {

@@ -9,7 +9,7 @@ use crate::arrange::budget::Chapter;
 use crate::arrange::pace;
 use crate::arrange::pages::{break_cost, share_a_page};
 use crate::arrange::passages::Passage;
-use crate::language::lists::announces_some;
+use crate::language::lists::{announces_some, labelled};
 use crate::show::page;
 
 use super::candidate::{Candidate, Rejected, Unit};
@@ -246,7 +246,11 @@ pub(super) fn structured_end(chapter: &Chapter) -> usize {
         let run = &units[*start..];
         candidates(run, chapter).iter().any(|candidate| candidate.cost <= MAX_COST && fits(&candidate.blocks))
     };
-    (0..units.len().saturating_sub(1)).find(is_structured).map_or(0, |start| units.len() - start)
+    let last = units.len().saturating_sub(1);
+    match (0..last).find(is_structured) {
+        Some(start) => units.len() - start,
+        None => usize::from(lists::labelled(&units[last..], chapter.written).is_some()),
+    }
 }
 
 /// Returns `true` for a sentence that alone is a picture.
@@ -265,6 +269,7 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         && !rest.is_empty()
         && lead.is_sentence()
         && lead.words <= 24
+        && labelled(&lead.plain).is_none()
         && (lead.leads_in()
             || introduces(lead, rest)
             || is_asked(lead)
@@ -302,6 +307,7 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         text::notes(run),
         text::cards(run),
         lists::list(run),
+        lists::labelled(run, chapter.written),
         lists::imperatives(run),
         lists::parallel(run),
         order::steps(run),

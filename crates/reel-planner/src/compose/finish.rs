@@ -24,6 +24,8 @@ pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {
 fn give_icons(block: &mut Block, chooser: &mut Chooser) {
     match block {
         Block::Statement { text, icons } => icons.extend(chooser.choose(&text.to_plain())),
+        // Steps have their numbers.
+        Block::Items { items, .. } if items.iter().any(|item| !item.icon.is_empty()) => {}
         Block::Items { arrangement, items, center } if shows_icons(*arrangement) => {
             let center_text = center.as_ref().map(|center| center.title.clone());
             let phrases: Vec<String> = items

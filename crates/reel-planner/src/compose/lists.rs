@@ -2,11 +2,13 @@
 
 use reel_scene::{Arrangement, Block, Item, RichText, Span, SpanStyle};
 
+use crate::language;
 use crate::language::condense::condense;
-use crate::language::lists::announces;
+use crate::language::lists::{Labelled, announces};
 use crate::language::phrases::{is_imperative, subject};
+use crate::language::sentences;
 use crate::language::vocabulary::is_anaphor;
-use crate::language::words::{first_word, stems, without_article, word_count};
+use crate::language::words::{capitalize, first_word, stems, without_article, word_count};
 
 use super::candidate::{Candidate, Unit};
 
@@ -14,6 +16,8 @@ use super::candidate::{Candidate, Unit};
 const MAX_TERM_WORDS: usize = 4;
 /// Words of an item in a card.
 const MAX_CARD_WORDS: usize = 18;
+/// Words of a sentence that stands for those that follow it.
+const MIN_FIRST_WORDS: usize = 3;
 /// Words of a step with an arrow to the next.
 const MAX_STEP_WORDS: usize = 12;
 
@@ -22,9 +26,12 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
     if units.len() < 2 || !units.iter().all(Unit::is_item) {
         return None;
     }
+    let shown: Vec<RichText> = units.iter().filter_map(|unit| Some(shown(unit.text?))).collect();
+    let plain_items =
+        || shown.iter().map(|text| Item { text: text.clone(), ..Item::default() }).collect::<Vec<_>>();
     let imperatives = units.iter().filter(|unit| is_imperative(&unit.plain)).count();
     let terms: Option<Vec<Item>> = units.iter().map(|unit| term(unit.text?)).collect();
-    let are_short = |most: usize| units.iter().all(|unit| unit.words <= most);
+    let are_short = |most: usize| shown.iter().all(|text| word_count(&text.to_plain()) <= most);
     let is_numbered = units.iter().all(|unit| unit.number.is_some());
     if let Some(items) =
         terms.filter(|items| !is_numbered && Arrangement::Cards.items().contains(&items.len()))
@@ -32,21 +39,31 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
         return Some(arranged(Arrangement::Cards, 8, "items that begin with a term", items));
     }
     if 2 * imperatives > units.len() && keeps_a_state(units) {
-        return Some(arranged(Arrangement::Checklist, 12, "items that say what to do", plain_items(units)));
+        return Some(arranged(Arrangement::Checklist, 12, "items that say what to do", plain_items()));
     }
     if is_numbered && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_STEP_WORDS) {
         return Some(arranged(
             Arrangement::Process,
             10,
             "a numbered list of short steps",
-            titled_items(units),
+            titled_items(&shown),
         ));
     }
     if is_numbered && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_CARD_WORDS) {
-        return Some(arranged(Arrangement::Process, 16, "a numbered list", plain_items(units)));
+        return Some(arranged(Arrangement::Process, 16, "a numbered list", plain_items()));
+    }
+    if is_numbered && Arrangement::Notes.items().contains(&units.len()) {
+        let mut items = plain_items();
+        for (item, unit) in items.iter_mut().zip(units) {
+            item.icon = unit
+                .number
+                .filter(|number| (1..=9).contains(number))
+                .map_or_else(String::new, |number| format!("number-{number}"));
+        }
+        return Some(arranged(Arrangement::Notes, 18, "a numbered list of long steps", items));
     }
     if imperatives * 2 > units.len() {
-        return Some(arranged(Arrangement::Checklist, 14, "items that say what to do", plain_items(units)));
+        return Some(arranged(Arrangement::Checklist, 14, "items that say what to do", plain_items()));
     }
     let arrangement = if units.len() <= 4 && are_short(MAX_CARD_WORDS) && !is_numbered {
         Arrangement::Cards
@@ -56,7 +73,36 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
     arrangement
         .items()
         .contains(&units.len())
-        .then(|| arranged(arrangement, 26, "items of a list", plain_items(units)))
+        .then(|| arranged(arrangement, 26, "items of a list", plain_items()))
+}
+
+/// A label and what it counts up, in one line: "Attendees: Priya, Tom, Lena".
+pub(super) fn labelled(units: &[Unit<'_>], heading_is_written: bool) -> Option<Candidate> {
+    /// Words of an item that is set as a title.
+    const MAX_TITLE_WORDS: usize = 4;
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line() && unit.number.is_none())?;
+    let Labelled { label, items: texts } = language::lists::labelled(&unit.plain)?;
+    let are_names = texts.iter().all(|text| word_count(text) <= MAX_TITLE_WORDS);
+    let item = |text: &String| {
+        let text = capitalize(text);
+        match are_names {
+            true => Item { title: text, ..Item::default() },
+            false => Item { text: RichText::plain(text), ..Item::default() },
+        }
+    };
+    let items: Vec<Item> = texts.iter().map(item).collect();
+    let are_to_do = texts.iter().all(|text| is_imperative(&capitalize(text)));
+    let arrangement = match (are_to_do, items.len()) {
+        (true, ..=6) => Arrangement::Checklist,
+        (_, ..=6) => Arrangement::Cards,
+        _ => Arrangement::Notes,
+    };
+    let fits = arrangement.items().contains(&items.len());
+    let block = Block::Items { arrangement, items, center: None };
+    let candidate =
+        Candidate::whole(arrangement.name(), 10, "a label, and what it counts up behind a colon", block);
+    fits.then(|| candidate.under(&capitalize(&label), heading_is_written))
 }
 
 /// Two things to do, or more, in running text.
@@ -165,13 +211,21 @@ pub(super) fn plain_items(units: &[Unit<'_>]) -> Vec<Item> {
     units.iter().filter_map(|unit| Some(Item { text: condense(unit.text?), ..Item::default() })).collect()
 }
 
+/// Returns what an item shows: of more than one sentence that is too much to read, the first.
+fn shown(text: &RichText) -> RichText {
+    if word_count(&text.to_plain()) > MAX_CARD_WORDS {
+        let first = sentences::split(text).swap_remove(0);
+        let is_followed = first.text.to_plain().len() < text.to_plain().len();
+        if is_followed && word_count(&first.text.to_plain()) >= MIN_FIRST_WORDS {
+            return condense(&first.text);
+        }
+    }
+    condense(text)
+}
+
 /// Items whose title is the whole passage.
-fn titled_items(units: &[Unit<'_>]) -> Vec<Item> {
-    let title = |unit: &Unit<'_>| Item {
-        title: unit.text.map(|text| condense(text).to_plain()).unwrap_or_default(),
-        ..Item::default()
-    };
-    units.iter().map(title).collect()
+fn titled_items(shown: &[RichText]) -> Vec<Item> {
+    shown.iter().map(|text| Item { title: text.to_plain(), ..Item::default() }).collect()
 }
 
 pub(super) fn arranged(

@@ -23,6 +23,7 @@ use crate::arrange::budget::Chapter;
 pub(crate) use candidate::Rejected;
 use choice::choose;
 pub(crate) use numbers::series;
+pub(crate) use text::attributed;
 
 /// A page as it is drawn.
 pub(crate) struct Composed {
@@ -83,6 +84,50 @@ mod tests {
     }
 
     const END: &str = " It is done. That is all.";
+
+    #[test]
+    fn long_steps_keep_their_numbers_and_show_their_first_sentence() {
+        let script = "## Flat\n\n1. Take the wheel off. Open the brake first, and then loosen the lever of the quick release until it turns.\n\
+            2. Roughen the spot with sandpaper, spread a thin layer of glue, wait five minutes until it is dull, and press the patch on.\n\
+            3. Pump it up.\n\nIt is done. That is all.";
+        let steps = items(script, Arrangement::Notes);
+        assert_eq!(steps[0].text.to_plain(), "Take the wheel off");
+        assert!(steps[1].text.to_plain().ends_with("press the patch on"), "{steps:?}");
+        let icons: Vec<&str> = steps.iter().map(|step| step.icon.as_str()).collect();
+        assert_eq!(icons, ["number-1", "number-2", "number-3"]);
+    }
+
+    #[test]
+    fn a_label_with_its_items_is_no_lead_and_no_closing_line() {
+        let script = "# Tyre\n\nYou need: a pump, two tyre levers, a patch kit, and ten minutes.\n\n\
+            1. Take the wheel off.\n2. Pull the tube out.\n3. Press the patch on.\n\n\
+            ## Next\n\nIt is done.\n\nBring next time: a spare tube, gloves, soap.";
+        let found: Vec<Vec<Item>> = blocks(script)
+            .into_iter()
+            .filter_map(|block| match block {
+                Block::Items { arrangement: Arrangement::Cards, items, .. } => Some(items),
+                _ => None,
+            })
+            .collect();
+        let titles =
+            |items: &Vec<Item>| items.iter().map(|item| item.title.clone()).collect::<Vec<_>>().join("|");
+        assert_eq!(
+            found.iter().map(titles).collect::<Vec<_>>(),
+            ["A pump|Two tyre levers|A patch kit|Ten minutes", "A spare tube|Gloves|Soap"]
+        );
+    }
+
+    #[test]
+    fn a_quotation_with_its_speaker_at_the_end_keeps_both() {
+        let script = "# Mauer\n\nSie fiel.\n\n## Danach\n\nViele kamen. Alle lachten.\n\n\
+            > „Jetzt wächst zusammen, was zusammengehört.“ — Willy Brandt";
+        let quoted = blocks(script).into_iter().find_map(|block| match block {
+            Block::Quote { text, by } => Some((text.to_plain(), by)),
+            _ => None,
+        });
+        let expected = ("Jetzt wächst zusammen, was zusammengehört.".to_owned(), "Willy Brandt".to_owned());
+        assert_eq!(quoted, Some(expected));
+    }
 
     #[test]
     fn order_words_make_a_process() {

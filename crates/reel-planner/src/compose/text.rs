@@ -49,13 +49,13 @@ pub(super) fn quotation(units: &[Unit<'_>]) -> Option<Candidate> {
 }
 
 /// Divides a quotation from the line below it that names whose it is, and takes its marks off.
-fn attributed(text: &RichText) -> (RichText, String) {
+pub(crate) fn attributed(text: &RichText) -> (RichText, String) {
     /// Words of a name, with an office.
     const MAX_NAME_WORDS: usize = 10;
     let plain = text.to_plain();
     let found = [" — ", " – ", " -- ", " - ", " ― "].iter().find_map(|dash| {
         let (words, by) = plain.rsplit_once(dash)?;
-        let ends = words.trim_end().ends_with(['.', '!', '?', '"', '”', '»', '’', '…', '。']);
+        let ends = words.trim_end().ends_with(['.', '!', '?', '"', '”', '“', '»', '«', '’', '…', '。']);
         (ends && (1..=MAX_NAME_WORDS).contains(&word_count(by))).then(|| (words.trim_end().len(), by))
     });
     let (end, by) = found.unwrap_or((plain.trim_end().len(), ""));

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::phrases::is_imperative;
 use super::tags::{Tag, Tagged, tag};
+use super::words::{capitalize, word_count};
 
 /// Items of an enumeration that is worth showing as one.
 const ITEMS: std::ops::RangeInclusive<usize> = 2..=8;
@@ -67,6 +69,59 @@ pub(crate) fn enumeration(sentence: &str) -> Option<Enumeration> {
         items: items.iter().map(|item| text(item.start, item.end)).collect(),
         after: sentence[tagged[last - 1].word.bare_range.end..].trim_start_matches(',').trim().to_owned(),
     })
+}
+
+/// What stands before a colon, and the items behind it, all as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Labelled {
+    pub label: String,
+    pub items: Vec<String>,
+}
+
+/// Words that join the last item to the others, in the languages whose letters are Latin.
+const JOINTS: [&str; 14] =
+    ["and ", "or ", "und ", "oder ", "et ", "ou ", "y ", "o ", "e ", "en ", "of ", "och ", "og ", "i "];
+
+/// Returns the items of "Attendees: Priya, Tom, Lena" and "We want: fewer calls, faster refunds, and one dashboard." Three items
+/// at least, each a phrase without a verb of its own, or each something to do.
+pub(crate) fn labelled(sentence: &str) -> Option<Labelled> {
+    /// Words of the label.
+    const MAX_LABEL_WORDS: usize = 6;
+    let (label, rest) = sentence.split_once(": ").or_else(|| sentence.split_once('：'))?;
+    let rest = rest.trim().trim_end_matches(['.', '!', '。']);
+    let is_simple = !rest.contains([':', '?', '!', '(', '"', '“', '„', '«'])
+        && !rest.contains(". ")
+        && (1..=MAX_LABEL_WORDS).contains(&word_count(label))
+        && !label.contains([',', ';', '(', '"', '“']);
+    if !is_simple {
+        return None;
+    }
+    let mark = if rest.contains(';') { "; " } else { ", " };
+    let mut items: Vec<String> = rest.split(mark).map(|item| item.trim().to_owned()).collect();
+    let last = items.pop()?;
+    let joined = JOINTS.iter().find_map(|joint| last.strip_prefix(joint));
+    match joined {
+        Some(item) => items.push(item.to_owned()),
+        // "milk, flour and salt": the last two have no comma between them.
+        None => match JOINTS.iter().find_map(|joint| last.split_once(&format!(" {joint}"))) {
+            Some((before, item)) if mark == ", " => items.extend([before.to_owned(), item.to_owned()]),
+            _ => items.push(last),
+        },
+    }
+    let are_short = items.iter().all(|item| (1..=MAX_ITEM_WORDS).contains(&word_count(item)));
+    let fits = (3..=*ITEMS.end()).contains(&items.len()) && are_short;
+    let are_phrases = || items.iter().all(|item| is_phrase(item));
+    let are_to_do = || items.iter().all(|item| is_imperative(&capitalize(item)));
+    (fits && (are_phrases() || are_to_do())).then(|| Labelled { label: label.trim().to_owned(), items })
+}
+
+/// Returns `true` for words that are no clause: none of them is a finite verb, and they do not begin like a clause.
+fn is_phrase(item: &str) -> bool {
+    let tagged = tag(item);
+    let begins_a_clause = tagged.first().is_some_and(|first| {
+        matches!(first.tag, Tag::Pronoun | Tag::Subordinator | Tag::Relative | Tag::Conjunction | Tag::Adverb)
+    });
+    !begins_a_clause && !tagged.iter().any(|word| word.tag.is_finite())
 }
 
 fn belongs(word: &Tagged<'_>) -> bool {
@@ -237,6 +292,45 @@ mod tests {
                 continue;
             }
             assert_eq!(found, expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_label_is_cut_at_its_commas() {
+        for (sentence, expected) in [
+            ("Attendees: Priya, Tom, Lena", Some("Attendees // Priya | Tom | Lena")),
+            (
+                "Next quarter we want: checkout in under 4 seconds on 4G, refunds without a call, and one dashboard.",
+                Some(
+                    "Next quarter we want // checkout in under 4 seconds on 4G | refunds without a call | one dashboard",
+                ),
+            ),
+            ("You need: flour, water and salt.", Some("You need // flour | water | salt")),
+            ("Zutaten: Mehl, Wasser und Salz.", Some("Zutaten // Mehl | Wasser | Salz")),
+            (
+                "Remember: wash your hands, cut the onions, and stir.",
+                Some("Remember // wash your hands | cut the onions | stir"),
+            ),
+            (
+                "Cities: Paris, France; Rome, Italy; Bonn, Germany",
+                Some("Cities // Paris, France | Rome, Italy | Bonn, Germany"),
+            ),
+            // Clauses, one thing, a time, an address, a nested list.
+            ("The reason is simple: when it rains, the river swells, and fields flood.", None),
+            ("One thing is sure: he left, she stayed, and they never met.", None),
+            ("Result: a draw", None),
+            ("It starts at 10:30, ends at 12, and costs 5.", None),
+            ("See https://example.org/a,b,c", None),
+            ("Colours: red, green (light, dark), blue", None),
+            ("Which is it: tea, coffee or milk?", None),
+            ("After a long and very tiring day in town: tea, bread, sleep", None),
+            (": a, b, c", None),
+            ("Label: , , ,", None),
+            ("", None),
+        ] {
+            let found =
+                labelled(sentence).map(|found| format!("{} // {}", found.label, found.items.join(" | ")));
+            assert_eq!(found, expected.map(str::to_owned), "{sentence}");
         }
     }
 

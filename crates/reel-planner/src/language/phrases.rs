@@ -80,6 +80,10 @@ pub(crate) fn is_imperative(sentence: &str) -> bool {
     else {
         return false;
     };
+    // "Thank you to all" asks for nothing.
+    if tagged[first].is("thank") {
+        return false;
+    }
     let orders = |word: &Tagged<'_>, next: Option<&Tagged<'_>>| {
         let negated = matches!(word.word.lower.as_str(), "don't" | "do")
             && next.is_some_and(|next| next.is("not") || word.is("don't") && next.forms.base);

@@ -36,6 +36,9 @@ impl Quantity {
     }
 }
 
+/// Letters of what a number counts that could be a year: "1500 people".
+const MIN_COUNTED_LETTERS: usize = 5;
+
 /// Returns every number of a text, in its order.
 pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
     let mut found = vec![];
@@ -57,14 +60,17 @@ pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
             continue;
         }
         // "In 1999 prices fell": a year counts nothing.
-        let is_year = prefix.is_empty()
-            && number.len() == 4
-            && decimals == 0
-            && (1000.0..2200.0).contains(&value)
+        let can_be_year =
+            prefix.is_empty() && number.len() == 4 && decimals == 0 && (1000.0..2200.0).contains(&value);
+        let is_year = can_be_year
             && ["in ", "In ", "since ", "Since ", "until ", "Until "]
                 .iter()
                 .any(|word| text[..start].ends_with(word));
-        let Unit(unit, length) = if is_year { Unit(String::new(), 0) } else { unit(&text[end..]) };
+        let Unit(mut unit, mut length) = if is_year { Unit(String::new(), 0) } else { unit(&text[end..]) };
+        // "1989 las er": no plural is that short, but many a verb of another language.
+        if can_be_year && unit.chars().count() < MIN_COUNTED_LETTERS && !is_unit(&unit) {
+            (unit, length) = (String::new(), 0);
+        }
         let range = start - prefix.len()..end + length;
         found.push(Quantity { value, decimals, prefix, unit, range });
     }
@@ -166,5 +172,10 @@ mod tests {
         assert!(!telling("in 1969") && !telling("6 events") && !telling("It is 5."));
         assert!(!telling("In 1857 Louis Pasteur showed it.") && !telling("In 1961 the rest came."));
         assert!(!telling("In 1999 prices fell."));
+        assert_eq!(found("Am 9. November 1989 las er es vor.")[1], (1989.0, 0, String::new()));
+        assert_eq!(
+            found("It weighs 1500 kg and feeds 1800 people."),
+            [(1500.0, 0, "kg".into()), (1800.0, 0, "people".into())]
+        );
     }
 }

@@ -135,9 +135,52 @@ fn goes_on(before: &str, next: &str) -> bool {
             .chunks(2)
             .all(|pair| pair.len() == 2 && pair[0].is_ascii_uppercase() && pair[1] == b'.');
     let next_word = next.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(next);
+    if is_ordinal(before, last, next_word) || is_spaced_abbreviation(before, last, next) {
+        return true;
+    }
     ABBREVIATIONS.contains(&last)
         || NUMBERED_ABBREVIATIONS.contains(&last) && next.starts_with(|c: char| c.is_ascii_digit())
         || initials && !next_word.is_empty() && !SENTENCE_OPENERS.contains(&next_word)
+}
+
+/// "am 13. August", "der 2. Weltkrieg": German writes ordinal numbers with a stop.
+fn is_ordinal(before: &str, last: &str, next_word: &str) -> bool {
+    const MONTHS: [&str; 14] = [
+        "Januar",
+        "Jänner",
+        "Februar",
+        "Feber",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ];
+    const BEFORE: [&str; 22] = [
+        "der", "die", "das", "den", "dem", "des", "am", "im", "vom", "zum", "zur", "beim", "ab", "bis",
+        "seit", "jeder", "jede", "jedes", "jeden", "jedem", "ihr", "sein",
+    ];
+    let digits = last.trim_end_matches('.');
+    let is_small = (1..=2).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let word_before = before[..before.len() - last.len()].trim_end().rsplit(' ').next().unwrap_or_default();
+    is_small && (MONTHS.contains(&next_word) || BEFORE.contains(&word_before.to_lowercase().as_str()))
+}
+
+/// "z. B.", "44 v. Chr.": a single small letter before another abbreviation.
+fn is_spaced_abbreviation(before: &str, last: &str, next: &str) -> bool {
+    if ["u. a.", "z. T.", "o. ä.", "i. d. R."].iter().any(|known| before.ends_with(known)) {
+        return true;
+    }
+    let mut letters = last.chars();
+    let is_letter = letters.next().is_some_and(char::is_lowercase) && letters.as_str() == ".";
+    let next = next.split(' ').next().unwrap_or_default();
+    let is_short = next.strip_suffix('.').is_some_and(|word| word.chars().count() == 1 || word == "Chr");
+    is_letter && (is_short || next == "Chr")
 }
 
 /// Returns a sentence's range, or several when it is longer than [`MAX_COLUMNS`].
@@ -292,6 +335,14 @@ mod tests {
     fn sentences_end_at_stops_and_nowhere_else() {
         for (text, expected) in [
             ("One. Two! Three? Four", vec!["One.", "Two!", "Three?", "Four"]),
+            (
+                "Am 13. August 1961 begann es. Der 2. Weltkrieg war vorbei.",
+                vec!["Am 13. August 1961 begann es.", "Der 2. Weltkrieg war vorbei."],
+            ),
+            ("Es waren 12. Danach kam keiner.", vec!["Es waren 12.", "Danach kam keiner."]),
+            ("Caesar starb 44 v. Chr. in Rom.", vec!["Caesar starb 44 v. Chr. in Rom."]),
+            ("Nimm z. B. Mehl, u. a. Roggen.", vec!["Nimm z. B. Mehl, u. a. Roggen."]),
+            ("It has vitamin d. That helps.", vec!["It has vitamin d.", "That helps."]),
             ("Use it, e.g. Redis. Then stop.", vec!["Use it, e.g. Redis.", "Then stop."]),
             ("Dr. Smith met J. R. Jones. They spoke.", vec!["Dr. Smith met J. R. Jones.", "They spoke."]),
             ("Take vitamin C. It helps.", vec!["Take vitamin C.", "It helps."]),

@@ -117,6 +117,7 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
         && open(at_unit)
         && numerator < whole
         && !is_duration_word(lower(at_unit + 2), lower(at_unit + 3))
+        && !is_pronoun(lower(at_unit + 2))
     {
         return Some(share(at_unit + 1, numerator, whole));
     }
@@ -126,6 +127,7 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
         && before != "a"
         && before != "one"
         && !is_duration_word(lower(2), lower(3))
+        && !is_pronoun(lower(2))
     {
         return Some(share(1, 1.0, 2.0));
     }
@@ -139,6 +141,11 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
         return Some(share(1, part, whole));
     }
     None
+}
+
+/// "half of it" does not say of what.
+fn is_pronoun(word: &str) -> bool {
+    matches!(word, "it" | "them" | "us" | "you" | "this" | "that" | "these" | "those" | "which" | "whom")
 }
 
 /// "half of an hour" measures time.
@@ -212,7 +219,8 @@ mod tests {
             ("Two in ten days is enough.", None),
             ("Born in 1857, he was one of 11 children.", Some(("one of 11", 1.0, 11.0))),
             ("30 percent of men and 20 percent of women smoke.", None),
-            ("He ate half of it in a quarter of an hour.", Some(("half", 1.0, 2.0))),
+            ("He ate half of it in a quarter of an hour.", None),
+            ("He ate half of the cake in a quarter of an hour.", Some(("half", 1.0, 2.0))),
             ("120 percent of the target was met.", None),
             ("One of the two failed.", Some(("One of the two", 1.0, 2.0))),
             ("Some of them left.", None),

@@ -142,7 +142,9 @@ pub(crate) const STEP_JOINTS: &[&str] = &[
 /// Abbreviations that are always followed by more of the same sentence, as written.
 pub(crate) const ABBREVIATIONS: &[&str] = &[
     "e.g.", "E.g.", "i.e.", "I.e.", "vs.", "cf.", "Cf.", "viz.", "approx.", "Dr.", "Mr.", "Mrs.", "Ms.",
-    "Prof.", "St.", "Mt.", "Gen.", "Sen.", "Rev.", "Capt.", "Lt.", "Sgt.", "Hon.",
+    "Prof.", "St.", "Mt.", "Gen.", "Sen.", "Rev.", "Capt.", "Lt.", "Sgt.", "Hon.", "bzw.", "ca.", "evtl.",
+    "ggf.", "inkl.", "sog.", "vgl.", "Hr.", "Dipl.", "Ing.", "Sr.", "Sra.", "Srta.", "Dra.", "Sig.", "Dott.",
+    "env.", "aprox.",
 ];
 
 /// Abbreviations only before a number, as written: "No. 5", but "No. That is wrong."

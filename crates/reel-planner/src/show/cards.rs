@@ -53,7 +53,13 @@ pub(crate) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
     let last = chapters.last_mut().filter(|_| said > 1);
     let count = last.as_ref().map_or(0, |last| {
         let count = closing_passages(&last.passages, said);
-        if compose::structured_end(last) > count { 0 } else { count }
+        match compose::structured_end(last) {
+            // A label with its items, and a quotation with its speaker, are pictures alone.
+            1 => 0,
+            _ if last.passages.last().is_some_and(has_speaker) => 0,
+            structured if structured > count => 0,
+            _ => count,
+        }
     });
     let Some(last) = last.filter(|_| count > 0) else { return recollection(chapters, title) };
     let passages = last.passages.split_off(last.passages.len() - count);
@@ -69,6 +75,12 @@ pub(crate) fn take_closing(chapters: &mut Vec<Chapter>, title: &str) -> Scene {
         return card(Layout::Closing, &heading, texts);
     }
     quotation(texts, title)
+}
+
+/// Returns `true` for a quotation that says whose it is.
+fn has_speaker(passage: &Passage) -> bool {
+    let text = passage.lone_text().filter(|_| passage.kind == Kind::Quote);
+    text.is_some_and(|text| !compose::attributed(text).1.is_empty())
 }
 
 /// Counts the last passages that the closing card takes.
