@@ -195,11 +195,11 @@ fn hostile_markup_is_shown_and_spoken_as_text() {
         "#import \"x\"",
         "A lone * and a $ sign",
         "$5 or $6",
-        "<div onclick=\"x()\">raw</div>",
         "*star*",
     ] {
         assert!(spoken.contains(literal), "{literal} in {spoken}");
     }
+    assert!(spoken.contains("raw") && !spoken.contains("onclick"), "{spoken}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads Markdown, or plain text, into sections of elements.
 //!
-//! Only Markdown's own syntax and formulas are interpreted. Raw HTML and anything that means something
-//! to a typesetter are literal text; links are read as their text and images as their alternative text.
+//! Only Markdown's own syntax and formulas are interpreted; of HTML, the text is read. Anything that means something to a
+//! typesetter is literal text; links are read as their text and images as their alternative text.
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
@@ -15,6 +15,7 @@ use crate::read::document::{
     Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces, replace_control_characters,
 };
 use crate::read::formulas::join_display_formulas;
+use crate::read::html;
 use crate::read::titles;
 
 /// Longest name of a programming language.
@@ -132,6 +133,10 @@ struct Reader {
     table: Option<(Vec<RichText>, Vec<Vec<RichText>>)>,
     row: Vec<RichText>,
     in_heading: bool,
+    /// The HTML of a block that has not ended.
+    html: Option<String>,
+    /// Open pictures whose text is left out.
+    silent: usize,
 }
 
 impl Reader {
@@ -144,7 +149,11 @@ impl Reader {
                 None => self.push(&text, self.style()),
             },
             Event::Code(text) => self.push(&text, SpanStyle::Code),
-            Event::Html(text) | Event::InlineHtml(text) => self.push(&text, self.style()),
+            Event::Html(text) => match &mut self.html {
+                Some(html) => html.push_str(&text),
+                None => self.push(&html::text_of(&text), self.style()),
+            },
+            Event::InlineHtml(text) => self.push(&html::text_in_line(&text), self.style()),
             Event::InlineMath(text) if is_formula(&text) => self.push(&text, SpanStyle::Math),
             Event::InlineMath(text) => self.push(&format!("${text}$"), self.style()),
             Event::DisplayMath(text) => self.formula(&text),
@@ -159,7 +168,12 @@ impl Reader {
         match tag {
             Tag::Strong => self.strong += 1,
             Tag::Emphasis => self.emphasis += 1,
-            Tag::Link { .. } | Tag::Image { .. } | Tag::TableHead | Tag::TableRow | Tag::TableCell => {}
+            Tag::Image { dest_url, .. } => {
+                // What a picture in a heading says is no part of the heading.
+                let is_silent = self.silent > 0 || self.in_heading || html::is_badge(&dest_url);
+                self.silent += usize::from(is_silent);
+            }
+            Tag::Link { .. } | Tag::TableHead | Tag::TableRow | Tag::TableCell => {}
             block => {
                 self.flush();
                 self.start_block(block);
@@ -190,6 +204,7 @@ impl Reader {
                 self.code = Some((language(&kind), String::new()));
             }
             Tag::Table(_) => self.table = Some((Vec::new(), Vec::new())),
+            Tag::HtmlBlock => self.html = Some(String::new()),
             _ => {}
         }
     }
@@ -198,7 +213,8 @@ impl Reader {
         match tag {
             TagEnd::Strong => self.strong -= 1,
             TagEnd::Emphasis => self.emphasis -= 1,
-            TagEnd::Link | TagEnd::Image => {}
+            TagEnd::Link => {}
+            TagEnd::Image => self.silent = self.silent.saturating_sub(1),
             TagEnd::TableCell => {
                 let cell = self.take_text();
                 self.row.push(cell);
@@ -214,6 +230,13 @@ impl Reader {
                 }
             }
             TagEnd::Heading(level) => self.heading(level),
+            TagEnd::HtmlBlock => {
+                let html = self.html.take().unwrap_or_default();
+                for line in html::text_of(&html).lines().filter(|line| !line.trim().is_empty()) {
+                    self.push(line, self.style());
+                    self.flush();
+                }
+            }
             block => {
                 self.flush();
                 self.end_block(block);
@@ -250,6 +273,9 @@ impl Reader {
     }
 
     fn push(&mut self, text: &str, style: SpanStyle) {
+        if self.silent > 0 {
+            return;
+        }
         match self.inline.last_mut() {
             Some(last) if last.style == style => last.text.push_str(text),
             _ => self.inline.push(Span { text: text.to_owned(), style }),
@@ -366,6 +392,37 @@ mod tests {
     }
 
     #[test]
+    fn badges_comments_and_tags_are_not_read_aloud() {
+        let document = read(
+            "<p align=\"center\">\n  <img src=\"logo.png\">\n</p>\n\n\
+             # aHash ![Build](https://img.shields.io/x) ![Logo](logo.png)\n\n\
+             [![Licence](https://img.shields.io/l)](https://example.org)\n\n\
+             It is **fast**.<br>It is small. A `Vec<T>` and a Vec<T> stay.\n\n\
+             <!-- a comment\nover lines -->\n\n<details><summary>More</summary>It hashes.</details>\n\n\
+             ![A heart in two halves](https://example.org/heart.png)\n",
+        );
+        let texts: Vec<String> = document
+            .sections
+            .iter()
+            .flat_map(Section::elements)
+            .map(|element| match element {
+                Element::Paragraph(text) => text.to_plain(),
+                _ => panic!("only paragraphs are here"),
+            })
+            .collect();
+        assert_eq!(document.title.as_deref(), Some("aHash"));
+        assert_eq!(
+            texts,
+            [
+                "It is fast. It is small. A Vec<T> and a Vec<T> stay.",
+                "More",
+                "It hashes.",
+                "A heart in two halves"
+            ]
+        );
+    }
+
+    #[test]
     fn styles_are_kept_and_take_no_spaces() {
         let text =
             paragraph("Call `f` or *go*\n**now** with [a link](https://example.org) and ![a cat](cat.png)");
@@ -387,7 +444,7 @@ mod tests {
         ] {
             assert_eq!(paragraph(literal).to_plain(), literal);
         }
-        assert_eq!(paragraph("<div>\nx\n</div>").to_plain(), "<div> x </div>");
+        assert_eq!(paragraph("<div>\nx\n</div>").to_plain(), "x");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Reads a script into sections of elements: paragraphs, items, quotations, listings, formulas, tables.
 //!
-//! `markdown` is the reader, `document` what it makes, `formulas` joins formulas over lines before Markdown sees them, and
+//! `markdown` is the reader, `html` reads what HTML there is in it, `document` is what it makes, `formulas` joins formulas over lines before Markdown sees them, and
 //! `diagrams` and `animations` read those of listings, and `titles` finds the title of a script without a heading for it.
 
 pub(crate) mod animations;
 pub(crate) mod diagrams;
 pub(crate) mod document;
 pub(crate) mod formulas;
+mod html;
 pub(crate) mod markdown;
 pub(crate) mod titles;
