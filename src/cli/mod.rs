@@ -17,6 +17,7 @@ mod projections;
 mod render;
 mod storage;
 mod token;
+mod voices;
 mod watch;
 
 use std::path::PathBuf;
@@ -171,6 +172,8 @@ enum Command {
     Preview(preview::Preview),
     /// Serve agents over the Model Context Protocol: tools that make, follow and change videos through the API
     Mcp(mcp::Mcp),
+    /// List the voices, and write a sample of each with --samples
+    Voices(voices::Voices),
     /// Print the JSON Schema of scene descriptions
     Schema,
     /// Print the OpenAPI document
@@ -244,6 +247,7 @@ impl Arguments {
             Command::Inspect(arguments) => inspect::inspect(&arguments),
             Command::Preview(arguments) => preview::preview(arguments).await,
             Command::Mcp(arguments) => mcp::mcp(arguments).await,
+            Command::Voices(arguments) => voices::voices(arguments).await,
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
             Command::Errors => say(crate::error_codes::markdown().trim_end()),

@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
-use crate::config::{DEFAULT_CORRECTIONS, MANIM_ROOT, PIPER_PYTHON, VoiceConfig, process_environment};
+use crate::config::{DEFAULT_CORRECTIONS, MANIM_ROOT, VoiceConfig, process_environment};
+use crate::consumers::voices;
 use reel_manim::Engine;
 use reel_scene::description::{self, Description, VERSION};
 use reel_scene::format::{OutputFormat, Quality};
@@ -18,9 +19,7 @@ use reel_studio::encode::encoder::EncodeSettings;
 use reel_studio::layout::images::Images;
 use reel_studio::layout::{self, Pages};
 use reel_studio::speak::music::Music;
-use reel_studio::speak::piper::Piper;
-use reel_studio::speak::speech_api::SpeechApi;
-use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
+use reel_studio::speak::voice::Voice;
 use reel_studio::studio::{Progress, Studio};
 
 #[derive(Args)]
@@ -79,7 +78,8 @@ impl LookArguments {
 
 #[derive(Args)]
 pub(super) struct VoiceArguments {
-    /// espeak-ng, piper (see scripts/piper), or openai: the server at SPEECH_URL, which speaks OpenAI's protocol
+    /// espeak-ng, piper (see scripts/piper), kokoro or kokoro:NAME (see scripts/kokoro), or openai: the server at SPEECH_URL, which
+    /// speaks OpenAI's protocol. `reel voices` lists them
     #[arg(long, default_value = "espeak-ng")]
     voice: String,
     /// Words a minute
@@ -176,25 +176,8 @@ impl VoiceArguments {
         if !(80..=450).contains(&words_per_minute) {
             bail!("--speed is {words_per_minute}, but must be from 80 to 450 words a minute");
         }
-        match self.voice.as_str() {
-            "espeak-ng" => Ok(Voice::Espeak(Espeak { words_per_minute, ..Espeak::default() })),
-            "piper" => Ok(Voice::Piper(Piper::new(PIPER_PYTHON.into(), None, words_per_minute))),
-            "openai" => {
-                let env = |name: &str| match name {
-                    "REEL_VOICE" => Some("openai".to_owned()),
-                    name => process_environment(name),
-                };
-                match VoiceConfig::from_environment(&env)? {
-                    VoiceConfig::OpenAi { url, key, model, voice } => {
-                        let mut api = SpeechApi::new(&url, key.map(|key| key.0), model, voice);
-                        api.speed = f64::from(words_per_minute) / f64::from(NORMAL_WORDS_PER_MINUTE);
-                        Ok(Voice::Api(api))
-                    }
-                    other => bail!("REEL_VOICE is openai, but the voice is {other:?}"),
-                }
-            }
-            other => bail!("--voice is `{other}`, but must be espeak-ng, piper or openai"),
-        }
+        let config = VoiceConfig::named("--voice", &self.voice, &process_environment)?;
+        Ok(voices::voice(&config, Path::new("espeak-ng"), words_per_minute))
     }
 }
 

@@ -58,6 +58,7 @@ mod task;
 mod turns;
 mod upload;
 mod uploaded;
+pub mod voices;
 
 pub use error::StageError;
 pub use heartbeat::{running_workers, running_workers_here};
@@ -68,15 +69,13 @@ pub use task::{Progress, StageHandler, Task};
 
 use std::sync::Arc;
 
-use crate::config::{Config, MediaConfig, VoiceConfig};
+use crate::config::Config;
 use crate::events::{EventLog, Stage};
 use crate::storage::Stores;
 use animations::Animations;
 use model_planner::ModelPlanner;
 use model_spend::DaySpend;
-use reel_studio::speak::piper::Piper;
-use reel_studio::speak::speech_api::SpeechApi;
-use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
+use voices::Voices;
 
 /// Share of a stage's time that models get for a plan; the rest is for planning by rules.
 const MODEL_SHARE: f64 = 0.8;
@@ -88,7 +87,6 @@ pub fn handlers(
     log: &EventLog,
 ) -> Result<Vec<Arc<dyn StageHandler>>, reqwest::Error> {
     let media = &config.media;
-    let voice = voice(media);
     let max_time = config.streams.stage(Stage::Planning).timeout.mul_f64(MODEL_SHARE);
     let models = ModelPlanner::new(&config.models, DaySpend::new(log.clone()), max_time)?.map(Arc::new);
     // Animations are measured in the time that models leave.
@@ -102,7 +100,10 @@ pub fn handlers(
             models,
             animations: animations.clone(),
         }),
-        Arc::new(scenario_creation::ScenarioCreation { voice, music: media.music.clone() }),
+        Arc::new(scenario_creation::ScenarioCreation {
+            voices: Voices::new(media),
+            music: media.music.clone(),
+        }),
         Arc::new(code_generation::CodeGeneration { logos: media.logos.clone() }),
         Arc::new(rendering::Rendering::new(media, stores, animations)),
         Arc::new(combining::Combining),
@@ -112,18 +113,4 @@ pub fn handlers(
             sidecars: config.streams.sidecars,
         }),
     ])
-}
-
-fn voice(media: &MediaConfig) -> Voice {
-    match media.voice.clone() {
-        VoiceConfig::Espeak => {
-            Voice::Espeak(Espeak { program: media.espeak_program.clone(), ..Espeak::default() })
-        }
-        VoiceConfig::Piper { python, model } => {
-            Voice::Piper(Piper::new(python, model, NORMAL_WORDS_PER_MINUTE))
-        }
-        VoiceConfig::OpenAi { url, key, model, voice } => {
-            Voice::Api(SpeechApi::new(&url, key.map(|key| key.0), model, voice))
-        }
-    }
 }

@@ -8,6 +8,7 @@ use super::artifacts::share_narration;
 use super::error::StageError;
 use super::reuse::{cache_file, copy_cached};
 use super::task::{StageHandler, Task, blocking};
+use super::voices::Voices;
 use crate::domain::job::Outcome;
 use crate::error_codes::ErrorCode;
 use crate::events::Stage;
@@ -28,7 +29,7 @@ use reel_studio::threads;
 const CONCURRENT_LINES: usize = 2;
 
 pub struct ScenarioCreation {
-    pub voice: Voice,
+    pub voices: Voices,
     /// The folder of music.
     pub music: Option<PathBuf>,
 }
@@ -44,9 +45,10 @@ impl StageHandler for ScenarioCreation {
         // A reprocessed job starts here, and its folder was removed when it ended.
         let workspace = task.workspace.clone();
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
-        let gain = calibration::gain(&self.voice, &task.cancel).await?;
+        let voice = self.voices.of(request.voice.as_deref());
+        let gain = calibration::gain(&voice, &task.cancel).await?;
         if task.scene.is_some() {
-            return self.narrate_scene(task, gain).await;
+            return narrate_scene(task, &voice, gain).await;
         }
         let scenes: Vec<Scene> = task.job.scenes.iter().map(|scene| scene.description.clone()).collect();
         let folder = task.workspace.path(FOLDER);
@@ -62,7 +64,7 @@ impl StageHandler for ScenarioCreation {
         };
         let narration = Narration {
             scenes: &scenes,
-            voice: &self.voice,
+            voice: &voice,
             fps: request.fps,
             gain,
             duration_ms: request.duration_ms(),
@@ -83,24 +85,22 @@ impl StageHandler for ScenarioCreation {
     }
 }
 
-impl ScenarioCreation {
-    async fn narrate_scene(&self, task: &Task, gain: f64) -> Result<Outcome, StageError> {
-        let (scene, progress) = task.scene()?;
-        let narration = SceneNarration {
-            scene: &progress.description,
-            index: scene as usize,
-            voice: &self.voice,
-            fps: task.request()?.fps,
-            gain,
-            folder: &task.workspace.path(FOLDER),
-            concurrency: CONCURRENT_LINES,
-        };
-        let speak = |voice, index, line| speak(task, voice, (scene, index), line);
-        let narrated = narration::narrate_scene(narration, speak).await?;
-        let mut narrated = to_recorded(scene, narrated);
-        share_narration(task, &mut narrated).await?;
-        Ok(Outcome::SceneNarrated { voice: self.voice.to_string(), narrated })
-    }
+async fn narrate_scene(task: &Task, voice: &Voice, gain: f64) -> Result<Outcome, StageError> {
+    let (scene, progress) = task.scene()?;
+    let narration = SceneNarration {
+        scene: &progress.description,
+        index: scene as usize,
+        voice,
+        fps: task.request()?.fps,
+        gain,
+        folder: &task.workspace.path(FOLDER),
+        concurrency: CONCURRENT_LINES,
+    };
+    let speak = |voice, index, line| speak(task, voice, (scene, index), line);
+    let narrated = narration::narrate_scene(narration, speak).await?;
+    let mut narrated = to_recorded(scene, narrated);
+    share_narration(task, &mut narrated).await?;
+    Ok(Outcome::SceneNarrated { voice: voice.to_string(), narrated })
 }
 
 /// Returns the narration of a scene as events hold it.

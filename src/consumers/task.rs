@@ -15,7 +15,7 @@ use crate::error_codes::ErrorCode;
 use crate::events::{Stage, VideoRequest};
 use crate::ids::{AttemptToken, JobId};
 use crate::storage::{Cache, Workspace};
-use reel_studio::threads::{self, Stopped};
+use reel_studio::threads::{self, Stopped, Urgency};
 
 #[async_trait]
 pub trait StageHandler: Send + Sync + 'static {
@@ -82,10 +82,11 @@ const STAGE_NICENESS: i32 = 5;
 /// The same of work on later scenes: a first scene, which a viewer waits for, gets five times as much.
 const LATER_SCENE_NICENESS: i32 = 12;
 
-/// Runs a handler whose [`blocking`] work is as urgent as the scene it is about.
+/// Runs a handler whose [`blocking`] work and lines are as urgent as the scene it is about.
 pub async fn with_urgency<T>(scene: Option<u32>, work: impl Future<Output = T>) -> T {
-    let is_later = scene.is_some_and(|scene| scene > 0);
-    threads::with_niceness(if is_later { LATER_SCENE_NICENESS } else { STAGE_NICENESS }, work).await
+    let scene = scene.unwrap_or(0);
+    let niceness = if scene > 0 { LATER_SCENE_NICENESS } else { STAGE_NICENESS };
+    threads::with_urgency(Urgency { scene, niceness }, work).await
 }
 
 /// Runs CPU-bound work, or work that blocks on files, on a thread of its own, which ends with the work.
@@ -94,9 +95,9 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, StageError> {
     let span = Span::current();
     let run = threads::run(move || span.in_scope(work));
-    let outcome = match threads::niceness() {
+    let outcome = match threads::urgency() {
         Some(_) => run.await,
-        None => threads::with_niceness(STAGE_NICENESS, run).await,
+        None => threads::with_urgency(Urgency { scene: 0, niceness: STAGE_NICENESS }, run).await,
     };
     outcome.unwrap_or_else(|stopped| Err(not_run(stopped)))
 }

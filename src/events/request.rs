@@ -78,6 +78,9 @@ pub struct VideoRequest {
     /// Whether the video goes to S3; without it, as the system is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_upload_enabled: Option<bool>,
+    /// The name of the voice; without it, the worker's usual one speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
 }
 
 fn yes() -> bool {
@@ -189,6 +192,7 @@ impl VideoRequest {
             strict: false,
             cleanup_local_files: true,
             s3_upload_enabled: None,
+            voice: None,
         }
     }
 }

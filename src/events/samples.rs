@@ -132,6 +132,7 @@ fn request() -> VideoRequest {
         strict: true,
         cleanup_local_files: true,
         s3_upload_enabled: Some(true),
+        voice: Some("kokoro:af_heart".to_owned()),
     }
 }
 

@@ -84,7 +84,7 @@ const SAME_FIELDS: [&str; 14] = [
 ];
 
 /// Fields of a recorded request that a body has in `custom_config`.
-const CUSTOM_FIELDS: [&str; 8] = [
+const CUSTOM_FIELDS: [&str; 9] = [
     "fps",
     "duration_seconds",
     "pipeline_version",
@@ -93,6 +93,7 @@ const CUSTOM_FIELDS: [&str; 8] = [
     "strict",
     "cleanup_local_files",
     "s3_upload_enabled",
+    "voice",
 ];
 
 fn request_body(request: &Value, scenes: &[Map<String, Value>]) -> Value {

@@ -29,6 +29,7 @@ mod sources;
 pub mod speak;
 pub mod studio;
 pub mod threads;
+mod turns;
 pub mod usage;
 
 pub use ffmpeg::is_disk_full;

@@ -11,7 +11,16 @@ use tokio::sync::oneshot;
 use crate::usage::metered;
 
 tokio::task_local! {
-    static NICENESS: i32;
+    static URGENCY: Urgency;
+}
+
+/// How soon work is needed. The smallest comes first where work takes turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Urgency {
+    /// The number of the scene that it is for.
+    pub scene: u32,
+    /// How much less of a busy processor its threads get, as `nice(2)` counts it.
+    pub niceness: i32,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -22,20 +31,20 @@ pub enum Stopped {
     Panicked,
 }
 
-/// Runs a future whose work in [`run`] has this niceness, as `nice(2)` counts it.
-pub async fn with_niceness<T>(niceness: i32, work: impl Future<Output = T>) -> T {
-    NICENESS.scope(niceness, work).await
+/// Runs a future whose work in [`run`] and at voices is as urgent as this.
+pub async fn with_urgency<T>(urgency: Urgency, work: impl Future<Output = T>) -> T {
+    URGENCY.scope(urgency, work).await
 }
 
-/// The niceness of work that is run here; `None` outside of [`with_niceness`].
-pub fn niceness() -> Option<i32> {
-    NICENESS.try_with(|niceness| *niceness).ok()
+/// The urgency of work that is run here; `None` outside of [`with_urgency`].
+pub fn urgency() -> Option<Urgency> {
+    URGENCY.try_with(|urgency| *urgency).ok()
 }
 
-/// Runs work on a thread of its own, with the caller's niceness and meter. The thread may wait for futures of the runtime.
+/// Runs work on a thread of its own, with the caller's urgency and meter. The thread may wait for futures of the runtime.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
     let (sender, outcome) = oneshot::channel();
-    let (runtime, niceness) = (Handle::current(), niceness().unwrap_or(0));
+    let (runtime, niceness) = (Handle::current(), urgency().unwrap_or_default().niceness);
     let work = metered(work);
     let body = move || {
         let _runtime = runtime.enter();
@@ -58,9 +67,10 @@ mod tests {
 
     #[tokio::test]
     async fn work_has_the_niceness_of_its_caller() {
+        let urgency = Urgency { scene: 1, niceness: 7 };
         let usual = own_niceness();
         assert_eq!(run(own_niceness).await.unwrap(), usual);
-        assert_eq!(with_niceness(7, run(own_niceness)).await.unwrap(), usual + 7);
+        assert_eq!(with_urgency(urgency, run(own_niceness)).await.unwrap(), usual + 7);
         assert_eq!(own_niceness(), usual, "the runtime's threads stay as they are");
     }
 

@@ -64,7 +64,7 @@ pub const SETTINGS: [&str; 12] = [
     "tags",
 ];
 /// Every key of `custom_config`.
-pub const CUSTOM_KEYS: [&str; 9] = [
+pub const CUSTOM_KEYS: [&str; 10] = [
     "fps",
     "duration_seconds",
     "pipeline_version",
@@ -74,9 +74,12 @@ pub const CUSTOM_KEYS: [&str; 9] = [
     "thumbnail_generation",
     "cleanup_local_files",
     "s3_upload_enabled",
+    "voice",
 ];
 /// Names of the one pipeline in requests.
 pub const PIPELINE_VERSIONS: [&str; 3] = ["2.0", "2", "v2"];
+/// Characters of a voice's name.
+pub const VOICE_CHARACTERS: usize = 40;
 pub const RETRY_ATTEMPTS: (u32, u32) = (0, 10);
 /// Keys whose values would stay in the log for ever.
 pub(super) const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];

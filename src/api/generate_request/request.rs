@@ -65,6 +65,7 @@ impl Reader<'_> {
             strict: custom.strict,
             cleanup_local_files: custom.cleanup_local_files,
             s3_upload_enabled: custom.s3_upload_enabled,
+            voice: custom.voice,
         };
         self.refuse_too_large(&request);
         request

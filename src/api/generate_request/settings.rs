@@ -6,7 +6,7 @@ use super::faults::echo;
 use super::fields::{
     CUSTOM_KEYS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES, MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS,
     MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
-    SECRET_WORDS, SETTINGS, TAG_CHARACTERS,
+    SECRET_WORDS, SETTINGS, TAG_CHARACTERS, VOICE_CHARACTERS,
 };
 use super::reader::Reader;
 use crate::events::configuration::Settings;
@@ -26,6 +26,7 @@ pub struct Custom {
     pub thumbnail_generation: bool,
     pub cleanup_local_files: bool,
     pub s3_upload_enabled: Option<bool>,
+    pub voice: Option<String>,
 }
 
 impl Default for Custom {
@@ -40,6 +41,7 @@ impl Default for Custom {
             thumbnail_generation: true,
             cleanup_local_files: true,
             s3_upload_enabled: None,
+            voice: None,
         }
     }
 }
@@ -241,6 +243,15 @@ impl Reader<'_> {
                 let (value, known) = (echo(&value.to_string()), PIPELINE_VERSIONS.join(", "));
                 let msg = format!("is {value}, but must be one of {known}");
                 self.fail(&["custom_config", "pipeline_version"], msg, "not_allowed");
+            }
+        }
+        // `available.rs` checks whether this installation has it.
+        if let Some(value) = given("voice") {
+            let is_short = |name: &&str| (1..=VOICE_CHARACTERS).contains(&name.len()) && name.is_ascii();
+            read.voice = value.as_str().filter(is_short).map(str::to_owned);
+            if read.voice.is_none() {
+                let msg = format!("is {}, but must be the name of a voice", echo(&value.to_string()));
+                self.fail(&["custom_config", "voice"], msg, "wrong_type");
             }
         }
         read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);

@@ -195,3 +195,47 @@ fn a_line_sounds_the_same_whatever_was_spoken_before() {
     assert!(one_order[0] == one_order[2] && one_order[0] == other_order[2] && one_order[0].len() > 50_000);
     assert!(one_order[1] == other_order[0] && one_order[1] == other_order[1]);
 }
+
+#[tokio::test]
+async fn a_request_chooses_among_the_voices_that_the_installation_has() {
+    let (url, _) = speech_server("sk-test").await;
+    let system = System::start_with(&ALL_ROLES, |config| {
+        config.media.other_voices = vec![voice(url.clone(), "sk-test")];
+    })
+    .await;
+    let with_voice = |name: Value| {
+        let mut body = short_request();
+        body["custom_config"] = json!({ "voice": name });
+        body
+    };
+    for (name, expected) in [
+        (json!("openai"), format!("alloy of tts-1 at {url}, speed 1")),
+        (json!("espeak-ng"), "espeak-ng en-us at 165 words a minute".to_owned()),
+        (Value::Null, "espeak-ng en-us at 165 words a minute".to_owned()),
+    ] {
+        let job_id = system.completed(&with_voice(name.clone())).await;
+        let events = system.events(&job_id).await;
+        let narrated = events.iter().find(|event| event["type"] == "SceneNarrated").unwrap();
+        assert_eq!(narrated["data"]["voice"], expected, "{name}");
+    }
+    for (name, kind) in [
+        (json!("piper"), "not_available"),
+        (json!("kokoro:af_heart"), "not_available"),
+        (json!("espeak-ng; rm"), "not_available"),
+        (json!(""), "wrong_type"),
+        (json!("x".repeat(41)), "wrong_type"),
+        (json!("é"), "wrong_type"),
+        (json!(5), "wrong_type"),
+        (json!({}), "wrong_type"),
+    ] {
+        let answer = system.post("/api/v1/videos/generate", &with_voice(name.clone())).await;
+        assert_eq!(answer.status(), 422, "{name}");
+        let body: Value = answer.json().await.unwrap();
+        let detail = &body["error"]["details"][0];
+        assert_eq!((&detail["loc"][2], &detail["type"]), (&json!("voice"), &json!(kind)), "{body}");
+        if kind == "not_available" {
+            assert!(detail["msg"].as_str().unwrap().ends_with("these are espeak-ng, openai"), "{detail}");
+        }
+    }
+    system.running.stop().await;
+}

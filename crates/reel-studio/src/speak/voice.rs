@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::ffmpeg::start;
+use crate::speak::kokoro::{Kokoro, language_of};
 use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
 use crate::speak::words::{self, Group, Mark};
@@ -36,8 +37,8 @@ const FADE_MS: usize = 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} was not found: run scripts/piper, which installs Piper, or name a Python with piper-tts in PIPER_PYTHON", python.display())]
-    NoPiper { python: PathBuf },
+    #[error("{} was not found: {set_up}", python.display())]
+    NotSetUp { python: PathBuf, set_up: &'static str },
     #[error("the speech server {url} cannot be reached")]
     Unreachable { url: String, source: reqwest::Error },
     #[error("the speech server {url} refused with status {status}: {message}")]
@@ -77,6 +78,7 @@ pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
 pub enum Voice {
     Espeak(Espeak),
     Piper(Piper),
+    Kokoro(Kokoro),
     Api(SpeechApi),
 }
 
@@ -114,6 +116,10 @@ impl Voice {
             // Its model is an American voice, unless the operator chose another, which then is the language of all scripts.
             Self::Piper(Piper { model: Some(_), .. }) => return self.clone(),
             Self::Piper(piper) => ("en", piper.words_per_minute, Espeak::default().program),
+            Self::Kokoro(kokoro) => match kokoro.for_language(tag) {
+                Some(kokoro) => return Self::Kokoro(kokoro),
+                None => (language_of(kokoro.voice), kokoro.words_per_minute, Espeak::default().program),
+            },
             Self::Espeak(espeak) => (espeak.name.as_str(), espeak.words_per_minute, espeak.program.clone()),
         };
         match languages::espeak_voice(tag).filter(|name| primary(name) != primary(own)) {
@@ -129,9 +135,8 @@ impl Voice {
             Self::Espeak(espeak) => {
                 Self::Espeak(Espeak { words_per_minute: faster(espeak.words_per_minute), ..espeak.clone() })
             }
-            Self::Piper(Piper { python, model, words_per_minute, .. }) => {
-                Self::Piper(Piper::new(python.clone(), model.clone(), faster(*words_per_minute)))
-            }
+            Self::Piper(piper) => Self::Piper(piper.at(faster(piper.words_per_minute))),
+            Self::Kokoro(kokoro) => Self::Kokoro(kokoro.at(faster(kokoro.words_per_minute))),
             Self::Api(api) => {
                 let mut api = api.clone();
                 api.speed *= tempo;
@@ -156,6 +161,9 @@ impl fmt::Display for Voice {
             Self::Piper(Piper { model, words_per_minute, .. }) => {
                 let model = model.as_ref().map_or("en_US-joe-medium".into(), |model| model.to_string_lossy());
                 write!(f, "Piper {model} at {words_per_minute} words a minute")
+            }
+            Self::Kokoro(Kokoro { voice, words_per_minute, .. }) => {
+                write!(f, "Kokoro {voice} at {words_per_minute} words a minute")
             }
             Self::Api(SpeechApi { url, model, voice, speed, .. }) => {
                 write!(f, "{voice} of {model} at {url}, speed {speed}")
@@ -213,7 +221,6 @@ pub(crate) enum Timing {
 pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<SpokenLine, Error> {
     let answer = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Cancelled),
-        () = tokio::time::sleep(TIMEOUT) => return Err(Error::TimedOut),
         answer = synthesise(voice, line) => answer?,
     };
     let line = line.to_owned();
@@ -251,13 +258,20 @@ pub(crate) fn prepare(line: &str, answer: &Synthesised) -> Result<SpokenLine, Er
 
 async fn synthesise(voice: &Voice, line: &str) -> Result<Synthesised, Error> {
     match voice {
-        Voice::Espeak(espeak) => espeak.synthesise(line).await,
+        Voice::Espeak(espeak) => in_time(espeak.synthesise(line)).await,
+        // Their time begins with their turn.
         Voice::Piper(piper) => piper.synthesise(line).await,
+        Voice::Kokoro(kokoro) => kokoro.synthesise(line).await,
         Voice::Api(api) => {
-            let (rate, samples) = voice_output::read(&api.synthesise(line).await?)?;
+            let (rate, samples) = voice_output::read(&in_time(api.synthesise(line)).await?)?;
             Ok(Synthesised { rate, samples, timing: Timing::Unknown })
         }
     }
+}
+
+/// Waits for a voice no longer than a line may take.
+pub(crate) async fn in_time<T>(speech: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(TIMEOUT, speech).await.unwrap_or(Err(Error::TimedOut))
 }
 
 /// Kills the whole process group when dropped, so that no child of the program outlives it.
