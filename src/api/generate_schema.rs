@@ -8,8 +8,9 @@ use super::generate_request::{
     CONTEXT_CHARACTERS, DESCRIPTION_CHARACTERS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES,
     MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS, MAX_SCENES_BYTES, MAX_STYLE_DEPTH, MAX_TAGS, MAX_UPLOAD_IDS,
     MODEL_CHARACTERS, NAME_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
-    SCRIPT_CHARACTERS, SETTINGS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS, VOICE_CHARACTERS,
+    SCRIPT_CHARACTERS, SETTINGS, TAG_CHARACTERS, TITLE_CHARACTERS, TOPIC_CHARACTERS,
 };
+use crate::config::voice_names;
 use crate::domain::batch::MAX_JOBS;
 use crate::events::{OutputFormat, Priority, Quality};
 use crate::webhooks::target::MAX_URL_CHARACTERS;
@@ -186,7 +187,7 @@ fn flat_schema(scene: &Value) -> Value {
                     "thumbnail_generation": flag("`true` unless it is given; there are thumbnails only if `enable_thumbnails` is true, too."),
                     "cleanup_local_files": flag("Whether the files that the video was made with go as soon as it is done; `true` unless it is given. Otherwise they stay for a day, for operators to look at."),
                     "s3_upload_enabled": { "type": ["boolean", "null"], "description": "Whether the video goes to S3; as the system is set (`VIDEO_STORAGE_MODE`) unless it is given. `true` is refused where no S3 is configured, `false` where there is nothing else." },
-                    "voice": { "type": ["string", "null"], "maxLength": VOICE_CHARACTERS, "description": "Who speaks: `espeak-ng`, `piper`, `kokoro`, or one of its voices, such as `kokoro:am_michael`. One that this installation has (`REEL_VOICES`); as it is set unless it is given." },
+                    "voice": { "type": ["string", "null"], "enum": voice_names().map(Value::from).chain([Value::Null]).collect::<Vec<_>>(), "description": "Who speaks. One that this installation has (`REEL_VOICES`); as it is set unless it is given." },
                 },
                 "additionalProperties": false,
             },

@@ -50,6 +50,12 @@ pub const KOKORO_PYTHON: &str = ".reel/kokoro/bin/python";
 /// The names of voices.
 pub const EXPECTED: &str = "espeak-ng, piper, kokoro, kokoro:NAME (see `reel voices`) or openai";
 
+/// Every name of a voice that a request may give, where the installation has it.
+pub fn voice_names() -> impl Iterator<Item = String> {
+    let programs = ["espeak-ng", "piper", "openai", "kokoro"].map(str::to_owned);
+    programs.into_iter().chain(kokoro::VOICES.iter().map(|voice| format!("kokoro:{voice}")))
+}
+
 impl VoiceConfig {
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let name = env("REEL_VOICE").unwrap_or_else(|| "espeak-ng".to_owned());
@@ -136,5 +142,9 @@ mod tests {
         let named = ["kokoro", "kokoro:am_michael", "kokoro:nobody", "am_michael", "piper"];
         assert_eq!(named.map(|name| kokoro.is_named(name)), [true, true, false, false, false]);
         assert!(!voices("piper").unwrap()[0].is_named("kokoro:am_michael"));
+        let every = ["espeak-ng", "piper", "kokoro"].map(|name| voices(name).unwrap().remove(0));
+        for name in voice_names().filter(|name| name != "openai") {
+            assert!(every.iter().any(|voice| voice.is_named(&name)), "{name}");
+        }
     }
 }

@@ -199,6 +199,8 @@ impl JobRequested {
         Personal("/request/uploads", Nothing),
         Personal("/request/callback_url", Nothing),
         Public("/request/pipeline_version"),
+        // One of those that the installation has.
+        Public("/request/voice"),
     ];
 }
 

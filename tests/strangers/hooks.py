@@ -88,6 +88,8 @@ def settle_body(body):
         body["script"] = body["script"][:-1] + "a"
     # No message is sent to a private address.
     body.pop("callback_url", None)
+    # A voice that is not installed is refused.
+    (body.get("custom_config") or {}).pop("voice", None)
     # Keys that nothing reads are bounded in their depth, and are no secrets.
     style = body.get("style_preferences")
     for key in set(style or {}) - {"aspect_ratio", "accent_color", "background_color", "font"}:

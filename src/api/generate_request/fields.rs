@@ -78,8 +78,6 @@ pub const CUSTOM_KEYS: [&str; 10] = [
 ];
 /// Names of the one pipeline in requests.
 pub const PIPELINE_VERSIONS: [&str; 3] = ["2.0", "2", "v2"];
-/// Characters of a voice's name.
-pub const VOICE_CHARACTERS: usize = 40;
 pub const RETRY_ATTEMPTS: (u32, u32) = (0, 10);
 /// Keys whose values would stay in the log for ever.
 pub(super) const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "api_key"];

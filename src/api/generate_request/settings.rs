@@ -6,9 +6,10 @@ use super::faults::echo;
 use super::fields::{
     CUSTOM_KEYS, DURATION_SECONDS, FONT_CHARACTERS, FRAME_RATES, MAX_OBJECT_BYTES, MAX_QUALITY_LEVELS,
     MAX_STYLE_DEPTH, MAX_TAGS, MODEL_CHARACTERS, PIPELINE_VERSIONS, PLAIN_NAME_CHARACTERS, RETRY_ATTEMPTS,
-    SECRET_WORDS, SETTINGS, TAG_CHARACTERS, VOICE_CHARACTERS,
+    SECRET_WORDS, SETTINGS, TAG_CHARACTERS,
 };
 use super::reader::Reader;
+use crate::config::voice_names;
 use crate::events::configuration::Settings;
 use crate::events::request::{PipelineVersion, StylePreferences};
 use crate::events::{OutputFormat, Priority, Quality};
@@ -247,11 +248,12 @@ impl Reader<'_> {
         }
         // `available.rs` checks whether this installation has it.
         if let Some(value) = given("voice") {
-            let is_short = |name: &&str| (1..=VOICE_CHARACTERS).contains(&name.len()) && name.is_ascii();
-            read.voice = value.as_str().filter(is_short).map(str::to_owned);
+            read.voice = value.as_str().and_then(|given| voice_names().find(|name| name == given));
             if read.voice.is_none() {
-                let msg = format!("is {}, but must be the name of a voice", echo(&value.to_string()));
-                self.fail(&["custom_config", "voice"], msg, "wrong_type");
+                let expected =
+                    "espeak-ng, piper, openai, kokoro, or a voice of Kokoro's, such as kokoro:am_michael";
+                let msg = format!("is {}, but must be one of {expected}", echo(&value.to_string()));
+                self.fail(&["custom_config", "voice"], msg, "not_allowed");
             }
         }
         read.enable_streaming = self.custom_flag(&custom, "enable_streaming", true);

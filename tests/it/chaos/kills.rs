@@ -364,7 +364,8 @@ impl Theatre {
             seals: Seals::new(models.pool.clone()),
             seal_log: SealLog::new(&root.join("seals.log")),
             public_keys: keys,
-            seal_every: Duration::from_secs(60),
+            // Who seals is killed, too, so seals come late.
+            seal_every: 2 * PATIENCE,
             gaps_known_until: None,
         };
         // Who was killed while it archived a partition keeps others from that for a while.
