@@ -224,7 +224,7 @@ async fn a_request_chooses_among_the_voices_that_the_installation_has() {
         (json!("kokoro:nobody"), "not_allowed"),
         (json!("espeak-ng; rm"), "not_allowed"),
         (json!(""), "not_allowed"),
-        (json!("x".repeat(100_000)), "not_allowed"),
+        (json!("x".repeat(5000)), "not_allowed"),
         (json!(5), "not_allowed"),
         (json!({}), "not_allowed"),
     ] {
