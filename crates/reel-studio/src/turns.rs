@@ -1,4 +1,4 @@
-//! Turns at something that only one can use at a time: the most urgent comes next, and of those as urgent who came first.
+//! Turns at something that only one caller can use at a time: the most urgent comes next, and of equals the first to come.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::threads::Urgency;
 
-/// Who waits, by urgency and the order in which they came.
+/// The callers that wait, the most urgent first, and of equals the first to come.
 type Waiting = BTreeMap<(Urgency, u64), oneshot::Sender<Turn>>;
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ struct State {
 pub(crate) struct Turn(Option<Arc<Turns>>);
 
 impl Turns {
-    /// Waits for a turn. Who stops waiting loses nothing for the others.
+    /// Waits for a turn. A caller that stops waiting takes no turn from the others.
     pub async fn take(self: &Arc<Self>, urgency: Urgency) -> Turn {
         loop {
             let waiting = {

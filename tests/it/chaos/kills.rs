@@ -364,7 +364,7 @@ impl Theatre {
             seals: Seals::new(models.pool.clone()),
             seal_log: SealLog::new(&root.join("seals.log")),
             public_keys: keys,
-            // Who seals is killed, too, so seals come late.
+            // The process that seals is killed, too, so seals come late.
             seal_every: 2 * PATIENCE,
             gaps_known_until: None,
         };

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::speak::voice::{Error, ProcessGroup, Synthesised, Timing, in_time};
 use crate::threads;
@@ -25,6 +26,9 @@ const MAX_ANSWER_BYTES: u32 = 64 << 20;
 /// Most words of an answer.
 const MAX_ANSWER_WORDS: u32 = 1 << 16;
 
+/// Bytes kept from the end of what a program writes to its standard error.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// A program that speaks, and its process while there is one.
 #[derive(Debug)]
 pub(crate) struct LineProcess {
@@ -33,7 +37,7 @@ pub(crate) struct LineProcess {
     /// The source of the program.
     pub program: &'static str,
     pub arguments: Vec<OsString>,
-    /// What to do where the interpreter is missing, such as "run scripts/piper".
+    /// The remedy for a missing interpreter, such as "run scripts/piper".
     pub set_up: &'static str,
     /// One line at a time: the program uses all processors.
     turns: Arc<Turns>,
@@ -83,11 +87,12 @@ impl LineProcess {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(|source| self.run_error(source))?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(self.run_error(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Process { group: ProcessGroup(child), stdin, stdout: BufReader::new(stdout) })
+        let messages = tokio::spawn(last_messages(stderr));
+        Ok(Process { group: ProcessGroup(child), stdin, stdout: BufReader::new(stdout), messages })
     }
 
     fn run_error(&self, source: std::io::Error) -> Error {
@@ -105,22 +110,26 @@ impl LineProcess {
             return Error::Run { program: self.python.clone(), source };
         }
         let child: &mut Child = &mut process.group.0;
-        let mut stderr = child.stderr.take();
-        let mut messages = String::new();
         // Its pipes close shortly before its exit status is available.
-        let ended = async {
-            if let Some(stderr) = &mut stderr {
-                let _unread = stderr.read_to_string(&mut messages).await;
+        let ended = async { (process.messages.await.unwrap_or_default(), child.wait().await) };
+        match tokio::time::timeout(Duration::from_secs(2), ended).await {
+            Ok((messages, Ok(status))) => {
+                let stderr = messages.trim().lines().last().unwrap_or_default().to_owned();
+                Error::Failed { program: self.python.clone(), status, stderr }
             }
-            child.wait().await
-        };
-        let ended = tokio::time::timeout(Duration::from_secs(2), ended).await;
-        let stderr = messages.trim().lines().last().unwrap_or_default().to_owned();
-        match ended {
-            Ok(Ok(status)) => Error::Failed { program: self.python.clone(), status, stderr },
             _ => Error::Run { program: self.python.clone(), source },
         }
     }
+}
+
+/// Reads the standard error of a process to its end, so that the process never waits for a reader. Returns the end of it.
+async fn last_messages(mut stderr: ChildStderr) -> String {
+    let (mut last, mut chunk) = (vec![], [0; MAX_MESSAGE_BYTES]);
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        last.extend_from_slice(&chunk[..count]);
+        last.drain(..last.len().saturating_sub(MAX_MESSAGE_BYTES));
+    }
+    String::from_utf8_lossy(&last).into_owned()
 }
 
 #[derive(Debug)]
@@ -128,6 +137,8 @@ struct Process {
     group: ProcessGroup,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    /// Ends with the process.
+    messages: JoinHandle<String>,
 }
 
 impl Process {
@@ -156,5 +167,41 @@ impl Process {
         }
         let timing = if words.is_empty() { Timing::Unknown } else { Timing::Groups(words) };
         Ok(Synthesised { rate, samples, timing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A program that warns on each line, at more length than a pipe holds, and that fails at the line "fail".
+    #[tokio::test]
+    async fn a_program_that_warns_much_goes_on_speaking_and_its_last_words_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        let script = r#"#!/bin/sh
+while read -r line; do
+    head -c 300000 /dev/zero | tr '\0' 'w' >&2
+    case "$line" in *fail*) echo >&2; echo 'no model' >&2; exit 3 ;; esac
+    printf '\042\126\000\000\004\000\000\000abcd\000\000\000\000'
+done
+"#;
+        std::fs::write(&python, script).unwrap();
+        std::fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).unwrap();
+        let process = LineProcess::new(python, "", vec![], "");
+        for _ in 0..3 {
+            let spoken = process.speak(&json!({ "text": "one" })).await.unwrap();
+            assert_eq!((spoken.rate, spoken.samples.len()), (22_050, 2));
+        }
+        match process.speak(&json!({ "text": "fail" })).await {
+            Err(Error::Failed { status, stderr, .. }) => {
+                assert_eq!((status.code(), stderr.as_str()), (Some(3), "no model"))
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
