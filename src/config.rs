@@ -21,7 +21,7 @@ use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
 pub use models::ModelsConfig;
 pub use profile::Profile;
-pub use voices::{KOKORO_PYTHON, PIPER_PYTHON, SpeechKey, VoiceConfig, voice_names};
+pub use voices::{KOKORO_PYTHON, PIPER_PYTHON, SpeechKey, VoiceConfig, kokoro_voice, voice_names};
 pub use webhooks::{AlertReceiver, WebhookConfig};
 
 use crate::events::{Quality, Stage};

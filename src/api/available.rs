@@ -1,5 +1,6 @@
 //! Checks that this installation offers what a request asks for.
 
+use super::ApiState;
 use super::problem::{FieldError, Problem};
 use crate::config::{MediaConfig, ModelsConfig, VoiceConfig, WebhookConfig};
 use crate::events::VideoRequest;
@@ -12,6 +13,17 @@ pub struct Available<'a> {
     pub storage: StorageMode,
     pub models: &'a ModelsConfig,
     pub media: &'a MediaConfig,
+}
+
+impl<'a> Available<'a> {
+    pub fn of(state: &'a ApiState) -> Self {
+        Self {
+            webhooks: &state.webhooks,
+            storage: state.stores.mode,
+            models: &state.models,
+            media: &state.media,
+        }
+    }
 }
 
 impl Available<'_> {

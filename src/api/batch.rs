@@ -67,13 +67,7 @@ pub async fn create_batch(req: &mut Request, depot: &mut Depot, res: &mut Respon
     let body = body::read(req, BATCH_BODY_BYTES).await?;
     let _turn = BATCHES.acquire().await.map_err(|_| Problem::internal())?;
     let request = read_batch(&state, &user, body.clone()).await?;
-    Available {
-        webhooks: &state.webhooks,
-        storage: state.stores.mode,
-        models: &state.models,
-        media: &state.media,
-    }
-    .check_batch(&request.jobs)?;
+    Available::of(&state).check_batch(&request.jobs)?;
     let is_repeatable = key.is_some();
     let (batch_id, first_time) = match key {
         Some(key) => {

@@ -52,13 +52,7 @@ pub async fn generate_video(req: &mut Request, depot: &mut Depot, res: &mut Resp
     let traceparent = traceparent(depot);
     let body = body::read(req, super::BODY_BYTES).await?;
     let request = read_request(&state, &user, body.clone()).await?;
-    Available {
-        webhooks: &state.webhooks,
-        storage: state.stores.mode,
-        models: &state.models,
-        media: &state.media,
-    }
-    .check(&request)?;
+    Available::of(&state).check(&request)?;
 
     let is_repeatable = key.is_some();
     let (job_id, first_time) = match key {

@@ -36,7 +36,7 @@ struct Listed {
     language: &'static str,
     /// The program that speaks, where it is a file.
     program: Option<PathBuf>,
-    /// What installs it.
+    /// The script that installs it.
     script: &'static str,
 }
 

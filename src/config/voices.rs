@@ -56,6 +56,11 @@ pub fn voice_names() -> impl Iterator<Item = String> {
     programs.into_iter().chain(kokoro::VOICES.iter().map(|voice| format!("kokoro:{voice}")))
 }
 
+/// Returns the voice of Kokoro's in a name such as `kokoro:am_michael`.
+pub fn kokoro_voice(name: &str) -> Option<&'static str> {
+    name.strip_prefix("kokoro:").and_then(kokoro::voice_named)
+}
+
 impl VoiceConfig {
     pub fn from_environment(env: Environment) -> Result<Self, Error> {
         let name = env("REEL_VOICE").unwrap_or_else(|| "espeak-ng".to_owned());
@@ -89,10 +94,7 @@ impl VoiceConfig {
                 model: env("SPEECH_MODEL").unwrap_or_else(|| "tts-1".to_owned()),
                 voice: env("SPEECH_VOICE").unwrap_or_else(|| "alloy".to_owned()),
             }),
-            name => {
-                let voice = name.strip_prefix("kokoro:").and_then(kokoro::voice_named);
-                voice.map(kokoro).ok_or_else(invalid)
-            }
+            name => kokoro_voice(name).map(kokoro).ok_or_else(invalid),
         }
     }
 
@@ -108,9 +110,7 @@ impl VoiceConfig {
 
     /// Returns `true` for the name of this voice, as a request gives it. Where Kokoro speaks, each of its voices can be named.
     pub fn is_named(&self, name: &str) -> bool {
-        let is_one_of_kokoro =
-            || name.strip_prefix("kokoro:").is_some_and(|voice| kokoro::voice_named(voice).is_some());
-        name == self.name() || matches!(self, Self::Kokoro { .. }) && is_one_of_kokoro()
+        name == self.name() || matches!(self, Self::Kokoro { .. }) && kokoro_voice(name).is_some()
     }
 }
 

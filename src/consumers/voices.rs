@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use reel_studio::speak::kokoro::{Kokoro, voice_named};
+use reel_studio::speak::kokoro::Kokoro;
 use reel_studio::speak::piper::Piper;
 use reel_studio::speak::speech_api::SpeechApi;
 use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
-use crate::config::{MediaConfig, VoiceConfig};
+use crate::config::{MediaConfig, VoiceConfig, kokoro_voice};
 
 /// The voice that speaks where a request names none, and those that it may name. Each has one process at most, which all jobs
 /// share.
@@ -30,8 +30,7 @@ impl Voices {
         let mut all = std::iter::once(&self.usual).chain(&self.others);
         match all.find(|(config, _)| config.is_named(name)) {
             Some((_, Voice::Kokoro(kokoro))) => {
-                let named = name.strip_prefix("kokoro:").and_then(voice_named);
-                Voice::Kokoro(kokoro.with_voice(named.unwrap_or(kokoro.voice)))
+                Voice::Kokoro(kokoro.with_voice(kokoro_voice(name).unwrap_or(kokoro.voice)))
             }
             Some((_, voice)) => voice.clone(),
             None => {

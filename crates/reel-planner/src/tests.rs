@@ -203,6 +203,22 @@ fn hostile_markup_is_shown_and_spoken_as_text() {
 }
 
 #[test]
+fn a_script_whose_html_has_no_text_makes_a_video_of_its_title_or_says_that_nothing_is_there() {
+    for script in [
+        "<!-- a comment -->",
+        "<div id=\"a\"></div>",
+        "![Build](https://img.shields.io/x)",
+        "<script>x()</script>",
+    ] {
+        let request =
+            |topic| Request { topic, context: None, script: Some(script), title: None, duration_ms: None };
+        assert_eq!(plan(&request("")).unwrap_err(), PlanError::NothingToSay, "{script}");
+        let scenes = plan(&request("Ions")).unwrap().scenes;
+        assert_eq!(validate(&scenes), vec![], "{script}");
+    }
+}
+
+#[test]
 fn a_very_long_line_is_bounded() {
     for script in [
         "word ".repeat(40_000),

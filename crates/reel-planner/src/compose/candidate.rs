@@ -131,12 +131,20 @@ impl Candidate {
             self.heading = Some(short);
             return self.after_silent(1);
         }
+        self.reveals.insert(0, vec![]);
+        self.cost += 4;
+        self.below(text.clone())
+    }
+
+    /// Puts a text above the blocks, which appears with the first line.
+    pub fn below(mut self, text: RichText) -> Self {
         for reveal in self.reveals.iter_mut().flatten() {
             reveal.block += 1;
         }
-        self.reveals.insert(0, vec![Reveal { block: 0, part: None }]);
-        self.blocks.insert(0, Block::Paragraph { text: text.clone() });
-        self.cost += 4;
+        if let Some(first) = self.reveals.first_mut() {
+            first.insert(0, Reveal { block: 0, part: None });
+        }
+        self.blocks.insert(0, Block::Paragraph { text });
         self
     }
 
@@ -146,14 +154,7 @@ impl Candidate {
             self.heading = Some(label.to_owned());
             return self;
         }
-        for reveal in self.reveals.iter_mut().flatten() {
-            reveal.block += 1;
-        }
-        if let Some(first) = self.reveals.first_mut() {
-            first.insert(0, Reveal { block: 0, part: None });
-        }
-        self.blocks.insert(0, Block::Paragraph { text: RichText::plain(label.to_owned()) });
-        self
+        self.below(RichText::plain(label.to_owned()))
     }
 
     /// Makes the scene: the run's lines, each with what appears.

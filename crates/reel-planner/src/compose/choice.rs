@@ -269,11 +269,11 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
         && !rest.is_empty()
         && lead.is_sentence()
         && lead.words <= 24
-        && labelled(&lead.plain).is_none()
         && (lead.leads_in()
             || introduces(lead, rest)
             || is_asked(lead)
             || rest.len() > 1 && announces_some(&lead.plain))
+        && labelled(&lead.plain).is_none()
     {
         let led = proposed(rest, chapter).into_iter().filter(|candidate| {
             is_introduced(candidate.composition) || is_asked(lead) && candidate.composition == "statement"

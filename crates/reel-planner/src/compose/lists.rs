@@ -214,9 +214,12 @@ pub(super) fn plain_items(units: &[Unit<'_>]) -> Vec<Item> {
 /// Returns what an item shows: of more than one sentence that is too much to read, the first.
 fn shown(text: &RichText) -> RichText {
     if word_count(&text.to_plain()) > MAX_CARD_WORDS {
-        let first = sentences::split(text).swap_remove(0);
-        let is_followed = first.text.to_plain().len() < text.to_plain().len();
-        if is_followed && word_count(&first.text.to_plain()) >= MIN_FIRST_WORDS {
+        let sentences = sentences::split(text);
+        // A part of a sentence says too little.
+        if let [first, next, ..] = &sentences[..]
+            && !next.continues
+            && word_count(&first.text.to_plain()) >= MIN_FIRST_WORDS
+        {
             return condense(&first.text);
         }
     }

@@ -188,12 +188,10 @@ pub(super) fn enumerated(units: &[Unit<'_>], heading: &str) -> Option<Candidate>
         (Arrangement::Cards, None)
     };
     let block = Block::Items { arrangement, items, center };
-    let mut candidate = Candidate::whole(arrangement.name(), 22, "one sentence names several things", block);
+    let candidate = Candidate::whole(arrangement.name(), 22, "one sentence names several things", block);
     if arrangement == Arrangement::Cards {
         // The names alone do not say what is said of them.
-        candidate.reveals.iter_mut().flatten().for_each(|reveal| reveal.block += 1);
-        candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
-        candidate.blocks.insert(0, Block::Paragraph { text: condense(unit.text?) });
+        return Some(candidate.below(condense(unit.text?)));
     }
     Some(candidate)
 }

@@ -71,7 +71,7 @@ pub(crate) fn enumeration(sentence: &str) -> Option<Enumeration> {
     })
 }
 
-/// What stands before a colon, and the items behind it, all as written.
+/// The words before a colon, and the items behind it, all as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Labelled {
     pub label: String,

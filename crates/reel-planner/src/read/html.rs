@@ -1,6 +1,6 @@
 //! HTML in Markdown: what a reader of the page would see of it. Pages on code hosts have pictures, line breaks and comments as HTML.
 
-/// Elements whose tags go, and whose text stays. A name in angle brackets that is none of these is text, as in `Vec<T>`.
+/// Elements whose tags are removed and whose text is kept. Any other name in angle brackets is text, as in `Vec<T>`.
 const ELEMENTS: &str = " a abbr b big blockquote br caption center cite code col colgroup dd del details div dl dt em figcaption figure font \
     footer h1 h2 h3 h4 h5 h6 head header hr i img input ins kbd li main mark nav ol p picture pre q s samp section small source \
     span strike strong sub summary sup table tbody td tfoot th thead time tr tt u ul var video audio iframe svg path wbr ";

@@ -169,7 +169,7 @@ impl Reader {
             Tag::Strong => self.strong += 1,
             Tag::Emphasis => self.emphasis += 1,
             Tag::Image { dest_url, .. } => {
-                // What a picture in a heading says is no part of the heading.
+                // The alternative text of a picture is not part of a heading.
                 let is_silent = self.silent > 0 || self.in_heading || html::is_badge(&dest_url);
                 self.silent += usize::from(is_silent);
             }
