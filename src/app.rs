@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use async_trait::async_trait;
 use chrono::Utc;
 use salvo::conn::Acceptor;
 use salvo::conn::TcpListener;
@@ -29,6 +30,7 @@ use crate::consumers::batches::{BatchEnds, BatchJobs};
 use crate::consumers::callbacks::{Deliveries, JobEnds};
 use crate::consumers::outbox::Outbox;
 use crate::consumers::process_manager::Process;
+use crate::consumers::retrieval::PastJobs;
 use crate::consumers::sidecars::Sidecars;
 use crate::consumers::{self, StageHandler, Worker};
 use crate::erasure::Erasure;
@@ -40,6 +42,7 @@ use crate::events::doorbell::Doorbell;
 use crate::events::guard;
 use crate::events::{Actor, EventLog, Keys, WorkQueue};
 use crate::execute::Executor;
+use crate::ids::JobId;
 use crate::postgres;
 use crate::projections::catalog::Catalog;
 use crate::projections::library::Library;
@@ -49,6 +52,7 @@ use crate::projections::{self, Projection, Sources};
 use crate::retention::Retention;
 use crate::signing::SigningKey;
 use crate::storage::{Stores, Workspaces};
+use crate::telemetry::chain;
 use crate::vault::Vault;
 use crate::webhooks;
 
@@ -92,15 +96,17 @@ impl App {
         vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
         let codec = executor.codec().clone();
-        let handlers = consumers::handlers(&config, &stores, &log);
+        let catalog = Catalog::new(pool.clone(), log.clone(), codec.clone());
+        let past = Arc::new(PastVideos(catalog.clone()));
+        let handlers = consumers::handlers(&config, &stores, &executor, past);
         let handlers = handlers.context("cannot set up the client of language models")?;
         Ok(Self {
             address,
             executor,
             doorbell,
             durability,
-            statuses: StatusViews::new(log.clone(), codec.clone(), config.streams.retention.status_view),
-            catalog: Catalog::new(pool.clone(), log, codec),
+            statuses: StatusViews::new(log, codec, config.streams.retention.status_view),
+            catalog,
             handlers,
             stores,
             pool,
@@ -472,4 +478,20 @@ pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
+}
+
+/// The videos that a user has made, as the catalog knows them.
+struct PastVideos(Catalog);
+
+#[async_trait]
+impl PastJobs for PastVideos {
+    async fn completed_of(&self, user_id: &str, max_jobs: usize) -> Vec<JobId> {
+        match self.0.seen_by(user_id).newest_completed_of(user_id, max_jobs as i64).await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a plan is made without the user's earlier videos");
+                vec![]
+            }
+        }
+    }
 }

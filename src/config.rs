@@ -12,6 +12,7 @@ mod clerk;
 mod former;
 mod models;
 mod profile;
+mod rag;
 mod storage;
 mod voices;
 mod webhooks;
@@ -21,6 +22,7 @@ use api::{RateFile, RateLimitsFile};
 pub use clerk::{ClerkConfig, ClerkKey};
 pub use models::ModelsConfig;
 pub use profile::Profile;
+pub use rag::RagConfig;
 pub use voices::{KOKORO_PYTHON, PIPER_PYTHON, SpeechKey, VoiceConfig, kokoro_voice, voice_names};
 pub use webhooks::{AlertReceiver, WebhookConfig};
 
@@ -62,6 +64,7 @@ pub struct Config {
     pub archive: ArchiveConfig,
     pub webhooks: WebhookConfig,
     pub models: ModelsConfig,
+    pub rag: RagConfig,
     pub streams: Streams,
 }
 
@@ -350,6 +353,7 @@ impl Config {
             archive: ArchiveConfig::from_environment(env),
             webhooks: WebhookConfig::from_environment(env)?,
             models: ModelsConfig::from_environment(env)?,
+            rag: RagConfig::from_environment(env)?,
             streams: Streams::from_environment(env)?,
         })
     }

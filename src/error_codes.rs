@@ -63,6 +63,7 @@ pub enum ErrorCode {
     ImportedUnfinished,
     RehearsedFailure,
     PlannedByRules,
+    RetrievalUnavailable,
     ScriptShortened,
     PictureNotShown,
     FormulaAsSource,
@@ -440,6 +441,12 @@ impl ErrorCode {
                 "The language model gave no usable plan, so the scenes were made of the script or the context by rules.",
                 "Ask for `strict` in `custom_config` to let the job fail instead. Operators: `ModelCalled` in the job's history says how each call ended.",
                 &["src/consumers/model_planner.rs"],
+            ),
+            Self::RetrievalUnavailable => entry(
+                &[Warning],
+                "Retrieval is wanted (`use_rag`), and nothing was looked up in the shared index: there is none, it is damaged or was built for another version, or no language model is configured. The video is planned without it.",
+                "Nothing needs to be done for this video. Operators: `reel rag build` builds the index; see docs/AGENTS.md.",
+                &["src/consumers/retrieval.rs"],
             ),
             Self::ScriptShortened => entry(
                 &[Warning],

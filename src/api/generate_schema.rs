@@ -160,7 +160,7 @@ fn flat_schema(scene: &Value) -> Value {
                 "description": format!("A scene description, in place of a script; at most {MAX_SCENES_BYTES} bytes of JSON. A picture names one of `upload_ids`, a PNG or JPEG."),
             },
             "model": text(MODEL_CHARACTERS, "The language model that plans the video, one that this installation allows; without any configured, it is recorded and has no effect."),
-            "use_rag": flag("Recorded; has no effect."),
+            "use_rag": flag("Looks things up for the language model that plans the video: in the user's own uploads and earlier scenes, in examples, and in Manim's documentation. By default as the server is set (USE_RAG)."),
             "template_id": one_of(Theme::ALL.map(Theme::name).to_vec(), "The theme."),
             "style_preferences": {
                 "type": ["object", "null"],

@@ -17,7 +17,7 @@ use super::watch;
 use crate::app::{self, App, Role};
 use crate::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, ModelsConfig,
-    PostgresConfig, RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
+    PostgresConfig, RagConfig, RedisConfig, Streams, UploadsConfig, WebhookConfig, process_environment,
 };
 use crate::dev::{Issuer, KEPT_ISSUER, PrivatePostgres, PrivateRedis, TokenSigner};
 use crate::ids::JobId;
@@ -88,6 +88,7 @@ impl Stack {
                 ..WebhookConfig::new(Secret::parse(&kept_key(&data.join(WEBHOOK_SECRET), make_secret)?))
             },
             models: ModelsConfig::from_environment(&env)?,
+            rag: RagConfig::from_environment(&env)?,
             streams: Streams::from_environment(&env)?,
         };
         Ok(Self { config, issuer, _redis: redis, _postgres: postgres, _lock: lock })

@@ -14,6 +14,7 @@ mod plan;
 mod preview;
 mod probe;
 mod projections;
+mod rag;
 mod render;
 mod storage;
 mod token;
@@ -174,6 +175,11 @@ enum Command {
     Mcp(mcp::Mcp),
     /// List the voices, and write a sample of each with --samples
     Voices(voices::Voices),
+    /// The index that planning looks things up in: build it, search it, measure it; reads RAG_INDEX, RAG_ROOT and MANIM_ROOT
+    Rag {
+        #[command(subcommand)]
+        command: rag::Rag,
+    },
     /// Print the JSON Schema of scene descriptions
     Schema,
     /// Print the OpenAPI document
@@ -248,6 +254,7 @@ impl Arguments {
             Command::Preview(arguments) => preview::preview(arguments).await,
             Command::Mcp(arguments) => mcp::mcp(arguments).await,
             Command::Voices(arguments) => voices::voices(arguments).await,
+            Command::Rag { command } => rag::rag(command),
             Command::Schema => say(serde_json::to_string_pretty(&reel_scene::description::schema())?),
             Command::Openapi => say(serde_json::to_string_pretty(&crate::api::openapi())?),
             Command::Errors => say(crate::error_codes::markdown().trim_end()),

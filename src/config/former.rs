@@ -19,8 +19,6 @@ enum Use {
 
 use Use::{Nothing, Streams, Variable};
 
-const NO_RETRIEVAL: &str = "models are given the request and nothing that is looked up elsewhere";
-
 const NAMES: &[(&str, Use)] = &[
     ("ENVIRONMENT", Variable("REEL_PROFILE", profile)),
     ("HOST", Variable("REEL_BIND", bind)),
@@ -38,7 +36,6 @@ const NAMES: &[(&str, Use)] = &[
     ("ALLOWED_FILE_TYPES", Nothing("uploads are told by their content, and the types are fixed")),
     ("LOG_CORRELATION_ID_HEADER", Nothing("the header is X-Request-Id")),
     ("VIDEO_MAX_DURATION", Nothing("a request names its duration, of 600 seconds at most")),
-    ("USE_RAG", Nothing(NO_RETRIEVAL)),
     ("HEALTH_CHECK_INTERVAL", Nothing("health is examined when it is asked for, once a second at most")),
 ];
 

@@ -43,6 +43,7 @@ mod rebuild;
 pub mod rehearsal;
 mod render_slots;
 mod rendering;
+pub mod retrieval;
 mod retry;
 mod reuse;
 mod runner;
@@ -70,11 +71,13 @@ pub use task::{Progress, StageHandler, Task};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::events::{EventLog, Stage};
+use crate::events::Stage;
+use crate::execute::Executor;
 use crate::storage::Stores;
 use animations::Animations;
 use model_planner::ModelPlanner;
 use model_spend::DaySpend;
+use retrieval::{PastJobs, Retrieval};
 use voices::Voices;
 
 /// Share of a stage's time that models get for a plan; the rest is for planning by rules.
@@ -84,11 +87,14 @@ const MODEL_SHARE: f64 = 0.8;
 pub fn handlers(
     config: &Config,
     stores: &Stores,
-    log: &EventLog,
+    executor: &Executor,
+    past: Arc<dyn PastJobs>,
 ) -> Result<Vec<Arc<dyn StageHandler>>, reqwest::Error> {
     let media = &config.media;
     let max_time = config.streams.stage(Stage::Planning).timeout.mul_f64(MODEL_SHARE);
-    let models = ModelPlanner::new(&config.models, DaySpend::new(log.clone()), max_time)?.map(Arc::new);
+    let day = DaySpend::new(executor.log().clone());
+    let retrieval = Retrieval::new(config, stores.files.clone(), executor.clone(), past);
+    let models = ModelPlanner::new(&config.models, day, max_time, retrieval)?.map(Arc::new);
     // Animations are measured in the time that models leave.
     let share = if models.is_some() { (1.0 - MODEL_SHARE) / 2.0 } else { MODEL_SHARE };
     let max_measuring = config.streams.stage(Stage::Planning).timeout.mul_f64(share);

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use reel_models::budget::{Budget, LimitReached, Spend};
 use reel_models::client::{CallError, CallRecord, Client, Ledger};
-use reel_models::planning::{self, Host, Material, Models, PlanError, Planned};
+use reel_models::planning::{
+    self, FailedCode, Host, MAX_QUERIES, MAX_QUERY_CHARACTERS, Material, Models, PlanError, Planned,
+};
+use reel_rag::phrases::key_phrases;
 use reel_scene::Scene;
 use reel_scene::look::Look;
 use reel_studio::layout;
@@ -19,6 +22,7 @@ use reel_studio::review::{self, FaultKind, PageChoice};
 use super::error::StageError;
 use super::measure;
 use super::model_spend::DaySpend;
+use super::retrieval::{Lookup, Retrieval};
 use super::task::{Task, blocking};
 use crate::config::ModelsConfig;
 use crate::error_codes::ErrorCode;
@@ -32,12 +36,16 @@ const FOLDER: &str = "answers";
 const REVIEWED: [FaultKind; 4] =
     [FaultKind::CutOff, FaultKind::Overlap, FaultKind::MissingGlyph, FaultKind::SmallText];
 
+/// The longest time for the helper model's queries; without them, key phrases are looked up.
+const MAX_QUERYING: Duration = Duration::from_secs(30);
+
 pub struct ModelPlanner {
     client: Client,
     config: ModelsConfig,
     day: DaySpend,
     /// The longest time for a plan.
     max_time: Duration,
+    retrieval: Retrieval,
 }
 
 /// The reason why models gave no plan.
@@ -55,12 +63,13 @@ impl ModelPlanner {
         config: &ModelsConfig,
         day: DaySpend,
         max_time: Duration,
+        retrieval: Retrieval,
     ) -> Result<Option<Self>, reqwest::Error> {
         if config.models.is_none() {
             return Ok(None);
         }
         let client = Client::new(config.client.clone())?;
-        Ok(Some(Self { client, config: config.clone(), day, max_time }))
+        Ok(Some(Self { client, config: config.clone(), day, max_time, retrieval }))
     }
 
     /// Returns the job's budget, for all calls of one attempt.
@@ -69,13 +78,13 @@ impl ModelPlanner {
         Budget::new(self.config.job_limit, spent)
     }
 
-    /// Plans the video of a request, which has its uploaded texts.
+    /// Plans the video of a request, which has its uploaded texts. The warning says what could not be looked up.
     pub async fn plan(
         &self,
         task: &Task,
         request: &VideoRequest,
         budget: &Budget,
-    ) -> Result<Planned, NotPlanned> {
+    ) -> Result<(Planned, Option<Warning>), NotPlanned> {
         let Some(models) = self.config.models_for(request.model.as_deref()) else {
             return Err(NotPlanned::Stopped);
         };
@@ -105,8 +114,15 @@ impl ModelPlanner {
         let host =
             JobHost { task, look: request.look(), budget, day: &self.day, day_limit: self.config.day_limit };
         let deadline = Instant::now() + self.max_time;
-        let corrected =
-            planning::correct_animation(&self.client, &models, (code, error, line), deadline, &host);
+        let corrected = async {
+            let mut failed = FailedCode { code, error, line, documentation: &[] };
+            let documentation = match self.retrieval.is_wanted(request) {
+                true => self.retrieval.documentation(query_of(&failed)).await,
+                false => vec![],
+            };
+            failed.documentation = &documentation;
+            planning::correct_animation(&self.client, &models, &failed, deadline, &host).await
+        };
         tokio::select! {
             () = task.cancel.cancelled() => None,
             corrected = corrected => match corrected {
@@ -125,16 +141,40 @@ impl ModelPlanner {
         models: &Models,
         request: &VideoRequest,
         host: &JobHost<'_>,
-    ) -> Result<Planned, PlanError> {
-        let material = Material {
+    ) -> Result<(Planned, Option<Warning>), PlanError> {
+        let mut material = Material {
             topic: &request.topic,
             context: request.context.as_deref(),
             script: request.script.as_deref(),
             title: request.title.as_deref(),
             duration_ms: request.duration_ms(),
+            references: &[],
+            examples: &[],
         };
         let deadline = Instant::now() + self.max_time;
-        planning::plan(&self.client, models, &material, deadline, host).await
+        let is_plannable = planning::check_length(&material).is_ok();
+        let lookup = match is_plannable && self.retrieval.is_wanted(request) {
+            true => self.look_up(models, &material, request, host).await,
+            false => Lookup::default(),
+        };
+        material.references = &lookup.references;
+        material.examples = &lookup.examples;
+        let planned = planning::plan(&self.client, models, &material, deadline, host).await?;
+        Ok((planned, lookup.warning))
+    }
+
+    /// Looks up what the helper model asks for, or the key phrases of the material where it asks for nothing.
+    async fn look_up(
+        &self,
+        models: &Models,
+        material: &Material<'_>,
+        request: &VideoRequest,
+        host: &JobHost<'_>,
+    ) -> Lookup {
+        let deadline = Instant::now() + MAX_QUERYING.min(self.max_time);
+        let queries = planning::write_queries(&self.client, models, material, deadline, host).await;
+        let queries = queries.unwrap_or_else(|_recorded_as_a_call| phrases_of(material));
+        self.retrieval.look_up(&host.task.job.user_id, request, queries).await
     }
 }
 
@@ -235,6 +275,20 @@ impl Host for JobHost<'_> {
             tracing::warn!(error = chain(&error), "an answer of a model was not kept");
         }
     }
+}
+
+/// Returns the topic and the key phrases of a plan's material.
+fn phrases_of(material: &Material<'_>) -> Vec<String> {
+    let texts = [Some(material.topic), material.context, material.script];
+    let text = texts.into_iter().flatten().collect::<Vec<_>>().join(".\n");
+    let topic = material.topic.chars().take(MAX_QUERY_CHARACTERS).collect();
+    std::iter::once(topic).chain(key_phrases(&text, MAX_QUERIES - 1)).collect()
+}
+
+/// Returns the query that finds the documentation of code that failed: its error, and the names in its line.
+fn query_of(failed: &FailedCode<'_>) -> String {
+    let query = format!("{}\n{}", failed.error, failed.line_text().unwrap_or_default());
+    query.chars().take(2 * MAX_QUERY_CHARACTERS).collect()
 }
 
 fn review_layout(scenes: &[Scene], look: &Look) -> Vec<String> {

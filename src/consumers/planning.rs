@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::animations::{Animations, Helper};
 use super::error::StageError;
 use super::model_planner::ModelPlanner;
+use super::retrieval;
 use super::task::{StageHandler, Task, blocking};
 use super::uploaded::{self, MAX_TEXT_CHARACTERS, Texts};
 use crate::domain::job::Outcome;
@@ -49,13 +50,17 @@ impl StageHandler for Planning {
         let mut warnings = warn_of_texts(&texts);
         add_texts(&mut request, texts);
         let planned = match &helper {
-            None => None,
+            None => {
+                warnings.extend((request.use_rag == Some(true)).then(retrieval::without_model));
+                None
+            }
             Some(Helper { models, budget }) => Some(models.plan(task, &request, budget).await),
         };
         let by_rules = match planned {
             None => None,
             Some(planned) => match planned {
-                Ok(mut planned) => {
+                Ok((mut planned, not_looked_up)) => {
+                    warnings.extend(not_looked_up);
                     warnings.extend(show_pictures(&mut planned.scenes, &request.uploads));
                     return self.planned(task, planned.scenes, warnings, helper).await;
                 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use reelstream::app::{App, Role};
 use reelstream::config::{
     ApiConfig, ArchiveConfig, AuthConfig, ClerkConfig, Config, KeysConfig, MediaConfig, ModelsConfig,
-    PostgresConfig, RateLimits, RedisConfig, Streams, UploadsConfig, WebhookConfig,
+    PostgresConfig, RagConfig, RateLimits, RedisConfig, Streams, UploadsConfig, WebhookConfig,
 };
 use reelstream::consumers::StageHandler;
 use reelstream::dev::Issuer;
@@ -156,6 +156,7 @@ impl System {
             archive: ArchiveConfig::new(servers.folder.path().join("archive")),
             webhooks: WebhookConfig::new(Secret::parse(WEBHOOK_SECRET)),
             models: ModelsConfig::default(),
+            rag: RagConfig { index: servers.folder.path().join("rag-index"), ..RagConfig::default() },
             // Tests and benchmarks send more than a person does.
             streams: Streams {
                 rate_limits: RateLimits::NONE,

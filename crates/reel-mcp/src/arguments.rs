@@ -42,7 +42,8 @@ pub struct CreateVideo {
     /// Ids of files that the user has uploaded, such as pictures to show.
     #[schemars(with = "Option<Vec<String>>")]
     pub upload_ids: Option<Vec<Uuid>>,
-    /// Recorded; has no effect yet.
+    /// `true` looks things up for the plan: in files that the user has uploaded before, and in scenes of earlier videos. It needs a
+    /// server with a language model.
     pub use_rag: Option<bool>,
     /// Names this request: sent again with the same key within a day, it answers with the first one's video instead of making
     /// another.

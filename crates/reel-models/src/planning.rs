@@ -6,12 +6,14 @@
 
 mod animation;
 mod outline;
+mod queries;
 mod scene;
 
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use reel_scene::Scene;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::{CallError, Client, Ledger, Role};
@@ -19,14 +21,17 @@ use crate::name::ModelName;
 use crate::prompts;
 use crate::protocol::Prompt;
 
-pub use animation::correct_animation;
+pub use animation::{FailedCode, correct_animation};
 pub use outline::{Outline, SCENES};
+pub use queries::{MAX_QUERIES, MAX_QUERY_CHARACTERS, write_queries};
 
 /// Times that an answer goes back at most.
 pub const MAX_CORRECTIONS: u32 = 2;
 /// Characters of a script that fit into the prompts. A longer one is not planned by a model, because a part of it would be
 /// lost.
 pub const MAX_SCRIPT_CHARACTERS: usize = 30_000;
+/// Characters of a reference that go to a model.
+const MAX_REFERENCE_CHARACTERS: usize = 1600;
 /// Characters of an answer that go back with its faults.
 const MAX_PREVIOUS_CHARACTERS: usize = 8000;
 /// Faults that go back, and characters of each.
@@ -57,6 +62,25 @@ pub struct Material<'a> {
     pub title: Option<&'a str>,
     /// Requested duration of the video.
     pub duration_ms: Option<u64>,
+    /// Excerpts of the user's own files.
+    pub references: &'a [Reference],
+    /// Scenes that show how others were described, as JSON.
+    pub examples: &'a [Value],
+}
+
+/// An excerpt that may help, and the name of the file or of the code that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reference {
+    title: String,
+    text: String,
+}
+
+impl Reference {
+    /// Cuts a text that is too long.
+    pub fn new(title: &str, text: &str) -> Self {
+        let cut = |text: &str| text.chars().take(MAX_REFERENCE_CHARACTERS).collect();
+        Self { title: cut(title), text: cut(text) }
+    }
 }
 
 /// A plan that passes the rules.
@@ -110,10 +134,7 @@ pub async fn plan(
     deadline: Instant,
     host: &impl Host,
 ) -> Result<Planned, PlanError> {
-    let characters = material.script.map_or(0, |script| script.chars().count());
-    if characters > MAX_SCRIPT_CHARACTERS {
-        return Err(PlanError::ScriptTooLong { characters });
-    }
+    check_length(material)?;
     let planner = Planner { client, models, material, deadline, host };
     let outline = planner.outline().await?;
     let numbers: Vec<usize> = (1..=outline.scenes.len()).collect();
@@ -128,6 +149,15 @@ pub async fn plan(
     let (opening, closing) = outline.cards();
     let scenes = std::iter::once(opening).chain(middle).chain([closing]).collect();
     Ok(Planned { title: outline.title, scenes })
+}
+
+/// Refuses a script that is too long for the prompts.
+pub fn check_length(material: &Material<'_>) -> Result<(), PlanError> {
+    let characters = material.script.map_or(0, |script| script.chars().count());
+    match characters > MAX_SCRIPT_CHARACTERS {
+        true => Err(PlanError::ScriptTooLong { characters }),
+        false => Ok(()),
+    }
 }
 
 /// All that the questions of one plan share.
@@ -166,6 +196,9 @@ impl<H: Host> Planner<'_, H> {
         document["task"] = "scene".into();
         document["outline"] = json!(outline);
         document["scene_number"] = number.into();
+        if !self.material.examples.is_empty() {
+            document["examples"] = json!(self.material.examples);
+        }
         if let Some(ms) = self.material.duration_ms {
             document["seconds"] = (ms / 1000 / (outline.scenes.len() as u64 + 1)).into();
         }
@@ -205,6 +238,9 @@ fn document(material: &Material<'_>) -> Value {
     }
     if let Some(ms) = material.duration_ms {
         document["seconds"] = (ms / 1000).into();
+    }
+    if !material.references.is_empty() {
+        document["references"] = json!(material.references);
     }
     document
 }

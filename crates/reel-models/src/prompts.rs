@@ -4,8 +4,10 @@
 //! prompt asks for is a new file with the next number, so that it can be told which one led to a plan.
 
 /// Asks for an outline.
-pub const OUTLINE: &str = include_str!("../prompts/outline.v1.md");
+pub const OUTLINE: &str = include_str!("../prompts/outline.v2.md");
 /// Asks for a correction of an animation's code.
-pub const ANIMATION: &str = include_str!("../prompts/animation.v1.md");
+pub const ANIMATION: &str = include_str!("../prompts/animation.v2.md");
+/// Asks for the queries of a search before a plan.
+pub const QUERIES: &str = include_str!("../prompts/queries.v1.md");
 /// Asks for the description of a scene.
-pub const SCENE: &str = include_str!("../prompts/scene.v1.md");
+pub const SCENE: &str = include_str!("../prompts/scene.v2.md");

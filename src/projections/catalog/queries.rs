@@ -163,6 +163,19 @@ impl Catalog {
         Ok(jobs.into_iter().map(JobId).collect())
     }
 
+    /// Returns the newest completed jobs of a user that are not deleted, the newest first.
+    pub async fn newest_completed_of(&self, user_id: &str, limit: i64) -> Result<Vec<JobId>, Error> {
+        let jobs: Vec<Uuid> = sqlx::query_scalar(
+            "select job_id from catalog.jobs where user_id = $1 and status = 'completed' and deleted_at is null
+             order by created_at desc, job_id desc limit $2",
+        )
+        .bind(text(user_id))
+        .bind(limit)
+        .fetch_all(self.tables.reader().await?.connection())
+        .await?;
+        Ok(jobs.into_iter().map(JobId).collect())
+    }
+
     /// Completed jobs whose files are not removed, by their ids, after one of them.
     pub async fn completed_after(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobId>, Error> {
         let jobs: Vec<Uuid> = sqlx::query_scalar(

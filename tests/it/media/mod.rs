@@ -5,6 +5,7 @@ mod bad_input;
 mod descriptions;
 mod models;
 mod preview;
+mod retrieval;
 pub mod streaming;
 pub mod videos;
 mod voices;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Models, PlanError, object};
+use super::{Models, PlanError, Reference, object};
 use crate::client::{Client, Ledger, Role};
 use crate::prompts;
 use crate::protocol::Prompt;
@@ -20,12 +20,30 @@ struct Answer {
     code: String,
 }
 
-/// Asks the helper model to correct code that failed with an error at a line, counted from 1. Returns the whole code. It is run in the
-/// same sandbox as before, so nothing is said of its harmlessness.
+/// Code that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedCode<'a> {
+    pub code: &'a str,
+    pub error: &'a str,
+    /// The line of the error, counted from 1.
+    pub line: Option<u32>,
+    /// Excerpts of Manim's documentation that may help.
+    pub documentation: &'a [Reference],
+}
+
+impl FailedCode<'_> {
+    /// Returns the text of the line that failed.
+    pub fn line_text(&self) -> Option<&str> {
+        self.line.and_then(|line| self.code.lines().nth(line.saturating_sub(1) as usize))
+    }
+}
+
+/// Asks the helper model to correct code. Returns the whole code. It is run in the same sandbox as before, so nothing is said of its
+/// harmlessness.
 pub async fn correct_animation(
     client: &Client,
     models: &Models,
-    (code, error, line): (&str, &str, Option<u32>),
+    failed: &FailedCode<'_>,
     deadline: Instant,
     ledger: &impl Ledger,
 ) -> Result<String, PlanError> {
@@ -35,12 +53,17 @@ pub async fn correct_animation(
         tries: 1,
         faults: vec![fault.to_owned()],
     };
+    let FailedCode { code, error, documentation, .. } = failed;
     if code.chars().count() > MAX_CODE_CHARACTERS {
         return Err(invalid("the code is too long"));
     }
     let error: String = error.chars().take(MAX_ERROR_CHARACTERS).collect();
-    let text = line.and_then(|line| code.lines().nth(line.saturating_sub(1) as usize));
-    let material = json!({ "task": "animation", "code": code, "error": error, "line": text }).to_string();
+    let mut material =
+        json!({ "task": "animation", "code": code, "error": error, "line": failed.line_text() });
+    if !documentation.is_empty() {
+        material["documentation"] = json!(documentation);
+    }
+    let material = material.to_string();
     let prompt = Prompt {
         instructions: prompts::ANIMATION,
         material: &material,
