@@ -21,7 +21,7 @@ const MICRO_DOLLARS_PER_CENT: u64 = 10_000;
 pub struct ModelsConfig {
     /// `PLANNER_MODEL`: divides a video into scenes, such as `openai/gpt-4o-mini`. `SCENE_MODEL`: describes a scene; by default
     /// the planner's. `HELPER_MODEL`: corrects descriptions; by default the scene's. With none of the three, videos are planned
-    /// by rules.
+    /// by rules. `REVIEW_MODEL`: a model that sees, which looks at a picture of each scene; none by default.
     pub models: Option<Models>,
     /// `MODEL_ALLOWED`: models that a request may name in `model`, separated by commas; by default those of the roles.
     pub allowed: Vec<ModelName>,
@@ -60,8 +60,17 @@ impl ModelsConfig {
             let planner = planner.unwrap_or_else(|| scene.clone().unwrap_or(first));
             let scene = scene.unwrap_or_else(|| planner.clone());
             let helper = helper.unwrap_or_else(|| scene.clone());
-            Models { planner, scene, helper }
+            Models { planner, scene, helper, reviewer: None }
         });
+        let models = match (models, model(env, "REVIEW_MODEL")?) {
+            (Some(models), reviewer) => Some(Models { reviewer, ..models }),
+            (None, None) => None,
+            (None, Some(reviewer)) => {
+                let expected =
+                    "unset where PLANNER_MODEL, SCENE_MODEL and HELPER_MODEL are: it looks at their scenes";
+                return Err(Error::Invalid { name: "REVIEW_MODEL", value: reviewer.to_string(), expected });
+            }
+        };
         let allowed = match env("MODEL_ALLOWED") {
             Some(names) => names
                 .split(',')
@@ -114,10 +123,11 @@ impl ModelsConfig {
     pub fn models_for(&self, named: Option<&str>) -> Option<Models> {
         let configured = self.models.clone()?;
         let named = named.and_then(|name| self.allowed(name)).cloned();
-        Some(named.map_or(configured, |model| Models {
+        Some(named.map_or(configured.clone(), |model| Models {
             planner: model.clone(),
             scene: model.clone(),
             helper: model,
+            reviewer: configured.reviewer.clone(),
         }))
     }
 
@@ -192,6 +202,23 @@ mod tests {
     }
 
     #[test]
+    fn a_model_looks_at_scenes_only_where_it_is_named() {
+        let settings = [
+            ("PLANNER_MODEL", "openai/a"),
+            ("MODEL_ALLOWED", "openai/a, gemini/b"),
+            ("REVIEW_MODEL", "ollama/llava"),
+        ];
+        let reviewer = |settings: &[(&str, &str)], named: Option<&str>| {
+            of(settings).unwrap().models_for(named).unwrap().reviewer.map(|name| name.to_string())
+        };
+        assert_eq!(reviewer(&settings[..2], None), None);
+        assert_eq!(reviewer(&settings, None).as_deref(), Some("ollama/llava"));
+        assert_eq!(reviewer(&settings, Some("gemini/b")).as_deref(), Some("ollama/llava"));
+        // Requests cannot name it for planning.
+        assert_eq!(of(&[settings[0], settings[2]]).unwrap().allowed.len(), 1);
+    }
+
+    #[test]
     fn keys_and_credentials_are_not_shown() {
         let config = of(&[("OPENAI_API_KEY", "sk-secret\n"), ("PLANNER_MODEL", "openai/a")]).unwrap();
         assert!(!format!("{config:?}").contains("sk-secret"));
@@ -204,6 +231,7 @@ mod tests {
     fn what_does_not_fit_is_named() {
         for (name, value) in [
             ("PLANNER_MODEL", "gpt-4"),
+            ("REVIEW_MODEL", "openai/without-a-planner"),
             ("MODEL_ALLOWED", "x"),
             ("MODEL_PRICES", "openai/a"),
             ("MODEL_TIMEOUT", "0"),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::job::{Command, UploadNote};
 use crate::events::Actor;
-use crate::events::job::{ModelCalled, SceneStream, WorkItem};
+use crate::events::job::{ModelCalled, SceneReviewed, SceneStream, WorkItem};
 use crate::execute::{Executor, Origin};
 use crate::ids::{AttemptToken, CommandId, EventId, JobId};
 use crate::telemetry::chain;
@@ -28,6 +28,11 @@ impl Journal {
     /// Records a call of a language model.
     pub async fn note_model_call(&self, call: ModelCalled) {
         self.record(Command::NoteModelCall { item: self.item, call: Box::new(call) }).await;
+    }
+
+    /// Records a look at a planned scene.
+    pub async fn note_scene_review(&self, review: SceneReviewed) {
+        self.record(Command::NoteSceneReview { item: self.item, review }).await;
     }
 
     /// Records that viewers can begin.

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use reel_models::budget::{Budget, LimitReached, Spend};
 use reel_models::client::{CallError, CallRecord, Client, Ledger};
+use reel_models::name::ModelName;
 use reel_models::planning::{
-    self, FailedCode, Host, MAX_QUERIES, MAX_QUERY_CHARACTERS, Material, Models, PlanError, Planned,
+    self, FailedCode, Host, MAX_QUERIES, MAX_QUERY_CHARACTERS, Material, Models, PlanError, Planned, Still,
+    Verdict,
 };
 use reel_rag::phrases::key_phrases;
 use reel_scene::Scene;
@@ -27,7 +29,7 @@ use super::task::{Task, blocking};
 use crate::config::ModelsConfig;
 use crate::error_codes::ErrorCode;
 use crate::events::VideoRequest;
-use crate::events::job::{ModelCalled, Warning};
+use crate::events::job::{ModelCalled, ReviewVerdict, SceneReviewed, Warning, WorkItem};
 use crate::telemetry::chain;
 
 /// The workspace's folder for answers.
@@ -38,6 +40,9 @@ const REVIEWED: [FaultKind; 4] =
 
 /// The longest time for the helper model's queries; without them, key phrases are looked up.
 const MAX_QUERYING: Duration = Duration::from_secs(30);
+
+/// The picture of a 16:9 scene that a model looks at, in pixels.
+const STILL_SIZE: (u32, u32) = (1280, 720);
 
 pub struct ModelPlanner {
     client: Client,
@@ -257,6 +262,36 @@ impl Host for JobHost<'_> {
         let (scenes, look) = (vec![scene.clone()], self.look.clone());
         let reviewed = blocking(move || Ok(review_layout(&scenes, &look))).await;
         reviewed.unwrap_or_else(|error| vec![format!("the scene cannot be laid out: {error}")])
+    }
+
+    async fn still(&self, scene: &Scene) -> Option<Still> {
+        let (scene, look) = (scene.clone(), self.look.clone());
+        let drawn = blocking(move || {
+            let png = layout::still(&scene, &look, &Images::default(), STILL_SIZE);
+            let report = review::review(&[scene], &look, &Images::default(), &[], PageChoice::Last);
+            let faults = report.map_or(vec![], |report| report.faults());
+            let findings = faults.iter().map(|fault| format!("{} {}", fault.found, fault.wanted)).collect();
+            Ok(png.map(|png| Still { png, findings }))
+        });
+        let drawn = drawn.await.map_err(|error| error.to_string());
+        match drawn.and_then(|drawn| drawn.map_err(|error| chain(&error))) {
+            Ok(still) => Some(still),
+            Err(error) => {
+                tracing::warn!(error, "a scene is planned without a look at it");
+                None
+            }
+        }
+    }
+
+    async fn note_review(&self, number: u32, model: &ModelName, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Kept => ReviewVerdict::Kept,
+            Verdict::Changed => ReviewVerdict::Changed,
+            Verdict::Unusable => ReviewVerdict::Unusable,
+        };
+        let WorkItem { stage, attempt, .. } = self.task.journal.item;
+        let review = SceneReviewed { stage, attempt, scene: number, model: model.to_string(), verdict };
+        self.task.journal.note_scene_review(review).await;
     }
 
     async fn saved_answer(&self, key: &str) -> Option<String> {

@@ -112,6 +112,8 @@ pub enum JobEvent {
     },
     /// A language model was called, be it that it answered or not.
     ModelCalled(ModelCalled),
+    /// A language model looked at a picture of a planned scene.
+    SceneReviewed(SceneReviewed),
     /// The work went on, but not as its user may have meant it.
     WarningRaised {
         stage: Stage,
@@ -295,7 +297,7 @@ pub struct ModelCalled {
     pub attempt: u32,
     /// With its provider, such as `openai/gpt-4o-mini`.
     pub model: String,
-    /// `planner`, `scene` or `helper`.
+    /// `planner`, `scene`, `helper` or `reviewer`.
     pub role: String,
     /// How often the model had been asked for the same, this call included.
     pub call_attempt: u32,
@@ -306,6 +308,36 @@ pub struct ModelCalled {
     pub duration_ms: u64,
     /// Such as `answered`, `refused` or `rate_limited`.
     pub outcome: String,
+}
+
+/// How a look at a planned scene ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneReviewed {
+    pub stage: Stage,
+    /// Attempt at the piece of work.
+    pub attempt: u32,
+    pub scene: u32,
+    /// With its provider, such as `openai/gpt-4o`.
+    pub model: String,
+    pub verdict: ReviewVerdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ReviewVerdict {
+    /// The model asked for no change.
+    Kept,
+    /// The scene is planned as the model asked for.
+    Changed,
+    /// The model asked for what does not pass the rules; the scene stayed as it was.
+    Unusable,
+}
+
+impl ReviewVerdict {
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// A run of a scene's code.
@@ -650,6 +682,7 @@ impl JobEvent {
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::StageRetryScheduled { .. }
             | JobEvent::JobFailed { .. }
@@ -773,6 +806,7 @@ impl Event for JobEvent {
             JobEvent::ModelCalled(_) => {
                 &[Public("/stage"), Public("/model"), Public("/role"), Public("/outcome")]
             }
+            JobEvent::SceneReviewed(_) => &[Public("/stage"), Public("/model"), Public("/verdict")],
             // Messages and causes may quote what the user wrote; suggestions are fixed texts.
             JobEvent::StageFailed { .. } | JobEvent::JobFailed { .. } => &[
                 Public("/stage"),

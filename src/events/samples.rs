@@ -394,6 +394,13 @@ pub fn job_events() -> Vec<JobEvent> {
             duration_ms: 2100,
             outcome: "answered".to_owned(),
         }),
+        JobEvent::SceneReviewed(SceneReviewed {
+            stage,
+            attempt: 1,
+            scene: 1,
+            model: "openai/gpt-4o".to_owned(),
+            verdict: ReviewVerdict::Changed,
+        }),
         JobEvent::WarningRaised {
             stage,
             scene: Some(1),

@@ -376,6 +376,7 @@ impl StatusView {
             JobEvent::CancelRequested { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::SceneCodeAttempted(_)
             | JobEvent::JobRequested(_)
             | JobEvent::JobImported(_)

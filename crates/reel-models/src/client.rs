@@ -25,6 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const BYTES_PER_TOKEN: u64 = 3;
 /// Tokens of a call that an estimate does not see, such as the marks of messages.
 const EXTRA_TOKENS: u64 = 50;
+/// Tokens of a picture of 1280 x 720 pixels: more than any of the providers counts.
+const PICTURE_TOKENS: u64 = 2000;
 
 /// Secret: never logged or displayed.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub enum Role {
     Scene,
     /// Corrects a description.
     Helper,
+    /// Looks at the picture of a scene.
+    Reviewer,
 }
 
 impl Role {
@@ -86,6 +90,7 @@ impl Role {
             Self::Planner => "planner",
             Self::Scene => "scene",
             Self::Helper => "helper",
+            Self::Reviewer => "reviewer",
         }
     }
 }
@@ -346,7 +351,8 @@ fn status_failure(status: StatusCode) -> Option<Failed> {
 
 /// Estimates the tokens of a prompt, rather too many than too few.
 fn estimate(prompt: Prompt<'_>) -> u64 {
-    tokens_of(prompt.instructions.len() + prompt.material.len())
+    let picture = if prompt.picture.is_some() { PICTURE_TOKENS } else { 0 };
+    tokens_of(prompt.instructions.len() + prompt.material.len()) + picture
 }
 
 fn estimated(prompt: Prompt<'_>, text: &str) -> Usage {

@@ -55,7 +55,7 @@ pub fn deadline() -> Instant {
 }
 
 const PROMPT: Prompt<'static> =
-    Prompt { instructions: "Plan.", material: "{\"topic\":\"Rain\"}", max_output_tokens: 500 };
+    Prompt { instructions: "Plan.", material: "{\"topic\":\"Rain\"}", picture: None, max_output_tokens: 500 };
 
 async fn call(
     model: &str,

@@ -7,6 +7,7 @@
 mod animation;
 mod outline;
 mod queries;
+mod review;
 mod scene;
 
 use std::time::Instant;
@@ -24,6 +25,7 @@ use crate::protocol::Prompt;
 pub use animation::{FailedCode, correct_animation};
 pub use outline::{Outline, SCENES};
 pub use queries::{MAX_QUERIES, MAX_QUERY_CHARACTERS, write_queries};
+pub use review::{Still, Verdict};
 
 /// Times that an answer goes back at most.
 pub const MAX_CORRECTIONS: u32 = 2;
@@ -42,6 +44,7 @@ const CONCURRENT_SCENES: usize = 3;
 /// Most tokens of an answer, what a model thinks before it answers included.
 const OUTLINE_TOKENS: u64 = 4000;
 const SCENE_TOKENS: u64 = 6000;
+const REVIEW_TOKENS: u64 = 6000;
 
 /// The model of each role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Models {
     pub scene: ModelName,
     /// Corrects descriptions of scenes.
     pub helper: ModelName,
+    /// Looks at pictures of scenes; without one, nobody does.
+    pub reviewer: Option<ModelName>,
 }
 
 /// The material of a plan.
@@ -94,6 +99,17 @@ pub struct Planned {
 pub trait Host: Ledger {
     /// Returns what is wrong with the layout of a scene; nothing when it can be read.
     fn review(&self, scene: &Scene) -> impl Future<Output = Vec<String>> + Send;
+
+    /// Draws a scene for a model that looks at it; `None` where it cannot be drawn.
+    fn still(&self, scene: &Scene) -> impl Future<Output = Option<Still>> + Send;
+
+    /// Records how a look at a scene of the plan ended. `number` counts scenes from 0, the opening card included.
+    fn note_review(
+        &self,
+        number: u32,
+        model: &ModelName,
+        verdict: Verdict,
+    ) -> impl Future<Output = ()> + Send;
 
     /// Returns an answer that was saved under a key, so that it is not paid twice.
     fn saved_answer(&self, key: &str) -> impl Future<Output = Option<String>> + Send;
@@ -179,6 +195,7 @@ impl<H: Host> Planner<'_, H> {
             max_output_tokens: OUTLINE_TOKENS,
             part: "outline".to_owned(),
             document,
+            picture: None,
         };
         let mut faults = vec![];
         for correction in 0..=MAX_CORRECTIONS {
@@ -208,6 +225,7 @@ impl<H: Host> Planner<'_, H> {
             max_output_tokens: SCENE_TOKENS,
             part: format!("scene {number}"),
             document,
+            picture: None,
         };
         let mut faults = vec![];
         let mut asked = (&self.models.scene, Role::Scene);
@@ -215,7 +233,7 @@ impl<H: Host> Planner<'_, H> {
             let answer = question.ask(asked.0, asked.1).await?;
             let found = match scene::read(&answer, outline) {
                 Ok(scene) => match self.host.review(&scene).await {
-                    faults if faults.is_empty() => return Ok(scene),
+                    faults if faults.is_empty() => return Ok(self.looked_at(scene, outline, number).await),
                     faults => faults,
                 },
                 Err(found) => found,
@@ -224,6 +242,33 @@ impl<H: Host> Planner<'_, H> {
             asked = (&self.models.helper, Role::Helper);
         }
         Err(question.given_up(asked.0, faults))
+    }
+
+    /// Shows a scene to the model that sees, once, and returns it as that model wants it. A look can only better a scene: without
+    /// an answer, or with one that does not pass the rules, the scene stays as it is.
+    async fn looked_at(&self, scene: Scene, outline: &Outline, number: usize) -> Scene {
+        let Some(reviewer) = &self.models.reviewer else { return scene };
+        let Some(Still { png, findings }) = self.host.still(&scene).await else { return scene };
+        let mut document = json!({ "task": "review", "outline": outline, "scene_number": number });
+        document["scene"] = json!(scene);
+        document["findings"] = bounded(findings).into();
+        let question = Question {
+            planner: self,
+            instructions: prompts::REVIEW,
+            max_output_tokens: REVIEW_TOKENS,
+            part: format!("review of scene {number}"),
+            document,
+            picture: Some(png),
+        };
+        // Each try is recorded as a call.
+        let Ok(answer) = question.ask(reviewer, Role::Reviewer).await else { return scene };
+        let (scene, verdict) = match review::read(&answer, &scene, outline) {
+            Ok(None) => (scene, Verdict::Kept),
+            Ok(Some(changed)) if self.host.review(&changed).await.is_empty() => (changed, Verdict::Changed),
+            Ok(Some(_)) | Err(_) => (scene, Verdict::Unusable),
+        };
+        self.host.note_review(number as u32, reviewer, verdict).await;
+        scene
     }
 }
 
@@ -252,6 +297,8 @@ struct Question<'a, H> {
     max_output_tokens: u64,
     part: String,
     document: Value,
+    /// Goes with the document.
+    picture: Option<Vec<u8>>,
 }
 
 impl<H: Host> Question<'_, H> {
@@ -263,7 +310,8 @@ impl<H: Host> Question<'_, H> {
             return Ok(answer);
         }
         let (instructions, max_output_tokens) = (self.instructions, self.max_output_tokens);
-        let prompt = Prompt { instructions, material: &material, max_output_tokens };
+        let picture = self.picture.as_deref();
+        let prompt = Prompt { instructions, material: &material, picture, max_output_tokens };
         let answer = client.call(model, role, prompt, deadline, host).await?;
         host.save_answer(&key, &answer).await;
         Ok(answer)
@@ -271,8 +319,7 @@ impl<H: Host> Question<'_, H> {
 
     /// Adds the faults of an answer, bounded, to what is asked next; returns them.
     fn correct(&mut self, answer: &str, faults: Vec<String>, correction: u32) -> Vec<String> {
-        let bounded = |fault: String| fault.chars().take(MAX_FAULT_CHARACTERS).collect();
-        let faults: Vec<String> = faults.into_iter().take(MAX_FAULTS).map(bounded).collect();
+        let faults = bounded(faults);
         let answer: String = answer.chars().take(MAX_PREVIOUS_CHARACTERS).collect();
         self.document["previous"] =
             json!({ "correction": correction + 1, "answer": answer, "faults": faults });
@@ -282,6 +329,12 @@ impl<H: Host> Question<'_, H> {
     fn given_up(self, model: &ModelName, faults: Vec<String>) -> PlanError {
         PlanError::Invalid { model: model.clone(), part: self.part, tries: MAX_CORRECTIONS + 1, faults }
     }
+}
+
+/// Cuts a list of faults, and each of them.
+fn bounded(faults: Vec<String>) -> Vec<String> {
+    let cut = |fault: String| fault.chars().take(MAX_FAULT_CHARACTERS).collect();
+    faults.into_iter().take(MAX_FAULTS).map(cut).collect()
 }
 
 /// Returns the key under which an answer is saved: lower-case letters and digits.

@@ -10,23 +10,27 @@ use serde_json::{Value, json};
 use crate::budget::{LimitReached, Spend};
 use crate::client::{CallError, CallOutcome, CallRecord, Client, Ledger, Role, Settings};
 use crate::client_tests::{Book, deadline, settings};
+use crate::name::ModelName;
 use crate::planning::{
-    FailedCode, Host, MAX_CORRECTIONS, MAX_QUERIES, Material, Models, PlanError, Planned, Reference,
-    correct_animation, plan, write_queries,
+    FailedCode, Host, MAX_CORRECTIONS, MAX_QUERIES, Material, Models, PlanError, Planned, Reference, Still,
+    Verdict, correct_animation, plan, write_queries,
 };
 use crate::prompts;
 use crate::scripted::{Received, Reply, Server};
+
+const REVIEWER: &str = "gemini/reviewer";
 
 struct Job {
     book: Book,
     answers: Mutex<BTreeMap<String, String>>,
     /// The heading of a scene whose layout has a fault.
     ugly: &'static str,
+    reviews: Mutex<Vec<(u32, Verdict)>>,
 }
 
 impl Job {
     fn new() -> Self {
-        Self { book: Book::new(1_000_000), answers: Mutex::default(), ugly: "" }
+        Self { book: Book::new(1_000_000), answers: Mutex::default(), ugly: "", reviews: Mutex::default() }
     }
 
     fn roles(&self) -> Vec<Role> {
@@ -47,6 +51,16 @@ impl Ledger for Job {
 impl Host for Job {
     async fn review(&self, scene: &Scene) -> Vec<String> {
         if scene.title == self.ugly { vec!["a text is cut off".to_owned()] } else { vec![] }
+    }
+
+    async fn still(&self, scene: &Scene) -> Option<Still> {
+        let findings = vec![format!("{} uses little of its page", scene.title)];
+        Some(Still { png: b"a picture".to_vec(), findings })
+    }
+
+    async fn note_review(&self, number: u32, model: &ModelName, verdict: Verdict) {
+        assert_eq!(model.to_string(), REVIEWER);
+        self.reviews.lock().unwrap().push((number, verdict));
     }
 
     async fn saved_answer(&self, key: &str) -> Option<String> {
@@ -74,6 +88,7 @@ fn models() -> Models {
         planner: model("openai/planner"),
         scene: model("anthropic/scene"),
         helper: model("gemini/helper"),
+        reviewer: None,
     }
 }
 
@@ -103,9 +118,18 @@ async fn plan_with(
     material: &Material<'_>,
     answer: impl Fn(&Received) -> Reply + Send + Sync + 'static,
 ) -> (Result<Planned, PlanError>, Server) {
+    plan_by(&models(), job, material, answer).await
+}
+
+async fn plan_by(
+    models: &Models,
+    job: &Job,
+    material: &Material<'_>,
+    answer: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+) -> (Result<Planned, PlanError>, Server) {
     let server = Server::start(answer).await.unwrap();
     let client = Client::new(settings(&server)).unwrap();
-    (plan(&client, &models(), material, deadline(), job).await, server)
+    (plan(&client, models, material, deadline(), job).await, server)
 }
 
 #[tokio::test]
@@ -192,6 +216,95 @@ async fn answers_that_do_not_fit_are_refused_a_bounded_number_of_times() {
         let bytes = server.received().iter().map(|received| received.body.to_string().len()).max();
         assert!(bytes < Some(60_000), "{bytes:?}");
     }
+}
+
+/// Plans with a model that looks at each scene. It answers as `look` says; all others are good.
+async fn plan_with_look(
+    job: &Job,
+    look: impl Fn(&Value) -> Reply + Send + Sync + 'static,
+) -> (Vec<Scene>, Server) {
+    let models = Models { reviewer: Some(REVIEWER.parse().unwrap()), ..models() };
+    let answer = move |received: &Received| match received.prompt().1 {
+        material if material["task"] == "review" => look(&material),
+        _ => good(received),
+    };
+    let (planned, server) = plan_by(&models, job, &TOPIC, answer).await;
+    (planned.unwrap().scenes, server)
+}
+
+#[tokio::test]
+async fn a_model_that_sees_changes_each_scene_once_at_most() {
+    let job = Job::new();
+    let (scenes, server) = plan_with_look(&job, |material| {
+        let mut scene = material["scene"].clone();
+        if material["scene_number"] == 2 {
+            return Reply::Text(json!({ "verdict": "keep" }).to_string());
+        }
+        scene["blocks"] = json!([{ "kind": "bullet", "text": "Seen" }]);
+        Reply::Text(json!({ "verdict": "change", "scene": scene }).to_string())
+    })
+    .await;
+    let is_changed = |scene: &Scene| json!(scene)["blocks"][0]["text"] == "Seen";
+    assert_eq!(scenes.iter().map(is_changed).collect::<Vec<_>>(), [false, true, false, true, false]);
+    let mut reviews = job.reviews.lock().unwrap().clone();
+    reviews.sort_by_key(|(number, _)| *number);
+    assert_eq!(reviews, [(1, Verdict::Changed), (2, Verdict::Kept), (3, Verdict::Changed)]);
+    let looks: Vec<Received> =
+        server.received().into_iter().filter(|received| received.picture().is_some()).collect();
+    assert_eq!(looks.len(), 3, "the cards are not looked at");
+    for look in &looks {
+        let (instructions, material) = look.prompt();
+        assert_eq!(instructions, prompts::REVIEW);
+        assert!(material["findings"][0].as_str().unwrap().ends_with("uses little of its page"));
+        assert_eq!(look.picture().as_deref(), Some("YSBwaWN0dXJl"));
+    }
+    assert_eq!(job.roles().iter().filter(|role| **role == Role::Reviewer).count(), 3);
+}
+
+#[tokio::test]
+async fn a_look_that_fails_or_breaks_a_rule_leaves_the_scene_as_it_is() {
+    let change = |blocks: Value, narration: &str| {
+        let steps = json!([{ "narration": narration, "reveals": [{ "block": 0 }] }]);
+        let scene = json!({ "title": "Ugly", "blocks": blocks, "steps": steps });
+        Reply::Text(json!({ "verdict": "change", "scene": scene }).to_string())
+    };
+    let spoken = "Water rises, and cools.";
+    let statement = || json!([{ "kind": "statement", "text": "Another" }]);
+    let text = |text: &str| Reply::Text(text.to_owned());
+    let unusable = Some(Verdict::Unusable);
+    let tried = [
+        (change(statement(), "Send me your keys."), unusable),
+        (change(json!([{ "kind": "image", "file": "/etc/passwd" }]), spoken), unusable),
+        (change(json!([]), spoken), unusable),
+        // Its layout has a fault.
+        (change(statement(), spoken), unusable),
+        (text("{\"verdict\": \"change\"}"), unusable),
+        (text("{\"verdict\": \"delete\"}"), unusable),
+        (text("I like it"), unusable),
+        (text(&"[{".repeat(100_000)), unusable),
+        (Reply::Refusal, None),
+        (Reply::Status(400, None), None),
+        (Reply::Bytes(b"\0".to_vec()), None),
+    ];
+    for (reply, verdict) in tried {
+        let job = Job { ugly: "Ugly", ..Job::new() };
+        let answer = reply.clone();
+        let (scenes, _server) = plan_with_look(&job, move |_| answer.clone()).await;
+        assert!(scenes.iter().all(|scene| scene.title != "Ugly"), "{reply:?}");
+        let noted: Vec<Option<Verdict>> =
+            job.reviews.lock().unwrap().iter().map(|(_, verdict)| Some(*verdict)).collect();
+        assert_eq!(noted, vec![verdict; if verdict.is_some() { 3 } else { 0 }], "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_money_for_a_look_there_is_a_plan_all_the_same() {
+    // Enough for the plan: the outline, and three scenes at a time.
+    let job = Job { book: Book::new(23_300), ..Job::new() };
+    let (scenes, server) = plan_with_look(&job, |_| Reply::Text("{\"verdict\": \"keep\"}".to_owned())).await;
+    assert_eq!(scenes.len(), 5);
+    let looks = server.received().iter().filter(|received| received.picture().is_some()).count();
+    assert!(looks < 3, "{looks}");
 }
 
 #[tokio::test]
@@ -327,6 +440,7 @@ fn prompts_are_reviewed_when_they_change() {
     insta::assert_snapshot!("queries", prompts::QUERIES);
     insta::assert_snapshot!("scene", prompts::SCENE);
     insta::assert_snapshot!("animation", prompts::ANIMATION);
+    insta::assert_snapshot!("review", prompts::REVIEW);
 }
 
 #[test]

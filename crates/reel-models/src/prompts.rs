@@ -9,5 +9,7 @@ pub const OUTLINE: &str = include_str!("../prompts/outline.v2.md");
 pub const ANIMATION: &str = include_str!("../prompts/animation.v2.md");
 /// Asks for the queries of a search before a plan.
 pub const QUERIES: &str = include_str!("../prompts/queries.v1.md");
+/// Asks for a look at the picture of a scene.
+pub const REVIEW: &str = include_str!("../prompts/review.v1.md");
 /// Asks for the description of a scene.
 pub const SCENE: &str = include_str!("../prompts/scene.v2.md");

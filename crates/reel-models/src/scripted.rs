@@ -32,8 +32,21 @@ impl Received {
         } else {
             (&body["systemInstruction"]["parts"][0]["text"], &body["contents"][0]["parts"][0]["text"])
         };
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        (text(instructions), serde_json::from_str(&text(material)).unwrap_or_default())
+        // Beside a picture, the material is one of several parts.
+        let of_parts = || material.as_array().into_iter().flatten().find_map(|part| part["text"].as_str());
+        let material = material.as_str().or_else(of_parts).unwrap_or_default();
+        let instructions = instructions.as_str().unwrap_or_default().to_owned();
+        (instructions, serde_json::from_str(material).unwrap_or_default())
+    }
+
+    /// Returns the picture in Base64, in whichever protocol it came.
+    pub fn picture(&self) -> Option<String> {
+        let body = &self.body;
+        let url = body.pointer("/messages/1/content/1/image_url/url");
+        let url = url.and_then(Value::as_str).and_then(|url| url.strip_prefix("data:image/png;base64,"));
+        let data = ["/messages/0/content/0/source/data", "/contents/0/parts/1/inlineData/data"];
+        let data = data.iter().find_map(|path| body.pointer(path)?.as_str());
+        url.or(data).map(str::to_owned)
     }
 }
 

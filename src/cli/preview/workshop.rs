@@ -5,19 +5,18 @@
 //! cancelled.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
 use reel_scene::Scene;
 use reel_scene::format::OutputFormat;
 use reel_scene::look::Look;
 use reel_studio::encode::encoder::EncodeSettings;
+use reel_studio::layout;
 use reel_studio::layout::images::Images;
-use reel_studio::layout::{self, Pages};
 use reel_studio::speak::voice::Voice;
 use reel_studio::studio::Studio;
 use serde::Serialize;
@@ -571,20 +570,10 @@ impl Model {
 
 /// Draws the scene's end. The file appears when it is whole.
 fn draw_still(task: &Task, size: (u32, u32), out: &Path) -> anyhow::Result<()> {
-    let (width, height) = task.look.aspect.dimensions(size);
-    let pages = Pages::compile(&layout::source(&task.scene, &task.look), &task.images)
-        .context("it cannot be typeset")?;
-    let page = pages.rasterize(pages.count().saturating_sub(1), width, height)?;
+    let png = layout::still(&task.scene, &task.look, &task.images, size)?;
     let folder = out.parent().context("the still has no folder")?;
     let mut file = tempfile::NamedTempFile::new_in(folder).context("its still cannot be written")?;
-    let encoder = PngEncoder::new_with_quality(
-        std::io::BufWriter::new(&mut file),
-        CompressionType::Fast,
-        FilterType::Sub,
-    );
-    encoder
-        .write_image(&page.rgba, width, height, ExtendedColorType::Rgba8)
-        .context("its still cannot be written")?;
+    file.write_all(&png).context("its still cannot be written")?;
     file.persist(out).context("its still cannot be written")?;
     Ok(())
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::events::Stage;
 use crate::events::imported::JobImported;
 use crate::events::job::{
-    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, SceneStream, Sidecar,
-    SidecarFailed, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
+    Clip, CodeAttempt, Failure, JobRequested, ModelCalled, NarratedScene, SceneReviewed, SceneStream,
+    Sidecar, SidecarFailed, StorageTarget, StoredFile, Thumbnail, Usage, VideoFacts, Warning, WorkItem,
 };
 use reel_scene::Scene;
 
@@ -51,6 +51,11 @@ pub enum Command {
     NoteModelCall {
         item: WorkItem,
         call: Box<ModelCalled>,
+    },
+    /// Record a look at a planned scene. Its stage and attempt are those of `item`.
+    NoteSceneReview {
+        item: WorkItem,
+        review: SceneReviewed,
     },
     /// The files that S3 did not take at first are there now.
     NoteStorageCaughtUp {

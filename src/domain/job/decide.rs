@@ -4,8 +4,8 @@ use super::command::{Command, Outcome, SidecarAttempt, SidecarOutcome, UploadNot
 use super::state::{Job, Status};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Failure, FileRole, JobRequested, ModelCalled, SceneStream, SidecarFailed, SidecarStored, StageMeasured,
-    StageProgressed, StorageTarget, UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
+    Failure, FileRole, JobRequested, ModelCalled, SceneReviewed, SceneStream, SidecarFailed, SidecarStored,
+    StageMeasured, StageProgressed, StorageTarget, UploadProgressed, UploadRetried, Usage, Warning, WorkItem,
 };
 use crate::events::{JobEvent, Stage};
 
@@ -72,6 +72,9 @@ pub fn decide(job: &Job, command: Command) -> Result<Vec<JobEvent>, Rejection> {
             open(job, item).map(|()| stream_began(job, duration_ms, streams))
         }
         Command::NoteModelCall { item, call } => open(job, item).map(|()| vec![model_called(item, *call)]),
+        Command::NoteSceneReview { item, review } => {
+            open(job, item).map(|()| vec![scene_reviewed(item, review)])
+        }
         Command::NoteStorageCaughtUp { target, bytes } => storage_caught_up(job, target, bytes),
         Command::NoteSidecars(attempts) => sidecars_noted(job, attempts),
         Command::Measure { item, usage, ending } => {
@@ -219,6 +222,10 @@ fn stream_began(job: &Job, duration_ms: u64, streams: Vec<SceneStream>) -> Vec<J
 fn model_called(item: WorkItem, call: ModelCalled) -> JobEvent {
     let WorkItem { stage, scene, attempt } = item;
     JobEvent::ModelCalled(ModelCalled { stage, scene, attempt, ..call })
+}
+
+fn scene_reviewed(WorkItem { stage, attempt, .. }: WorkItem, review: SceneReviewed) -> JobEvent {
+    JobEvent::SceneReviewed(SceneReviewed { stage, attempt, ..review })
 }
 
 fn storage_caught_up(job: &Job, target: StorageTarget, bytes: u64) -> Result<Vec<JobEvent>, Rejection> {

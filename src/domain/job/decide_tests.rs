@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::{Command, Job, Outcome, Rejection, SidecarAttempt, SidecarOutcome, Status, UploadNote, decide};
 use crate::events::imported::{ImportedEnding, JobImported};
 use crate::events::job::{
-    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, SceneStream,
-    Sidecar, SidecarFailed, SidecarStored, StageMeasured, StorageTarget, StoredFile, Thumbnail,
-    ThumbnailSize, Usage, VideoFacts, WorkItem,
+    Clip, Failure, FileRole, JobRequested, ModelCalled, NarratedScene, RecordedJobEvent, ReviewVerdict,
+    SceneReviewed, SceneStream, Sidecar, SidecarFailed, SidecarStored, StageMeasured, StorageTarget,
+    StoredFile, Thumbnail, ThumbnailSize, Usage, VideoFacts, WorkItem,
 };
 use crate::events::{JobEvent, OutputFormat, Priority, Quality, Rendition, Stage, VideoRequest};
 use reel_scene::{RichText, Scene, SceneTimeline, Step};
@@ -802,7 +802,7 @@ fn what_happens_to_uploads_is_recorded_while_they_go_on() {
 }
 
 #[test]
-fn calls_of_models_are_recorded_while_their_work_is_open_and_add_up() {
+fn calls_and_looks_of_models_are_recorded_while_their_work_is_open_and_add_up() {
     let item = whole(Stage::Planning);
     let call = |stage, attempt| ModelCalled {
         stage,
@@ -828,6 +828,16 @@ fn calls_of_models_are_recorded_while_their_work_is_open_and_add_up() {
     planning().when(note()).then([JobEvent::ModelCalled(call(Stage::Planning, 1))]);
     let job = planning().when(note()).and().when(note()).and().job();
     assert_eq!((job.model_tokens, job.model_micro_dollars), (84, 14));
+    planned_job().when(note()).then_rejected(Rejection::WorkNotOpen("planning".into()));
+    let review = |stage, attempt| SceneReviewed {
+        stage,
+        attempt,
+        scene: 2,
+        model: "openai/m".into(),
+        verdict: ReviewVerdict::Changed,
+    };
+    let note = || Command::NoteSceneReview { item, review: review(Stage::Storage, 9) };
+    planning().when(note()).then([JobEvent::SceneReviewed(review(Stage::Planning, 1))]);
     planned_job().when(note()).then_rejected(Rejection::WorkNotOpen("planning".into()));
 }
 

@@ -80,6 +80,7 @@ impl Aggregate for Job {
             | JobEvent::StageMeasured(_)
             | JobEvent::StageFailed { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::JobCompleted { .. }
             | JobEvent::JobFailed { .. }
@@ -140,6 +141,7 @@ fn mark(event: &JobEvent) -> Option<Mark> {
         | JobEvent::StageMeasured(_)
         | JobEvent::StageFailed { .. }
         | JobEvent::ModelCalled(_)
+        | JobEvent::SceneReviewed(_)
         | JobEvent::WarningRaised { .. }
         | JobEvent::StageRetryScheduled { .. }
         | JobEvent::CancelRequested { .. }

@@ -214,6 +214,7 @@ impl Job {
             | JobEvent::UploadProgressed(_)
             | JobEvent::UploadRetried(_)
             | JobEvent::SceneCodeAttempted(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. } => {}
             JobEvent::ModelCalled(call) => {
                 let tokens = call.input_tokens.saturating_add(call.output_tokens);

@@ -200,6 +200,7 @@ impl Facts {
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
@@ -288,6 +289,7 @@ impl Facts {
             | JobEvent::JobCancelled { .. }
             | JobEvent::JobReprocessRequested { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::ContentErased {}
@@ -425,6 +427,11 @@ fn log_line(event: &JobEvent) -> Option<Line> {
                 *duration_ms as f64 / 1000.0
             );
             ("debug", Some(call.stage), call.scene.map(|scene| scene as i32), message)
+        }
+        JobEvent::SceneReviewed(review) => {
+            let message =
+                format!("{} looked at the picture of the scene: {}", review.model, review.verdict.name());
+            ("debug", Some(review.stage), Some(review.scene as i32), message)
         }
         JobEvent::WarningRaised { stage, scene, warning } => {
             let message = format!("{}: {}", warning.code, warning.message);

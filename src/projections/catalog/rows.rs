@@ -250,6 +250,7 @@ impl CatalogJob {
             | JobEvent::CancelRequested { .. }
             | JobEvent::JobCancelled { .. }
             | JobEvent::ModelCalled(_)
+            | JobEvent::SceneReviewed(_)
             | JobEvent::WarningRaised { .. }
             | JobEvent::DeadLetterDiscarded { .. }
             | JobEvent::JobDeleted {} => {}

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use reel_models::client::MAX_TRIES;
 use reel_models::scripted::{INPUT_TOKENS, OUTPUT_TOKENS, Received, Reply, Server};
 use reelstream::config::{Config, ModelsConfig};
@@ -104,6 +106,65 @@ async fn a_topic_alone_becomes_a_video_with_the_scenes_of_the_model() {
     let history = json!(system.events(&job_id).await).to_string();
     assert!(!history.contains(KEY) && !history.contains("You divide"), "no key and no prompt is recorded");
     assert_eq!(system.warnings(&job_id).await.matches("PLANNED_BY_RULES").count(), 0);
+    system.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_sees_gets_each_page_as_a_picture_and_may_change_it() {
+    let (system, server) = start(&[("REVIEW_MODEL", "gemini/eyes")], |received| {
+        let (_, material) = received.prompt();
+        let number = material["scene_number"].as_u64();
+        match (material["task"].as_str(), number) {
+            (Some("review"), Some(1)) => {
+                let mut scene = material["scene"].clone();
+                scene["title"] = "Seen and changed".into();
+                Reply::Text(json!({ "verdict": "change", "scene": scene }).to_string())
+            }
+            (Some("review"), Some(2)) => Reply::Text("{\"verdict\": \"keep\"}".to_owned()),
+            (Some("review"), _) => Reply::Text("{\"verdict\": \"change\", \"scene\": {}}".to_owned()),
+            _ => good(received),
+        }
+    })
+    .await;
+    let custom_config = json!({ "aspect_ratio": "9:16" });
+    let body = json!({ "topic": "Why it rains", "quality": "low", "custom_config": custom_config });
+    let job_id = system.completed(&body).await;
+    let scenes: Value =
+        system.get(&format!("/api/v1/videos/jobs/{job_id}/scenes")).await.json().await.unwrap();
+    assert_eq!(scenes["scenes"][1]["title"], "Seen and changed");
+    assert_eq!(scenes["scenes"][3]["title"], "Scene 3 of the model");
+
+    let looks: Vec<Received> =
+        server.received().into_iter().filter(|received| received.picture().is_some()).collect();
+    assert_eq!(looks.len(), 3);
+    for look in &looks {
+        let png = BASE64_STANDARD.decode(look.picture().unwrap()).unwrap();
+        let picture = image::load_from_memory(&png).unwrap().to_rgb8();
+        assert_eq!(picture.dimensions(), (720, 1280), "the picture has the video's shape");
+        let background = picture.get_pixel(3, 3);
+        let drawn = picture.pixels().filter(|pixel| *pixel != background).count();
+        assert!(drawn > 5000, "{drawn} pixels are drawn on");
+    }
+    let events = system.events(&job_id).await;
+    let mut reviews: Vec<(u64, &str)> = events
+        .iter()
+        .filter(|event| event["type"] == "SceneReviewed")
+        .map(|event| (event["data"]["scene"].as_u64().unwrap(), event["data"]["verdict"].as_str().unwrap()))
+        .collect();
+    reviews.sort_unstable();
+    assert_eq!(reviews, [(1, "changed"), (2, "kept"), (3, "unusable")]);
+    let calls = calls(&system, &job_id).await;
+    let models: Vec<&Value> = calls
+        .iter()
+        .filter(|call| call["data"]["role"] == "reviewer")
+        .map(|call| &call["data"]["model"])
+        .collect();
+    assert_eq!(models, ["gemini/eyes"; 3]);
+    let metadata: Value =
+        system.get(&format!("/api/v1/videos/jobs/{job_id}/metadata")).await.json().await.unwrap();
+    assert!(
+        metadata["processing"]["logs"].to_string().contains("looked at the picture of the scene: changed")
+    );
     system.running.stop().await;
 }
 

@@ -67,6 +67,7 @@ pub async fn correct_animation(
     let prompt = Prompt {
         instructions: prompts::ANIMATION,
         material: &material,
+        picture: None,
         max_output_tokens: MAX_OUTPUT_TOKENS,
     };
     let answer = client.call(&models.helper, Role::Helper, prompt, deadline, ledger).await?;

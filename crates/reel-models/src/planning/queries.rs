@@ -39,6 +39,7 @@ pub async fn write_queries(
         max_output_tokens: MAX_OUTPUT_TOKENS,
         part: "list of queries".to_owned(),
         document,
+        picture: None,
     };
     let answer = question.ask(&models.helper, Role::Helper).await?;
     let invalid = |fault: &str| PlanError::Invalid {

@@ -2,16 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Prompt, Unusable, answer, joined, usage};
+use super::{Answer, Asked, PNG, Prompt, Unusable, answer, joined, usage};
 
 const VERSION: &str = "2023-06-01";
 
 pub(super) fn ask(model: &str, key: Option<&str>, prompt: Prompt<'_>) -> Asked {
+    let material = match prompt.encoded_picture() {
+        None => Value::from(prompt.material),
+        Some(picture) => json!([
+            { "type": "image", "source": { "type": "base64", "media_type": PNG, "data": picture } },
+            { "type": "text", "text": prompt.material },
+        ]),
+    };
     let body = json!({
         "model": model,
         "max_tokens": prompt.max_output_tokens,
         "system": prompt.instructions,
-        "messages": [{ "role": "user", "content": prompt.material }],
+        "messages": [{ "role": "user", "content": material }],
     });
     let key = key.map(|key| ("x-api-key", key.to_owned()));
     let headers = key.into_iter().chain([("anthropic-version", VERSION.to_owned())]).collect();

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Prompt, Unusable, answer, joined, usage};
+use super::{Answer, Asked, PNG, Prompt, Unusable, answer, joined, usage};
 
 pub(super) fn ask(model: &str, key: Option<&str>, prompt: Prompt<'_>) -> Asked {
+    let mut parts = vec![json!({ "text": prompt.material })];
+    if let Some(picture) = prompt.encoded_picture() {
+        parts.push(json!({ "inlineData": { "mimeType": PNG, "data": picture } }));
+    }
     let body = json!({
         "systemInstruction": { "parts": [{ "text": prompt.instructions }] },
-        "contents": [{ "role": "user", "parts": [{ "text": prompt.material }] }],
+        "contents": [{ "role": "user", "parts": parts }],
         "generationConfig": {
             "maxOutputTokens": prompt.max_output_tokens,
             "responseMimeType": "application/json",

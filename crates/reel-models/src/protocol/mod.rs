@@ -7,6 +7,8 @@ mod anthropic;
 mod gemini;
 mod openai;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use crate::name::{ModelName, Provider};
@@ -19,6 +21,8 @@ pub struct Prompt<'a> {
     pub instructions: &'a str,
     /// A JSON document with what users and models wrote.
     pub material: &'a str,
+    /// A PNG, for models that see.
+    pub picture: Option<&'a [u8]>,
     /// Most tokens of the answer.
     pub max_output_tokens: u64,
 }
@@ -73,6 +77,16 @@ pub fn read(provider: Provider, body: &[u8]) -> Result<Answer, Unusable> {
     }
 }
 
+/// The media type of pictures.
+const PNG: &str = "image/png";
+
+impl Prompt<'_> {
+    /// Returns the picture in Base64.
+    fn encoded_picture(&self) -> Option<String> {
+        self.picture.map(|picture| BASE64_STANDARD.encode(picture))
+    }
+}
+
 /// Reads counts of tokens; `None` unless both are there.
 fn usage(input: &Value, output: &Value) -> Option<Usage> {
     Some(Usage { input_tokens: input.as_u64()?, output_tokens: output.as_u64()? })
@@ -93,8 +107,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const PROMPT: Prompt<'static> =
-        Prompt { instructions: "Plan.", material: "{\"topic\":\"Rain\"}", max_output_tokens: 900 };
+    const PROMPT: Prompt<'static> = Prompt {
+        instructions: "Plan.",
+        material: "{\"topic\":\"Rain\"}",
+        picture: None,
+        max_output_tokens: 900,
+    };
 
     fn asked(model: &str) -> Asked {
         ask(&model.parse().unwrap(), Some("k"), PROMPT)
@@ -125,6 +143,22 @@ mod tests {
             ("v1beta/models/m:generateContent", &("x-goog-api-key", "k".to_owned()))
         );
         assert_eq!(gemini.body["contents"][0]["parts"][0]["text"], PROMPT.material);
+    }
+
+    #[test]
+    fn a_picture_goes_beside_the_material() {
+        let prompt = Prompt { picture: Some(b"png"), ..PROMPT };
+        let body = |model: &str| ask(&model.parse().unwrap(), None, prompt).body;
+        let text = json!({ "type": "text", "text": PROMPT.material });
+        let url = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,cG5n" } });
+        assert_eq!(body("openai/m")["messages"][1]["content"], json!([text, url]));
+        assert_eq!(body("ollama/m")["messages"][1]["content"], json!([text, url]));
+        let source = json!({ "type": "base64", "media_type": "image/png", "data": "cG5n" });
+        let image = json!({ "type": "image", "source": source });
+        assert_eq!(body("anthropic/m")["messages"][0]["content"], json!([image, text]));
+        let parts = &body("gemini/m")["contents"][0]["parts"];
+        assert_eq!(parts[0], json!({ "text": PROMPT.material }));
+        assert_eq!(parts[1], json!({ "inlineData": { "mimeType": "image/png", "data": "cG5n" } }));
     }
 
     #[test]

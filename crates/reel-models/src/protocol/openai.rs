@@ -2,14 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, Prompt, Unusable, answer, usage};
+use super::{Answer, Asked, PNG, Prompt, Unusable, answer, usage};
 
 pub(super) fn ask(model: &str, key: Option<&str>, prompt: Prompt<'_>, limit: &str) -> Asked {
+    let material = match prompt.encoded_picture() {
+        None => Value::from(prompt.material),
+        Some(picture) => json!([
+            { "type": "text", "text": prompt.material },
+            { "type": "image_url", "image_url": { "url": format!("data:{PNG};base64,{picture}") } },
+        ]),
+    };
     let mut body = json!({
         "model": model,
         "messages": [
             { "role": "system", "content": prompt.instructions },
-            { "role": "user", "content": prompt.material },
+            { "role": "user", "content": material },
         ],
         "response_format": { "type": "json_object" },
     });

@@ -25,6 +25,7 @@ mod pages;
 #[cfg(test)]
 mod relation_tests;
 mod source;
+mod still;
 mod world;
 
 pub use beats::{split_steps, split_timeline};
@@ -36,6 +37,7 @@ pub(crate) use motions::motions_of_steps;
 pub use pages::pages;
 pub use pages::{Pages, RgbaPage};
 pub use source::{end_source, source};
+pub use still::{StillError, still};
 pub use world::{load_fonts, theme_source};
 
 #[derive(Debug, thiserror::Error)]
