@@ -41,7 +41,7 @@ use reel_scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene};
 
 use arrange::budget::{self, Chapter};
 use arrange::pace;
-use arrange::passages::{self, Passage};
+use arrange::passages::{self, Kind, Passage};
 use compose::{Composed, finish};
 use language::condense::condense_plain;
 use language::detect;
@@ -127,6 +127,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let mut document = markdown::read(script);
     let (title, subtitle) = choose_titles(request, &mut document)?;
     let mut chapters = divide_into_chapters(&document, &title);
+    drop_repeated_title(&mut chapters, &title);
     let closing = cards::take_closing(&mut chapters, &title);
     let opening = make_opening(&document, &title, subtitle, &mut chapters);
 
@@ -212,7 +213,10 @@ fn divide_into_chapters(document: &Document, title: &str) -> Vec<Chapter> {
     for section in &document.sections {
         let heading = section.heading.clone();
         // What a section without text says, if it has nothing else.
-        let passages = passages::divide(section.elements(), heading.as_deref().unwrap_or(title));
+        let mut passages = passages::divide(section.elements(), heading.as_deref().unwrap_or(title));
+        if let (Some(words), Some(first)) = (&section.opening_words, passages.first_mut()) {
+            first.say_first(words);
+        }
         chapters.push(Chapter { written: heading.is_some(), heading: heading.unwrap_or_default(), passages });
     }
     if chapters.is_empty() {
@@ -221,6 +225,28 @@ fn divide_into_chapters(document: &Document, title: &str) -> Vec<Chapter> {
         chapters.push(Chapter { heading: String::new(), written: false, passages });
     }
     chapters
+}
+
+/// Leaves out a first sentence that is the title, which the opening card says.
+fn drop_repeated_title(chapters: &mut Vec<Chapter>, title: &str) {
+    let passages = chapters.iter().map(|chapter| chapter.passages.len()).sum::<usize>();
+    let Some(first) = chapters.first_mut().filter(|first| !first.written && passages > 1) else { return };
+    let words = |text: &str| text.trim_end_matches(['.', '!', '?', ':', '…']).trim().to_lowercase();
+    // A statement may be the first of several that belong together.
+    let is_apart = |text: &RichText| {
+        text.to_plain().ends_with(['?', '!']) || first.passages.get(1).is_none_or(|next| next.position == 0)
+    };
+    let is_title = first.passages.first().is_some_and(|passage| {
+        passage.lone_text().is_some_and(is_apart)
+            && passage.kind == Kind::Sentence
+            && passage.lone_text().is_some_and(|text| words(&text.to_plain()) == words(title))
+    });
+    if is_title {
+        first.passages.remove(0);
+        if first.passages.is_empty() {
+            chapters.remove(0);
+        }
+    }
 }
 
 /// Returns the heading of every page in order: the written one, the one its composition has, one made of the page's words,

@@ -150,7 +150,10 @@ fn run_in(chapter: &Chapter, host: &str) -> Vec<Passage> {
     first.prepend(vec![Block::Paragraph { text: RichText(vec![span]) }]);
     if let Some(spoken) = speak_plain(&chapter.heading).filter(|_| !says_heading) {
         let step = &mut first.steps[0];
-        step.narration = format!("{spoken} {}", step.narration);
+        // A run-in heading is said already.
+        if !step.narration.starts_with(&spoken) {
+            step.narration = format!("{spoken} {}", step.narration);
+        }
     }
     passages
 }

@@ -98,6 +98,13 @@ impl Passage {
         self.steps.iter_mut().for_each(|step| step.reveals.clear());
     }
 
+    /// Says words before its first line.
+    pub fn say_first(&mut self, words: &str) {
+        if let (Some(spoken), Some(first)) = (speak_plain(words), self.steps.first_mut()) {
+            first.narration = format!("{spoken} {}", first.narration);
+        }
+    }
+
     /// Puts blocks above its own; they appear with its first line.
     pub fn prepend(&mut self, above: Vec<Block>) {
         let count = above.len();

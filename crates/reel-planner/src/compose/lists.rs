@@ -22,7 +22,7 @@ const MIN_FIRST_WORDS: usize = 3;
 const MAX_STEP_WORDS: usize = 12;
 
 /// The items of a list.
-pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
+pub(super) fn list(units: &[Unit<'_>], heading: &str) -> Option<Candidate> {
     if units.len() < 2 || !units.iter().all(Unit::is_item) {
         return None;
     }
@@ -33,6 +33,7 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
     let terms: Option<Vec<Item>> = units.iter().map(|unit| term(unit.text?)).collect();
     let are_short = |most: usize| shown.iter().all(|text| word_count(&text.to_plain()) <= most);
     let is_numbered = units.iter().all(|unit| unit.number.is_some());
+    let are_steps = is_numbered && !counts_no_steps(heading);
     if let Some(items) =
         terms.filter(|items| !is_numbered && Arrangement::Cards.items().contains(&items.len()))
     {
@@ -41,7 +42,7 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
     if 2 * imperatives > units.len() && keeps_a_state(units) {
         return Some(arranged(Arrangement::Checklist, 12, "items that say what to do", plain_items()));
     }
-    if is_numbered && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_STEP_WORDS) {
+    if are_steps && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_STEP_WORDS) {
         return Some(arranged(
             Arrangement::Process,
             10,
@@ -49,7 +50,7 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
             titled_items(&shown),
         ));
     }
-    if is_numbered && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_CARD_WORDS) {
+    if are_steps && Arrangement::Process.items().contains(&units.len()) && are_short(MAX_CARD_WORDS) {
         return Some(arranged(Arrangement::Process, 16, "a numbered list", plain_items()));
     }
     if is_numbered && Arrangement::Notes.items().contains(&units.len()) {
@@ -60,7 +61,8 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
                 .filter(|number| (1..=9).contains(number))
                 .map_or_else(String::new, |number| format!("number-{number}"));
         }
-        return Some(arranged(Arrangement::Notes, 18, "a numbered list of long steps", items));
+        let why = if are_steps { "a numbered list of long steps" } else { "a numbered list" };
+        return Some(arranged(Arrangement::Notes, 18, why, items));
     }
     if imperatives * 2 > units.len() {
         return Some(arranged(Arrangement::Checklist, 14, "items that say what to do", plain_items()));
@@ -74,6 +76,42 @@ pub(super) fn list(units: &[Unit<'_>]) -> Option<Candidate> {
         .items()
         .contains(&units.len())
         .then(|| arranged(arrangement, 26, "items of a list", plain_items()))
+}
+
+/// Returns `true` for a heading over things that have numbers and no order: "Known issues", "Five myths".
+fn counts_no_steps(heading: &str) -> bool {
+    const THINGS: [&str; 28] = [
+        "issues",
+        "problems",
+        "reasons",
+        "rules",
+        "facts",
+        "myths",
+        "mistakes",
+        "tips",
+        "principles",
+        "laws",
+        "examples",
+        "questions",
+        "types",
+        "kinds",
+        "benefits",
+        "advantages",
+        "disadvantages",
+        "risks",
+        "errors",
+        "limitations",
+        "lessons",
+        "features",
+        "causes",
+        "effects",
+        "signs",
+        "symptoms",
+        "ideas",
+        "things",
+    ];
+    let lower = heading.to_lowercase();
+    lower.split(|c: char| !c.is_alphabetic()).any(|word| THINGS.contains(&word))
 }
 
 /// A label and what it counts up, in one line: "Attendees: Priya, Tom, Lena".

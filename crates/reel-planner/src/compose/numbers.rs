@@ -108,16 +108,56 @@ pub(super) fn measured(units: &[Unit<'_>]) -> Option<Candidate> {
     if !(2..=6).contains(&units.len()) || !units.iter().all(Unit::is_item) {
         return None;
     }
-    let pair = |unit: &Unit<'_>| {
-        let (name, said) = [": ", " — ", " – "].iter().find_map(|mark| unit.plain.split_once(mark))?;
-        let found = quantities(said);
-        let [quantity] = &found[..] else { return None };
-        let said = said.trim_end_matches('.');
-        let is_all = quantity.range == (0..said.len()) && !name.trim().is_empty() && word_count(name) <= 5;
-        let value = Number::new(quantity.value).filter(|value| is_all && value.get() >= 0.0)?;
-        Some((name.trim().to_owned(), value, quantity.clone()))
+    let pairs: Vec<(String, Number, Quantity)> =
+        units.iter().map(|unit| named_quantity(&unit.plain)).collect::<Option<_>>()?;
+    let block = bars_of(pairs)?;
+    Some(Candidate::parts("bars", 4, "names with a quantity each", block))
+}
+
+/// A label, and names with a quantity each, in one line: "Cost per kWh: coal 11 cents, gas 9 cents, wind 4 cents."
+pub(super) fn measured_in_line(units: &[Unit<'_>], heading_is_written: bool) -> Option<Candidate> {
+    /// Words of the label.
+    const MAX_LABEL_WORDS: usize = 7;
+    let [unit] = units else { return None };
+    unit.text.filter(|_| unit.is_line())?;
+    let (label, rest) = unit.plain.split_once(": ")?;
+    let rest = rest.trim_end_matches(['.', '!', ' ']);
+    if !(1..=MAX_LABEL_WORDS).contains(&word_count(label)) || rest.contains([':', ';', '(', '?']) {
+        return None;
+    }
+    let rest = rest.replace(", and ", ", ").replace(" and ", ", ");
+    let pairs: Vec<_> = rest.split(", ").map(named_quantity).collect::<Option<_>>()?;
+    let block = bars_of(pairs).filter(|block| block.parts().is_some_and(|parts| (3..=6).contains(&parts)))?;
+    let candidate = Candidate::whole("bars", 6, "a label, and names with a quantity each", block);
+    Some(candidate.under(&capitalize(label), heading_is_written))
+}
+
+/// Reads "E-bikes: 58 percent", "coal 11 cents" or "35 % is used at once".
+fn named_quantity(text: &str) -> Option<(String, Number, Quantity)> {
+    const MAX_NAME_WORDS: usize = 6;
+    let text = text.trim().trim_end_matches('.');
+    let found = quantities(text);
+    let [quantity] = &found[..] else { return None };
+    let (before, after) = (text[..quantity.range.start].trim(), text[quantity.range.end..].trim());
+    let before = before.trim_end_matches([':', '—', '–', '=', ' ']);
+    let name = match (before, after) {
+        (name, "") => name,
+        ("", name) => {
+            ["is ", "are ", "of the ", "of ", "goes to ", "go to ", "for ", "come from ", "comes from "]
+                .iter()
+                .find_map(|opening| name.strip_prefix(opening))
+                .unwrap_or(name)
+        }
+        _ => return None,
     };
-    let pairs: Vec<(String, Number, Quantity)> = units.iter().map(pair).collect::<Option<_>>()?;
+    let is_name =
+        (1..=MAX_NAME_WORDS).contains(&word_count(name)) && !name.contains([',', ';', ':', '?', '(']);
+    let value = Number::new(quantity.value).filter(|value| is_name && value.get() >= 0.0)?;
+    Some((capitalize(name), value, quantity.clone()))
+}
+
+/// Draws names with quantities of one unit.
+fn bars_of(pairs: Vec<(String, Number, Quantity)>) -> Option<Block> {
     let (_, _, first) = pairs.first()?;
     let unit_of = |found: &Quantity| format!("{}{}", found.prefix, found.unit);
     let unit = unit_of(first);
@@ -132,8 +172,7 @@ pub(super) fn measured(units: &[Unit<'_>]) -> Option<Candidate> {
         decimals: pairs.iter().map(|(_, _, found)| found.decimals).max().unwrap_or(0),
     };
     let rows = pairs.into_iter().map(|(title, ..)| BarRow { title, text: String::new() }).collect();
-    let block = Block::Bars { rows, columns: vec![column] };
-    Some(Candidate::parts("bars", 4, "names with a quantity each", block))
+    Some(Block::Bars { rows, columns: vec![column] })
 }
 
 /// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".

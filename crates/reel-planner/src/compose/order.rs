@@ -1,9 +1,9 @@
 //! What comes one after the other: steps, a sequence in one sentence, dates.
 
-use reel_scene::{Arrangement, Block, Item, RichText};
+use reel_scene::{Arrangement, Block, Item, Reveal, RichText};
 
 use crate::language::condense::condense_plain;
-use crate::language::dates::{era_at_start, years};
+use crate::language::dates::{era_at_start, year_within, years};
 use crate::language::patterns::step_word;
 use crate::language::sequence;
 use crate::language::words::{capitalize, word_count};
@@ -81,6 +81,41 @@ pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
     };
     let items: Vec<Item> = units.iter().map(item).collect::<Option<_>>()?;
     Some(arranged(arrangement, 6, "sentences with a date each", items))
+}
+
+/// Sentences most of which tell of a year, in order: a life, or how something came about. The others are only spoken.
+pub(super) fn told_dates(units: &[Unit<'_>]) -> Option<Candidate> {
+    const MAX_LINES: usize = 6;
+    if !(2..=MAX_LINES).contains(&units.len()) || !units.iter().all(Unit::is_sentence) {
+        return None;
+    }
+    let told = |unit: &Unit<'_>| {
+        let told = year_within(&unit.plain).filter(|_| !unit.passage.continues)?;
+        let event = condense_plain(&told.event);
+        let fits = (2..=MAX_EVENT_WORDS).contains(&word_count(&event));
+        fits.then(|| (told.year, Item { title: told.label, text: RichText::plain(event), ..Item::default() }))
+    };
+    let told: Vec<Option<(i32, Item)>> = units.iter().map(told).collect();
+    let years: Vec<i32> = told.iter().flatten().map(|(year, _)| *year).collect();
+    let silent = units.len() - years.len();
+    let rise = years.windows(2).all(|pair| pair[0] < pair[1]);
+    let arrangement = Arrangement::Dates;
+    if told[0].is_none()
+        || !rise
+        || 3 * years.len() < 2 * units.len()
+        || !arrangement.items().contains(&years.len())
+    {
+        return None;
+    }
+    let (mut items, mut reveals) = (vec![], vec![]);
+    for line in told {
+        reveals.push(line.iter().map(|_| Reveal { block: 0, part: Some(items.len()) }).collect());
+        items.extend(line.map(|(_, item)| item));
+    }
+    let few = if years.len() == 2 { 8 } else { 0 };
+    let candidate =
+        arranged(arrangement, 20 + few + 8 * silent as u32, "sentences that tell of years, in order", items);
+    Some(Candidate { reveals, ..candidate })
 }
 
 /// A list of years that rise: "138 BC: Zhang Qian sets out", "105: paper is described".

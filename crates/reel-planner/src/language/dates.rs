@@ -33,6 +33,111 @@ pub(crate) fn years(sentence: &str) -> Option<(String, String)> {
     is_told.then(|| (year, capitalize(&rest)))
 }
 
+/// A sentence with a year within it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The number of the year; of two, the first.
+    pub year: i32,
+    /// The year as a label, such as "1867" or "1893–1894".
+    pub label: String,
+    /// What happened: the sentence, without the words of the year where it is complete without them.
+    pub event: String,
+}
+
+/// Finds the year of a sentence that may stand anywhere in it: "She was born in Warsaw in 1867 as the youngest child." Two years are
+/// a span if they rise; a sentence with more is a list of its own.
+pub(crate) fn year_within(sentence: &str) -> Option<Told> {
+    /// Words right before a year, in the languages whose letters are Latin; "in" can go with it.
+    const BEFORE: [&str; 12] =
+        ["in", "since", "by", "until", "around", "about", "en", "im", "em", "nel", "jahr", "jahre"];
+    let text = sentence.trim().trim_end_matches(['.', '!']);
+    if text.ends_with('?') {
+        return None;
+    }
+    let words: Vec<&str> = text.split(' ').collect();
+    let bare = |at: usize| words[at].trim_end_matches([',', '.', ';', ':', ')', '!']);
+    let year_at = |at: usize| -> Option<i32> {
+        let year: i32 = bare(at).parse().ok().filter(|_| bare(at).len() == 4)?;
+        let before = words[at.checked_sub(1)?];
+        let is_led = BEFORE.contains(&before.to_lowercase().as_str()) || MONTHS.contains(&before);
+        let rest = words.get(at + 1).map(|next| format!(" {next}")).filter(|_| bare(at) == words[at]);
+        let counts = rest.is_some_and(|rest| is_counted(&rest, "") && !is_joint(rest.trim()));
+        (is_led && !counts && YEARS.contains(&(year as u32))).then_some(year)
+    };
+    let found: Vec<(usize, i32)> = (0..words.len()).filter_map(|at| Some((at, year_at(at)?))).collect();
+    if found.len() > 1 {
+        return match found[..] {
+            [(_, first), (_, second)] if first < second => {
+                Some(Told { year: first, label: format!("{first}–{second}"), event: text.to_owned() })
+            }
+            _ => None,
+        };
+    }
+    if let Some((label, event)) = years(sentence) {
+        let digits: String =
+            label.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let is_before_christ = label.ends_with(" BC") || label.ends_with(" BCE");
+        // "July 20" is a day of a year that is not told.
+        let year: i32 = digits.parse().ok().filter(|year| *year >= 100 || is_before_christ)?;
+        return Some(Told {
+            year: if is_before_christ { -year } else { year },
+            label: capitalize(&label),
+            event,
+        });
+    }
+    match found[..] {
+        [(at, year)] => {
+            let is_alone = words[at - 1].eq_ignore_ascii_case("in") && at > 1;
+            let event = if is_alone { without(&words, at) } else { text.to_owned() };
+            Some(Told { year, label: year.to_string(), event: capitalize(&event) })
+        }
+        _ => None,
+    }
+}
+
+/// Words that may follow a year and count nothing.
+fn is_joint(word: &str) -> bool {
+    let word = word.trim_end_matches([',', '.']);
+    matches!(
+        word,
+        "as" | "and"
+            | "in"
+            | "of"
+            | "by"
+            | "for"
+            | "at"
+            | "to"
+            | "with"
+            | "from"
+            | "after"
+            | "before"
+            | "while"
+            | "because"
+            | "but"
+            | "under"
+            | "on"
+            | "near"
+            | "without"
+            | "where"
+            | "which"
+            | "who"
+            | "during"
+            | "into"
+            | "alone"
+            | "again"
+            | "together"
+    )
+}
+
+/// Returns a sentence without the year at a word, and the "in" before it. The year's mark goes to the word before both.
+fn without(words: &[&str], at: usize) -> String {
+    let mark = words[at].trim_start_matches(|c: char| c.is_ascii_digit());
+    let (before, after) = (words[..at - 1].join(" "), words[at + 1..].join(" "));
+    let before = before.strip_suffix(',').filter(|_| mark.starts_with(',')).unwrap_or(&before);
+    let joined = if after.is_empty() { before.to_owned() } else { format!("{before}{mark} {after}") };
+    joined.replace(", ,", ",")
+}
+
 /// "In 1857 …", "In March 1857, …", "By 1900 …", "1857: …", "In the 1960s …", "Around 300 BC, …"
 fn leading_year(text: &str) -> Option<(String, String)> {
     for opening in ["In ", "By ", "Around ", "About ", "Since ", "From ", "Until ", "On ", "During "] {
@@ -180,6 +285,44 @@ fn is_counted(rest: &str, decade: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_year_within_a_sentence_is_taken_out() {
+        for (sentence, expected) in [
+            (
+                "She was born in Warsaw in 1867 as the youngest of five.",
+                Some(("1867", "She was born in Warsaw as the youngest of five")),
+            ),
+            (
+                "Women could not study, so in 1891 she moved to Paris.",
+                Some(("1891", "Women could not study, so she moved to Paris")),
+            ),
+            ("In 1895 she married Pierre Curie.", Some(("1895", "She married Pierre Curie"))),
+            (
+                "They found two elements in 1898: polonium and radium.",
+                Some(("1898", "They found two elements: polonium and radium")),
+            ),
+            (
+                "She was first in 1893 and second in 1894.",
+                Some(("1893–1894", "She was first in 1893 and second in 1894")),
+            ),
+            ("Er starb im Jahr 1934 in Paris.", Some(("1934", "Er starb im Jahr 1934 in Paris"))),
+            (
+                "It has stood there since 1911 without a crack.",
+                Some(("1911", "It has stood there since 1911 without a crack")),
+            ),
+            ("They lived in 1200 houses by the sea.", None),
+            ("It cost 1999 dollars.", None),
+            ("On July 20 two men flew down.", None),
+            ("Was she born in 1867?", None),
+            ("In 1990, in 1995 and in 2001 it burned.", None),
+            ("", None),
+        ] {
+            let found = year_within(sentence);
+            let found = found.as_ref().map(|told| (told.label.as_str(), told.event.as_str()));
+            assert_eq!(found, expected, "{sentence}");
+        }
+    }
 
     #[test]
     fn years_are_told_from_counts() {

@@ -73,8 +73,9 @@ fn sentence(text: &str) -> Option<String> {
     if !is_speakable(text) {
         return None;
     }
+    // The mark at the end of a proof is read by the eye alone.
     let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c == '`').filter(|w| !w.is_empty()).collect();
+        text.split(|c: char| c.is_whitespace() || matches!(c, '`' | '∎')).filter(|w| !w.is_empty()).collect();
     let spoken = words.join(" ");
     // A path that ends a command, as in `build .`, would be a stop of its own.
     let spoken = spoken.trim_end_matches(" .");

@@ -27,6 +27,8 @@ pub(crate) struct Document {
 pub(crate) struct Section {
     pub heading: Option<String>,
     pub level: Option<HeadingLevel>,
+    /// Words that are said before its text: those of a run-in heading.
+    pub opening_words: Option<String>,
     elements: Vec<Element>,
     /// Set when any of its own text can be spoken.
     has_text: bool,

@@ -16,6 +16,7 @@ use crate::read::document::{
 };
 use crate::read::formulas::join_display_formulas;
 use crate::read::html;
+use crate::read::run_in;
 use crate::read::titles;
 
 /// Longest name of a programming language.
@@ -83,7 +84,7 @@ fn parse(source: &str) -> Document {
     for event in Parser::new_ext(source, Options::ENABLE_TABLES | Options::ENABLE_MATH) {
         reader.read(event);
     }
-    reader.finish()
+    run_in::divide(reader.finish())
 }
 
 /// Begins a section with every paragraph, and with every topic of a long one.
@@ -301,13 +302,23 @@ impl Reader {
 
     /// Ends the text read so far and files it by where it stood.
     fn flush(&mut self) {
-        let text = self.take_text();
+        let inline = std::mem::take(&mut self.inline);
+        let lines = if self.marker.is_none() { run_in::lines(inline) } else { vec![inline] };
+        for line in lines {
+            self.file(normalize_spaces(line));
+        }
+    }
+
+    fn file(&mut self, mut text: RichText) {
         if text.0.is_empty() {
             return;
         }
+        if self.quotes > 0 {
+            text = run_in::read_mark(text);
+        }
         let element = match self.marker.take() {
             Some(number) => Element::Item { number, text },
-            None if self.quotes > 0 => Element::Quote(text),
+            None if self.quotes > 0 && !run_in::is_callout(&text) => Element::Quote(text),
             None => Element::Paragraph(text),
         };
         self.section.push(element);

@@ -2,7 +2,7 @@
 //!
 //! Both take their words out of the script: no other scene repeats them.
 
-use reel_scene::{Block, Layout, Reveal, RichText, Scene, Step};
+use reel_scene::{Block, Layout, Reveal, RichText, Scene, SpanStyle, Step};
 
 use crate::arrange::budget::Chapter;
 use crate::arrange::passages::{Kind, Passage};
@@ -10,6 +10,7 @@ use crate::arrange::tables::join;
 use crate::compose;
 use crate::language::sentences;
 use crate::language::sequence;
+use crate::language::speakers::speaker;
 use crate::language::speech::{speak, speak_plain};
 use crate::language::width::columns;
 
@@ -85,7 +86,8 @@ fn has_speaker(passage: &Passage) -> bool {
 
 /// Counts the last passages that the closing card takes.
 fn closing_passages(passages: &[Passage], said: usize) -> usize {
-    let Some(last) = passages.last().filter(|last| !last.continues && last.lone_text().is_some()) else {
+    let Some(last) = passages.last().filter(|last| !last.continues && last.lone_text().is_some_and(closes))
+    else {
         return 0;
     };
     let pair = passages.len().checked_sub(2).map(|first| &passages[first..]).filter(|pair| {
@@ -100,6 +102,14 @@ fn closing_passages(passages: &[Passage], said: usize) -> usize {
         Kind::Sentence | Kind::Quote => 1,
         _ => 0,
     }
+}
+
+/// Returns `true` for a text that can stand alone at the end: no command, nobody's quoted words, and nothing that is the end of a sentence.
+fn closes(text: &RichText) -> bool {
+    let plain = text.to_plain();
+    let has_code = text.0.iter().any(|span| span.style == SpanStyle::Code);
+    let goes_on = ["which ", "who ", "where ", "so that "].iter().any(|word| plain.starts_with(word));
+    !has_code && !goes_on && speaker(&plain).is_none()
 }
 
 /// Makes a card with the first sentence large, and what follows it below.
