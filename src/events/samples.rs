@@ -96,6 +96,7 @@ fn scene() -> Scene {
             narration: words(),
             reveals: vec![Reveal { block: 0, part: Some(0) }],
             enter: Some(Entrance::Wipe),
+            speaker: 2,
         }],
         leave: Leave::Slide,
     }

@@ -37,7 +37,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use reel_scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene};
+use reel_scene::{Entrance, Leave, Reveal, RichText, SCENE_COUNT, Scene, Step};
 
 use arrange::budget::{self, Chapter};
 use arrange::pace;
@@ -145,7 +145,9 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
     let headings = page_headings(&chapters, &pages, &title);
     for (mut page, heading) in pages.into_iter().zip(headings) {
         page.scene.title = heading;
-        let is_new = !first_of_chapter && page.chapter != last_chapter;
+        let begins = first_of_chapter || page.chapter != last_chapter;
+        let is_new = !first_of_chapter && begins;
+        page.scene.steps.splice(0..0, chapters[page.chapter].lead.clone().filter(|_| begins));
         (last_chapter, first_of_chapter) = (page.chapter, false);
         let first = scenes.len();
         reasons.push(Reason::of(first, &page));
@@ -217,12 +219,19 @@ fn divide_into_chapters(document: &Document, title: &str) -> Vec<Chapter> {
         if let (Some(words), Some(first)) = (&section.opening_words, passages.first_mut()) {
             first.say_first(words);
         }
-        chapters.push(Chapter { written: heading.is_some(), heading: heading.unwrap_or_default(), passages });
+        if section.speaker > 1 {
+            let steps = passages.iter_mut().flat_map(|passage| &mut passage.steps);
+            steps.for_each(|step| step.speaker = section.speaker);
+        }
+        let lead = section.lead.as_ref();
+        let lead = lead.map(|(line, speaker)| Step { speaker: (*speaker).max(1), ..Step::new(line, vec![]) });
+        let (written, heading) = (heading.is_some(), heading.unwrap_or_default());
+        chapters.push(Chapter { written, heading, lead, passages });
     }
     if chapters.is_empty() {
         // The script is a title and nothing else: it is said once more.
         let passages = passages::divide(&[], title);
-        chapters.push(Chapter { heading: String::new(), written: false, passages });
+        chapters.push(Chapter { heading: String::new(), written: false, lead: None, passages });
     }
     chapters
 }

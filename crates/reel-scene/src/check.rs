@@ -13,6 +13,8 @@ use crate::{
 /// Scenes of a video.
 pub const SCENES: RangeInclusive<usize> = 1..=60;
 /// Steps of a scene.
+/// Voices of a video.
+pub const SPEAKERS: RangeInclusive<u8> = 1..=4;
 pub const STEPS: RangeInclusive<usize> = 1..=40;
 const BLOCKS: RangeInclusive<usize> = 0..=40;
 const TITLE_CHARACTERS: RangeInclusive<usize> = 1..=300;
@@ -270,6 +272,12 @@ impl Checker {
                 checker.fail(format!("is {:?}, but must have at least 1 letter or digit", step.narration));
             }
         });
+        if !SPEAKERS.contains(&step.speaker) {
+            let (first, last) = (SPEAKERS.start(), SPEAKERS.end());
+            self.check_field("speaker", |checker| {
+                checker.fail(format!("is {}, but must be {first} to {last}", step.speaker));
+            });
+        }
         self.check_field("reveals", |checker| {
             checker.count("reveals", step.reveals.len(), REVEALS);
         });
@@ -809,6 +817,18 @@ mod tests {
 
     fn scene(value: Value) -> Scene {
         serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_speaker_is_one_of_four() {
+        let spoken_by = |speaker: u8| {
+            let step = json!({ "narration": "Say it.", "speaker": speaker });
+            let scene = scene(json!({ "title": "T", "steps": [step] }));
+            faults(&[scene]).iter().map(Fault::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!([1, 4].map(|speaker| spoken_by(speaker).len()), [0, 0]);
+        assert_eq!(spoken_by(0), ["scenes.0.steps.0.speaker: is 0, but must be 1 to 4"]);
+        assert_eq!(spoken_by(5), ["scenes.0.steps.0.speaker: is 5, but must be 1 to 4"]);
     }
 
     #[test]

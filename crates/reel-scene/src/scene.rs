@@ -378,6 +378,18 @@ pub struct Step {
     /// The entrance; by default, the one of the block's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enter: Option<Entrance>,
+    /// Who says the line: 1 is the video's voice, and each other number a voice of its own, as in a dialogue.
+    #[serde(default = "first_speaker", skip_serializing_if = "is_first_speaker")]
+    #[schemars(range(min = 1, max = 4))]
+    pub speaker: u8,
+}
+
+fn first_speaker() -> u8 {
+    1
+}
+
+fn is_first_speaker(speaker: &u8) -> bool {
+    *speaker == first_speaker()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -506,7 +518,7 @@ impl Scene {
 
 impl Step {
     pub fn new(narration: impl Into<String>, reveals: Vec<Reveal>) -> Self {
-        Self { narration: narration.into(), reveals, enter: None }
+        Self { narration: narration.into(), reveals, enter: None, speaker: first_speaker() }
     }
 }
 

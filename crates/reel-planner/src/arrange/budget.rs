@@ -5,7 +5,7 @@
 //! previous content stays on the screen. If that is not enough either, every chapter keeps a share of its passages, the
 //! highest-ranked ones ([`ranking`]).
 
-use reel_scene::{Block, RichText, Span, SpanStyle};
+use reel_scene::{Block, RichText, Span, SpanStyle, Step};
 
 use crate::arrange::pace;
 use crate::arrange::pages::{MAX_LINES, MAX_SPOKEN, paginate};
@@ -22,6 +22,8 @@ pub(crate) struct Chapter {
     pub heading: String,
     /// Set when the heading is in the script, rather than derived from the text.
     pub written: bool,
+    /// A line that is spoken before the passages, while nothing but the heading is shown.
+    pub lead: Option<Step>,
     pub passages: Vec<Passage>,
 }
 
@@ -70,7 +72,9 @@ fn duration_ms(chapters: &[Chapter]) -> u64 {
 }
 
 fn lines(chapters: &[Chapter]) -> usize {
-    chapters.iter().flat_map(|chapter| &chapter.passages).map(|passage| passage.steps.len()).sum()
+    let leads = chapters.iter().filter(|chapter| chapter.lead.is_some()).count();
+    let passages = chapters.iter().flat_map(|chapter| &chapter.passages);
+    passages.map(|passage| passage.steps.len()).sum::<usize>() + leads
 }
 
 fn page_count(chapters: &[Chapter]) -> usize {
@@ -171,6 +175,7 @@ fn select(chapters: &[Chapter], preferences: &[Vec<usize>], quota: usize) -> Vec
             Chapter {
                 heading: chapter.heading.clone(),
                 written: chapter.written,
+                lead: chapter.lead.clone(),
                 passages: passages.collect(),
             }
         })
@@ -202,7 +207,7 @@ mod tests {
         let chapters = document.sections.into_iter().map(|section| {
             let heading = section.heading.clone().unwrap_or_else(|| "Heading".into());
             let passages = passages::divide(section.elements(), &heading);
-            Chapter { heading, written: true, passages }
+            Chapter { heading, written: true, lead: None, passages }
         });
         chapters.collect()
     }

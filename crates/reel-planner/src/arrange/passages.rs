@@ -50,12 +50,23 @@ pub(crate) struct Passage {
     pub position: usize,
     /// Set for the later part of a divided sentence.
     pub continues: bool,
+    /// Set when words are said before it that are not in its text.
+    pub has_opening: bool,
 }
 
 impl Passage {
     fn new(kind: Kind, position: usize, blocks: Vec<Block>, steps: Vec<Step>) -> Self {
         let text_height_px = height_px(&blocks);
-        Self { kind, blocks, text_height_px, steps, listing: None, position, continues: false }
+        Self {
+            kind,
+            blocks,
+            text_height_px,
+            steps,
+            listing: None,
+            position,
+            continues: false,
+            has_opening: false,
+        }
     }
 
     /// A line of narration with nothing of its own to show.
@@ -102,6 +113,7 @@ impl Passage {
     pub fn say_first(&mut self, words: &str) {
         if let (Some(spoken), Some(first)) = (speak_plain(words), self.steps.first_mut()) {
             first.narration = format!("{spoken} {}", first.narration);
+            self.has_opening = true;
         }
     }
 
@@ -166,8 +178,19 @@ struct Builder {
 
 impl Builder {
     fn paragraph(&mut self, text: &RichText) {
-        for (position, piece) in sentences::split(text).into_iter().enumerate() {
+        let mut pieces = sentences::split(text);
+        // "Exactly." is said, and too little to be shown.
+        let interjection = pieces
+            .first()
+            .map(|piece| piece.text.to_plain())
+            .filter(|first| pieces.len() > 1 && is_interjection(first));
+        let before = self.passages.len();
+        pieces.drain(..usize::from(interjection.is_some()));
+        for (position, piece) in pieces.into_iter().enumerate() {
             self.text(Kind::Sentence, position, piece, |text| Block::Paragraph { text });
+        }
+        if let (Some(words), Some(first)) = (interjection, self.passages.get_mut(before)) {
+            first.say_first(&words);
         }
     }
 
@@ -322,6 +345,38 @@ impl Builder {
         }
         self.passages
     }
+}
+
+/// Returns `true` for a sentence of a word or two that only answers.
+fn is_interjection(sentence: &str) -> bool {
+    const WORDS: [&str; 24] = [
+        "yes",
+        "no",
+        "exactly",
+        "right",
+        "sure",
+        "absolutely",
+        "of course",
+        "true",
+        "indeed",
+        "not really",
+        "not quite",
+        "well",
+        "correct",
+        "precisely",
+        "definitely",
+        "certainly",
+        "ja",
+        "nein",
+        "genau",
+        "sí",
+        "oui",
+        "non",
+        "good question",
+        "great question",
+    ];
+    let plain = sentence.trim_end_matches(['.', '!', ',', '…', ' ']).to_lowercase();
+    WORDS.contains(&plain.as_str())
 }
 
 /// Returns what is said of a listing that nothing is said of.

@@ -169,7 +169,7 @@ mod tests {
         let document = markdown::read(script);
         let passages = passages::divide(document.sections[0].elements(), "Heading");
         let narrations: Vec<String> = passages.iter().map(narration).collect();
-        let chapters = [Chapter { heading: "Heading".into(), written: true, passages }];
+        let chapters = [Chapter { heading: "Heading".into(), written: true, lead: None, passages }];
         by_preference(&chapters)[0].iter().map(|index| narrations[*index].clone()).collect()
     }
 

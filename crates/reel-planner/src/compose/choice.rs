@@ -255,14 +255,14 @@ pub(super) fn structured_end(chapter: &Chapter) -> usize {
 
 /// Returns `true` for a sentence that alone is a picture.
 fn has_picture(unit: &[Unit<'_>], chapter: &Chapter) -> bool {
-    proposed(unit, chapter)
+    proposed(unit, chapter, &chapter.heading)
         .iter()
         .any(|candidate| candidate.cost <= OWN_PICTURE_COST && fits(&candidate.blocks))
 }
 
-/// All proposals for a run of passages.
+/// All proposals for a run of passages, with what leads it in.
 fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
-    let mut found = proposed(run, chapter);
+    let mut found = proposed(run, chapter, &chapter.heading);
     found.extend(lists::announced(run).map(|candidate| candidate.led_by(&run[0], chapter.written)));
     // A sentence that leads in stands above what it introduces.
     if let [lead, rest @ ..] = run
@@ -275,9 +275,11 @@ fn candidates(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
             || rest.len() > 1 && announces_some(&lead.plain))
         && labelled(&lead.plain).is_none()
     {
-        let led = proposed(rest, chapter).into_iter().filter(|candidate| {
-            is_introduced(candidate.composition) || is_asked(lead) && candidate.composition == "statement"
-        });
+        let led = proposed(rest, chapter, &format!("{} {}", chapter.heading, lead.plain)).into_iter().filter(
+            |candidate| {
+                is_introduced(candidate.composition) || is_asked(lead) && candidate.composition == "statement"
+            },
+        );
         found.extend(led.map(|candidate| candidate.led_by(lead, chapter.written)));
     }
     found
@@ -299,14 +301,16 @@ fn is_introduced(composition: &str) -> bool {
     !matches!(composition, "statement" | "quotation" | "versus" | "definition" | "quantities")
 }
 
-fn proposed(run: &[Unit<'_>], chapter: &Chapter) -> Vec<Candidate> {
+/// All proposals for a run of passages. `above` is what stands over it.
+fn proposed(run: &[Unit<'_>], chapter: &Chapter, above: &str) -> Vec<Candidate> {
     let recognized = [
         text::statement(run),
         text::defined(run),
         text::quotation(run),
         text::notes(run),
         text::cards(run),
-        lists::list(run, &chapter.heading),
+        lists::list(run, above),
+        lists::dos_and_donts(run),
         lists::labelled(run, chapter.written),
         lists::imperatives(run),
         lists::parallel(run),

@@ -114,6 +114,42 @@ fn counts_no_steps(heading: &str) -> bool {
     lower.split(|c: char| !c.is_alphabetic()).any(|word| THINGS.contains(&word))
 }
 
+/// What to do, and then what not to: "Do take photos", "Don't pay cash".
+pub(super) fn dos_and_donts(units: &[Unit<'_>]) -> Option<Candidate> {
+    const DONTS: [&str; 6] = ["Don't ", "Don’t ", "Do not ", "Never ", "Avoid ", "No "];
+    let points = |unit: &Unit<'_>| {
+        let text = unit.plain.trim_end_matches(['.', '!']);
+        let dont = DONTS.iter().find_map(|opening| text.strip_prefix(opening).map(|rest| (*opening, rest)));
+        match dont {
+            Some(("Avoid " | "No ", _)) => Some((false, text.to_owned())),
+            Some((_, rest)) => Some((false, capitalize(rest))),
+            None => text.strip_prefix("Do ").map(|rest| (true, capitalize(rest))),
+        }
+    };
+    if !(2..=8).contains(&units.len())
+        || !units.iter().all(|unit| unit.is_item() && unit.words <= MAX_CARD_WORDS)
+    {
+        return None;
+    }
+    let points: Vec<(bool, String)> = units.iter().map(points).collect::<Option<_>>()?;
+    let dos = points.iter().take_while(|(is_do, _)| *is_do).count();
+    let in_order = points[dos..].iter().all(|(is_do, _)| !is_do);
+    if !in_order || !(1..=4).contains(&dos) || !(1..=4).contains(&(points.len() - dos)) {
+        return None;
+    }
+    let side = |title: &str, points: &[(bool, String)]| Item {
+        title: title.to_owned(),
+        points: points.iter().map(|(_, text)| RichText::plain(text)).collect(),
+        ..Item::default()
+    };
+    let items = vec![side("Do", &points[..dos]), side("Don't", &points[dos..])];
+    let candidate = arranged(Arrangement::ProsCons, 4, "what to do, and what not to do", items);
+    let mut reveals = candidate.reveals.clone();
+    reveals.splice(1..1, std::iter::repeat_n(vec![], dos - 1));
+    let candidate = Candidate { reveals, ..candidate };
+    Some(candidate.before_silent(points.len() - dos - 1))
+}
+
 /// A label and what it counts up, in one line: "Attendees: Priya, Tom, Lena".
 pub(super) fn labelled(units: &[Unit<'_>], heading_is_written: bool) -> Option<Candidate> {
     /// Words of an item that is set as a title.

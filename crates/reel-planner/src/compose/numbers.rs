@@ -135,7 +135,8 @@ pub(super) fn measured_in_line(units: &[Unit<'_>], heading_is_written: bool) -> 
 /// Reads "E-bikes: 58 percent", "coal 11 cents" or "35 % is used at once".
 fn named_quantity(text: &str) -> Option<(String, Number, Quantity)> {
     const MAX_NAME_WORDS: usize = 6;
-    let text = text.trim().trim_end_matches('.');
+    let text = text.trim().trim_end_matches('.').replace(" %", "%");
+    let text = text.as_str();
     let found = quantities(text);
     let [quantity] = &found[..] else { return None };
     let (before, after) = (text[..quantity.range.start].trim(), text[quantity.range.end..].trim());

@@ -91,7 +91,7 @@ pub(super) fn told_dates(units: &[Unit<'_>]) -> Option<Candidate> {
     }
     let told = |unit: &Unit<'_>| {
         let told = year_within(&unit.plain).filter(|_| !unit.passage.continues)?;
-        let event = condense_plain(&told.event);
+        let event = whole_event(&told.event);
         let fits = (2..=MAX_EVENT_WORDS).contains(&word_count(&event));
         fits.then(|| (told.year, Item { title: told.label, text: RichText::plain(event), ..Item::default() }))
     };
@@ -116,6 +116,14 @@ pub(super) fn told_dates(units: &[Unit<'_>]) -> Option<Candidate> {
     let candidate =
         arranged(arrangement, 20 + few + 8 * silent as u32, "sentences that tell of years, in order", items);
     Some(Candidate { reveals, ..candidate })
+}
+
+/// Returns what happened, up to its colon if it is long: what stands there tells more of it.
+fn whole_event(event: &str) -> &str {
+    match event.split_once(": ") {
+        Some((before, _)) if word_count(event) > MAX_EVENT_WORDS => before,
+        _ => event,
+    }
 }
 
 /// A list of years that rise: "138 BC: Zhang Qian sets out", "105: paper is described".

@@ -10,6 +10,8 @@ use super::words::{capitalize, word_count};
 const ITEMS: std::ops::RangeInclusive<usize> = 2..=8;
 /// Words of an item.
 const MAX_ITEM_WORDS: usize = 8;
+/// Words of an item where their number was announced.
+const MAX_COUNTED_WORDS: usize = 14;
 
 /// The items of an enumeration, and the words of the sentence around it, all as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,11 +110,15 @@ pub(crate) fn labelled(sentence: &str) -> Option<Labelled> {
             _ => items.push(last),
         },
     }
-    let are_short = items.iter().all(|item| (1..=MAX_ITEM_WORDS).contains(&word_count(item)));
+    // "Three ways: …" says itself that three things follow, whatever they are made of.
+    let is_counted = announces(&format!("There are {}.", label.to_lowercase())) == Some(items.len());
+    let max_words = if is_counted { MAX_COUNTED_WORDS } else { MAX_ITEM_WORDS };
+    let are_short = items.iter().all(|item| (1..=max_words).contains(&word_count(item)));
     let fits = (3..=*ITEMS.end()).contains(&items.len()) && are_short;
     let are_phrases = || items.iter().all(|item| is_phrase(item));
     let are_to_do = || items.iter().all(|item| is_imperative(&capitalize(item)));
-    (fits && (are_phrases() || are_to_do())).then(|| Labelled { label: label.trim().to_owned(), items })
+    (fits && (is_counted || are_phrases() || are_to_do()))
+        .then(|| Labelled { label: label.trim().to_owned(), items })
 }
 
 /// Returns `true` for words that are no clause: none of them is a finite verb, and they do not begin like a clause.

@@ -29,6 +29,10 @@ pub(crate) struct Section {
     pub level: Option<HeadingLevel>,
     /// Words that are said before its text: those of a run-in heading.
     pub opening_words: Option<String>,
+    /// A line that is spoken before its text while the heading is shown, and by whom.
+    pub lead: Option<(String, u8)>,
+    /// Who speaks its text; 0 or 1 is the video's voice.
+    pub speaker: u8,
     elements: Vec<Element>,
     /// Set when any of its own text can be spoken.
     has_text: bool,

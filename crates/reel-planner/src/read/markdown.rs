@@ -11,6 +11,7 @@ use crate::language::formulas::is_formula;
 use crate::language::speech::is_speakable;
 use crate::language::topics;
 use crate::language::width::columns;
+use crate::read::dialogue::{self, Dialogue};
 use crate::read::document::{
     Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces, replace_control_characters,
 };
@@ -40,6 +41,8 @@ fn is_title(text: &str) -> bool {
 
 fn read_body(source: &str) -> Document {
     if let Some((line, rest)) = titles::take_title_line(source)
+        // The first words of a dialogue are no title.
+        && (!dialogue::is_turn(line) || Dialogue::find(source).is_none())
         && let Some(title) = read_title_line(line)
     {
         let document = read_untitled(rest);
@@ -63,7 +66,10 @@ fn read_title_line(line: &str) -> Option<String> {
 }
 
 fn read_untitled(source: &str) -> Document {
-    let document = parse(source);
+    if let Some((dialogue, separated)) = Dialogue::find(source) {
+        return dialogue.divide(parse(&separated));
+    }
+    let document = run_in::divide(parse(source));
     if document.headed {
         return document;
     }
@@ -84,7 +90,7 @@ fn parse(source: &str) -> Document {
     for event in Parser::new_ext(source, Options::ENABLE_TABLES | Options::ENABLE_MATH) {
         reader.read(event);
     }
-    run_in::divide(reader.finish())
+    reader.finish()
 }
 
 /// Begins a section with every paragraph, and with every topic of a long one.
@@ -93,7 +99,10 @@ fn split_at_paragraphs(document: Document) -> Document {
     for section in document.sections {
         sections.push(Section::default());
         for element in section.into_elements().into_iter().flat_map(split_at_topics) {
-            let begins = matches!(element, Element::Paragraph(_));
+            // The second of two sides stands beside the first.
+            let joins = run_in::is_side(&element)
+                && sections.last().is_some_and(|last| last.elements().first().is_some_and(run_in::is_side));
+            let begins = matches!(element, Element::Paragraph(_)) && !joins;
             if begins && sections.last().is_some_and(Section::has_text) {
                 sections.push(Section::default());
             }

@@ -1,10 +1,11 @@
 //! Reads a script into sections of elements: paragraphs, items, quotations, listings, formulas, tables.
 //!
 //! `markdown` is the reader, `html` reads what HTML there is in it, `document` is what it makes, `formulas` joins formulas over lines before Markdown sees them, and
-//! `diagrams` and `animations` read those of listings, and `run_in` finds headings that begin a paragraph, `titles` finds the title of a script without a heading for it.
+//! `diagrams` and `animations` read those of listings, and `dialogue` finds who speaks in a dialogue, `run_in` finds headings that begin a paragraph, `titles` finds the title of a script without a heading for it.
 
 pub(crate) mod animations;
 pub(crate) mod diagrams;
+mod dialogue;
 pub(crate) mod document;
 pub(crate) mod formulas;
 mod html;

@@ -209,6 +209,14 @@ pub(super) fn lines(inline: Vec<Span>) -> Vec<Vec<Span>> {
     if are_run_ins { lines } else { vec![inline] }
 }
 
+/// Returns `true` for the lead of one of two sides, "Cons:".
+pub(super) fn is_side(element: &Element) -> bool {
+    let lead = paragraph(element).map(RichText::to_plain);
+    lead.is_some_and(|lead| {
+        lead.strip_suffix(':').is_some_and(|name| SIDES.contains(&name.to_lowercase().as_str()))
+    })
+}
+
 /// Makes a list of what one side of two counts up: "**Pros:** cheap, quiet, clean."
 fn side(run_in: &RunIn) -> Option<Vec<Element>> {
     /// Words of a point.

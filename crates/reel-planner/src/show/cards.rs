@@ -86,15 +86,18 @@ fn has_speaker(passage: &Passage) -> bool {
 
 /// Counts the last passages that the closing card takes.
 fn closing_passages(passages: &[Passage], said: usize) -> usize {
-    let Some(last) = passages.last().filter(|last| !last.continues && last.lone_text().is_some_and(closes))
-    else {
+    // A card says what it shows, in the video's voice.
+    let is_ours =
+        |passage: &Passage| !passage.has_opening && passage.steps.iter().all(|step| step.speaker == 1);
+    let closing = |last: &&Passage| !last.continues && is_ours(last) && last.lone_text().is_some_and(closes);
+    let Some(last) = passages.last().filter(closing) else {
         return 0;
     };
     let pair = passages.len().checked_sub(2).map(|first| &passages[first..]).filter(|pair| {
         pair[1].position == 1
             && pair[0].kind == last.kind
             && pair[0].position == 0
-            && pair.iter().all(|passage| passage.lone_text().is_some())
+            && pair.iter().all(|passage| passage.lone_text().is_some() && is_ours(passage))
             && pair.iter().map(width).sum::<usize>() <= MAX_PAIR_COLUMNS
     });
     match last.kind {
@@ -109,7 +112,10 @@ fn closes(text: &RichText) -> bool {
     let plain = text.to_plain();
     let has_code = text.0.iter().any(|span| span.style == SpanStyle::Code);
     let goes_on = ["which ", "who ", "where ", "so that "].iter().any(|word| plain.starts_with(word));
-    !has_code && !goes_on && speaker(&plain).is_none()
+    // Somebody's words, and who says them.
+    let is_told = plain.starts_with(['"', '“', '„', '«'])
+        && !plain.trim_end_matches('.').ends_with(['"', '”', '“', '»']);
+    !has_code && !goes_on && !is_told && speaker(&plain).is_none()
 }
 
 /// Makes a card with the first sentence large, and what follows it below.
@@ -131,7 +137,10 @@ fn recollection(chapters: &[Chapter], title: &str) -> Scene {
     /// More do not fit the card.
     const MAX_HEADINGS: usize = 6;
     let mut headings: Vec<&str> = Vec::new();
-    for chapter in chapters.iter().filter(|chapter| chapter.written && chapter.heading != title) {
+    // Questions of a dialogue lead nowhere without their answers.
+    let is_recalled =
+        |chapter: &&Chapter| chapter.written && chapter.lead.is_none() && chapter.heading != title;
+    for chapter in chapters.iter().filter(is_recalled) {
         if !headings.contains(&chapter.heading.as_str()) {
             headings.push(&chapter.heading);
         }
@@ -170,7 +179,7 @@ fn silent_title(layout: Layout, title: &str, below: Vec<RichText>) -> Scene {
 }
 
 fn is_lone_sentence(passage: &Passage) -> bool {
-    passage.kind == Kind::Sentence && passage.lone_text().is_some()
+    passage.kind == Kind::Sentence && passage.lone_text().is_some() && !passage.has_opening
 }
 
 fn width(passage: &Passage) -> usize {
@@ -188,7 +197,7 @@ mod tests {
         let chapters = sections.map(|section| {
             let heading = section.heading.clone().unwrap_or_else(|| "Title".into());
             let passages = passages::divide(section.elements(), &heading);
-            Chapter { heading, written: section.heading.is_some(), passages }
+            Chapter { heading, written: section.heading.is_some(), lead: None, passages }
         });
         chapters.collect()
     }

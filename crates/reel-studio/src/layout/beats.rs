@@ -37,6 +37,7 @@ pub fn split_steps(scene: &Scene) -> Scene {
             narration: step.narration[beat.offset..end].to_owned(),
             reveals: beat.reveals.clone(),
             enter: step.enter,
+            speaker: step.speaker,
         });
         steps.extend(beats);
     }
@@ -84,7 +85,7 @@ fn word_ms(timing: &StepTiming, offset: usize, length: usize) -> u64 {
 
 /// Divides a step into beats; the first one is at its beginning.
 fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
-    let Step { narration, reveals, enter } = &scene.steps[step];
+    let Step { narration, reveals, enter, .. } = &scene.steps[step];
     let whole = vec![Beat { offset: 0, reveals: reveals.clone() }];
     let block = |reveal: &Reveal| scene.blocks.get(reveal.block);
     // A formula morphs from the one before it, which must stand on the page before it.

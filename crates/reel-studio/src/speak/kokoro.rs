@@ -115,6 +115,19 @@ impl Kokoro {
         Some(self.with_voice(voice))
     }
 
+    /// Returns another voice of the language, counted from 0: first of the other sex, then in turns.
+    pub(crate) fn for_speaker(&self, other: usize) -> Self {
+        let mut letters = self.voice.chars();
+        let (language, sex) = (letters.next(), letters.next());
+        let of_language =
+            VOICES.into_iter().filter(|voice| voice.chars().next() == language && *voice != self.voice);
+        let (same, different): (Vec<&str>, Vec<&str>) =
+            of_language.partition(|voice| voice.chars().nth(1) == sex);
+        let (these, those) = if other % 2 == 0 { (different, same) } else { (same, different) };
+        let at = |voices: &[&'static str]| voices.get(other / 2).or(voices.first()).copied();
+        self.with_voice(at(&these).or_else(|| at(&those)).unwrap_or(self.voice))
+    }
+
     /// Speaks a line.
     pub(crate) async fn synthesise(&self, line: &str) -> Result<Synthesised, Error> {
         let language = LANGUAGES.iter().find(|(letter, ..)| self.voice.starts_with(*letter));
@@ -130,6 +143,21 @@ impl Kokoro {
 mod tests {
     use super::*;
     use crate::speak::voice::Timing;
+
+    #[test]
+    fn other_speakers_have_other_voices_of_the_language() {
+        let name = |voice: &'static str, other: usize| {
+            Kokoro::new("python".into(), voice, 165).for_speaker(other).voice
+        };
+        let voices: Vec<&str> =
+            std::iter::once("af_heart").chain((0..3).map(|other| name("af_heart", other))).collect();
+        assert!(voices.iter().all(|voice| voice.starts_with('a')), "{voices:?}");
+        assert!(voices[1].starts_with("am") && voices[2].starts_with("af"), "{voices:?}");
+        let different: std::collections::BTreeSet<&&str> = voices.iter().collect();
+        assert_eq!(different.len(), 4, "{voices:?}");
+        // French has one voice.
+        assert_eq!(name("ff_siwis", 2), "ff_siwis");
+    }
 
     #[test]
     fn a_voice_speaks_its_language_and_another_one_the_others() {

@@ -120,6 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn each_speaker_sounds_different_in_each_language() {
+        for tag in ["en", "de", "ja"] {
+            let voices: Vec<Voice> =
+                (1..=4).map(|speaker| Voice::default().for_language(tag).for_speaker(speaker)).collect();
+            let spoken: std::collections::BTreeSet<Vec<i16>> = voices
+                .iter()
+                .map(|voice| {
+                    let Voice::Espeak(espeak) = voice else { panic!("{voice}") };
+                    espeak_library::speak(&espeak.name, 165, 85, "Hello, one two three.").unwrap().samples
+                })
+                .collect();
+            assert_eq!(spoken.len(), 4, "{tag}");
+        }
+        assert_eq!(Voice::default().for_speaker(1).to_string(), Voice::default().to_string());
+    }
+
+    #[test]
     fn another_language_has_another_voice_and_its_own_keeps_the_chosen_one() {
         let british = Voice::Espeak(Espeak { name: "en-gb".into(), ..Espeak::default() });
         let name = |voice: &Voice, tag: &str| voice.for_language(tag).to_string();

@@ -168,8 +168,9 @@ where
     F: Future<Output = Result<SpokenLine, E>>,
 {
     let voice = &voice.for_language(&scene.language);
-    let lines: Vec<String> = scene.steps.iter().map(|step| step.narration.clone()).collect();
-    let lines = stream::iter(lines).enumerate().map(|(index, line)| speak(voice.clone(), index, line));
+    let lines: Vec<(Voice, String)> =
+        scene.steps.iter().map(|step| (voice.for_speaker(step.speaker), step.narration.clone())).collect();
+    let lines = stream::iter(lines).enumerate().map(|(index, (voice, line))| speak(voice, index, line));
     lines.buffered(concurrency.max(1)).try_collect().await
 }
 

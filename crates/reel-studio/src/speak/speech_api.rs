@@ -12,6 +12,9 @@ const MAX_ANSWER_BYTES: usize = 240_000_000;
 /// Most characters of an error answer that are quoted.
 const MAX_QUOTED_CHARACTERS: usize = 300;
 
+/// Voices that OpenAI's models have, those of women and of men in turns.
+const VOICES: [&str; 6] = ["alloy", "onyx", "nova", "echo", "shimmer", "fable"];
+
 #[derive(Clone)]
 pub struct SpeechApi {
     /// Base URL before `/audio/speech`, such as `https://api.openai.com/v1`.
@@ -35,6 +38,14 @@ impl SpeechApi {
     pub fn new(url: &str, key: Option<String>, model: String, voice: String) -> Self {
         let url = url.trim_end_matches('/').to_owned();
         Self { url, key, model, voice, speed: 1.0, client: reqwest::Client::new() }
+    }
+
+    /// Returns another of OpenAI's voices, counted from 0; a voice of another server stays.
+    pub(crate) fn for_speaker(&self, other: usize) -> Self {
+        let mut others = VOICES.into_iter().filter(|voice| *voice != self.voice).cycle();
+        let is_known = VOICES.contains(&self.voice.as_str());
+        let voice = others.nth(other).filter(|_| is_known).map_or_else(|| self.voice.clone(), str::to_owned);
+        Self { voice, ..self.clone() }
     }
 
     /// Speaks a line, and returns it as a WAV file.

@@ -70,6 +70,9 @@ const ESPEAK_AMPLITUDE: u32 = 85;
 /// The name under which packages install espeak-ng. Only then, its library is the one of the program.
 const ESPEAK_PROGRAM: &str = "espeak-ng";
 
+/// espeak-ng's variants of a voice for a video's second speaker and those after.
+const OTHER_VARIANTS: [&str; 3] = ["f2", "m7", "f5"];
+
 /// Default tempo of a voice.
 pub const NORMAL_WORDS_PER_MINUTE: u32 = 165;
 
@@ -125,6 +128,22 @@ impl Voice {
         match languages::espeak_voice(tag).filter(|name| primary(name) != primary(own)) {
             Some(name) => Self::Espeak(Espeak { program, name: name.to_owned(), words_per_minute }),
             None => self.clone(),
+        }
+    }
+
+    /// Returns the voice of a video's other speakers, who are counted from 2; speaker 1 has this one. Of the same language, and as
+    /// different as there are. Piper has one voice for all.
+    pub fn for_speaker(&self, speaker: u8) -> Self {
+        let Some(other) = usize::from(speaker).checked_sub(2) else { return self.clone() };
+        match self {
+            Self::Espeak(espeak) => {
+                let name = espeak.name.split('+').next().unwrap_or_default();
+                let variant = OTHER_VARIANTS[other % OTHER_VARIANTS.len()];
+                Self::Espeak(Espeak { name: format!("{name}+{variant}"), ..espeak.clone() })
+            }
+            Self::Piper(_) => self.clone(),
+            Self::Kokoro(kokoro) => Self::Kokoro(kokoro.for_speaker(other)),
+            Self::Api(api) => Self::Api(api.for_speaker(other)),
         }
     }
 
