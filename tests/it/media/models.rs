@@ -126,8 +126,8 @@ async fn a_model_that_sees_gets_each_page_as_a_picture_and_may_change_it() {
         }
     })
     .await;
-    let custom_config = json!({ "aspect_ratio": "9:16" });
-    let body = json!({ "topic": "Why it rains", "quality": "low", "custom_config": custom_config });
+    let style = json!({ "aspect_ratio": "9:16" });
+    let body = json!({ "topic": "Why it rains", "quality": "low", "style_preferences": style });
     let job_id = system.completed(&body).await;
     let scenes: Value =
         system.get(&format!("/api/v1/videos/jobs/{job_id}/scenes")).await.json().await.unwrap();
