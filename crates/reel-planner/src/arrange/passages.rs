@@ -10,7 +10,7 @@ use crate::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px, code_rows_beside
 use crate::arrange::listing;
 use crate::arrange::tables::{join, row_steps};
 use crate::language::sentences::{self, MAX_COLUMNS};
-use crate::language::speech::{speak, speak_plain};
+use crate::language::speech::{is_speakable, speak, speak_plain};
 use crate::language::width::columns;
 use crate::read::document::{Element, MAX_HEADING_COLUMNS};
 use crate::read::{animations, diagrams};
@@ -178,19 +178,16 @@ struct Builder {
 
 impl Builder {
     fn paragraph(&mut self, text: &RichText) {
-        let mut pieces = sentences::split(text);
         // "Exactly." is said, and too little to be shown.
-        let interjection = pieces
-            .first()
-            .map(|piece| piece.text.to_plain())
-            .filter(|first| pieces.len() > 1 && is_interjection(first));
+        let plain = text.to_plain();
+        let from = interjection_end(&plain);
+        let rest = from.and_then(|from| sentences::slices(text, &[from..plain.len()]).pop());
         let before = self.passages.len();
-        pieces.drain(..usize::from(interjection.is_some()));
-        for (position, piece) in pieces.into_iter().enumerate() {
+        for (position, piece) in sentences::split(rest.as_ref().unwrap_or(text)).into_iter().enumerate() {
             self.text(Kind::Sentence, position, piece, |text| Block::Paragraph { text });
         }
-        if let (Some(words), Some(first)) = (interjection, self.passages.get_mut(before)) {
-            first.say_first(&words);
+        if let (Some(from), Some(first)) = (from, self.passages.get_mut(before)) {
+            first.say_first(&plain[..from]);
         }
     }
 
@@ -347,9 +344,9 @@ impl Builder {
     }
 }
 
-/// Returns `true` for a sentence of a word or two that only answers.
-fn is_interjection(sentence: &str) -> bool {
-    const WORDS: [&str; 24] = [
+/// Returns where a text goes on after a first sentence of a word or two that only answers.
+fn interjection_end(text: &str) -> Option<usize> {
+    const WORDS: [&str; 28] = [
         "yes",
         "no",
         "exactly",
@@ -374,9 +371,17 @@ fn is_interjection(sentence: &str) -> bool {
         "non",
         "good question",
         "great question",
+        "often, yes",
+        "yes and no",
+        "not always",
+        "it depends",
     ];
-    let plain = sentence.trim_end_matches(['.', '!', ',', '…', ' ']).to_lowercase();
-    WORDS.contains(&plain.as_str())
+    const MAX_BYTES: usize = 20;
+    let end = [". ", "! "].iter().filter_map(|stop| text.find(stop)).min().filter(|end| *end < MAX_BYTES)?;
+    let rest = &text[end + 2..];
+    let is_answer = WORDS.contains(&text[..end].to_lowercase().as_str());
+    // "No. 5" is a number.
+    (is_answer && is_speakable(rest) && !rest.starts_with(|c: char| c.is_ascii_digit())).then_some(end + 2)
 }
 
 /// Returns what is said of a listing that nothing is said of.

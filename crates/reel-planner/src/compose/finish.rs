@@ -86,7 +86,7 @@ fn with_strong_numbers(text: &RichText) -> RichText {
     let numbers: Vec<Range<usize>> = quantities(&plain)
         .into_iter()
         .filter(|found| !found.unit.is_empty())
-        .map(|found| found.range)
+        .map(|found| with_sign(&plain, found.range))
         .collect();
     if numbers.is_empty() || numbers.len() > 3 {
         return text.clone();
@@ -103,6 +103,20 @@ fn with_strong_numbers(text: &RichText) -> RichText {
         .extend(slices(text, std::slice::from_ref(&(from..plain.len()))).into_iter().flat_map(|text| text.0));
     spans.retain(|span| !span.text.is_empty());
     RichText(spans)
+}
+
+/// Takes a minus before a number along: "−25 °C".
+fn with_sign(text: &str, range: Range<usize>) -> Range<usize> {
+    let before = &text[..range.start];
+    let sign = before.chars().next_back().filter(|c| matches!(c, '−' | '-'));
+    let stands_alone = |sign: char| {
+        let left = &before[..before.len() - sign.len_utf8()];
+        left.is_empty() || left.ends_with([' ', '('])
+    };
+    match sign.filter(|sign| stands_alone(*sign)) {
+        Some(sign) => range.start - sign.len_utf8()..range.end,
+        None => range,
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ pub(super) fn big_number(units: &[Unit<'_>]) -> Option<Candidate> {
     if !unit.plain.is_ascii() && may_be_year(quantity) {
         return None;
     }
+    // "The best below $1,000" tells of no such number.
+    let before = unit.plain[..quantity.range.start].trim_end().to_lowercase();
+    if ["below", "under", "within", "beneath", "for less than"].iter().any(|bound| before.ends_with(bound)) {
+        return None;
+    }
     let value = Number::new(quantity.value)?;
     // "Speed of light: 299,792 km/s" has a label. Otherwise the whole sentence is one: a part would be no thought.
     let name = unit.plain[..quantity.range.start].trim_end().strip_suffix(':');

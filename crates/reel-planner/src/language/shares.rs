@@ -91,7 +91,9 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
                     )
             });
             let is_percent = matches!(lower(at_whole + 1), "percent" | "per");
-            return (part < whole && !is_year && !is_duration && !is_percent)
+            // "Take one of the 60 bicycles" counts what there is.
+            let is_any = word.lower == "one" && lower(skip + 1) == "the" && at > 0;
+            return (part < whole && !is_any && !is_year && !is_duration && !is_percent)
                 .then(|| share(at_whole + 1, part, whole));
         }
     }
@@ -224,6 +226,7 @@ mod tests {
             ("120 percent of the target was met.", None),
             ("One of the two failed.", Some(("One of the two", 1.0, 2.0))),
             ("Some of them left.", None),
+            ("Please use the tram or one of the 60 bicycle stands.", None),
             ("", None),
         ] {
             let found = proportion(sentence);

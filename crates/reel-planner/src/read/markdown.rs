@@ -11,6 +11,7 @@ use crate::language::formulas::is_formula;
 use crate::language::speech::is_speakable;
 use crate::language::topics;
 use crate::language::width::columns;
+use crate::language::words::word_count;
 use crate::read::dialogue::{self, Dialogue};
 use crate::read::document::{
     Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces, replace_control_characters,
@@ -27,9 +28,11 @@ const MAX_LANGUAGE_CHARS: usize = 40;
 pub(crate) fn read(source: &str) -> Document {
     let source = replace_control_characters(source);
     let (front_title, source) = titles::take_front_matter(&source);
+    let header = titles::take_message_header(source);
+    let (subject, source) = header.map_or((None, source), |(subject, rest)| (Some(subject.to_owned()), rest));
     let source = join_display_formulas(source);
     let mut document = read_body(&source);
-    if let Some(title) = front_title.filter(|title| is_title(title)) {
+    if let Some(title) = front_title.or(subject).filter(|title| is_title(title)) {
         document.title = Some(title);
     }
     document
@@ -112,7 +115,38 @@ fn split_at_paragraphs(document: Document) -> Document {
         }
     }
     sections.retain(|section| !section.elements().is_empty());
-    Document { sections, ..document }
+    Document { sections: join_salutations(sections), ..document }
+}
+
+/// Says "Dear colleagues," before what follows: a page of its own would show nothing else.
+fn join_salutations(sections: Vec<Section>) -> Vec<Section> {
+    const MAX_WORDS: usize = 5;
+    let salutation = |section: &Section| match section.elements() {
+        [Element::Paragraph(text)] => {
+            Some(text.to_plain()).filter(|text| text.ends_with(',') && word_count(text) <= MAX_WORDS)
+        }
+        _ => None,
+    };
+    let mut joined: Vec<Section> = Vec::with_capacity(sections.len());
+    let mut said = None;
+    let last = sections.len().saturating_sub(1);
+    for (at, mut section) in sections.into_iter().enumerate() {
+        let begins_with_text = matches!(section.elements().first(), Some(Element::Paragraph(_)));
+        if at < last
+            && said.is_none()
+            && let Some(text) = salutation(&section)
+        {
+            said = Some((text, section));
+            continue;
+        }
+        match said.take() {
+            Some((text, _)) if begins_with_text => section.opening_words = Some(text),
+            Some((_, alone)) => joined.push(alone),
+            None => {}
+        }
+        joined.push(section);
+    }
+    joined
 }
 
 /// Divides a long paragraph into several.

@@ -5,13 +5,14 @@
 
 use reel_scene::{RichText, Span, SpanStyle};
 
+use crate::language::sentences;
 use crate::language::speech::is_speakable;
 use crate::language::width::columns;
 use crate::language::words::{capitalize, word_count};
 use crate::read::document::{Document, Element, MAX_HEADING_COLUMNS, Section, normalize_spaces};
 
 /// Words of a run-in heading.
-const MAX_WORDS: usize = 6;
+const MAX_WORDS: usize = 9;
 /// Words of bold text that is a paragraph.
 const MAX_LONE_WORDS: usize = 9;
 const MAX_COLUMNS: usize = 60;
@@ -150,7 +151,7 @@ pub(super) fn read_mark(mut text: RichText) -> RichText {
 fn run_in(text: &RichText) -> Option<RunIn> {
     let (first, rest) = text.0.split_first()?;
     if first.style != SpanStyle::Strong {
-        return None;
+        return label(text);
     }
     let bold = first.text.trim();
     let rest_text = rest.iter().map(|span| span.text.as_str()).collect::<String>();
@@ -183,6 +184,20 @@ fn run_in(text: &RichText) -> Option<RunIn> {
     }
     let rest = capitalized(normalize_spaces(spans));
     is_speakable(&rest.to_plain()).then(|| RunIn { name: name.to_owned(), rest })
+}
+
+/// Takes a label off a paragraph of several sentences: "Methods: We asked 412 students. …"
+fn label(text: &RichText) -> Option<RunIn> {
+    const MAX_LABEL_WORDS: usize = 3;
+    let first = text.0.first().filter(|span| span.style == SpanStyle::Plain)?;
+    let (name, _) = first.text.split_once(": ")?;
+    let fits = (1..=MAX_LABEL_WORDS).contains(&word_count(name))
+        && name.starts_with(char::is_uppercase)
+        && name.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '-');
+    let plain = text.to_plain();
+    let rest = sentences::slices(text, &[name.len() + 2..plain.len()]).pop()?;
+    (fits && sentences::split(&rest).len() > 1)
+        .then(|| RunIn { name: name.to_owned(), rest: capitalized(rest) })
 }
 
 /// What followed a colon begins a paragraph now.
@@ -267,6 +282,17 @@ mod tests {
         assert_eq!(found, [("Day 1", 3)]);
         assert_eq!(sections("# T\n\n**One** word is bold.\n\n**Two** are.").len(), 2);
         assert_eq!(sections("# T\n\n**Rent.** It may rise.\n\nNothing else.").len(), 2);
+    }
+
+    #[test]
+    fn labels_of_paragraphs_are_headings_too() {
+        let found = sections(
+            "Sleep\n\nMethods: We asked 412 students. They slept.\n\nResults: They recalled more. So it is.",
+        );
+        let found: Vec<(&str, usize)> =
+            found.iter().map(|(heading, count)| (heading.as_str(), *count)).collect();
+        assert_eq!(found, [("Methods", 1), ("Results", 1)]);
+        assert_eq!(sections("Sleep\n\nMethods: one sentence.\n\nResults: another one.")[0].0, "");
     }
 
     #[test]

@@ -41,6 +41,33 @@ fn unquote(value: &str) -> &str {
     quoted('"').or_else(|| quoted('\'')).unwrap_or(value)
 }
 
+/// Takes the header of a message off a script, "To: … From: … Subject: …", and returns its subject.
+pub(crate) fn take_message_header(source: &str) -> Option<(&str, &str)> {
+    const NAMES: [&str; 12] =
+        ["to", "from", "cc", "bcc", "date", "subject", "re", "sent", "an", "von", "datum", "betreff"];
+    const MAX_LINES: usize = 10;
+    let text = source.trim_start_matches(['\u{feff}', '\n', '\r']);
+    let (mut at, mut subject, mut fields) = (0, None, 0);
+    for line in text.split_inclusive('\n').take(MAX_LINES) {
+        let bare = line.trim();
+        if bare.is_empty() {
+            break;
+        }
+        let (name, value) = bare.split_once(':')?;
+        let name = name.trim_matches('*').to_lowercase();
+        if !NAMES.contains(&name.as_str()) {
+            return None;
+        }
+        let value = value.trim().trim_start_matches('*').trim();
+        if matches!(name.as_str(), "subject" | "re" | "betreff") && !value.is_empty() {
+            subject = Some(value);
+        }
+        (at, fields) = (at + line.len(), fields + 1);
+    }
+    let rest = &text[at..];
+    Some((subject?, rest)).filter(|_| fields > 1 && !rest.trim().is_empty())
+}
+
 /// Takes the first line off a script if it says "Title: …", or if it stands alone before a blank line and more text, is short, and has
 /// no stop at its end. What it says may have Markdown in it.
 pub(crate) fn take_title_line(source: &str) -> Option<(&str, &str)> {
@@ -104,6 +131,21 @@ mod tests {
             "---\nSee https://a.b\n---\n",
         ] {
             assert_eq!(take_front_matter(same), (None, same));
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_message_is_taken_off_and_its_subject_kept() {
+        let message = "To: All staff\nFrom: Dana\nSubject: Moving house\n\nDear all,\n";
+        assert_eq!(take_message_header(message), Some(("Moving house", "\nDear all,\n")));
+        for script in [
+            "Subject: Rain\n\nIt falls.",
+            "To: all\nIt falls.\n\nSubject: x",
+            "To: a\nFrom: b\n\nText.",
+            "To: a\nSubject: b\n",
+            "",
+        ] {
+            assert_eq!(take_message_header(script), None, "{script}");
         }
     }
 

@@ -97,7 +97,7 @@ fn closing_passages(passages: &[Passage], said: usize) -> usize {
         pair[1].position == 1
             && pair[0].kind == last.kind
             && pair[0].position == 0
-            && pair.iter().all(|passage| passage.lone_text().is_some() && is_ours(passage))
+            && pair.iter().all(|passage| passage.lone_text().is_some_and(closes) && is_ours(passage))
             && pair.iter().map(width).sum::<usize>() <= MAX_PAIR_COLUMNS
     });
     match last.kind {

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use reel_scene::RichText;
 
 use crate::language::dates::years;
+use crate::language::detect;
 use crate::language::lists::announces;
 use crate::language::phrases::{Phrase, is_imperative, phrases_of, subject_of};
 use crate::language::sentences;
@@ -42,9 +43,12 @@ const MEASURES: &str = " gram kilogram liter litre cup piece lump kind sort type
 /// Returns a heading for each page, empty where none is telling. No two are the same, and none is the title.
 pub(crate) fn derive(pages: &[String], title: &str) -> Vec<String> {
     let rarity = Rarity::new(pages, title);
+    // The words of other languages are not known well enough to tell a phrase from a part of a sentence.
+    let is_english = detect::of_script(&pages.join(" ")).is_empty();
     let mut used = HashSet::from([key(title)]);
     let headings = pages.iter().map(|page| {
-        let found = candidates(page, &rarity).into_iter().find(|heading| used.insert(key(heading)));
+        let found =
+            candidates(page, &rarity, is_english).into_iter().find(|heading| used.insert(key(heading)));
         found.map(|heading| capitalize(&heading)).unwrap_or_default()
     });
     headings.collect()
@@ -58,7 +62,7 @@ fn key(heading: &str) -> String {
 }
 
 /// Returns what a page may be called, the best first.
-fn candidates(page: &str, rarity: &Rarity) -> Vec<String> {
+fn candidates(page: &str, rarity: &Rarity, is_english: bool) -> Vec<String> {
     let sentences = opening_sentences(page);
     let Some(first) = sentences.first() else { return vec![] };
     let has_more = sentences.len() > 1;
@@ -72,7 +76,9 @@ fn candidates(page: &str, rarity: &Rarity) -> Vec<String> {
     if has_more && is_short && stands_alone && bare.ends_with('?') && word_count(bare) > 2 {
         found.push(bare.to_owned());
     }
-    found.extend(phrases(page, &sentences, rarity));
+    if is_english {
+        found.extend(phrases(page, &sentences, rarity));
+    }
     found
 }
 
