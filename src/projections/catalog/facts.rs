@@ -431,7 +431,7 @@ fn log_line(event: &JobEvent) -> Option<Line> {
         JobEvent::SceneReviewed(review) => {
             let message =
                 format!("{} looked at the picture of the scene: {}", review.model, review.verdict.name());
-            ("debug", Some(review.stage), Some(review.scene as i32), message)
+            ("info", Some(review.stage), Some(review.scene as i32), message)
         }
         JobEvent::WarningRaised { stage, scene, warning } => {
             let message = format!("{}: {}", warning.code, warning.message);

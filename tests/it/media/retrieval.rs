@@ -114,7 +114,8 @@ fn of_task<'a>(documents: &'a [Value], task: &str) -> Vec<&'a Value> {
 }
 
 /// 000-7.2, 001-6.2: what a user uploaded and made before is looked up for them, for nobody else, and not after an erasure.
-#[tokio::test]
+// The read models go on while the command waits for them.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_s_own_texts_are_looked_up_for_them_alone_until_they_are_erased() {
     let (system, server) = start(|_| {}).await;
     build(&system.config.rag.index, &manim_version(&system));
