@@ -83,12 +83,13 @@ impl ModelPlanner {
         Budget::new(self.config.job_limit, spent)
     }
 
-    /// Plans the video of a request, which has its uploaded texts. The warning says what could not be looked up.
+    /// Plans the video of a request, which has its uploaded texts. Its scenes may be animations where Manim is installed. The warning says what could not be looked up.
     pub async fn plan(
         &self,
         task: &Task,
         request: &VideoRequest,
         budget: &Budget,
+        has_animations: bool,
     ) -> Result<(Planned, Option<Warning>), NotPlanned> {
         let Some(models) = self.config.models_for(request.model.as_deref()) else {
             return Err(NotPlanned::Stopped);
@@ -100,7 +101,7 @@ impl ModelPlanner {
             day: &self.day,
             day_limit: self.config.day_limit,
         };
-        let planning = self.plan_for(&models, request, &host);
+        let planning = self.plan_for(&models, request, has_animations, &host);
         tokio::select! {
             () = task.cancel.cancelled() => Err(NotPlanned::Stopped),
             planned = planning => planned.map_err(NotPlanned::Plan),
@@ -145,6 +146,7 @@ impl ModelPlanner {
         &self,
         models: &Models,
         request: &VideoRequest,
+        has_animations: bool,
         host: &JobHost<'_>,
     ) -> Result<(Planned, Option<Warning>), PlanError> {
         let mut material = Material {
@@ -155,6 +157,7 @@ impl ModelPlanner {
             duration_ms: request.duration_ms(),
             references: &[],
             examples: &[],
+            has_animations,
         };
         let deadline = Instant::now() + self.max_time;
         let is_plannable = planning::check_length(&material).is_ok();

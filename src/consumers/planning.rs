@@ -54,7 +54,10 @@ impl StageHandler for Planning {
                 warnings.extend((request.use_rag == Some(true)).then(retrieval::without_model));
                 None
             }
-            Some(Helper { models, budget }) => Some(models.plan(task, &request, budget).await),
+            Some(Helper { models, budget }) => {
+                let has_animations = self.animations.engine().is_ok();
+                Some(models.plan(task, &request, budget, has_animations).await)
+            }
         };
         let by_rules = match planned {
             None => None,

@@ -71,6 +71,8 @@ pub struct Material<'a> {
     pub references: &'a [Reference],
     /// Scenes that show how others were described, as JSON.
     pub examples: &'a [Value],
+    /// Set where scenes may be animations, which Manim draws.
+    pub has_animations: bool,
 }
 
 /// An excerpt that may help, and the name of the file or of the code that it is about.
@@ -216,6 +218,9 @@ impl<H: Host> Planner<'_, H> {
         if !self.material.examples.is_empty() {
             document["examples"] = json!(self.material.examples);
         }
+        if self.material.has_animations {
+            document["animations"] = true.into();
+        }
         if let Some(ms) = self.material.duration_ms {
             document["seconds"] = (ms / 1000 / (outline.scenes.len() as u64 + 1)).into();
         }
@@ -247,7 +252,10 @@ impl<H: Host> Planner<'_, H> {
     /// Shows a scene to the model that sees, once, and returns it as that model wants it. A look can only better a scene: without
     /// an answer, or with one that does not pass the rules, the scene stays as it is.
     async fn looked_at(&self, scene: Scene, outline: &Outline, number: usize) -> Scene {
-        let Some(reviewer) = &self.models.reviewer else { return scene };
+        // A still tells nothing of an animation.
+        let Some(reviewer) = self.models.reviewer.as_ref().filter(|_| scene.manim().is_none()) else {
+            return scene;
+        };
         let Some(Still { png, findings }) = self.host.still(&scene).await else { return scene };
         let mut document = json!({ "task": "review", "outline": outline, "scene_number": number });
         document["scene"] = json!(scene);

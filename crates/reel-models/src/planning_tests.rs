@@ -80,6 +80,7 @@ const TOPIC: Material<'static> = Material {
     duration_ms: None,
     references: &[],
     examples: &[],
+    has_animations: false,
 };
 
 fn models() -> Models {
@@ -142,6 +143,33 @@ async fn a_topic_alone_becomes_a_plan() {
     assert_eq!(check::faults(&planned.scenes), []);
     assert_eq!(job.roles(), [Role::Planner, Role::Scene, Role::Scene, Role::Scene]);
     assert_eq!(server.received().len(), 4);
+}
+
+#[tokio::test]
+async fn animations_are_offered_where_there_are_any_and_are_not_looked_at() {
+    let animated = |received: &Received| {
+        let (_, material) = received.prompt();
+        if material["task"] != "scene" || material["animations"] != true || material["scene_number"] != 2 {
+            return good(received);
+        }
+        let animation = json!({ "template": "function_plot", "functions": ["sin(x)"], "range": [-6, 6] });
+        Reply::Text(
+            json!({ "title": "A sine", "blocks": [{ "kind": "manim", "animation": animation }],
+            "steps": [{ "narration": "The point follows the sine." }] })
+            .to_string(),
+        )
+    };
+    let models = Models { reviewer: Some(REVIEWER.parse().unwrap()), ..models() };
+    let look = move |received: &Received| match received.picture() {
+        Some(_) => Reply::Text("{\"verdict\": \"keep\"}".to_owned()),
+        None => animated(received),
+    };
+    let with = Material { has_animations: true, ..TOPIC };
+    let (planned, server) = plan_by(&models, &Job::new(), &with, look).await;
+    assert!(planned.unwrap().scenes[2].manim().is_some());
+    assert_eq!(server.received().iter().filter(|received| received.picture().is_some()).count(), 2);
+    let (planned, _server) = plan_with(&Job::new(), &TOPIC, animated).await;
+    assert!(planned.unwrap().scenes.iter().all(|scene| scene.manim().is_none()));
 }
 
 #[tokio::test]
@@ -445,10 +473,11 @@ fn prompts_are_reviewed_when_they_change() {
 
 #[test]
 fn every_block_of_the_prompt_passes_the_rules() {
-    let (_, examples) = prompts::SCENE.split_once("```json\n").unwrap();
-    let (examples, _) = examples.split_once("```").unwrap();
-    assert!(examples.lines().count() > 15);
-    for block in examples.lines() {
+    let fences = prompts::SCENE.split("```json\n").skip(1);
+    let examples: Vec<&str> = fences.flat_map(|fence| fence.split("```").next().unwrap().lines()).collect();
+    let animations = examples.iter().filter(|example| example.contains("manim")).count();
+    assert!(examples.len() > 20 && animations == 6, "{}", examples.len());
+    for block in examples {
         let block: Value = serde_json::from_str(block).unwrap();
         let scene: Scene = serde_json::from_value(
             json!({ "title": "T", "blocks": [block], "steps": [{ "narration": "See." }] }),

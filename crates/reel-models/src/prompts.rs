@@ -12,4 +12,4 @@ pub const QUERIES: &str = include_str!("../prompts/queries.v1.md");
 /// Asks for a look at the picture of a scene.
 pub const REVIEW: &str = include_str!("../prompts/review.v1.md");
 /// Asks for the description of a scene.
-pub const SCENE: &str = include_str!("../prompts/scene.v2.md");
+pub const SCENE: &str = include_str!("../prompts/scene.v3.md");

@@ -48,7 +48,10 @@ fn good(received: &Received) -> Reply {
 }
 
 async fn start(change: impl FnOnce(&mut Config)) -> (System, Server) {
-    let server = Server::start(good).await.unwrap();
+    start_with(Server::start(good).await.unwrap(), change).await
+}
+
+async fn start_with(server: Server, change: impl FnOnce(&mut Config)) -> (System, Server) {
     let settings = [
         ("PLANNER_MODEL", "openai/planner"),
         ("OPENAI_BASE_URL", server.url.as_str()),
@@ -244,6 +247,38 @@ async fn corrections_of_an_animation_get_the_documentation() {
         corrections[0]["documentation"][0]["title"], "class Circle(radius=None, color=RED)",
         "{asked:?}"
     );
+    system.running.stop().await;
+}
+
+/// 000-7, 001-1.3: from a topic alone, with a search, to a video with a scene that Manim draws, whose code had to be corrected.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_with_use_rag_becomes_a_video_with_an_animation_of_the_model() {
+    let code = "from manim import *\n\n\nclass Round(Scene):\n    def construct(self):\n        \
+                self.play(Create(Circle().colour_of_mine()), run_time=1)\n";
+    let server = Server::start(move |received| {
+        let (_, material) = received.prompt();
+        let is_animated = material["animations"] == true && material["scene_number"] == 2;
+        if material["task"] != "scene" || !is_animated {
+            return good(received);
+        }
+        let animation = json!({ "template": "code", "code": code });
+        let scene = json!({ "title": "Round", "blocks": [{ "kind": "manim", "animation": animation }],
+            "steps": [{ "narration": "A circle is drawn." }] });
+        Reply::Text(scene.to_string())
+    });
+    let (system, server) = start_with(server.await.unwrap(), |_| {}).await;
+    build(&system.config.rag.index, &manim_version(&system));
+    let job_id = system.completed(&json!({ "topic": "Circles", "quality": "low", "use_rag": true })).await;
+    let scenes: Value =
+        system.get(&format!("/api/v1/videos/jobs/{job_id}/scenes")).await.json().await.unwrap();
+    let attempts = scenes["scenes"][2]["code_attempts"].as_array().unwrap().clone();
+    assert_eq!(attempts.len(), 2, "{attempts:?}");
+    assert!(attempts[0]["code"].as_str().unwrap().contains("colour_of_mine"));
+    assert!(!attempts[1]["code"].as_str().unwrap().contains("colour_of_mine"));
+    assert!(!system.warnings(&job_id).await.contains("ANIMATION_NOT_DRAWN"));
+    let asked: Vec<Value> = server.received().into_iter().map(|received| received.prompt().1).collect();
+    let corrections = of_task(&asked, "animation");
+    assert_eq!(corrections[0]["documentation"][0]["title"], "class Circle(radius=None, color=RED)");
     system.running.stop().await;
 }
 
