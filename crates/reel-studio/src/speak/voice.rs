@@ -19,6 +19,7 @@ use crate::ffmpeg::start;
 use crate::speak::kokoro::{Kokoro, language_of};
 use crate::speak::piper::Piper;
 use crate::speak::speech_api::SpeechApi;
+use crate::speak::spoken::Spoken;
 use crate::speak::words::{self, Group, Mark};
 use crate::speak::{espeak_helper, languages, line_file, voice_output};
 use crate::threads::{self, Stopped};
@@ -131,6 +132,16 @@ impl Voice {
         }
     }
 
+    /// Returns the language that the voice reads, as the first part of a BCP 47 tag; empty where it is not known, as of a server.
+    fn language(&self) -> &str {
+        match self {
+            Self::Espeak(espeak) => primary(&espeak.name),
+            Self::Piper(Piper { model: None, .. }) => "en",
+            Self::Kokoro(kokoro) => primary(language_of(kokoro.voice)),
+            Self::Piper(_) | Self::Api(_) => "",
+        }
+    }
+
     /// Returns the voice of a video's other speakers, who are counted from 2; speaker 1 has this one. Of the same language, and as
     /// different as there are. Piper has one voice for all.
     pub fn for_speaker(&self, speaker: u8) -> Self {
@@ -238,12 +249,19 @@ pub(crate) enum Timing {
 /// Speaks a line, and trims the silence around it. The synthesiser's process group is killed when the line is cancelled
 /// or takes too long, or when the future is dropped.
 pub async fn speak(voice: &Voice, line: &str, cancel: &CancellationToken) -> Result<SpokenLine, Error> {
+    let reading = Spoken::of(line, voice.language());
     let answer = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Cancelled),
-        answer = synthesise(voice, line) => answer?,
+        answer = synthesise(voice, &reading.text) => answer?,
     };
-    let line = line.to_owned();
-    threads::run(move || prepare(&line, &answer)).await?
+    threads::run(move || {
+        let SpokenLine { sound, mut words } = prepare(&reading.text, &answer)?;
+        // Several words may be read for one that is written: it begins with the first of them.
+        words.iter_mut().for_each(|word| word.offset = reading.written(word.offset as usize) as u32);
+        words.dedup_by_key(|word| word.offset);
+        Ok(SpokenLine { sound, words })
+    })
+    .await?
 }
 
 /// Checks that the output of a voice can be the line, resamples it, trims its silence and times its words.
