@@ -71,6 +71,7 @@ pub enum ErrorCode {
     AnimationNotDrawn,
     NoLogo,
     NoMusic,
+    VoiceUnavailable,
 }
 
 /// Where a code is seen.
@@ -447,6 +448,12 @@ impl ErrorCode {
                 "Retrieval is wanted (`use_rag`), and nothing was looked up in the shared index: there is none, it is damaged or was built for another version, or no language model is configured. The video is planned without it.",
                 "Nothing needs to be done for this video. Operators: `reel rag build` builds the index; see docs/AGENTS.md.",
                 &["src/consumers/retrieval.rs"],
+            ),
+            Self::VoiceUnavailable => entry(
+                &[Warning],
+                "The request names a voice (`custom_config.voice`) that the worker does not have, so its usual voice speaks.",
+                "Generate the video again later. Operators: `REEL_VOICES` must be the same for the API and all workers.",
+                &["src/consumers/voices.rs"],
             ),
             Self::ScriptShortened => entry(
                 &[Warning],

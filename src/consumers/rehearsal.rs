@@ -141,7 +141,9 @@ pub fn outcome((stage, scene): (Stage, Option<u32>), job_id: JobId, job: &Job, s
             warnings: vec![],
         },
         Stage::ScenarioCreation => match scene {
-            Some(scene) => Outcome::SceneNarrated { voice: "none".into(), narrated: narrated(scene) },
+            Some(scene) => {
+                Outcome::SceneNarrated { voice: "none".into(), narrated: narrated(scene), warnings: vec![] }
+            }
             None => Outcome::Narrated {
                 voice: "none".into(),
                 scenes: (0..job.scenes.len() as u32).map(narrated).collect(),

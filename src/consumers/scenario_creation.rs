@@ -45,10 +45,10 @@ impl StageHandler for ScenarioCreation {
         // A reprocessed job starts here, and its folder was removed when it ended.
         let workspace = task.workspace.clone();
         blocking(move || workspace.create().map_err(super::initializing::cannot_create)).await?;
-        let voice = self.voices.of(request.voice.as_deref());
+        let (voice, other_voice) = self.voices.of(request.voice.as_deref());
         let gain = calibration::gain(&voice, &task.cancel).await?;
         if task.scene.is_some() {
-            return narrate_scene(task, &voice, gain).await;
+            return narrate_scene(task, &voice, gain, other_voice).await;
         }
         let scenes: Vec<Scene> = task.job.scenes.iter().map(|scene| scene.description.clone()).collect();
         let folder = task.workspace.path(FOLDER);
@@ -80,12 +80,17 @@ impl StageHandler for ScenarioCreation {
         for scene in &mut scenes {
             share_narration(task, scene).await?;
         }
-        let warnings = warning.into_iter().collect();
+        let warnings = other_voice.into_iter().chain(warning).collect();
         Ok(Outcome::Narrated { voice: voice.to_string(), scenes, warnings })
     }
 }
 
-async fn narrate_scene(task: &Task, voice: &Voice, gain: f64) -> Result<Outcome, StageError> {
+async fn narrate_scene(
+    task: &Task,
+    voice: &Voice,
+    gain: f64,
+    other_voice: Option<Warning>,
+) -> Result<Outcome, StageError> {
     let (scene, progress) = task.scene()?;
     let narration = SceneNarration {
         scene: &progress.description,
@@ -100,7 +105,8 @@ async fn narrate_scene(task: &Task, voice: &Voice, gain: f64) -> Result<Outcome,
     let narrated = narration::narrate_scene(narration, speak).await?;
     let mut narrated = to_recorded(scene, narrated);
     share_narration(task, &mut narrated).await?;
-    Ok(Outcome::SceneNarrated { voice: voice.to_string(), narrated })
+    let warnings = other_voice.into_iter().collect();
+    Ok(Outcome::SceneNarrated { voice: voice.to_string(), narrated, warnings })
 }
 
 /// Returns the narration of a scene as events hold it.

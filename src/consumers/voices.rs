@@ -8,6 +8,8 @@ use reel_studio::speak::speech_api::SpeechApi;
 use reel_studio::speak::voice::{Espeak, NORMAL_WORDS_PER_MINUTE, Voice};
 
 use crate::config::{MediaConfig, VoiceConfig, kokoro_voice};
+use crate::error_codes::ErrorCode;
+use crate::events::job::Warning;
 
 /// The voice that speaks where a request names none, and those that it may name. Each has one process at most, which all jobs
 /// share.
@@ -24,19 +26,22 @@ impl Voices {
         Self { usual: with_voice(&media.voice), others: media.other_voices.iter().map(with_voice).collect() }
     }
 
-    /// Returns the voice that a request names, or else the usual one.
-    pub fn of(&self, name: Option<&str>) -> Voice {
-        let Some(name) = name else { return self.usual.1.clone() };
+    /// Returns the voice that a request names, or else the usual one; with a warning where a named one is not here.
+    pub fn of(&self, name: Option<&str>) -> (Voice, Option<Warning>) {
+        let usual = || self.usual.1.clone();
+        let Some(name) = name else { return (usual(), None) };
         let mut all = std::iter::once(&self.usual).chain(&self.others);
         match all.find(|(config, _)| config.is_named(name)) {
             Some((_, Voice::Kokoro(kokoro))) => {
-                Voice::Kokoro(kokoro.with_voice(kokoro_voice(name).unwrap_or(kokoro.voice)))
+                (Voice::Kokoro(kokoro.with_voice(kokoro_voice(name).unwrap_or(kokoro.voice))), None)
             }
-            Some((_, voice)) => voice.clone(),
+            Some((_, voice)) => (voice.clone(), None),
             None => {
                 // The API accepts what REEL_VOICES has; a worker with other settings speaks all the same.
                 tracing::warn!(voice = name, "a request names a voice that this worker does not have");
-                self.usual.1.clone()
+                let message = format!("the worker does not have the voice `{name}`, so its usual one speaks");
+                let code = ErrorCode::VoiceUnavailable.to_string();
+                (usual(), Some(Warning { code, message }))
             }
         }
     }
@@ -69,7 +74,9 @@ mod tests {
         let mut media = MediaConfig::from_environment(&|_| None).unwrap();
         media.other_voices = vec![VoiceConfig::Kokoro { python: "python".into(), voice: "af_heart" }];
         let voices = Voices::new(&media);
-        let spoken = |name: Option<&str>| voices.of(name).to_string();
+        let spoken = |name: Option<&str>| voices.of(name).0.to_string();
+        let is_warned = |name: &str| voices.of(Some(name)).1.is_some();
+        assert_eq!(["espeak-ng", "kokoro:bm_george", "piper"].map(is_warned), [false, false, true]);
         assert_eq!(
             [
                 None,

@@ -147,6 +147,7 @@ pub enum Outcome {
     SceneNarrated {
         voice: String,
         narrated: NarratedScene,
+        warnings: Vec<Warning>,
     },
     CodeGenerated {
         language: String,

@@ -411,12 +411,13 @@ fn finish(job: &Job, item: WorkItem, outcome: Outcome, scene_limit: u32) -> Resu
             let created = JobEvent::ScenarioCreated { voice, scenes };
             raised(item, warnings).chain([created]).collect()
         }
-        (Stage::ScenarioCreation, Outcome::SceneNarrated { voice, narrated }) => {
+        (Stage::ScenarioCreation, Outcome::SceneNarrated { voice, narrated, warnings }) => {
             if narrated.scene != scene_of(item)? {
                 return wrong("it is the narration of another scene");
             }
             let percentage = percent_within(job, item, 1, 1);
-            vec![JobEvent::SceneNarrated { voice, narrated, percentage }]
+            let spoken = JobEvent::SceneNarrated { voice, narrated, percentage };
+            raised(item, warnings).chain([spoken]).collect()
         }
         (Stage::CodeGeneration, Outcome::CodeGenerated { language, code, warnings }) => {
             let scene = scene_of(item)?;

@@ -134,7 +134,7 @@ fn failure() -> Failure {
 }
 
 fn narration(scene: u32) -> Outcome {
-    Outcome::SceneNarrated { voice: "v".into(), narrated: narrated(scene) }
+    Outcome::SceneNarrated { voice: "v".into(), narrated: narrated(scene), warnings: vec![] }
 }
 
 /// A job of two scenes that are planned: both narrations are open.
