@@ -315,6 +315,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_speaker_of_a_scene_has_a_voice() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut scene = scenes(1, 3).remove(0);
+        scene.steps[1].speaker = 2;
+        let narration = SceneNarration {
+            scene: &scene,
+            index: 0,
+            voice: &Voice::default(),
+            fps: 30,
+            gain: 1.0,
+            folder: folder.path(),
+            concurrency: 1,
+        };
+        let heard = std::sync::Mutex::new(vec![]);
+        let speak = |voice: Voice, _, _| {
+            heard.lock().unwrap().push(voice.to_string());
+            async { Ok(SpokenLine { sound: Pcm { samples: vec![3000; 48_000] }, words: vec![] }) }
+        };
+        narrate_scene::<Error, _>(narration, speak).await.unwrap();
+        let heard = heard.into_inner().unwrap();
+        assert_eq!(heard[0], heard[2]);
+        assert!(heard[1].starts_with("espeak-ng en-us+f2 "), "{heard:?}");
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_met_is_refused_with_what_can() {
         let error = narrated_duration(3000.0, Some(90_000)).await.unwrap_err().to_string();
         assert_eq!(
