@@ -328,7 +328,7 @@ async fn a_look_that_fails_or_breaks_a_rule_leaves_the_scene_as_it_is() {
 #[tokio::test]
 async fn without_money_for_a_look_there_is_a_plan_all_the_same() {
     // Enough for the plan: the outline, and three scenes at a time.
-    let job = Job { book: Book::new(23_300), ..Job::new() };
+    let job = Job { book: Book::new(24_200), ..Job::new() };
     let (scenes, server) = plan_with_look(&job, |_| Reply::Text("{\"verdict\": \"keep\"}".to_owned())).await;
     assert_eq!(scenes.len(), 5);
     let looks = server.received().iter().filter(|received| received.picture().is_some()).count();
