@@ -236,7 +236,8 @@ fn is_mark(name: &str) -> bool {
 
 /// Returns the name that a line begins with, and where its words begin: "Anna: …", "**Anna:** …", "ANNA (laughs): …".
 fn turn(line: &str) -> Option<(&str, usize)> {
-    let open = line.len() - line.trim_start_matches(['*', '_']).len();
+    let from = time_end(line);
+    let open = line.len() - line[from..].trim_start_matches(['*', '_']).len();
     let (head, rest) = line[open..].split_once(':')?;
     let bold_end = rest.len() - rest.trim_start_matches(['*', '_']).len();
     let words = &rest[bold_end..];
@@ -247,14 +248,24 @@ fn turn(line: &str) -> Option<(&str, usize)> {
     let is_name = name.starts_with(char::is_uppercase)
         && name.chars().count() <= MAX_NAME_CHARS
         && (1..=MAX_NAME_WORDS).contains(&word_count(name))
-        && name.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | '-' | '\'' | '’'))
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | '\'' | '’'))
         && name.split(' ').all(|word| {
-            word.starts_with(char::is_uppercase)
+            word.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit())
                 || matches!(word, "de" | "von" | "van" | "der" | "da" | "the" | "of")
         })
         && !LABELS.contains(&name.to_lowercase().as_str());
     let has_words = words.starts_with(' ') && words.chars().any(char::is_alphanumeric);
     (is_name && has_words).then(|| (name, line.len() - words.trim_start().len()))
+}
+
+/// Returns where the time ends that a line of a transcript begins with: "[00:12] Anna: …", "1:02:03 Anna: …".
+fn time_end(line: &str) -> usize {
+    let inside = line.trim_start_matches(['[', '(']);
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.');
+    let end = inside.find(|c: char| !is_part(c)).unwrap_or(inside.len());
+    let is_time = inside[..end].contains(':') && inside.starts_with(|c: char| c.is_ascii_digit());
+    let rest = inside[end..].trim_start_matches([']', ')']);
+    if is_time && rest.starts_with(' ') { line.len() - rest.trim_start().len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -303,6 +314,19 @@ mod tests {
         );
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[1], ("Shall we go?".to_owned(), "Yes. The bus leaves soon.".to_owned(), 2));
+    }
+
+    #[test]
+    fn lines_of_a_transcript_may_have_times_and_numbered_speakers() {
+        let script = "[00:01] Speaker 1: Is it late?\n[00:04] Speaker 2: It is ten.\n[00:09] Speaker 1: Shall we go?\n\
+            [00:12] Speaker 2: Yes. The bus leaves soon.";
+        let found = sections(script);
+        assert_eq!(
+            found[1],
+            ("Shall we go?".to_owned(), "Yes. The bus leaves soon.".to_owned(), 2),
+            "{found:?}"
+        );
+        assert!(Dialogue::find("Step 1: Mix.\n\nStep 2: Wait.\n\nStep 3: Bake.\n\nStep 4: Eat.").is_none());
     }
 
     #[test]
