@@ -110,7 +110,7 @@ fn reading(place: Place<'_>, table: &Table) -> Option<Reading> {
 mod tests {
     use super::*;
 
-    /// Lines as they are written, and as a person reads them. 000-8, 14.8 of the plan: numbers, units, abbreviations, formulas, code.
+    /// Lines as they are written, and as a person reads them.
     const CASES: &str = include_str!("cases.tsv");
 
     #[test]
