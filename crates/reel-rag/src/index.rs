@@ -266,12 +266,12 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let folder = root.path().join("index");
         let files = [MANIFEST, EXCERPTS, VECTORS].map(|name| folder.join(name));
-        for damage in 0..files.len() {
+        for (damage, file) in files.iter().enumerate() {
             build(&folder, &[excerpt()], ("0.1.0", "0.22.0"), None).expect("it can be written");
-            let bytes = fs::read(&files[damage]).expect("a file");
+            let bytes = fs::read(file).expect("a file");
             // The vectors have no bytes here: they get some.
             let damaged = if bytes.is_empty() { b"1234" } else { &bytes[..bytes.len() / 2] };
-            fs::write(&files[damage], damaged).expect("it can be written");
+            fs::write(file, damaged).expect("it can be written");
             let reason = refusal(&folder, VERSIONS);
             assert!(reason.contains("is damaged") && reason.contains("build` again"), "{damage}: {reason}");
         }
@@ -289,7 +289,7 @@ mod tests {
     fn a_folder_with_other_files_is_not_replaced() {
         let root = tempfile::tempdir().expect("a folder");
         fs::write(root.path().join("thesis.tex"), "years").expect("a file");
-        let refused = build(root.path(), &[excerpt()], ("0.1.0", "0.22.0"), None).err().expect("refused");
+        let refused = build(root.path(), &[excerpt()], ("0.1.0", "0.22.0"), None).expect_err("refused");
         assert!(refused.to_string().contains("thesis.tex"), "{refused}");
         assert!(root.path().join("thesis.tex").exists());
     }

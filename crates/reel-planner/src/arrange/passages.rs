@@ -181,7 +181,8 @@ impl Builder {
         // "Exactly." is said, and too little to be shown.
         let plain = text.to_plain();
         let from = interjection_end(&plain);
-        let rest = from.and_then(|from| sentences::slices(text, &[from..plain.len()]).pop());
+        let rest =
+            from.and_then(|from| sentences::slices(text, std::slice::from_ref(&(from..plain.len()))).pop());
         let before = self.passages.len();
         for (position, piece) in sentences::split(rest.as_ref().unwrap_or(text)).into_iter().enumerate() {
             self.text(Kind::Sentence, position, piece, |text| Block::Paragraph { text });

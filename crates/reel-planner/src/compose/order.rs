@@ -92,7 +92,7 @@ pub(super) fn told_dates(units: &[Unit<'_>]) -> Option<Candidate> {
     let told = |unit: &Unit<'_>| {
         let told = year_within(&unit.plain).filter(|_| !unit.passage.continues)?;
         let event = whole_event(&told.event);
-        let fits = (2..=MAX_EVENT_WORDS).contains(&word_count(&event));
+        let fits = (2..=MAX_EVENT_WORDS).contains(&word_count(event));
         fits.then(|| (told.year, Item { title: told.label, text: RichText::plain(event), ..Item::default() }))
     };
     let told: Vec<Option<(i32, Item)>> = units.iter().map(told).collect();

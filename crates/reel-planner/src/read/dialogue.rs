@@ -182,7 +182,7 @@ impl Dialogue {
         let plain = text.to_plain();
         let (name, from) = turn(&plain)?;
         let name = self.names.iter().find(|known| *known == name)?;
-        let said = sentences::slices(text, &[from..plain.len()]).pop()?;
+        let said = sentences::slices(text, std::slice::from_ref(&(from..plain.len()))).pop()?;
         Some((name, normalize_spaces(said.0)))
     }
 

@@ -195,7 +195,7 @@ fn label(text: &RichText) -> Option<RunIn> {
         && name.starts_with(char::is_uppercase)
         && name.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '-');
     let plain = text.to_plain();
-    let rest = sentences::slices(text, &[name.len() + 2..plain.len()]).pop()?;
+    let rest = sentences::slices(text, std::slice::from_ref(&(name.len() + 2..plain.len()))).pop()?;
     (fits && sentences::split(&rest).len() > 1)
         .then(|| RunIn { name: name.to_owned(), rest: capitalized(rest) })
 }

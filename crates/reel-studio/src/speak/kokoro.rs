@@ -123,7 +123,7 @@ impl Kokoro {
             VOICES.into_iter().filter(|voice| voice.chars().next() == language && *voice != self.voice);
         let (same, different): (Vec<&str>, Vec<&str>) =
             of_language.partition(|voice| voice.chars().nth(1) == sex);
-        let (these, those) = if other % 2 == 0 { (different, same) } else { (same, different) };
+        let (these, those) = if other.is_multiple_of(2) { (different, same) } else { (same, different) };
         let at = |voices: &[&'static str]| voices.get(other / 2).or(voices.first()).copied();
         self.with_voice(at(&these).or_else(|| at(&those)).unwrap_or(self.voice))
     }

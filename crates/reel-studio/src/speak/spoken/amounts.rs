@@ -273,8 +273,8 @@ fn unit_token(text: &str) -> &str {
 /// Returns a unit in words: "kilometers per hour" for "km/h".
 fn unit(written: &str, is_one: bool, table: &Table) -> Option<String> {
     let found = |written: &str| {
-        // Two characters look like micro.
-        let written = written.replace('μ', "µ").replace("Ω", "Ω");
+        // Two characters look like micro, and two like ohm.
+        let written = written.replace('\u{3bc}', "\u{b5}").replace('\u{2126}', "\u{3a9}");
         table.units.get(written.as_str()).copied()
     };
     if let Some((one, several)) = found(written) {
