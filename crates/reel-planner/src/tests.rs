@@ -300,6 +300,22 @@ fn the_same_request_gives_the_same_plan() {
     assert_eq!(planned(REFERENCE), planned(REFERENCE));
 }
 
+#[test]
+fn labels_and_salutations_of_endless_words_stay_within_the_bounds_of_a_scene() {
+    let word = "A".repeat(3000);
+    for script in [
+        format!("{word},\n\nOn Friday we move. The office is new.\n\nIt is done."),
+        format!("# T\n\n{word}: One. Two.\n\n{word}: Three. Four."),
+        format!("# T\n\n**{word}:** One. Two.\n\n**{word}:** Three. Four."),
+        format!("{word}: Is it late?\n\nBen: Yes.\n\n{word}: Shall we go?\n\nBen: {word}"),
+        format!("To: {word}\nSubject: {word}\n\nDear all,\n\nIt is done. So it is."),
+    ] {
+        let plan = planned(&script);
+        assert_eq!(validate(&plan.scenes), vec![]);
+        assert_eq!(reel_scene::check::faults(&plan.scenes), []);
+    }
+}
+
 /// A small generator, so that the cases are many but always the same (Knuth's MMIX constants).
 struct Random(u64);
 

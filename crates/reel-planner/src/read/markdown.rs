@@ -121,9 +121,11 @@ fn split_at_paragraphs(document: Document) -> Document {
 /// Says "Dear colleagues," before what follows: a page of its own would show nothing else.
 fn join_salutations(sections: Vec<Section>) -> Vec<Section> {
     const MAX_WORDS: usize = 5;
+    const MAX_COLUMNS: usize = 60;
     let salutation = |section: &Section| match section.elements() {
         [Element::Paragraph(text)] => {
-            Some(text.to_plain()).filter(|text| text.ends_with(',') && word_count(text) <= MAX_WORDS)
+            let is_short = |text: &str| word_count(text) <= MAX_WORDS && columns(text) <= MAX_COLUMNS;
+            Some(text.to_plain()).filter(|text| text.ends_with(',') && is_short(text))
         }
         _ => None,
     };

@@ -192,6 +192,7 @@ fn label(text: &RichText) -> Option<RunIn> {
     let first = text.0.first().filter(|span| span.style == SpanStyle::Plain)?;
     let (name, _) = first.text.split_once(": ")?;
     let fits = (1..=MAX_LABEL_WORDS).contains(&word_count(name))
+        && columns(name) <= MAX_COLUMNS
         && name.starts_with(char::is_uppercase)
         && name.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '-');
     let plain = text.to_plain();
@@ -293,6 +294,13 @@ mod tests {
             found.iter().map(|(heading, count)| (heading.as_str(), *count)).collect();
         assert_eq!(found, [("Methods", 1), ("Results", 1)]);
         assert_eq!(sections("Sleep\n\nMethods: one sentence.\n\nResults: another one.")[0].0, "");
+    }
+
+    #[test]
+    fn a_label_of_one_endless_word_is_no_heading() {
+        let label = "A".repeat(400);
+        let script = format!("# T\n\n{label}: One. Two.\n\n{label}: Three. Four.");
+        assert!(sections(&script).iter().all(|(heading, _)| heading.is_empty()));
     }
 
     #[test]
