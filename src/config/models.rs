@@ -122,13 +122,15 @@ impl ModelsConfig {
     /// Returns the models for a request that names one, or none; a name that is not allowed counts as none.
     pub fn models_for(&self, named: Option<&str>) -> Option<Models> {
         let configured = self.models.clone()?;
-        let named = named.and_then(|name| self.allowed(name)).cloned();
-        Some(named.map_or(configured.clone(), |model| Models {
-            planner: model.clone(),
-            scene: model.clone(),
-            helper: model,
-            reviewer: configured.reviewer.clone(),
-        }))
+        Some(match named.and_then(|name| self.allowed(name)).cloned() {
+            None => configured,
+            Some(model) => Models {
+                planner: model.clone(),
+                scene: model.clone(),
+                helper: model,
+                reviewer: configured.reviewer,
+            },
+        })
     }
 
     /// Finds a model that requests may name.

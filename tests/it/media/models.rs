@@ -15,7 +15,7 @@ use crate::harness::{ALL_ROLES, System, error_of};
 const PATIENCE: Duration = Duration::from_secs(120);
 const KEY: &str = "sk-never-recorded";
 
-fn outline() -> Value {
+pub(super) fn outline() -> Value {
     let scene = |heading: &str| json!({ "heading": heading, "points": ["How it begins"] });
     json!({ "title": "Why it rains", "language": "en", "opening": "This is about rain.",
         "scenes": [scene("Clouds"), scene("Drops"), scene("Rivers")], "closing": "That is rain." })

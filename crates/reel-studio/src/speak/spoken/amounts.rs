@@ -151,6 +151,11 @@ pub(super) fn number(text: &str) -> Option<usize> {
     (end > 0).then_some(end)
 }
 
+/// Returns the length of the space that a text begins with.
+fn space_length(text: &str) -> usize {
+    text.chars().next().filter(|c| SPACES.contains(c)).map_or(0, char::len_utf8)
+}
+
 /// "−25", "-10": a minus before a number, and no hyphen.
 fn minus(place: Place<'_>, table: &Table) -> Option<Reading> {
     let sign = place.rest.chars().next().filter(|c| matches!(c, '-' | '−'))?;
@@ -188,8 +193,7 @@ fn price(place: Place<'_>, table: &Table) -> Option<Reading> {
     let begins = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     if let Some((sign, one, several)) = sign_at(place.rest) {
         let behind = &place.rest[sign.len()..];
-        let space =
-            SPACES.iter().find(|space| behind.starts_with(**space)).map_or(0, |space| space.len_utf8());
+        let space = space_length(behind);
         let amount = &behind[space..];
         let length = number(amount)?;
         let (digits, rest) = amount.split_at(length);
@@ -207,7 +211,7 @@ fn price(place: Place<'_>, table: &Table) -> Option<Reading> {
     let (digits, rest) = place.rest.split_at(length);
     let (scale, scale_length) = scale(rest, table);
     let rest = &rest[scale_length..];
-    let space = SPACES.iter().find(|space| rest.starts_with(**space)).map_or(0, |space| space.len_utf8());
+    let space = space_length(rest);
     let (sign, one, several) = sign_at(&rest[space..])?;
     // "5 €6" is not one price.
     if begins(&rest[space + sign.len()..]) {
@@ -219,7 +223,7 @@ fn price(place: Place<'_>, table: &Table) -> Option<Reading> {
 
 /// Returns the scale that a text begins with, such as " million" or "bn", and its length with the space before it.
 fn scale(text: &str, table: &Table) -> (Option<&'static str>, usize) {
-    let space = SPACES.iter().find(|space| text.starts_with(**space)).map_or(0, |space| space.len_utf8());
+    let space = space_length(text);
     let word = &text[space..];
     let found = table.scales.iter().find(|(written, _)| {
         let is_letter = written.len() == 1;
@@ -253,7 +257,7 @@ fn amount(place: Place<'_>, table: &Table) -> Option<Reading> {
     }
     let length = number(place.rest)?;
     let (digits, rest) = place.rest.split_at(length);
-    let space = SPACES.iter().find(|space| rest.starts_with(**space)).map_or(0, |space| space.len_utf8());
+    let space = space_length(rest);
     let written = unit_token(&rest[space..]);
     let said = unit(written, digits == "1", table).filter(|_| space > 0 || !ONLY_APART.contains(&written))?;
     let behind = &rest[space + written.len()..];

@@ -1,4 +1,4 @@
-//! What English reads in its own way: years, fractions, powers, abbreviations, chemical formulas, Roman numerals, dates and signs.
+//! Readings of English alone: years, fractions, powers, abbreviations, chemical formulas, Roman numerals, dates and signs.
 
 use super::amounts::{self, Table, number};
 use super::{Place, Reading};
@@ -271,25 +271,26 @@ fn tens(decade: u32) -> Option<&'static str> {
 /// "10^6", "10⁻⁹"
 fn power(place: Place<'_>) -> Option<Reading> {
     let base = digits(place.rest);
-    let (length, exponent) = superscript(&place.rest[base..])?;
-    let said = match exponent.as_str() {
-        "2" => "squared".to_owned(),
-        "3" => "cubed".to_owned(),
-        _ => format!("to the power of {exponent}"),
-    };
+    let (length, said) = raised(&place.rest[base..])?;
     Some(Reading::new(base + length, format!("{} {said}", &place.rest[..base])))
 }
 
 /// "x²", "r^3": behind a letter or a bracket.
 fn exponent(place: Place<'_>) -> Option<Reading> {
     let follows = place.before.ends_with(|c: char| c.is_alphanumeric() || c == ')');
-    let (length, exponent) = superscript(place.rest).filter(|_| follows)?;
+    let (length, said) = raised(place.rest).filter(|_| follows)?;
+    Some(Reading::new(length, format!(" {said}")))
+}
+
+/// Returns the length of an exponent, and its words.
+fn raised(text: &str) -> Option<(usize, String)> {
+    let (length, exponent) = superscript(text)?;
     let said = match exponent.as_str() {
-        "2" => " squared".to_owned(),
-        "3" => " cubed".to_owned(),
-        _ => format!(" to the power of {exponent}"),
+        "2" => "squared".to_owned(),
+        "3" => "cubed".to_owned(),
+        _ => format!("to the power of {exponent}"),
     };
-    Some(Reading::new(length, said))
+    Some((length, said))
 }
 
 /// Returns the length of an exponent, and its number.

@@ -1,4 +1,4 @@
-//! What a voice is given to read, where that is not what is written: "5 kW" is read "5 kilowatts", "1990s" "19 nineties".
+//! Changes a line into what a voice reads: "5 kW" into "5 kilowatts", "1990s" into "19 nineties".
 //!
 //! Viewers see the written line, in captions and on pages; only the voice gets the other one. So each place in what is spoken leads
 //! back to its place in what is written. `amounts` has what is read alike in all languages that have a table (`units.tsv`): units,
