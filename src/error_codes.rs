@@ -445,7 +445,7 @@ impl ErrorCode {
             ),
             Self::RetrievalUnavailable => entry(
                 &[Warning],
-                "Retrieval is wanted (`use_rag`), and nothing was looked up in the shared index: there is none, it is damaged or was built for another version, or no language model is configured. The video is planned without it.",
+                "Retrieval is wanted (`use_rag`), and nothing was looked up in the shared index: it is missing, damaged or built for another version, or no language model is configured. The video is planned without it.",
                 "Nothing needs to be done for this video. Operators: `reel rag build` builds the index; see docs/AGENTS.md.",
                 &["src/consumers/retrieval.rs"],
             ),

@@ -74,7 +74,7 @@ pub struct Retrieval {
 #[derive(Default)]
 struct Shared {
     index: Option<Arc<Index>>,
-    /// The reason why there is none, as it was logged last.
+    /// The last logged reason for a missing index.
     logged: Option<String>,
 }
 

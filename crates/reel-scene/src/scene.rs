@@ -378,7 +378,7 @@ pub struct Step {
     /// The entrance; by default, the one of the block's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enter: Option<Entrance>,
-    /// Who says the line: 1 is the video's voice, and each other number a voice of its own, as in a dialogue.
+    /// The speaker of the line: 1 is the video's voice, and each other number has a voice of its own, as in a dialogue.
     #[serde(default = "first_speaker", skip_serializing_if = "is_first_speaker")]
     #[schemars(range(min = 1, max = 4))]
     pub speaker: u8,

@@ -114,7 +114,7 @@ fn counts_no_steps(heading: &str) -> bool {
     lower.split(|c: char| !c.is_alphabetic()).any(|word| THINGS.contains(&word))
 }
 
-/// What to do, and then what not to: "Do take photos", "Don't pay cash".
+/// Items that say what to do, and then items that say what to avoid: "Do take photos", "Don't pay cash".
 pub(super) fn dos_and_donts(units: &[Unit<'_>]) -> Option<Candidate> {
     const DONTS: [&str; 6] = ["Don't ", "Don’t ", "Do not ", "Never ", "Avoid ", "No "];
     let points = |unit: &Unit<'_>| {

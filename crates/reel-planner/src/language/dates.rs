@@ -40,7 +40,7 @@ pub(crate) struct Told {
     pub year: i32,
     /// The year as a label, such as "1867" or "1893–1894".
     pub label: String,
-    /// What happened: the sentence, without the words of the year where it is complete without them.
+    /// The event: the sentence, without the words of the year if it is complete without them.
     pub event: String,
 }
 

@@ -60,7 +60,7 @@ const LABELS: [&str; 34] = [
     "definition",
     "title",
 ];
-/// What marks questions and answers of one voice.
+/// Marks of questions and answers that one voice speaks.
 const MARKS: [&str; 8] = ["q", "a", "question", "answer", "f", "frage", "antwort", "faq"];
 
 /// A dialogue that was found in a script.
@@ -116,7 +116,7 @@ impl Dialogue {
             let mut elements = section.into_elements().into_iter().peekable();
             while let Some(element) = elements.next() {
                 let Some((name, text)) = self.turn_of(&element) else {
-                    // What nobody is named for goes on with what was said last.
+                    // A paragraph without a speaker belongs to the turn before it.
                     if let Some((question, speaker)) = asked.take() {
                         sections.push(self.said(None, question, speaker));
                     }

@@ -31,7 +31,7 @@ pub(crate) struct Section {
     pub opening_words: Option<String>,
     /// A line that is spoken before its text while the heading is shown, and by whom.
     pub lead: Option<(String, u8)>,
-    /// Who speaks its text; 0 or 1 is the video's voice.
+    /// The speaker of its text; 0 or 1 is the video's voice.
     pub speaker: u8,
     elements: Vec<Element>,
     /// Set when any of its own text can be spoken.

@@ -69,7 +69,7 @@ pub(super) fn divide(mut document: Document) -> Document {
     for section in std::mem::take(&mut document.sections) {
         let (heading, level) = (section.heading.clone(), section.level);
         let again = || Section::new(heading.clone(), level);
-        // Whether what comes next still stands under the last run-in heading.
+        // Set while elements belong to the last run-in heading.
         let mut is_open = true;
         sections.push(again());
         for element in section.into_elements() {
@@ -201,7 +201,7 @@ fn label(text: &RichText) -> Option<RunIn> {
         .then(|| RunIn { name: name.to_owned(), rest: capitalized(rest) })
 }
 
-/// What followed a colon begins a paragraph now.
+/// Capitalizes the first word: it stood behind a colon, and begins a paragraph now.
 fn capitalized(mut text: RichText) -> RichText {
     if let Some(span) = text.0.first_mut().filter(|span| span.style == SpanStyle::Plain) {
         span.text = capitalize(&span.text);
