@@ -16,7 +16,7 @@ RUN /tmp/build-ffmpeg
 
 FROM debian:bookworm-slim AS files
 RUN apt-get update && apt-get install -y --no-install-recommends \
-    ca-certificates espeak-ng fonts-inter fonts-dejavu-core fonts-noto-cjk fonts-noto-color-emoji \
+    ca-certificates espeak-ng fonts-inter fonts-comic-neue fonts-dejavu-core fonts-noto-cjk fonts-noto-color-emoji \
     libmp3lame0 libopus0 libvpx7 libx264-164 \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=ffmpeg /opt/ffmpeg/lib /usr/lib/x86_64-linux-gnu

@@ -56,7 +56,7 @@ pub struct Render {
 /// What replaces a description's look.
 #[derive(Args)]
 pub(super) struct LookArguments {
-    /// A theme, in place of the description's: paper, midnight, chalkboard, sunrise, gallery, meadow or plum
+    /// A theme, in place of the description's: paper, midnight, chalkboard, sunrise, gallery, meadow, plum or whiteboard
     #[arg(long)]
     theme: Option<String>,
     /// 16:9, 9:16 or 1:1, in place of the description's

@@ -32,7 +32,7 @@ pub struct CreateVideo {
     /// `low` (480p) is made fastest, then `medium` (720p), `high` (1080p), `ultra` (1440p).
     #[schemars(extend("enum" = ["low", "medium", "high", "ultra"]))]
     pub quality: Option<String>,
-    #[schemars(extend("enum" = ["paper", "midnight", "chalkboard", "sunrise", "gallery", "meadow", "plum"]))]
+    #[schemars(extend("enum" = ["paper", "midnight", "chalkboard", "sunrise", "gallery", "meadow", "plum", "whiteboard"]))]
     pub theme: Option<String>,
     #[schemars(extend("enum" = ["16:9", "9:16", "1:1"]))]
     pub aspect_ratio: Option<String>,

@@ -43,6 +43,8 @@ pub enum Theme {
     Meadow,
     /// Light on deep purple.
     Plum,
+    /// Markers on a white board: one pen draws and writes everything, by hand.
+    Whiteboard,
 }
 
 /// The aspect ratio.
@@ -153,6 +155,8 @@ pub struct Style {
     pub card: &'static str,
     /// Set when corners are round.
     pub round: bool,
+    /// Set when lines are drawn by hand, and text is written.
+    pub hand_drawn: bool,
 }
 
 struct Palette {
@@ -166,10 +170,11 @@ struct Palette {
     motif: &'static str,
     card: &'static str,
     round: bool,
+    hand_drawn: bool,
 }
 
 impl Theme {
-    pub const ALL: [Theme; 7] = [
+    pub const ALL: [Theme; 8] = [
         Theme::Paper,
         Theme::Midnight,
         Theme::Chalkboard,
@@ -177,6 +182,7 @@ impl Theme {
         Theme::Gallery,
         Theme::Meadow,
         Theme::Plum,
+        Theme::Whiteboard,
     ];
 
     pub fn name(self) -> &'static str {
@@ -188,6 +194,7 @@ impl Theme {
             Self::Gallery => "gallery",
             Self::Meadow => "meadow",
             Self::Plum => "plum",
+            Self::Whiteboard => "whiteboard",
         }
     }
 
@@ -196,7 +203,7 @@ impl Theme {
     }
 
     fn palette(self) -> Palette {
-        let (sans, serif) = ("Inter", "Libertinus Serif");
+        let (sans, serif, hand) = ("Inter", "Libertinus Serif", "Comic Neue");
         let paper = Palette {
             background: [0xfb, 0xfa, 0xf7],
             ink: [0x1b, 0x24, 0x30],
@@ -208,6 +215,7 @@ impl Theme {
             motif: "disc",
             card: "edge",
             round: true,
+            hand_drawn: false,
         };
         match self {
             Self::Paper => paper,
@@ -232,6 +240,7 @@ impl Theme {
                 motif: "line",
                 card: "frame",
                 round: false,
+                ..paper
             },
             Self::Sunrise => Palette {
                 background: [0xff, 0xf6, 0xea],
@@ -275,6 +284,19 @@ impl Theme {
                 card: "frame",
                 ..paper
             },
+            Self::Whiteboard => Palette {
+                background: [0xff, 0xff, 0xff],
+                ink: [0x22, 0x26, 0x2b],
+                accent: [0x1b, 0x57, 0xc4],
+                second: [0xc0, 0x2b, 0x20],
+                third: [0x15, 0x7a, 0x42],
+                heading_font: hand,
+                body_font: hand,
+                motif: "none",
+                card: "frame",
+                hand_drawn: true,
+                ..paper
+            },
         }
     }
 }
@@ -308,6 +330,7 @@ impl Look {
             motif: palette.motif,
             card: palette.card,
             round: palette.round,
+            hand_drawn: palette.hand_drawn,
         }
     }
 }

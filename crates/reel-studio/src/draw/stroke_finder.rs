@@ -5,28 +5,34 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use reel_scene::Entrance;
 use typst::foundations::Smart;
-use typst::layout::{Frame, FrameItem, Ratio, Size, Transform};
+use typst::layout::{Abs, Dir, Frame, FrameItem, Ratio, Size, Transform};
+use typst::text::TextItem;
 use typst::visualize::{Curve, CurveItem, Geometry, LineCap, LineJoin, Paint};
 use typst_layout::Page;
 
 use super::step_motion::{Moving, StepMotion};
-use crate::draw::strokes::{Fill, Path, Point, Shape, Strokes, distance};
-use crate::layout::Pages;
+use crate::draw::strokes::{Fill, Hand, Path, Point, Shape, Strokes, distance};
+use crate::layout::{Pages, is_hand_drawn};
 
 /// Length of the pieces of a curve.
 const PIECE_PX: f32 = 4.0;
 const MAX_PIECES: usize = 200;
+/// How far letters reach above and below the line on which they stand, as shares of the font's size.
+const ASCENT: f64 = 0.9;
+const DESCENT: f64 = 0.26;
 
 impl Pages {
     /// Fills in the strokes of the steps that fade or rise in, in pixels of pictures of a size.
     pub fn find_strokes(&self, motions: &mut [StepMotion], (width, height): (u32, u32)) {
+        let hand = if is_hand_drawn(&self.document) { Hand::OnePen } else { Hand::Many };
         let mut before = 0;
         for motion in motions {
             let after = before + 1;
             let is_drawn = matches!(motion.entrance, Entrance::Fade | Entrance::Rise);
             if is_drawn && motion.moving == Moving::None {
-                let shapes = self.new_shapes((before, after), width, height);
-                let strokes = Strokes::plan(shapes, (width as f32, height as f32));
+                let shapes = self.new_shapes((before, after), (width, height), hand);
+                let size = (width as f32, height as f32);
+                let strokes = Strokes::plan(shapes, size, hand);
                 motion.moving = match strokes {
                     // What grows does not wait long.
                     Some(strokes) if motion.pages > 1 => Moving::Strokes(strokes.hurried()),
@@ -39,12 +45,12 @@ impl Pages {
     }
 
     /// Returns the shapes of one page that are not on another.
-    fn new_shapes(&self, (before, after): (usize, usize), width: u32, height: u32) -> Vec<Shape> {
+    fn new_shapes(&self, (before, after): (usize, usize), size: (u32, u32), hand: Hand) -> Vec<Shape> {
         let pages = self.document.pages();
         let (Some(before), Some(after)) = (pages.get(before), pages.get(after)) else { return vec![] };
-        let mut old = Finder::new(before, (width, height));
+        let mut old = Finder::new(before, size, hand);
         old.collect(&before.frame, old.transform);
-        let mut new = Finder { old: old.found, ..Finder::new(after, (width, height)) };
+        let mut new = Finder { old: old.found, ..Finder::new(after, size, hand) };
         new.collect(&after.frame, new.transform);
         new.shapes
     }
@@ -52,6 +58,7 @@ impl Pages {
 
 /// Collects the shapes of a page.
 struct Finder<'a> {
+    hand: Hand,
     transform: Transform,
     background: Option<&'a Paint>,
     /// Shapes of the page before.
@@ -61,14 +68,14 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    fn new(page: &'a Page, (width, height): (u32, u32)) -> Self {
+    fn new(page: &'a Page, (width, height): (u32, u32), hand: Hand) -> Self {
         let scale = Ratio::new(Pages::pixels_per_point(page, width, height));
         let background = match &page.fill {
             Smart::Custom(fill) => fill.as_ref(),
             Smart::Auto => None,
         };
         let (old, found) = (HashSet::new(), HashSet::new());
-        Self { transform: Transform::scale(scale, scale), background, old, found, shapes: vec![] }
+        Self { hand, transform: Transform::scale(scale, scale), background, old, found, shapes: vec![] }
     }
 
     fn collect(&mut self, frame: &Frame, transform: Transform) {
@@ -77,19 +84,44 @@ impl<'a> Finder<'a> {
             match item {
                 FrameItem::Group(group) => self.collect(&group.frame, here.pre_concat(group.transform)),
                 FrameItem::Shape(shape, _) => self.add(shape, here),
+                FrameItem::Text(text) if self.hand == Hand::OnePen => self.add_text(text, here),
                 FrameItem::Text(_) | FrameItem::Image(..) => self.shapes.push(Shape::Other),
                 _ => {}
             }
         }
     }
 
-    fn add(&mut self, shape: &typst::visualize::Shape, transform: Transform) {
+    /// Notes what the page draws at a place, and returns `true` when the page before does not draw it there.
+    fn is_new(&mut self, drawn: &impl Hash, transform: Transform) -> bool {
         let Transform { sx, ky, kx, sy, tx, ty } = transform;
         let place = [sx.get(), ky.get(), kx.get(), sy.get(), tx.to_pt(), ty.to_pt()];
         // Thousandths: the same shape at the same place may differ in the last bits.
-        let key = digest(&(shape, place.map(|number| (number * 1000.0).round() as i64)));
+        let key = digest(&(drawn, place.map(|number| (number * 1000.0).round() as i64)));
         self.found.insert(key);
-        if self.old.contains(&key) {
+        !self.old.contains(&key)
+    }
+
+    /// Adds text as a stroke as wide as its line is high: it is written.
+    fn add_text(&mut self, text: &TextItem, transform: Transform) {
+        if !self.is_new(text, transform) {
+            return;
+        }
+        let middle = text.size * (DESCENT - ASCENT) / 2.0;
+        let ends = [Abs::zero(), text.width()].map(|x| {
+            let end = typst::layout::Point::new(x, middle).transform(transform);
+            (end.x.to_pt() as f32, end.y.to_pt() as f32)
+        });
+        let points = match text.lang.dir() {
+            Dir::RTL => vec![ends[1], ends[0]],
+            _ => ends.to_vec(),
+        };
+        let half_width = (text.size.to_pt() * (ASCENT + DESCENT) / 2.0 * scale_of(transform)) as f32;
+        let look = digest(&(&text.fill, "text")) as u16;
+        self.shapes.push(Shape::Path(Path { points, half_width, corner: 1.0, end: 1.0, look }));
+    }
+
+    fn add(&mut self, shape: &typst::visualize::Shape, transform: Transform) {
+        if !self.is_new(shape, transform) {
             return;
         }
         let outlines = outlines(&shape.geometry, transform);
@@ -103,7 +135,7 @@ impl<'a> Finder<'a> {
         // Strokes in the background's colour separate fills.
         let stroke = shape.stroke.as_ref().filter(|stroke| Some(&stroke.paint) != self.background);
         let Some(stroke) = stroke.filter(|stroke| stroke.thickness.to_pt() > 0.0) else { return };
-        let scale = (sx.get() * sy.get() - kx.get() * ky.get()).abs().sqrt();
+        let scale = scale_of(transform);
         let look = digest(&(&stroke.paint, stroke.thickness)) as u16;
         self.shapes.extend(outlines.into_iter().map(|points| {
             Shape::Path(Path {
@@ -115,6 +147,11 @@ impl<'a> Finder<'a> {
             })
         }));
     }
+}
+
+/// Returns how much longer lines become.
+fn scale_of(Transform { sx, ky, kx, sy, .. }: Transform) -> f64 {
+    (sx.get() * sy.get() - kx.get() * ky.get()).abs().sqrt()
 }
 
 fn digest(value: &impl Hash) -> u64 {

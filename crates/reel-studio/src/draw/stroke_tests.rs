@@ -6,7 +6,7 @@ use reel_scene::{Entrance, description};
 use crate::draw::pen::{Ink, Pen};
 use crate::draw::picture::Picture;
 use crate::draw::step_motion::{Moving, StepMotion};
-use crate::draw::strokes::{Mark, Strokes};
+use crate::draw::strokes::{Mark, Stroke, Strokes};
 use crate::layout::images::Images;
 use crate::layout::{self, Pages};
 
@@ -218,4 +218,55 @@ fn dots_on_a_line_come_as_the_pen_passes() {
     let times = [200, 400, 600].map(|x| (drawn_at(&frames, (x - 15, 300)), drawn_at(&frames, (x, 308))));
     assert!(times[0].1 + 2 < times[1].1 && times[1].1 + 2 < times[2].1, "{times:?}");
     assert!(times.iter().all(|(line, dot)| line <= dot && *dot <= line + 3), "{times:?}");
+}
+
+const BY_HAND: &str = "#set document(keywords: \"hand-drawn\")";
+
+/// One pen writes the words in the direction in which they are read, and begins a line when the one before is there.
+#[test]
+fn one_pen_writes_text_and_draws_lines_one_after_the_other() {
+    let added = "
+#place(dx: 100pt, dy: 100pt, text(size: 40pt)[A line of text])
+#place(dx: 100pt, dy: 300pt, text(size: 40pt)[and another one])
+#place(dx: 100pt, dy: 400pt, line(end: (600pt, 0pt), stroke: 4pt))";
+    let step = step(Entrance::Fade, BY_HAND, added);
+    let strokes: Vec<&Stroke> = step
+        .strokes()
+        .marks
+        .iter()
+        .map(|mark| match mark {
+            Mark::Stroke(stroke) => stroke,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let spans: Vec<(f32, f32)> =
+        strokes.iter().map(|stroke| (stroke.times[0], *stroke.times.last().unwrap())).collect();
+    assert_eq!(spans.len(), 3, "{spans:?}");
+    assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0 + 1e-3), "{spans:?}");
+    assert!(strokes.iter().all(|stroke| stroke.path.points[0].0 < 110.0), "all begin at the left");
+    let frames = step.frames(Entrance::Fade);
+    let line = drawn_at(&frames, (690, 400));
+    assert!(drawn_at(&frames, (110, 400)) < line && line <= FRAMES as usize);
+    assert_eq!(frames.last(), Some(&step.to));
+}
+
+#[test]
+fn one_pen_writes_from_right_to_left_where_that_is_how_it_is_read() {
+    let added = "#place(dx: 100pt, dy: 100pt, text(size: 40pt, lang: \"ar\", dir: rtl)[مرحبا])";
+    let step = step(Entrance::Fade, BY_HAND, added);
+    let Mark::Stroke(stroke) = &step.strokes().marks[0] else { panic!("{:?}", step.strokes().marks) };
+    assert!(stroke.path.points[0].0 > stroke.path.points.last().unwrap().0, "{:?}", stroke.path.points);
+}
+
+/// Only what a page adds is written: the words that were there stay.
+#[test]
+fn one_pen_writes_nothing_twice() {
+    let before = format!("{BY_HAND}\n#place(dx: 100pt, dy: 100pt, text(size: 40pt)[It stands])");
+    let step = step(Entrance::Fade, &before, "#place(dx: 100pt, dy: 300pt, text(size: 40pt)[It comes])");
+    assert_eq!(step.strokes().marks.len(), 1, "{:?}", step.strokes().marks);
+    assert!(matches!(step_of(Entrance::Fade, &before), Moving::None));
+}
+
+fn step_of(entrance: Entrance, before: &str) -> Moving {
+    step(entrance, before, "").moving
 }

@@ -9,6 +9,9 @@ use crate::draw::motion::inverse_ease_in_out;
 /// Bounds of the time that all strokes of a step take together.
 const MIN_S: f64 = 0.45;
 const MAX_S: f64 = 0.8;
+const ONE_PEN_MAX_S: f64 = 1.8;
+/// Time that one pen needs for the shortest item.
+const ONE_PEN_ITEM_S: f64 = 0.12;
 /// Longer time of an item whose strokes are as long as the page is wide.
 const PAGE_WIDTH_S: f64 = 0.35;
 /// Delay of each item after the one before, and of the last item after the first.
@@ -19,6 +22,7 @@ const HEAD_S: f64 = 0.07;
 /// More strokes than this appear at once, as do strokes that cover more than this share of the picture.
 const MAX_STROKES: usize = 400;
 const MAX_COVERAGE: f64 = 0.2;
+const MAX_WRITTEN_COVERAGE: f64 = 0.7;
 /// Strokes longer than this share of the page's edge are a frame around the page, and appear at once.
 const MAX_EDGE_SHARE: f32 = 0.6;
 /// Largest size of an icon, as a share of the page's width.
@@ -34,6 +38,15 @@ const TOUCH_PX: f32 = 3.0;
 pub(crate) const EDGE_PX: f32 = 1.5;
 /// Length of the pieces of a path, each of which the pen draws evenly.
 const PIECE_PX: f32 = 6.0;
+
+/// Who draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hand {
+    /// Items begin shortly after each other.
+    Many,
+    /// Each item begins when the one before is drawn. Text is written, too.
+    OnePen,
+}
 
 /// A place on the page, in pixels.
 pub type Point = (f32, f32);
@@ -120,7 +133,7 @@ struct Item {
 
 impl Strokes {
     /// Plans the strokes among the new shapes of a page; `None` where there are none, or too many.
-    pub fn plan(shapes: Vec<Shape>, (width, height): (f32, f32)) -> Option<Self> {
+    pub fn plan(shapes: Vec<Shape>, (width, height): (f32, f32), hand: Hand) -> Option<Self> {
         let is_drawn = |path: &Path| path.length() <= MAX_EDGE_SHARE * 2.0 * (width + height);
         let shapes: Vec<Shape> = shapes
             .into_iter()
@@ -129,11 +142,12 @@ impl Strokes {
             .collect();
         let paths: Vec<&Path> = shapes.iter().filter_map(Shape::path).collect();
         let pixels: f64 = paths.iter().map(|path| f64::from(path.area())).sum();
-        let room = MAX_COVERAGE * f64::from(width * height);
+        let share = if hand == Hand::OnePen { MAX_WRITTEN_COVERAGE } else { MAX_COVERAGE };
+        let room = share * f64::from(width * height);
         if paths.is_empty() || paths.len() > MAX_STROKES || pixels > room {
             return None;
         }
-        let (times, duration_s) = times(&items(&shapes, width), &shapes, f64::from(width));
+        let (times, duration_s) = times(&items(&shapes, width), &shapes, f64::from(width), hand);
         Some(Self { marks: marks(shapes, &times, (width, HEAD_S / duration_s)), duration_s })
     }
 
@@ -189,26 +203,39 @@ impl Item {
 }
 
 /// Returns for each shape the times of its points, which are none for fills, and the duration in seconds.
-fn times(items: &[Item], shapes: &[Shape], width: f64) -> (Vec<Vec<f32>>, f64) {
+fn times(items: &[Item], shapes: &[Shape], width: f64, hand: Hand) -> (Vec<Vec<f32>>, f64) {
     let delay_s = STAGGER_S.min(MAX_STAGGER_S / (items.len() as f64 - 1.0).max(1.0));
-    let item_s = |item: &Item| (MIN_S + PAGE_WIDTH_S * f64::from(item.length) / width).min(MAX_S);
-    let ends = items.iter().enumerate().map(|(index, item)| delay_s * index as f64 + item_s(item));
+    let (least_s, most_s) = match hand {
+        Hand::Many => (MIN_S, MAX_S),
+        Hand::OnePen => (ONE_PEN_ITEM_S, ONE_PEN_MAX_S),
+    };
+    let item_s = |item: &Item| (least_s + PAGE_WIDTH_S * f64::from(item.length) / width).min(MAX_S);
+    let begins: Vec<f64> = items
+        .iter()
+        .enumerate()
+        .scan(0.0, |end_s, (index, item)| {
+            let begin_s = if hand == Hand::OnePen { *end_s } else { delay_s * index as f64 };
+            *end_s += item_s(item);
+            Some(begin_s)
+        })
+        .collect();
+    let ends = items.iter().zip(&begins).map(|(item, begin_s)| begin_s + item_s(item));
     // The last head needs its time too.
     let unscaled_s = ends.fold(0.0, f64::max) + HEAD_S;
     let mut times = vec![vec![]; shapes.len()];
-    for (index, item) in items.iter().enumerate() {
+    for (item, begin_s) in items.iter().zip(&begins) {
         let mut way = 0.0;
         for path_index in &item.paths {
             let Some(path) = shapes[*path_index].path() else { continue };
             let time_at = |way: f32| {
                 let share = inverse_ease_in_out(f64::from(way / item.length.max(f32::MIN_POSITIVE)));
-                ((delay_s * index as f64 + item_s(item) * share) / unscaled_s) as f32
+                ((begin_s + item_s(item) * share) / unscaled_s) as f32
             };
             times[*path_index] = path.ways().map(|own| time_at(way + own)).collect();
             way += path.drawn_length();
         }
     }
-    (times, unscaled_s.clamp(MIN_S, MAX_S))
+    (times, unscaled_s.clamp(MIN_S, most_s))
 }
 
 /// Puts the strokes, their heads and what hides them together.

@@ -43,6 +43,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     entry("card", literal(style.card));
     entry("motif", literal(style.motif));
     entry("round", u8::from(style.round).to_string());
+    entry("hand-drawn", style.hand_drawn.to_string());
     entry("logo", look.logo.as_deref().map_or("none".to_owned(), literal));
     let page = Page::for_aspect(look.aspect);
     let foot = page.foot + if look.logo.is_some() { ABOVE_LOGO } else { 0.0 };

@@ -12,6 +12,7 @@ mod blocks;
 mod diagram_tests;
 #[cfg(test)]
 mod direction_tests;
+mod hand_drawn;
 pub mod images;
 #[cfg(test)]
 mod layout_tests;
@@ -30,6 +31,7 @@ mod world;
 
 pub use beats::{split_steps, split_timeline};
 pub use blocks::unreadable_diagrams;
+pub(crate) use hand_drawn::is_hand_drawn;
 pub use math::{is_formula, unreadable_formulas};
 pub use motions::motions;
 pub(crate) use motions::motions_of_steps;

@@ -4,6 +4,7 @@ use typst_layout::{Page, PagedDocument};
 use typst_render::RenderOptions;
 
 use super::Error;
+use super::hand_drawn::{drawn_by_hand, is_hand_drawn};
 use super::images::Images;
 use super::world::compile_with;
 
@@ -23,7 +24,8 @@ pub struct Pages {
 impl Pages {
     /// Compiles a scene's source.
     pub fn compile(source: &str, images: &Images) -> Result<Self, Error> {
-        Ok(Self { document: compile_with(source, images)? })
+        let document = compile_with(source, images)?;
+        Ok(Self { document: if is_hand_drawn(&document) { drawn_by_hand(&document) } else { document } })
     }
 
     pub fn count(&self) -> usize {
