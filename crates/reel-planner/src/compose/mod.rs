@@ -295,6 +295,19 @@ mod tests {
         let Some(Block::Bars { rows, columns }) = bars.first() else { panic!("{bars:?}") };
         assert_eq!((rows[0].title.as_str(), rows[0].text.as_str()), ("LCO", "phones"));
         assert_eq!(columns[0].values.iter().map(|value| value.get()).collect::<Vec<_>>(), [180.0, 220.0]);
+        let units = table(
+            "| Phone | Battery | Weight |\n| --- | --- | --- |\n| Alto | 4,500 mAh | 189 g |\n| Brio | 5,000 mAh | 205 g |",
+        );
+        let Some(Block::Bars { columns, .. }) = units.first() else { panic!("{units:?}") };
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["Battery (mAh)", "Weight (g)"]);
+        let mixed = table("| Part | Size |\n| --- | --- |\n| A | 5 kg |\n| B | 3 m |");
+        assert!(matches!(mixed.first(), Some(Block::Table { .. })), "{mixed:?}");
+        for when in ["12 March | 14 March", "12 Mar | 14 Mar", "44 BC | 31 BC", "5 pm | 7 pm"] {
+            let (first, second) = when.split_once(" | ").unwrap();
+            let dates = table(&format!("| Who | When |\n| --- | --- |\n| A | {first} |\n| B | {second} |"));
+            assert!(matches!(dates.first(), Some(Block::Table { .. })), "{when}: {dates:?}");
+        }
         let words = table("| Name | Use |\n| --- | --- |\n| LCO | phones |\n| NMC | cars |");
         assert!(matches!(words.first(), Some(Block::Table { .. })), "{words:?}");
         let years = table("| Who | Year |\n| --- | --- |\n| Pasteur | 1857 |\n| Fleischmann | 1868 |");

@@ -5,6 +5,7 @@ use reel_scene::{
 };
 
 use crate::language::condense::{condense, statement};
+use crate::language::dates::is_month;
 use crate::language::patterns::quantity_pair;
 use crate::language::quantities::{Quantity, quantities};
 use crate::language::shares::proportion;
@@ -227,14 +228,21 @@ pub(super) fn bars(units: &[Unit<'_>]) -> Option<Candidate> {
     let cells = |column: usize| {
         rows.iter().map(move |row| row.get(column).map(RichText::to_plain).unwrap_or_default())
     };
-    let numeric = |column: usize| cells(column).map(|cell| number(&cell)).collect::<Option<Vec<_>>>();
+    // All cells of a column have the same unit, or none.
+    let numeric = |column: usize| {
+        let unit = unit_of(&cells(column).next().unwrap_or_default());
+        let bare = |cell: String| cell.trim().strip_suffix(unit.as_str()).and_then(number);
+        Some((cells(column).map(bare).collect::<Option<Vec<_>>>()?, unit.trim().to_owned()))
+    };
     let (mut columns, mut texts) = (vec![], vec![]);
     for (column, heading) in header.iter().enumerate().skip(1) {
         match numeric(column) {
-            Some(found) if found.iter().all(|(value, _)| value.get() >= 0.0) => {
+            Some((found, unit)) if found.iter().all(|(value, _)| value.get() >= 0.0) => {
                 let decimals = found.iter().map(|(_, decimals)| *decimals).max().unwrap_or(0);
                 let values = found.into_iter().map(|(value, _)| value).collect();
                 let name = with_sign(heading.to_plain(), cells(column));
+                let has_unit = name.split([' ', '(', ')', '[', ']', ',']).any(|word| word == unit);
+                let name = if unit.is_empty() || has_unit { name } else { format!("{name} ({unit})") };
                 columns.push(BarColumn { name, values, decimals });
             }
             _ => texts.push(column),
@@ -279,6 +287,25 @@ fn with_sign(name: String, mut cells: impl Iterator<Item = String> + Clone) -> S
         Some(sign) => format!("{name} ({sign})"),
         None => name,
     }
+}
+
+/// Returns the unit of a cell such as "4,500 mAh", with the space before it; empty without one.
+fn unit_of(cell: &str) -> String {
+    const MAX_CHARS: usize = 10;
+    let cell = cell.trim();
+    let unit = cell.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let is_unit = unit.len() < cell.len()
+        && unit.starts_with([' ', '\u{a0}'])
+        && unit.trim().chars().count() <= MAX_CHARS
+        && unit.trim().chars().all(|c| c.is_alphabetic() || matches!(c, '/' | '²' | '³' | '°'))
+        && !is_date_or_hour(unit.trim());
+    if is_unit { unit.to_owned() } else { String::new() }
+}
+
+/// Returns `true` for what makes a number a day, a year or an hour, as in "12 March", "44 BC" and "5 pm".
+fn is_date_or_hour(unit: &str) -> bool {
+    const ERAS_AND_HOURS: [&str; 9] = ["am", "pm", "a.m.", "p.m.", "bc", "ad", "bce", "ce", "uhr"];
+    ERAS_AND_HOURS.contains(&unit.to_lowercase().as_str()) || is_month(unit)
 }
 
 /// Reads a cell that is a number and, at most, a sign for its unit.

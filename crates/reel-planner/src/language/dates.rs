@@ -20,6 +20,24 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
+pub(crate) const GERMAN_MONTHS: [&str; 14] = [
+    "Januar",
+    "Jänner",
+    "Februar",
+    "Feber",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+];
+/// Letters of the shortest abbreviation of a month.
+const SHORT_MONTH: usize = 3;
 
 /// Returns a sentence's year as written, and what happened in it: "In 1857 Louis Pasteur showed that yeast is alive." gives "1857"
 /// and "Louis Pasteur showed that yeast is alive". None for a sentence that does not begin or end with its year.
@@ -233,6 +251,13 @@ fn day_at_start<'a>(text: &'a str) -> Option<(String, &'a str)> {
         }
     }
     (rest.starts_with([' ', ',', ':']) || rest.is_empty()).then_some((day, rest))
+}
+
+/// Returns `true` for the name of a month, in English or German, and for its beginning, such as "Sept.".
+pub(crate) fn is_month(word: &str) -> bool {
+    let word = word.trim_end_matches('.');
+    let is_short = word.len() >= SHORT_MONTH;
+    MONTHS.iter().chain(&GERMAN_MONTHS).any(|month| *month == word || is_short && month.starts_with(word))
 }
 
 /// Returns the month that a text begins with, and what is behind it.

@@ -10,6 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use reel_scene::{RichText, Span, SpanStyle};
 
+use super::dates::GERMAN_MONTHS;
 use super::vocabulary::{ABBREVIATIONS, NUMBERED_ABBREVIATIONS, SENTENCE_OPENERS, is_conjunction};
 use super::width::columns;
 
@@ -145,22 +146,6 @@ fn goes_on(before: &str, next: &str) -> bool {
 
 /// "am 13. August", "der 2. Weltkrieg": German writes ordinal numbers with a stop.
 fn is_ordinal(before: &str, last: &str, next_word: &str) -> bool {
-    const MONTHS: [&str; 14] = [
-        "Januar",
-        "Jänner",
-        "Februar",
-        "Feber",
-        "März",
-        "April",
-        "Mai",
-        "Juni",
-        "Juli",
-        "August",
-        "September",
-        "Oktober",
-        "November",
-        "Dezember",
-    ];
     const BEFORE: [&str; 22] = [
         "der", "die", "das", "den", "dem", "des", "am", "im", "vom", "zum", "zur", "beim", "ab", "bis",
         "seit", "jeder", "jede", "jedes", "jeden", "jedem", "ihr", "sein",
@@ -168,7 +153,7 @@ fn is_ordinal(before: &str, last: &str, next_word: &str) -> bool {
     let digits = last.trim_end_matches('.');
     let is_small = (1..=2).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
     let word_before = before[..before.len() - last.len()].trim_end().rsplit(' ').next().unwrap_or_default();
-    is_small && (MONTHS.contains(&next_word) || BEFORE.contains(&word_before.to_lowercase().as_str()))
+    is_small && (GERMAN_MONTHS.contains(&next_word) || BEFORE.contains(&word_before.to_lowercase().as_str()))
 }
 
 /// "z. B.", "44 v. Chr.": a single small letter before another abbreviation.
