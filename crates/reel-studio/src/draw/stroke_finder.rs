@@ -103,7 +103,8 @@ impl<'a> Finder<'a> {
 
     /// Adds text as a stroke as wide as its line is high: it is written.
     fn add_text(&mut self, text: &TextItem, transform: Transform) {
-        if !self.is_new(text, transform) {
+        // Not the glyphs: they know from where in the source they come.
+        if !self.is_new(&(&text.text, text.size, &text.fill, text.width()), transform) {
             return;
         }
         let middle = text.size * (DESCENT - ASCENT) / 2.0;
