@@ -14,7 +14,7 @@ use crate::show::page;
 
 use super::candidate::{Candidate, Rejected, Unit};
 use super::fit::fits;
-use super::{Composed, lists, numbers, order, relations, text};
+use super::{Composed, lists, numbers, order, relations, structures, text};
 
 /// Passages on a page at most.
 const MAX_PASSAGES: usize = 10;
@@ -332,6 +332,11 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter, above: &str) -> Vec<Candidate> 
         relations::caused(run),
         relations::enumerated(run, &chapter.heading),
         relations::said_by(run),
+        structures::funnel(run, above),
+        structures::tree(run),
+        structures::pyramid(run),
+        structures::ranking(run, above, chapter.written),
+        structures::shared(run),
     ];
     recognized.into_iter().flatten().collect()
 }

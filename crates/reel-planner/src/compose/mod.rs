@@ -1,7 +1,7 @@
 //! Divides chapters over pages, and decides how each page is drawn.
 //!
 //! A page has one idea. For every run of passages that could share a page, the recognizers (`lists`, `order`, `relations`,
-//! `numbers`, `text`) propose compositions: pictures of what the passages say, each with a cost and the reason for it. A run that is
+//! `numbers`, `structures`, `text`) propose compositions: pictures of what the passages say, each with a cost and the reason for it. A run that is
 //! parallel, counted, dated or opposed costs little; a list of sentences costs more with every sentence. [`choose`] then takes
 //! the cheapest sequence of pages over the whole video, in which the same composition twice in a row costs extra, and three
 //! times a lot. `mixed` is the composition that takes any run that fits a page.
@@ -14,6 +14,7 @@ mod lists;
 mod numbers;
 mod order;
 mod relations;
+mod structures;
 mod text;
 
 use reel_scene::Scene;
@@ -84,6 +85,78 @@ mod tests {
     }
 
     const END: &str = " It is done. That is all.";
+
+    #[test]
+    fn structures_that_sentences_tell_are_drawn() {
+        let funnel = items(
+            "# Shop\n\n## From visit to customer\n\nOf 1,000 visitors, 300 sign up, 90 pay, and 12 stay.\n\nIt is done. That is all.",
+            Arrangement::Funnel,
+        );
+        assert_eq!(texts(&funnel), ["1,000 visitors|", "300 sign up|", "90 pay|", "12 stay|"]);
+        let funnel = items(
+            "# Shop\n\n## The sales funnel\n\n- 1,000 visitors\n- 300 sign up\n- 12 stay\n\nIt is done. That is all.",
+            Arrangement::Funnel,
+        );
+        assert_eq!(funnel.len(), 3);
+        let tree = items(
+            "# Animals\n\n## Kinds\n\nAnimals are divided into vertebrates and invertebrates. Vertebrates are divided into fish, \
+             birds, and mammals. Invertebrates fall into insects and molluscs.\n\nIt is done. That is all.",
+            Arrangement::Tree,
+        );
+        let parents: Vec<Option<usize>> = tree.iter().map(|item| item.parent).collect();
+        let (root, one, two) = (Some(0), Some(1), Some(2));
+        assert_eq!(parents, [None, root, root, one, one, one, two, two], "{tree:?}");
+        let pyramid = items(
+            "# Food\n\n## Who eats whom\n\nAt the bottom are plants, which live on light. Above them come grazers. At the top is the \
+             eagle.\n\nIt is done. That is all.",
+            Arrangement::Pyramid,
+        );
+        assert_eq!(texts(&pyramid), ["Eagle|", "Grazers|", "Plants|Live on light"]);
+        let ranking = items(
+            "# Coffee\n\n## Producers\n\nThe three largest producers of coffee are Brazil, Vietnam, and Colombia.\n\nIt is done. \
+             That is all.",
+            Arrangement::Ranking,
+        );
+        assert_eq!(texts(&ranking), ["Brazil|", "Vietnam|", "Colombia|"]);
+        let ranking = items(
+            "# Lakes\n\n## The five deepest lakes\n\n1. Baikal, 1,642 m\n2. Tanganyika, 1,470 m\n3. Caspian Sea, 1,025 m\n\n\
+             It is done. That is all.",
+            Arrangement::Ranking,
+        );
+        assert_eq!(texts(&ranking)[0], "Baikal|1,642 m");
+        let venn = items(
+            "# Pets\n\n## Cats and dogs\n\nCats see well in the dark. Dogs smell far better. Both hear high sounds.\n\nIt is done. \
+             That is all.",
+            Arrangement::Venn,
+        );
+        assert_eq!(texts(&venn), ["Cats|See well in the dark", "Dogs|Smell far better"]);
+    }
+
+    /// A list that falls by chance is no funnel, and steps under a superlative are steps.
+    #[test]
+    fn what_only_looks_like_a_structure_stays_a_list() {
+        for script in [
+            "# Cake\n\n## You need\n\n- 12 eggs\n- 6 cups of flour\n- 2 spoons of sugar\n\nIt is done. That is all.",
+            "# Soup\n\n## Cook it\n\n1. Peel the onions.\n2. Fry them.\n3. Add water.\n\nIt is done. That is all.",
+            "# Talk\n\n## Views\n\nCats sleep. Dogs bark. Both of these statements have been made by people who own neither of them.\n\n\
+             It is done. That is all.",
+        ] {
+            let structured = blocks(script).into_iter().find(|block| {
+                matches!(
+                    block,
+                    Block::Items {
+                        arrangement: Arrangement::Funnel
+                            | Arrangement::Ranking
+                            | Arrangement::Tree
+                            | Arrangement::Pyramid
+                            | Arrangement::Venn,
+                        ..
+                    }
+                )
+            });
+            assert_eq!(structured, None, "{script}");
+        }
+    }
 
     #[test]
     fn long_steps_keep_their_numbers_and_show_their_first_sentence() {

@@ -20,6 +20,7 @@ pub(crate) mod sequence;
 pub(crate) mod shares;
 pub(crate) mod speakers;
 pub(crate) mod speech;
+pub(crate) mod structures;
 pub(crate) mod tags;
 pub(crate) mod topics;
 pub(crate) mod verbs;
