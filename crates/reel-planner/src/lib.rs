@@ -157,6 +157,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, PlanError> {
         }
     }
     scenes.push(closing);
+    finish::set_lone_headings(&mut scenes);
     finish::mark_numbers(&mut scenes);
     finish::choose_icons(&mut scenes, script);
     set_languages(&mut scenes, script);

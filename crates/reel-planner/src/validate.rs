@@ -16,6 +16,8 @@ pub fn validate(scenes: &[Scene]) -> Vec<Fault> {
         let expected = match index {
             0 => Layout::Title,
             last if last + 1 == scenes.len() => Layout::Closing,
+            // A heading without a text.
+            _ if scene.layout == Layout::Section && scene.blocks.is_empty() => Layout::Section,
             _ => Layout::Content,
         };
         if scene.layout != expected {

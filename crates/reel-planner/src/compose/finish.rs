@@ -50,6 +50,15 @@ fn give_icons(block: &mut Block, chooser: &mut Chooser) {
     }
 }
 
+/// Gives pages that have nothing but a heading the look of a chapter.
+pub(crate) fn set_lone_headings(scenes: &mut [Scene]) {
+    for scene in scenes {
+        if scene.layout == Layout::Content && scene.blocks.is_empty() && !scene.title.is_empty() {
+            scene.layout = Layout::Section;
+        }
+    }
+}
+
 /// Returns `true` for arrangements that have room for icons.
 fn shows_icons(arrangement: Arrangement) -> bool {
     !matches!(

@@ -132,6 +132,17 @@ mod tests {
         assert_eq!(texts(&venn), ["Cats|See well in the dark", "Dogs|Smell far better"]);
     }
 
+    #[test]
+    fn a_heading_without_a_text_has_a_card() {
+        let plan = planned(
+            "# T\n\nOne line here. Two lines here.\n\n## Change log\n\n## Features\n\n- Fast\n- Small",
+        );
+        let layouts: Vec<(&str, Layout)> =
+            plan.scenes.iter().map(|scene| (scene.title.as_str(), scene.layout)).collect();
+        assert!(layouts.contains(&("Change log", Layout::Section)), "{layouts:?}");
+        assert!(layouts.contains(&("Features", Layout::Content)), "{layouts:?}");
+    }
+
     /// A list that falls by chance is no funnel, and steps under a superlative are steps.
     #[test]
     fn what_only_looks_like_a_structure_stays_a_list() {

@@ -59,7 +59,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
         ("content-height", page.height - page.content_top() - foot),
         ("chart-height", page.chart_height * drawings),
         ("figure-height", page.chart_height * 1.15 * drawings),
-        ("least-code", if look.aspect == Aspect::Wide { 24.0 } else { 30.0 }),
+        ("least-code", if look.aspect == Aspect::Wide { 28.0 } else { 30.0 }),
     ] {
         entry(name, format!("{points}pt"));
     }

@@ -42,6 +42,7 @@ pub(super) struct DrawnText {
     /// Where its first glyph stands on the line.
     pub origin: (f64, f64),
     pub is_formula: bool,
+    pub is_code: bool,
     pub ink: Ink,
     /// What of it the page's clips leave.
     pub clip: Option<Bounds>,
@@ -297,6 +298,7 @@ fn text_run(run: &TextItem, here: Transform, clip: Option<Bounds>) -> Drawn {
             size_px: run.size.to_pt() * area.abs().sqrt(),
             origin: transformed((0.0, 0.0), here),
             is_formula: run.font.info().family.contains("Math"),
+            is_code: run.font.info().family.contains("Mono"),
             ink: ink(&run.fill),
             clip,
             missing_glyphs: missing.filter_map(|glyph| run.text.get(glyph.range())).collect(),

@@ -28,7 +28,11 @@ pub(super) fn review_texts(page: &DrawnPage, roles: &Roles) -> Vec<TextReview> {
         }
         TextReview {
             text: text.text.clone(),
-            role: if text.is_formula { Role::Formula } else { roles.role(&text.text) },
+            role: match text {
+                DrawnText { is_formula: true, .. } => Role::Formula,
+                DrawnText { is_code: true, .. } => Role::Label,
+                _ => roles.role(&text.text),
+            },
             size_px: text.size_px,
             bounds_px: [bounds.left, bounds.top, bounds.right, bounds.bottom],
             contrast: contrast(page, index, bounds, text.ink),
