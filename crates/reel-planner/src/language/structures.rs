@@ -317,11 +317,11 @@ mod tests {
         for (sentence, expected) in [
             (
                 "The three largest producers of coffee are Brazil, Vietnam, and Colombia.",
-                Some("Three largest producers of coffee: Brazil|Vietnam|Colombia"),
+                Some("The three largest producers of coffee: Brazil|Vietnam|Colombia"),
             ),
             (
                 "The most spoken languages are English, Mandarin, Hindi, and Spanish.",
-                Some("Most spoken languages: English|Mandarin|Hindi|Spanish"),
+                Some("The most spoken languages: English|Mandarin|Hindi|Spanish"),
             ),
             ("The main producers are Brazil, Vietnam, and Colombia.", None),
             ("The largest lakes are in Canada, Russia, and Africa.", None),
