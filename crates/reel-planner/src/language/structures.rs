@@ -185,7 +185,7 @@ pub(crate) fn ranks(sentence: &str) -> Option<Ranks> {
     let fits = (3..=8).contains(&names.len()) && names.iter().all(is_name);
     let is_short = (2..=8).contains(&word_count(of));
     (fits && is_short && of.starts_with("The ") && is_ranking(of))
-        .then(|| Ranks { of: without_article(of), names: names.into_iter().map(capitalize).collect() })
+        .then(|| Ranks { of: of.to_owned(), names: names.into_iter().map(capitalize).collect() })
 }
 
 /// Divides "a, b, and c".
