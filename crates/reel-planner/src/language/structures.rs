@@ -97,8 +97,10 @@ pub(crate) fn division(sentence: &str) -> Option<Division> {
     };
     let is_whole = is_name(&whole) && !is_anaphor(&first_word(whole));
     let fit = (2..=MAX_PARTS).contains(&parts.len()) && parts.iter().all(|part| is_name(part));
-    let name = |text: &str| without_article(text);
-    (is_whole && fit).then(|| Division { whole: name(whole), parts: parts.into_iter().map(name).collect() })
+    (is_whole && fit).then(|| Division {
+        whole: without_article(whole),
+        parts: parts.into_iter().map(without_article).collect(),
+    })
 }
 
 /// Where a level is among the others.
