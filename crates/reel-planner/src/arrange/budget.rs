@@ -15,6 +15,8 @@ use crate::language::speech::speak_plain;
 
 /// Most consecutive asides: a picture that stays for longer looks frozen.
 const MAX_ASIDES: usize = 2;
+/// Words that are spoken from a line that shows something to the next one, where that leaves enough room: 17 seconds.
+const MAX_WORDS_WITHOUT_CHANGE: usize = 46;
 
 /// A heading and its passages.
 #[derive(Debug, Clone)]
@@ -92,28 +94,38 @@ fn arrange(chapters: Vec<Chapter>, max_pages: usize) -> Option<Vec<Chapter>> {
         return Some(merged);
     }
     let preferences = ranking::by_preference(&chapters);
-    let with_asides = |lines: usize| -> Vec<Chapter> {
+    let with_asides = |lines: usize, max_words: usize| -> Vec<Chapter> {
         let chapters = chapters.iter().zip(&preferences);
-        chapters.map(|(chapter, order)| with_asides(chapter, order, lines)).collect()
+        chapters.map(|(chapter, order)| with_asides(chapter, order, lines, max_words)).collect()
     };
-    (MAX_LINES + 1..=MAX_SPOKEN).map(|lines| merge(&with_asides(lines), MAX_SPOKEN)).find(fits)
+    // A picture that stays is better than a sentence left out.
+    [MAX_WORDS_WITHOUT_CHANGE, usize::MAX]
+        .into_iter()
+        .flat_map(|max_words| (MAX_LINES + 1..=MAX_SPOKEN).map(move |lines| (lines, max_words)))
+        .map(|(lines, max_words)| merge(&with_asides(lines, max_words), MAX_SPOKEN))
+        .find(fits)
 }
 
 /// Turns the lowest-ranked sentences of a chapter into asides, so that a page with `lines` lines shows [`MAX_LINES`] of them.
-/// The first passage never becomes an aside, and at most [`MAX_ASIDES`] follow each other.
-fn with_asides(chapter: &Chapter, order: &[usize], lines: usize) -> Chapter {
+/// The first passage never becomes an aside, and at most [`MAX_ASIDES`] follow each other, as long as no more than `max_words` are
+/// spoken before something appears.
+fn with_asides(chapter: &Chapter, order: &[usize], lines: usize, max_words: usize) -> Chapter {
     let mut chapter = chapter.clone();
     let passages = &mut chapter.passages;
     let shown = (passages.len() * MAX_LINES).div_ceil(lines);
     let mut missing_asides = passages.len() - shown;
     for index in order.iter().rev().copied() {
-        let run = passages[..index].iter().rev().take_while(|passage| passage.is_aside()).count()
-            + passages[index + 1..].iter().take_while(|passage| passage.is_aside()).count();
+        let before = passages[..index].iter().rev().take_while(|passage| passage.is_aside()).count();
+        let after = passages[index + 1..].iter().take_while(|passage| passage.is_aside()).count();
+        // From the passage that is shown before them.
+        let first = index.saturating_sub(before + 1);
+        let words: usize = passages[first..=index + after].iter().map(Passage::spoken_words).sum();
         let is_divided =
             passages[index].continues || passages.get(index + 1).is_some_and(|next| next.continues);
         if missing_asides > 0
             && index > 0
-            && run < MAX_ASIDES
+            && before + after < MAX_ASIDES
+            && words <= max_words
             && !is_divided
             && passages[index].can_be_aside()
         {
@@ -256,6 +268,20 @@ mod tests {
         assert_eq!(asides, ["It runs on."; 4]);
         let (_, omitted) = fit(chapters(&script), Room { pages: 1, lines: 160, ms: None });
         assert!((4..=6).contains(&omitted), "{omitted}: a page speaks ten sentences at most");
+    }
+
+    /// Nothing on the page would change for half a minute.
+    #[test]
+    fn long_sentences_do_not_become_asides_beside_each_other() {
+        let long = |number: usize| {
+            format!("Sentence {number} has {} at its end.", "very many words ".repeat(4).trim())
+        };
+        let script = format!("## A\n\n{}", (0..14).map(long).collect::<Vec<_>>().join(" "));
+        let (fitting, omitted) = fit(chapters(&script), Room { pages: 2, lines: 160, ms: None });
+        assert_eq!(omitted, 0);
+        let passages = &fitting[0].passages;
+        assert!(passages.iter().any(Passage::is_aside), "there is no room without asides");
+        assert!(passages.windows(2).all(|pair| !(pair[0].is_aside() && pair[1].is_aside())));
     }
 
     #[test]

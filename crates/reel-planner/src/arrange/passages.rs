@@ -12,6 +12,7 @@ use crate::arrange::tables::{join, row_steps};
 use crate::language::sentences::{self, MAX_COLUMNS};
 use crate::language::speech::{is_speakable, speak, speak_plain};
 use crate::language::width::columns;
+use crate::language::words::word_count;
 use crate::read::document::{Element, MAX_HEADING_COLUMNS};
 use crate::read::{animations, diagrams};
 
@@ -89,6 +90,11 @@ impl Passage {
             ([Block::Paragraph { text } | Block::Quote { text, .. }], None) => Some(text),
             _ => None,
         }
+    }
+
+    /// Returns how many words are spoken for it.
+    pub fn spoken_words(&self) -> usize {
+        self.steps.iter().map(|step| word_count(&step.narration)).sum()
     }
 
     /// Returns `true` for a sentence that is only spoken.
