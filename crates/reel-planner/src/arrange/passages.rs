@@ -293,21 +293,18 @@ impl Builder {
         if !heights.iter().all(|row| fits(&[*row])) {
             return self.cells(header, rows);
         }
-        // Pages of as many rows each, but for the last.
-        let most = rows.len().div_ceil(rows.len().div_ceil(MAX_TABLE_ROWS));
-        let (mut start, mut position) = (0, 0);
-        while start < rows.len() {
-            let ends =
-                (start + 1..=rows.len().min(start + most)).take_while(|&end| fits(&heights[start..end]));
-            let end = ends.last().unwrap_or(start + 1);
-            let steps = row_steps(header, &rows[start..end]);
+        // As few pages as can be, with as many rows each, or one less.
+        let least = rows.len().div_ceil(MAX_TABLE_ROWS);
+        let parts = (least..=rows.len()).find(|parts| evenly(&heights, *parts).all(fits));
+        let parts = parts.unwrap_or(rows.len());
+        for (position, rows) in evenly(rows, parts).enumerate() {
+            let steps = row_steps(header, rows);
             if steps.is_empty() {
-                self.cells(header, &rows[start..end]);
+                self.cells(header, rows);
             } else {
-                let table = Block::Table { header: header.to_vec(), rows: rows[start..end].to_vec() };
+                let table = Block::Table { header: header.to_vec(), rows: rows.to_vec() };
                 self.push(Passage::new(Kind::Table, position, vec![table], steps));
             }
-            (start, position) = (end, position + 1);
         }
     }
 
@@ -408,6 +405,13 @@ fn split_long(text: &RichText) -> Vec<sentences::Piece> {
     vec![sentences::Piece { text: text.clone(), continues: false }]
 }
 
+/// Divides into parts whose lengths differ by one at most; the longer ones come first.
+fn evenly<T>(all: &[T], parts: usize) -> impl Iterator<Item = &[T]> {
+    let (least, longer) = (all.len() / parts.max(1), all.len() % parts.max(1));
+    let start = move |part: usize| part * least + part.min(longer);
+    (0..parts).map(move |part| &all[start(part)..start(part + 1)])
+}
+
 fn height_px(blocks: &[Block]) -> u32 {
     blocks.iter().map(block_height_px).fold(0, u32::saturating_add)
 }
@@ -455,6 +459,18 @@ mod tests {
         assert_eq!(passages.iter().map(|passage| passage.steps.len()).collect::<Vec<_>>(), [5, 5]);
         assert_eq!(passages[1].steps[0].narration, "r5. Value: 5.");
         assert_eq!(passages[1].steps[4].reveals, [Reveal { block: 0, part: Some(4) }]);
+    }
+
+    #[test]
+    fn parts_are_of_similar_length() {
+        for (count, parts, expected) in
+            [(9, 2, vec![5, 4]), (8, 1, vec![8]), (7, 3, vec![3, 2, 2]), (2, 2, vec![1, 1]), (0, 0, vec![])]
+        {
+            let all: Vec<usize> = (0..count).collect();
+            let divided: Vec<&[usize]> = evenly(&all, parts).collect();
+            assert_eq!(divided.iter().map(|part| part.len()).collect::<Vec<_>>(), expected);
+            assert_eq!(divided.concat(), all);
+        }
     }
 
     #[test]
