@@ -96,7 +96,7 @@ pub(crate) fn division(sentence: &str) -> Option<Division> {
             && !tag(name).iter().any(|word| word.tag.is_finite())
     };
     let is_whole = is_name(&whole) && !is_anaphor(&first_word(whole));
-    let fit = (2..=MAX_PARTS).contains(&parts.len()) && parts.iter().all(|part| is_name(part));
+    let fit = (2..=MAX_PARTS).contains(&parts.len()) && parts.iter().all(is_name);
     (is_whole && fit).then(|| Division {
         whole: without_article(whole),
         parts: parts.into_iter().map(without_article).collect(),
