@@ -316,6 +316,44 @@ fn labels_and_salutations_of_endless_words_stay_within_the_bounds_of_a_scene() {
     }
 }
 
+#[test]
+fn structures_of_endless_words_stay_within_the_bounds_of_a_scene() {
+    for length in [120, 210, 450, 700, 3000] {
+        let word = "A".repeat(length);
+        for told in [
+            format!("Of 1,000 {word}, 300 sign up, 90 pay, and 12 stay."),
+            format!("{word} are divided into birds and fish. Birds are divided into {word}s and hens."),
+            format!("Animals are divided into birds and {word}. Birds fall into hens and ducks."),
+            format!(
+                "At the bottom are {word}, which {word}. Above them come grazers. At the top is the eagle."
+            ),
+            format!("The three largest {word} are Brazil, Vietnam, and {word}."),
+            format!("{word} see well. Dogs smell {word}. Both hear {word} sounds."),
+            format!("1. {word}, 12 m\n2. Lake, {word}\n3. Sea: {word}"),
+            format!("- 1,000 {word}\n- 300 sign up\n- 12 stay"),
+            format!("| {word} | {word} |\n| --- | --- |\n| Alto | 4,500 mAh |\n| Brio | 5,000 mAh |"),
+        ] {
+            for heading in ["The largest of the funnel", &word] {
+                let script = format!("# T\n\nOne. Two.\n\n## {heading}\n\n{told}\n\nIt is done.");
+                let request = Request {
+                    topic: "",
+                    context: None,
+                    script: Some(&script),
+                    title: None,
+                    duration_ms: None,
+                };
+                let plan = plan(&request).unwrap();
+                assert_eq!(
+                    reel_scene::check::faults(&plan.scenes),
+                    [],
+                    "{length}: {}",
+                    &told[..30.min(told.len())]
+                );
+            }
+        }
+    }
+}
+
 /// A small generator, so that the cases are many but always the same (Knuth's MMIX constants).
 struct Random(u64);
 

@@ -145,7 +145,7 @@ mod tests {
 
     /// A list that falls by chance is no funnel, and steps under a superlative are steps.
     #[test]
-    fn what_only_looks_like_a_structure_stays_a_list() {
+    fn lists_that_only_look_like_a_structure_stay_lists() {
         for script in [
             "# Cake\n\n## You need\n\n- 12 eggs\n- 6 cups of flour\n- 2 spoons of sugar\n\nIt is done. That is all.",
             "# Soup\n\n## Cook it\n\n1. Peel the onions.\n2. Fry them.\n3. Add water.\n\nIt is done. That is all.",

@@ -302,7 +302,7 @@ fn unit_of(cell: &str) -> String {
     if is_unit { unit.to_owned() } else { String::new() }
 }
 
-/// Returns `true` for what makes a number a day, a year or an hour, as in "12 March", "44 BC" and "5 pm".
+/// Returns `true` for words that make a number a day, a year or an hour, as in "12 March", "44 BC" and "5 pm".
 fn is_date_or_hour(unit: &str) -> bool {
     const ERAS_AND_HOURS: [&str; 9] = ["am", "pm", "a.m.", "p.m.", "bc", "ad", "bce", "ce", "uhr"];
     ERAS_AND_HOURS.contains(&unit.to_lowercase().as_str()) || is_month(unit)

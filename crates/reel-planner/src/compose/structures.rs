@@ -1,4 +1,4 @@
-//! Structures that sentences tell: a funnel, a tree, a pyramid, an order of rank, and what two things share.
+//! Structures that sentences tell: a funnel, a tree, a pyramid, a ranking, and an overlap.
 
 use reel_scene::{Arrangement, Block, Item, Reveal, RichText};
 
@@ -16,7 +16,7 @@ fn arranged(arrangement: Arrangement, items: Vec<Item>) -> Block {
     Block::Items { arrangement, items, center: None }
 }
 
-/// "Of 1,000 visitors, 300 sign up, 90 pay, and 12 stay.", or a list of such stages under what says that they are.
+/// "Of 1,000 visitors, 300 sign up, 90 pay, and 12 stay.", or a list of such stages below a heading that calls them a funnel.
 pub(super) fn funnel(units: &[Unit<'_>], above: &str) -> Option<Candidate> {
     const WHY: &str = "each stage lets fewer through";
     if let [unit] = units {
@@ -59,7 +59,7 @@ pub(super) fn tree(units: &[Unit<'_>]) -> Option<Candidate> {
                 items.iter().position(is_it).filter(|_| !stems.is_empty())?
             }
         };
-        // What is divided twice, or is a part of itself, is no tree.
+        // A tree divides each thing once, and nothing is a part of itself.
         let is_leaf = items.iter().all(|item| item.parent != Some(parent));
         let is_new = |part: &String| items.iter().all(|item| item.title != *part);
         if !is_leaf || !found.parts.iter().all(is_new) {

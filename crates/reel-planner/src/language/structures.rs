@@ -1,4 +1,4 @@
-//! Sentences that tell a structure: what lets fewer through, what is divided into what, levels, an order of rank.
+//! Sentences that tell a structure: stages of a funnel, divisions, levels of a pyramid, and rankings.
 
 use super::tags::tag;
 use super::vocabulary::is_anaphor;
@@ -103,7 +103,7 @@ pub(crate) fn division(sentence: &str) -> Option<Division> {
     })
 }
 
-/// Where a level is among the others.
+/// The place of a level among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Bottom,
@@ -111,12 +111,12 @@ pub(crate) enum Place {
     Top,
 }
 
-/// A level of what is built up.
+/// A level of a pyramid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Level {
     pub place: Place,
     pub name: String,
-    /// What a clause says of it; may be empty.
+    /// A clause about it; may be empty.
     pub told: String,
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn level(sentence: &str) -> Option<Level> {
     })
 }
 
-/// Things in an order of rank, and by what they are ordered.
+/// Ranked things, and the phrase that names the ranking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ranks {
     pub of: String,
@@ -199,7 +199,7 @@ fn listed(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Returns `true` for what is ordered by how much of something it has: "the five largest lakes", "most spoken languages".
+/// Returns `true` for texts that announce a ranking: "the five largest lakes", "most spoken languages".
 pub(crate) fn is_ranking(text: &str) -> bool {
     const SUPERLATIVES: [&str; 24] = [
         "largest",

@@ -262,11 +262,7 @@ fn one_pen_writes_from_right_to_left_where_that_is_how_it_is_read() {
 #[test]
 fn one_pen_writes_nothing_twice() {
     let before = format!("{BY_HAND}\n#place(dx: 100pt, dy: 100pt, text(size: 40pt)[It stands])");
-    let step = step(Entrance::Fade, &before, "#place(dx: 100pt, dy: 300pt, text(size: 40pt)[It comes])");
-    assert_eq!(step.strokes().marks.len(), 1, "{:?}", step.strokes().marks);
-    assert!(matches!(step_of(Entrance::Fade, &before), Moving::None));
-}
-
-fn step_of(entrance: Entrance, before: &str) -> Moving {
-    step(entrance, before, "").moving
+    let added = step(Entrance::Fade, &before, "#place(dx: 100pt, dy: 300pt, text(size: 40pt)[It comes])");
+    assert_eq!(added.strokes().marks.len(), 1, "{:?}", added.strokes().marks);
+    assert!(matches!(step(Entrance::Fade, &before, "").moving, Moving::None));
 }

@@ -39,7 +39,7 @@ pub(crate) const EDGE_PX: f32 = 1.5;
 /// Length of the pieces of a path, each of which the pen draws evenly.
 const PIECE_PX: f32 = 6.0;
 
-/// Who draws.
+/// The pens that draw a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
     /// Items begin shortly after each other.

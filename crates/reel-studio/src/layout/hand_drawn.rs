@@ -11,7 +11,7 @@ use typst::model::Document;
 use typst::visualize::{Curve, CurveItem, Geometry, LineCap, LineJoin, Shape};
 use typst_layout::{Page, PagedDocument};
 
-/// What the theme writes into the keywords of a document whose lines are drawn by hand.
+/// The keyword that the theme gives a document whose lines are drawn by hand.
 const KEYWORD: &str = "hand-drawn";
 /// Waves of the field: how far they move a line, and their length, in points.
 const WAVES: [(f64, f64); 3] = [(3.2, 610.0), (1.4, 173.0), (0.5, 57.0)];
@@ -210,7 +210,7 @@ mod tests {
         assert!(curves(&straight, 0).len() < 2, "a line is no curve");
     }
 
-    /// What was on the page before looks the same on the next one, whatever is added and however it is nested.
+    /// A shape of one page looks the same on the next page, which adds to it, and in a nested block.
     #[test]
     fn a_shape_looks_the_same_on_every_page() {
         let more = format!("{SHAPES}\n#place(dx: 700pt, dy: 300pt, circle(radius: 40pt, stroke: 3pt))");
@@ -231,9 +231,27 @@ mod tests {
         assert!(curves(&pages("\"hand-drawn\"", &[ground]), 0).is_empty());
     }
 
+    /// Stages run on threads with this much stack; an overflow ends the whole process.
+    #[test]
+    fn deep_nesting_leaves_the_stack_of_a_stage_alone() {
+        let deep =
+            format!("#{}rect(stroke: 1pt){}", "box(inset: 0.1pt, clip: true, ".repeat(60), ")".repeat(60));
+        let stage = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+        let count = stage.spawn(move || pages("\"hand-drawn\"", &[deep]).count()).unwrap().join().unwrap();
+        assert_eq!(count, 1);
+    }
+
+    /// A curve longer than any page, and one that is nowhere.
+    #[test]
+    fn lines_of_any_length_have_so_many_pieces() {
+        for length in [0.0, 1e12, f64::INFINITY, f64::NAN] {
+            assert!((1..=MAX_PIECES).contains(&shares(length).count()), "{length}");
+        }
+    }
+
     /// A scale of 0 hides something; it cannot be undone.
     #[test]
-    fn what_is_scaled_to_nothing_stays() {
+    fn a_shape_scaled_to_nothing_stays() {
         let hidden = "#scale(0%, rect(width: 100pt, height: 100pt, stroke: 2pt))".to_owned();
         assert_eq!(pages("\"hand-drawn\"", &[hidden]).count(), 1);
     }
