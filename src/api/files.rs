@@ -16,7 +16,7 @@ use super::query::{Query, parse_flag, parse_one_of, parse_text};
 use super::status::matches_etag;
 use super::{ApiState, catalog_of, user, visible_job};
 use crate::error_codes::ErrorCode;
-use crate::events::job::{FileRole, Sidecar, StoredFile, ThumbnailSize};
+use crate::events::job::{FileRole, Sidecar, StoredFile, StreamPart, ThumbnailSize};
 use crate::events::{OutputFormat, Quality, Rendition};
 use crate::projections::status::{JobStatus, StatusView};
 use crate::storage::measure::{self, Delivered, DeliveredBy, Measurement, Operation};
@@ -27,6 +27,8 @@ use crate::telemetry::chain;
 pub(super) struct Served<'a> {
     pub stores: &'a Stores,
     pub file: &'a StoredFile,
+    /// Set where a part of the file is served as if it were one.
+    pub part: Option<&'a StreamPart>,
     pub content_type: &'static str,
     pub disposition: String,
     pub cache_control: &'static str,
@@ -43,7 +45,7 @@ impl<'a> Served<'a> {
         disposition: String,
     ) -> Self {
         let cache_control = "private, max-age=3600";
-        Self { stores, file, content_type, disposition, cache_control, may_redirect: true }
+        Self { stores, file, part: None, content_type, disposition, cache_control, may_redirect: true }
     }
 
     /// The signed URL of the file, where clients get it from S3.
@@ -198,6 +200,7 @@ pub async fn get_thumbnail(
     let served = Served {
         stores: &state.stores,
         file: &file,
+        part: None,
         content_type: "image/jpeg",
         disposition,
         cache_control: "private, max-age=86400",
@@ -368,8 +371,15 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     };
     let key = Key::parse(&served.file.key).map_err(failed)?;
     let storage = &served.stores.files;
-    let size = storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
-    let etag = format!("\"{}\"", served.file.blake3);
+    let whole = storage.head(&key).await.map_err(failed)?.ok_or_else(gone)?.bytes;
+    let (begins, size, hash) = match served.part {
+        None => (0, whole, &served.file.blake3),
+        Some(part) if part.offset.checked_add(part.bytes).is_some_and(|end| end <= whole) => {
+            (part.offset, part.bytes, &part.blake3)
+        }
+        Some(_) => return Err(gone()),
+    };
+    let etag = format!("\"{hash}\"");
     let header = |name| req.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     // Preconditions in the order of RFC 9110, section 13.2.2.
     if header(IF_MATCH).is_some_and(|tags| !matches_strongly(tags, &etag)) {
@@ -409,7 +419,8 @@ pub(super) async fn serve(req: &Request, res: &mut Response, served: Served<'_>)
     res.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if req.method() != Method::HEAD {
         let download = Measurement::begin(storage.name(), Operation::Download);
-        let stream = storage.read(&key, start..start + length).await.map_err(failed)?.ok_or_else(gone)?;
+        let range = begins + start..begins + start + length;
+        let stream = storage.read(&key, range).await.map_err(failed)?.ok_or_else(gone)?;
         measure::count_delivery(delivered(served.file.role), DeliveredBy::Api);
         res.stream(download.of_stream(stream, length));
     }

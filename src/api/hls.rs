@@ -1,7 +1,8 @@
 //! HTTP Live Streaming (RFC 8216), from the first segment on.
 //!
 //! While the job runs, playlists are made from its events, and grow. When it is completed, they are stored files like all
-//! others. Segments are stored when their scene is rendered, and are the same before and after.
+//! others. Segments are stored when their scene is rendered, and are the same before and after: then they are inside the
+//! video's file, and are served under their names, too, to those who began before.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +16,8 @@ use super::files::{Served, require_completed, serve};
 use super::problem::Problem;
 use super::{ApiState, catalog_of, user, visible_job};
 use crate::domain::job::Job;
-use crate::events::job::{FileRole, StoredFile};
+use crate::events::job::{FileRole, StoredFile, StreamPart};
 use crate::ids::JobId;
-use crate::projections::catalog::VideoRow;
 use crate::projections::status::{JobStatus, StatusView};
 use crate::telemetry::chain;
 
@@ -54,8 +54,9 @@ impl WatchedJobs {
 /// `master.m3u8` is where players begin; it names a playlist for each rendition (`720p.m3u8`), and those name their
 /// segments, which are ranges of a file for each scene (`720p-00.m4s`). All need the same token. The stream begins with
 /// the first segment, while the first scene is rendered: until the job is completed, its playlists are of the type EVENT and
-/// grow, scene by scene. They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. 409 before
-/// the first segment is there.
+/// grow, scene by scene. They end when the job fails or is cancelled, and stay for `retention.partial_stream_hours`. Once the
+/// job is completed, `master.m3u8` names playlists of the same segments as ranges of the video's file (`720p-vod.m3u8`,
+/// `720p.mp4`); the names from before stay valid. 409 before the first segment is there.
 #[endpoint(
     tags("videos"),
     operation_id = "get_hls_file",
@@ -74,7 +75,8 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
     if view.status == JobStatus::Completed {
         require_completed(&view)?;
         let video = catalog_of(&state, &user(depot)?).video(view.job_id).await?;
-        return serve_stored(req, res, &state, video, &name).await;
+        let files = video.map(|video| video.files).unwrap_or_default();
+        return serve_stored(req, res, &state, &files, &name).await;
     }
     let job = state.watched.get(&state, &view).await?;
     let Some(stream) = job.stream() else { return require_completed(&view) };
@@ -89,8 +91,16 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
             key: part.key.clone(),
             bytes: part.bytes,
             blake3: part.blake3.clone(),
+            stream: vec![],
         };
-        return serve(req, res, segments(&state, &file)).await;
+        return match serve(req, res, segments(&state, &file)).await {
+            // The job has ended by now, and the part is inside the video.
+            Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+                let job = state.executor.load(view.job_id).await?.state;
+                serve_stored(req, res, &state, &job.stored, &name).await
+            }
+            served => served,
+        };
     }
     let text = match name.strip_suffix(".m3u8") {
         Some("master") => Some(stream.master_playlist()),
@@ -111,19 +121,26 @@ async fn serve_stored(
     req: &Request,
     res: &mut Response,
     state: &ApiState,
-    video: Option<VideoRow>,
+    files: &[StoredFile],
     name: &str,
 ) -> Result<(), Problem> {
-    let files = video.map(|video| video.files).unwrap_or_default();
+    if let Some((file, part)) = find_part(files, name) {
+        // S3 does not know the part.
+        let served = Served { part: Some(part), may_redirect: false, ..segments(state, file) };
+        return serve(req, res, served).await;
+    }
     let is_named = |file: &&StoredFile| {
-        let is_streamed =
-            matches!(file.role, FileRole::HlsMaster | FileRole::HlsPlaylist | FileRole::HlsSegments);
-        is_streamed && file.key.rsplit('/').next() == Some(name)
+        let is_streamed = match file.role {
+            FileRole::HlsMaster | FileRole::HlsPlaylist | FileRole::HlsSegments => true,
+            FileRole::Video => !file.stream.is_empty(),
+            _ => false,
+        };
+        is_streamed && file.name() == name
     };
     let file = files.iter().find(is_named);
     let file = file.ok_or_else(|| Problem::not_found("this stream has no such file"))?;
     let served = match file.role {
-        FileRole::HlsSegments => segments(state, file),
+        FileRole::HlsSegments | FileRole::Video => segments(state, file),
         _ => Served {
             // Its player may have loaded it while it grew.
             cache_control: "private, no-cache",
@@ -133,6 +150,11 @@ async fn serve_stored(
         },
     };
     serve(req, res, served).await
+}
+
+/// The part of a stream, and the video that has it inside.
+fn find_part<'a>(files: &'a [StoredFile], name: &str) -> Option<(&'a StoredFile, &'a StreamPart)> {
+    files.iter().find_map(|file| Some((file, file.stream.iter().find(|part| part.name == name)?)))
 }
 
 fn segments<'a>(state: &'a ApiState, file: &'a StoredFile) -> Served<'a> {

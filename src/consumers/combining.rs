@@ -6,15 +6,16 @@ use async_trait::async_trait;
 
 use super::artifacts::fetch_scenes;
 use super::error::{StageError, missing};
+use super::rendering::{part_file, position_of};
 use super::task::{StageHandler, Task, blocking};
-use crate::domain::job::{Outcome, SceneProgress};
+use crate::domain::job::{Outcome, SceneProgress, Stream};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, Thumbnail, ThumbnailSize, Warning};
 use crate::events::{Rendition, Stage};
 use crate::telemetry::chain;
 use reel_studio::join::combine::{self, Combined, Parts};
 use reel_studio::join::labels::Labels;
-use reel_studio::join::thumbnails;
+use reel_studio::join::{stream, thumbnails};
 
 pub struct Combining;
 
@@ -106,13 +107,39 @@ fn join_rendition(
     };
     let clips: Vec<PathBuf> = job.scenes.iter().map(clip_of).collect::<Result<_, _>>()?;
     let sounds: Vec<PathBuf> = job.scenes.iter().map(sound_of).collect::<Result<_, _>>()?;
-    let parts = Parts { clips: &clips, sounds: &sounds, format: rendition.format };
     let file = format!("video-{}", rendition.file_name());
+    let out = task.workspace.path(&file);
     let mut on_progress = |done, total| task.progress.report(number as u64 * total + done, of as u64 * total);
-    let combined =
-        combine::combine(parts, labels, &task.workspace.path(&file), &mut on_progress, &task.cancel)
-            .map_err(cannot_combine)?;
+    let mut combine = |streams: &[PathBuf]| {
+        let parts = Parts { clips: &clips, sounds: &sounds, streams, format: rendition.format };
+        combine::combine(parts, labels, &out, &mut on_progress, &task.cancel)
+    };
+    let combined = match combine(&parts_of_stream(task, rendition, &clips)) {
+        Err(combine::Error::Streamable(error)) => {
+            tracing::warn!(error = chain(&error), "the video and its stream are stored apart");
+            combine(&[])
+        }
+        combined => combined,
+    };
+    let combined = combined.map_err(cannot_combine)?;
     Ok((RenditionFile { rendition, file, bytes: combined.bytes, artifact: None }, combined))
+}
+
+/// The files of a rendition's stream, which the video then has inside. None where not all of it was streamed.
+fn parts_of_stream(task: &Task, rendition: Rendition, clips: &[PathBuf]) -> Vec<PathBuf> {
+    let Some(stream) = task.job.stream().filter(Stream::is_whole) else { return vec![] };
+    let mut files = vec![];
+    for (scene, (part, clip)) in stream.parts(rendition).zip(clips).enumerate() {
+        let file = task.workspace.path(&part_file(part.name()));
+        // Another machine may have made it.
+        let is_here = std::fs::metadata(&file).is_ok_and(|found| found.len() == part.bytes);
+        if !is_here && let Err(error) = stream::write(clip, position_of(&task.job, scene), &file) {
+            tracing::warn!(error = chain(&error), "the video and its stream are stored apart");
+            return vec![];
+        }
+        files.push(file);
+    }
+    files
 }
 
 /// Writes the thumbnails of a video to `thumbnails/` in a folder.

@@ -1,4 +1,5 @@
-//! What stays of a job that ended without a video: its stream as far as it went, for those who are watching it.
+//! What stays in the storage when a job ends. Without a video: its stream as far as it went, for those who are watching it.
+//! With a video: not the parts of the stream that the video has inside.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,15 @@ pub async fn remove_all_but_stream(stores: &Stores, job_id: JobId, job: &Job) ->
         if !kept.contains(entry.key.as_str()) {
             stores.files.delete(&entry.key).await?;
         }
+    }
+    Ok(())
+}
+
+/// Removes the files of the stream that the video of a completed job has inside.
+pub async fn remove_parts_in_video(stores: &Stores, job_id: JobId, job: &Job) -> Result<(), Error> {
+    let folder = Prefix::of_job(&job.user_id, job_id);
+    for part in job.stored.iter().flat_map(|file| &file.stream) {
+        stores.files.delete(&folder.key(&part.name)?).await?;
     }
     Ok(())
 }

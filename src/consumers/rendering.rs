@@ -14,7 +14,7 @@ use super::stream_beginning::StreamBeginning;
 use super::task::{StageHandler, Task, blocking, wait_for};
 use super::{upload, uploaded};
 use crate::config::MediaConfig;
-use crate::domain::job::Outcome;
+use crate::domain::job::{Job, Outcome};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{Clip, RenditionFile, SceneStream, Sidecar, StreamSegment, Warning};
 use crate::events::{OutputFormat, Rendition, Stage};
@@ -266,13 +266,23 @@ fn stream(
     stores: &Stores,
 ) -> Result<Option<SceneStream>, StageError> {
     let Some(rendition) = streamed_rendition(task, clip)? else { return Ok(None) };
-    let before = task.job.narrated_scenes().take(index as usize);
-    let position = Position {
-        first_frame: before.map(|(_, timeline)| u64::from(timeline.frames)).sum(),
-        is_last: index as usize + 1 == task.job.scenes.len(),
-    };
+    let position = position_of(&task.job, index as usize);
     let name = format!("{}-{index:02}.m4s", rendition.quality.level());
     store_stream(task, rendition, &clip.output.out, position, &name, stores).map(Some)
+}
+
+/// Where a scene is in the video.
+pub(super) fn position_of(job: &Job, scene: usize) -> Position {
+    let before = job.narrated_scenes().take(scene);
+    Position {
+        first_frame: before.map(|(_, timeline)| u64::from(timeline.frames)).sum(),
+        is_last: scene + 1 == job.scenes.len(),
+    }
+}
+
+/// Where the workspace has a part of the stream, by its name in the storage.
+pub(super) fn part_file(name: &str) -> String {
+    format!("hls/{}", name.replace('/', "-"))
 }
 
 /// The rendition whose stream has the pictures of a clip.
@@ -293,7 +303,7 @@ pub(super) fn store_stream(
     name: &str,
     stores: &Stores,
 ) -> Result<SceneStream, StageError> {
-    let path = task.workspace.path(&format!("hls/{}", name.replace('/', "-")));
+    let path = task.workspace.path(&part_file(name));
     let part = stream::write(clip, position, &path).map_err(|error| {
         let message = format!("a scene cannot be packaged for streaming: {error}");
         StageError::failed(ErrorCode::RenderingFailed, message, error)

@@ -11,7 +11,7 @@ use super::attempt::Attempt;
 use super::begun::BegunJobs;
 use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
-use super::leftovers::remove_all_but_stream;
+use super::leftovers::{remove_all_but_stream, remove_parts_in_video};
 use super::processor_slots::ProcessorSlots;
 use super::render_slots::{self, RenderSlot, RenderSlots};
 use super::task::StageHandler;
@@ -293,6 +293,10 @@ impl Worker {
             "job ended"
         );
         self.begun.remove(job_id);
+        // Before the folder, by which a sweep finds what a crash leaves.
+        if let Err(error) = remove_parts_in_video(&self.stores, job_id, job).await {
+            tracing::warn!(error = chain(&error), "a part of the stream is kept twice");
+        }
         let workspace = self.workspaces.of(job_id);
         if !is_workspace_kept(job) {
             if let Err(error) = workspace.remove().await {

@@ -18,7 +18,9 @@ use super::storage::file_name;
 use super::task::blocking;
 use super::upload::cannot_store;
 use crate::config::SidecarSettings;
-use crate::domain::job::{Command, Job, Rejection, SidecarAttempt, SidecarOutcome, Stream};
+use crate::domain::job::{
+    Command, Job, Playlist, Rejection, SidecarAttempt, SidecarOutcome, Stream, videos_with_streams,
+};
 use crate::domain::webhook::after;
 use crate::error_codes::ErrorCode;
 use crate::events::job::{
@@ -33,7 +35,12 @@ use reel_studio::join::captions::{self, sub_rip, web_vtt};
 use reel_studio::join::stream::{self, Position, Segment};
 
 /// A text file of a video, by its role and rendition.
-pub(super) type TextFile = (FileRole, Option<Rendition>, String);
+pub(super) struct TextFile {
+    pub role: FileRole,
+    pub rendition: Option<Rendition>,
+    pub name: String,
+    pub text: String,
+}
 
 /// The code of the warning that a sidecar is missing.
 pub(super) fn warning_code(sidecar: Sidecar) -> ErrorCode {
@@ -48,18 +55,21 @@ pub(super) fn warning_code(sidecar: Sidecar) -> ErrorCode {
 pub(super) fn captions(job: &Job) -> impl Iterator<Item = TextFile> {
     let captions = captions::captions(job.narrated_scenes());
     let texts = [(FileRole::CaptionsVtt, web_vtt(&captions)), (FileRole::CaptionsSrt, sub_rip(&captions))];
-    texts.into_iter().map(|(role, text)| (role, None, text))
+    texts.into_iter().map(|(role, text)| TextFile {
+        role,
+        rendition: None,
+        name: file_name(role, None),
+        text,
+    })
 }
 
-/// Returns the playlists of a stream. The master playlist is the last: where it is stored, the others are, too.
-pub(super) fn playlists(stream: &Stream<'_>) -> Result<Vec<TextFile>, StageError> {
-    let mut texts = vec![];
-    for rendition in stream.renditions() {
-        let text = stream.playlist(rendition.quality.level()).ok_or_else(|| missing("SceneRendered"))?;
-        texts.push((FileRole::HlsPlaylist, Some(rendition), text));
-    }
-    texts.push((FileRole::HlsMaster, None, stream.master_playlist()));
-    Ok(texts)
+/// Returns the playlists of a stream; the master playlist is the last.
+pub(super) fn playlists(stream: &Stream<'_>) -> impl Iterator<Item = TextFile> {
+    let to_store = |Playlist { name, rendition, text }| {
+        let role = if rendition.is_some() { FileRole::HlsPlaylist } else { FileRole::HlsMaster };
+        TextFile { role, rendition, name, text }
+    };
+    stream.playlists().into_iter().map(to_store)
 }
 
 /// Makes sidecars, one at a time: clients wait for videos first.
@@ -256,7 +266,8 @@ impl Making<'_> {
         let mut files = vec![];
         for Thumbnail { size, file, .. } in &thumbnails {
             let content = Content::File(self.scratch.join(file));
-            files.push(self.put(size.file_role(), None, content).await?);
+            let role = size.file_role();
+            files.push(self.put(role, None, &file_name(role, None), content).await?);
         }
         Ok(Made { files, thumbnails })
     }
@@ -264,7 +275,8 @@ impl Making<'_> {
     /// Where all scenes have their segments, only the playlists are missing. Else the whole video is packaged anew.
     async fn make_stream(&self) -> Result<Made, StageError> {
         if let Some(stream) = self.job.stream().filter(Stream::is_whole) {
-            let files = self.put_texts(playlists(&stream.ended())?.into_iter()).await?;
+            let videos = videos_with_streams(&self.job.stored);
+            let files = self.put_texts(playlists(&stream.ended_in(&videos))).await?;
             return Ok(Made { files, ..Made::default() });
         }
         let (mut files, mut parts) = (vec![], vec![]);
@@ -274,7 +286,7 @@ impl Making<'_> {
             parts.push(part);
         }
         let stream = Stream::of_whole_files(self.job, &parts).ok_or_else(|| missing("UploadCompleted"))?;
-        files.extend(self.put_texts(playlists(&stream)?.into_iter()).await?);
+        files.extend(self.put_texts(playlists(&stream)).await?);
         Ok(Made { files, ..Made::default() })
     }
 
@@ -285,7 +297,8 @@ impl Making<'_> {
         video: &StoredFile,
     ) -> Result<(StoredFile, SceneStream), StageError> {
         let video = self.fetch(video).await?;
-        let path = self.scratch.join(file_name(FileRole::HlsSegments, Some(rendition)));
+        let name = file_name(FileRole::HlsSegments, Some(rendition));
+        let path = self.scratch.join(&name);
         let out = path.clone();
         let part = blocking(move || {
             stream::write(&video, Position { first_frame: 0, is_last: true }, &out).map_err(|error| {
@@ -294,7 +307,7 @@ impl Making<'_> {
             })
         })
         .await?;
-        let file = self.put(FileRole::HlsSegments, Some(rendition), Content::File(path)).await?;
+        let file = self.put(FileRole::HlsSegments, Some(rendition), &name, Content::File(path)).await?;
         let segment = |Segment { frames, bytes }| StreamSegment { frames, bytes };
         let part = SceneStream {
             rendition,
@@ -338,8 +351,8 @@ impl Making<'_> {
 
     async fn put_texts(&self, texts: impl Iterator<Item = TextFile>) -> Result<Vec<StoredFile>, StageError> {
         let mut files = vec![];
-        for (role, rendition, text) in texts {
-            files.push(self.put(role, rendition, Content::Bytes(text.into_bytes())).await?);
+        for TextFile { role, rendition, name, text } in texts {
+            files.push(self.put(role, rendition, &name, Content::Bytes(text.into_bytes())).await?);
         }
         Ok(files)
     }
@@ -348,11 +361,12 @@ impl Making<'_> {
         &self,
         role: FileRole,
         rendition: Option<Rendition>,
+        name: &str,
         content: Content,
     ) -> Result<StoredFile, StageError> {
-        let key = self.prefix.key(&file_name(role, rendition)).map_err(cannot_store)?;
+        let key = self.prefix.key(name).map_err(cannot_store)?;
         let stored = self.storage.put(&key, content, Mode::Replace).await.map_err(cannot_store)?;
         let key = key.as_str().to_owned();
-        Ok(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3 })
+        Ok(StoredFile { role, rendition, key, bytes: stored.bytes, blake3: stored.blake3, stream: vec![] })
     }
 }

@@ -1,14 +1,16 @@
 //! `storage`: reads the finished files back, compares them with the plan, and stores them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::error::{StageError, missing};
-use super::sidecars::warning_code;
+use super::sidecars::{TextFile, warning_code};
 use super::task::{StageHandler, Task, blocking};
 use super::upload::{self, cannot_store};
 use super::{callbacks, catch_up, combining, sidecars};
@@ -16,7 +18,7 @@ use crate::config::SidecarSettings;
 use crate::domain::job::{Job, Outcome, Stream, UploadNote};
 use crate::error_codes::ErrorCode;
 use crate::events::job::{
-    Failure, FileRole, SceneStream, Sidecar, SidecarFailed, StorageTarget, StoredFile, Technical,
+    Failure, FileRole, SceneStream, Sidecar, SidecarFailed, StorageTarget, StoredFile, StreamPart, Technical,
     TechnicalFormat, TechnicalStream, VideoFacts,
 };
 use crate::events::{Rendition, Stage};
@@ -192,47 +194,95 @@ fn inspect_quality(task: &Task, file: &str) -> Result<Vec<String>, StageError> {
 struct Source {
     role: FileRole,
     rendition: Option<Rendition>,
+    name: String,
     content: Content,
     bytes: u64,
+    /// Of a video: the parts of its stream that it has inside.
+    stream: Vec<StreamPart>,
 }
 
 impl Source {
     fn of_file(task: &Task, role: FileRole, rendition: Option<Rendition>, file: &str) -> Self {
         let path = task.workspace.path(file);
         let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
-        Self { role, rendition, content: Content::File(path), bytes }
+        let name = file_name(role, rendition);
+        Self { role, rendition, name, content: Content::File(path), bytes, stream: vec![] }
     }
 
-    fn of_text((role, rendition, text): sidecars::TextFile) -> Self {
+    fn of_text(file: TextFile) -> Self {
+        let TextFile { role, rendition, name, text } = file;
         let bytes = text.len() as u64;
-        Self { role, rendition, content: Content::Bytes(text.into_bytes()), bytes }
+        Self { role, rendition, name, content: Content::Bytes(text.into_bytes()), bytes, stream: vec![] }
     }
 }
 
 /// The sidecars that earlier stages did not make, each with its failure.
 type Missing = BTreeMap<Sidecar, Failure>;
 
-/// The files of the stream's segments, which are stored already.
-fn stored_segments(job: &Job) -> Vec<StoredFile> {
+/// The files of the stream's segments, which are stored already, and stay where no video has them inside.
+fn stored_segments(job: &Job, videos: &[(Rendition, Vec<StreamPart>)]) -> Vec<StoredFile> {
     let stream = job.stream();
     let files = stream.iter().flat_map(Stream::files);
+    let files = files.filter(|part| videos.iter().all(|(rendition, _)| *rendition != part.rendition));
     let stored = |part: &SceneStream| StoredFile {
         role: FileRole::HlsSegments,
         rendition: Some(part.rendition),
         key: part.key.clone(),
         bytes: part.bytes,
         blake3: part.blake3.clone(),
+        stream: vec![],
     };
     files.map(stored).collect()
+}
+
+/// Finds the parts of the stream at the end of the videos that have them inside, byte for byte as they were streamed.
+fn find_streams(task: &Task, renditions: &[VideoFile]) -> io::Result<Vec<(Rendition, Vec<StreamPart>)>> {
+    let Some(stream) = task.job.stream().filter(Stream::is_whole) else { return Ok(vec![]) };
+    let mut videos = vec![];
+    for VideoFile { rendition, file } in renditions {
+        let parts: Vec<&SceneStream> = stream.parts(*rendition).collect();
+        if let Some(found) = find_parts(&task.workspace.path(file), &parts)? {
+            videos.push((*rendition, found));
+        }
+    }
+    Ok(videos)
+}
+
+/// `None` where the file ends otherwise.
+fn find_parts(file: &Path, parts: &[&SceneStream]) -> io::Result<Option<Vec<StreamPart>>> {
+    let mut file = File::open(file)?;
+    let bytes = parts.iter().map(|part| part.bytes).sum();
+    let Some(mut offset) = file.metadata()?.len().checked_sub(bytes).filter(|_| bytes > 0) else {
+        return Ok(None);
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut found = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader((&mut file).take(part.bytes))?;
+        if hash.finalize().to_hex().as_str() != part.blake3 {
+            return Ok(None);
+        }
+        let name = part.name().to_owned();
+        found.push(StreamPart { name, offset, bytes: part.bytes, blake3: part.blake3.clone() });
+        offset += part.bytes;
+    }
+    Ok(Some(found))
 }
 
 /// Lists everything that is to be stored of the video, and the sidecars that cannot be.
 fn sources(task: &Task, renditions: &[VideoFile]) -> Result<(Vec<Source>, Missing), StageError> {
     let (request, job) = (task.request()?, &task.job);
     let (mut sources, mut missing): (Vec<Source>, Missing) = (vec![], BTreeMap::new());
-    let videos = renditions.iter();
-    sources
-        .extend(videos.map(|file| Source::of_file(task, FileRole::Video, Some(file.rendition), &file.file)));
+    let with_streams = find_streams(task, renditions).map_err(|error| {
+        StageError::retryable(ErrorCode::VideoUnreadable, "the finished video cannot be read back")
+            .because(error)
+    })?;
+    let inside = |rendition| with_streams.iter().find(|(other, _)| *other == rendition);
+    sources.extend(renditions.iter().map(|VideoFile { rendition, file }| Source {
+        stream: inside(*rendition).map(|(_, parts)| parts.clone()).unwrap_or_default(),
+        ..Source::of_file(task, FileRole::Video, Some(*rendition), file)
+    }));
     let thumbnails = job.thumbnails.iter();
     sources.extend(thumbnails.map(|taken| Source::of_file(task, taken.size.file_role(), None, &taken.file)));
     if request.enable_thumbnails && job.thumbnails.is_empty() {
@@ -246,7 +296,8 @@ fn sources(task: &Task, renditions: &[VideoFile]) -> Result<(Vec<Source>, Missin
         // Its segments are stored already: each scene's when it was rendered.
         match job.stream().filter(Stream::is_whole) {
             Some(stream) => {
-                sources.extend(sidecars::playlists(&stream.ended())?.into_iter().map(Source::of_text));
+                let stream = stream.ended_in(&with_streams);
+                sources.extend(sidecars::playlists(&stream).map(Source::of_text));
             }
             None => {
                 let error =
@@ -269,7 +320,10 @@ impl Storage {
     ) -> Result<(StorageTarget, Vec<StoredFile>, Missing), StageError> {
         let (mut objects, mut target) = self.target(task)?;
         let folder = Prefix::of_job(&task.job.user_id, task.job_id);
-        let mut files = stored_segments(&task.job);
+        let with_streams = sources.iter().filter(|source| !source.stream.is_empty());
+        let with_streams: Vec<_> =
+            with_streams.filter_map(|source| Some((source.rendition?, source.stream.clone()))).collect();
+        let mut files = stored_segments(&task.job, &with_streams);
         let total: u64 = sources.iter().map(|source| source.bytes).sum();
         let started =
             UploadNote::Started { target, files: (files.len() + sources.len()) as u32, bytes: total };
@@ -280,8 +334,8 @@ impl Storage {
             (objects, target) = self.fall_back(task, target, error).await?;
         }
         let mut done = 0;
-        for Source { role, rendition, content, bytes } in sources {
-            let key = folder.key(&file_name(role, rendition)).map_err(cannot_store)?;
+        for Source { role, rendition, name, content, bytes, stream } in sources {
+            let key = folder.key(&name).map_err(cannot_store)?;
             let sent = AtomicU64::new(0);
             let on_bytes = |bytes| {
                 let sent = sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -299,7 +353,7 @@ impl Storage {
                 match (stored.map_err(cannot_store), role.sidecar()) {
                     (Ok(Stored { bytes, blake3 }), _) => {
                         let key = key.as_str().to_owned();
-                        files.push(StoredFile { role, rendition, key, bytes, blake3 });
+                        files.push(StoredFile { role, rendition, key, bytes, blake3, stream });
                     }
                     (Err(error), None) => return Err(error),
                     (Err(error), Some(sidecar)) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::leftovers::remove_parts_in_video;
 use super::runner::{Worker, is_workspace_kept};
 use crate::storage;
 use crate::telemetry::chain;
@@ -49,6 +50,9 @@ async fn sweep(worker: &Worker, kept_for: Duration, max_kept: usize) {
         // A history that is not there is of another log that shares the disk.
         if !loaded.state.has_ended() {
             continue;
+        }
+        if let Err(error) = remove_parts_in_video(&worker.stores, job_id, &loaded.state).await {
+            tracing::warn!(%job_id, error = chain(&error), "a part of a stream is kept twice");
         }
         if age < kept_for && kept < max_kept {
             kept += 1;

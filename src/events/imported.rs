@@ -55,7 +55,7 @@ const OWN: [Text; 6] = [
     Public("/ending/status"),
 ];
 
-const COMPLETED: &[Text] = &join_texts::<{ COMMON + 18 }>(&[
+const COMPLETED: &[Text] = &join_texts::<{ COMMON + 20 }>(&[
     JobRequested::TEXTS_OF_REQUEST,
     &OWN,
     &[
@@ -66,6 +66,8 @@ const COMPLETED: &[Text] = &join_texts::<{ COMMON + 18 }>(&[
         Public("/ending/files/*/rendition/format"),
         Public("/ending/files/*/key"),
         Public("/ending/files/*/blake3"),
+        Public("/ending/files/*/stream/*/name"),
+        Public("/ending/files/*/stream/*/blake3"),
         Public("/ending/video/video_codec"),
         Public("/ending/video/audio_codec"),
         Public("/ending/video/technical/format/format_name"),

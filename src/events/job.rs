@@ -404,6 +404,13 @@ pub struct SceneStream {
     pub segments: Vec<StreamSegment>,
 }
 
+impl SceneStream {
+    /// The file's name, without its folder, such as `720p-03.m4s`.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamSegment {
     pub frames: u32,
@@ -483,6 +490,21 @@ pub struct StoredFile {
     pub bytes: u64,
     /// BLAKE3 of the content, in hex; the download's `ETag`.
     pub blake3: String,
+    /// Of a video: the parts of its HTTP Live Stream that it has inside, in their order. They have no files of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stream: Vec<StreamPart>,
+}
+
+/// A scene's part of an HTTP Live Stream, inside the file of the video. Described by [`SceneStream`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamPart {
+    /// As if it were a file beside the video.
+    pub name: String,
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    pub bytes: u64,
+    /// Of the content, in hex.
+    pub blake3: String,
 }
 
 impl StoredFile {
@@ -490,6 +512,11 @@ impl StoredFile {
     pub fn add_all(stored: &mut Vec<StoredFile>, added: &[StoredFile]) {
         stored.retain(|old| added.iter().all(|new| new.key != old.key));
         stored.extend_from_slice(added);
+    }
+
+    /// The file's name, without its folder.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
     }
 
     /// Its rendition, in a job that asked for `quality`.
@@ -781,6 +808,8 @@ impl Event for JobEvent {
                 Public("/files/*/rendition/format"),
                 Public("/files/*/key"),
                 Public("/files/*/blake3"),
+                Public("/files/*/stream/*/name"),
+                Public("/files/*/stream/*/blake3"),
             ],
             JobEvent::SidecarFailed(_) => &[
                 Public("/sidecar"),
@@ -798,6 +827,8 @@ impl Event for JobEvent {
                 Public("/files/*/rendition/format"),
                 Public("/files/*/key"),
                 Public("/files/*/blake3"),
+                Public("/files/*/stream/*/name"),
+                Public("/files/*/stream/*/blake3"),
                 Public("/thumbnails/*/size"),
                 Public("/thumbnails/*/file"),
             ],

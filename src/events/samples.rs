@@ -271,6 +271,12 @@ pub fn job_events() -> Vec<JobEvent> {
         key: "videos/a.mp4".to_owned(),
         bytes: 1,
         blake3: "00".to_owned(),
+        stream: vec![StreamPart {
+            name: "720p-00.m4s".to_owned(),
+            offset: 0,
+            bytes: 1,
+            blake3: "00".to_owned(),
+        }],
     };
     let video = VideoFacts {
         duration_ms: 1000,

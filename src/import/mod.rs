@@ -302,6 +302,7 @@ impl Importer {
                 key: key.as_str().to_owned(),
                 bytes: measured.bytes,
                 blake3: measured.blake3.clone(),
+                stream: vec![],
             };
             match role {
                 // The source has one picture for all sizes.

@@ -56,11 +56,22 @@ pub fn create(path: &Path, format: OutputFormat) -> Result<Output, ffmpeg::Error
     ffmpeg::format::output_as(path, format.name())
 }
 
-/// Writes the header. Formats with an index get it before the data, so that the file plays while it loads.
-pub fn write_header(output: &mut Output, format: OutputFormat) -> Result<(), ffmpeg::Error> {
+/// Where an MP4 or MOV has its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// Before the data, so that the file plays while it loads.
+    First,
+    Last,
+}
+
+/// Writes the header.
+pub fn write_header(output: &mut Output, format: OutputFormat, index: Index) -> Result<(), ffmpeg::Error> {
     let mut options = Dictionary::new();
     match format {
-        OutputFormat::Mp4 | OutputFormat::Mov => options.set("movflags", "+faststart"),
+        OutputFormat::Mp4 | OutputFormat::Mov if index == Index::First => {
+            options.set("movflags", "+faststart");
+        }
+        OutputFormat::Mp4 | OutputFormat::Mov => {}
         OutputFormat::Webm => {
             options.set("cues_to_front", "1");
             // Otherwise tracks get random ids.

@@ -123,7 +123,7 @@ fn join(
 ) -> Result<Combined, combine::Error> {
     let clips: Vec<_> = scenes.iter().map(|scene| scene.clip.clone()).collect();
     let sounds: Vec<_> = scenes.iter().map(|scene| scene.sound.clone()).collect();
-    let parts = Parts { clips: &clips, sounds: &sounds, format: OutputFormat::Mp4 };
+    let parts = Parts { clips: &clips, sounds: &sounds, streams: &[], format: OutputFormat::Mp4 };
     combine::combine(parts, labels, out, &mut |_, _| {}, cancel)
 }
 
@@ -564,4 +564,147 @@ fn a_scene_is_streamed_from_its_beginning_on() {
             );
         }
     }
+}
+
+/// 000-5.4: a video and its HTTP Live Stream are one file, and each is what it would be alone.
+#[tokio::test]
+async fn a_video_and_its_stream_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let lines =
+        [&["Ions move back and forth.", "Nothing is burned."][..], &["A second scene."], &["The end."]];
+    let scenes: Vec<Scene> =
+        ["Ions", "More", "End"].into_iter().zip(lines).map(|(title, lines)| scene(title, lines)).collect();
+    let mut rendered = vec![];
+    for (number, scene) in scenes.iter().enumerate() {
+        rendered.push(render(scene, folder.path(), &number.to_string()).await);
+    }
+    let labels = Labels::new("A title", scenes.iter().zip(rendered.iter().map(|scene| &scene.timeline)));
+    assert_eq!((labels.captions.len(), labels.chapters.len()), (4, 3));
+    let alone = join(&rendered, &labels, &path("alone.mp4"), &CancellationToken::new()).unwrap();
+
+    let (mut first_frame, mut streams, mut written) = (0, vec![], vec![]);
+    for (number, scene) in rendered.iter().enumerate() {
+        let position = stream::Position { first_frame, is_last: number + 1 == rendered.len() };
+        let out = path(&format!("{number}.m4s"));
+        written.push(stream::write(&scene.clip, position, &out).unwrap());
+        streams.push(out);
+        first_frame += u64::from(scene.timeline.frames);
+    }
+    let clips: Vec<_> = rendered.iter().map(|scene| scene.clip.clone()).collect();
+    let sounds: Vec<_> = rendered.iter().map(|scene| scene.sound.clone()).collect();
+    let parts = Parts { clips: &clips, sounds: &sounds, streams: &streams, format: OutputFormat::Mp4 };
+    let together = |name: &str| {
+        combine::combine(parts, &labels, &path(name), &mut |_, _| {}, &CancellationToken::new()).unwrap()
+    };
+    let (shared, again) = (together("shared.mp4"), together("again.mp4"));
+    assert_eq!((shared.frames, shared.duration_ms), (alone.frames, alone.duration_ms));
+    assert!(
+        shared == again
+            && std::fs::read(path("shared.mp4")).unwrap() == std::fs::read(path("again.mp4")).unwrap()
+    );
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+
+    // The parts are the file's end, byte for byte.
+    let bytes = std::fs::read(path("shared.mp4")).unwrap();
+    let parts: Vec<u8> = streams.iter().flat_map(|part| std::fs::read(part).unwrap()).collect();
+    assert!(bytes.ends_with(&parts));
+    assert!(probe::probe(&path("shared.mp4")).unwrap().fast_start);
+    // As a file: the same samples at the same times, the same captions, chapters and title.
+    let packets = |name: &str| {
+        let path = path(name);
+        run(
+            "ffmpeg",
+            &[
+                "-v",
+                "error",
+                "-i",
+                path.to_str().unwrap(),
+                "-map",
+                "0:v",
+                "-map",
+                "0:a",
+                "-map",
+                "0:s",
+                "-c",
+                "copy",
+                "-f",
+                "framemd5",
+                "-",
+            ],
+        )
+    };
+    let (expected, found) = (packets("alone.mp4"), packets("shared.mp4"));
+    let by_stream = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        // How streams are interleaved differs.
+        lines.sort();
+        lines
+    };
+    assert!(expected.lines().count() > 200);
+    assert_eq!(by_stream(&found), by_stream(&expected));
+    let facts = |name: &str| {
+        ffprobe(
+            &path(name),
+            "format_tags=title:chapter:stream=codec_name,duration_ts,nb_frames,time_base,disposition:stream_tags",
+        )
+    };
+    assert_eq!(facts("shared.mp4"), facts("alone.mp4"));
+    let decoded = |name: &str| {
+        let path = path(name);
+        run("ffmpeg", &["-v", "error", "-xerror", "-i", path.to_str().unwrap(), "-f", "null", "-"])
+    };
+    assert_eq!(decoded("shared.mp4"), "");
+    // As a stream: ranges of the file.
+    let mut playlist =
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n".to_owned();
+    let mut at = bytes.len() - parts.len();
+    for (number, part) in written.iter().enumerate() {
+        if number == 0 {
+            playlist += &format!("#EXT-X-MAP:URI=\"shared.mp4\",BYTERANGE=\"{}@{at}\"\n", part.setup_bytes);
+        }
+        at += part.setup_bytes as usize;
+        for segment in &part.segments {
+            let seconds = f64::from(segment.frames) / f64::from(FPS);
+            playlist +=
+                &format!("#EXTINF:{seconds:.6},\n#EXT-X-BYTERANGE:{}@{at}\nshared.mp4\n", segment.bytes);
+            at += segment.bytes as usize;
+        }
+    }
+    assert_eq!(at, bytes.len());
+    std::fs::write(path("shared.m3u8"), playlist + "#EXT-X-ENDLIST\n").unwrap();
+    assert_eq!(decoded("shared.m3u8"), "");
+    let pictures = |name: &str| {
+        let path = path(name);
+        run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-map", "0:v", "-f", "framehash", "-"])
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.rsplit(',').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(pictures("shared.m3u8") == pictures("alone.mp4"));
+    let kept = (
+        bytes.len() as f64,
+        (std::fs::metadata(path("alone.mp4")).unwrap().len() as usize + parts.len()) as f64,
+    );
+    eprintln!("stored: {} bytes in one file, {} in two", kept.0, kept.1);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_video_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let scenes = two_scenes(folder.path()).await;
+    let position = stream::Position { first_frame: 0, is_last: true };
+    stream::write(&scenes[1].clip, position, &path("other.m4s")).unwrap();
+    let [clips, sounds] = [|scene: &Rendered| scene.clip.clone(), |scene: &Rendered| scene.sound.clone()]
+        .map(|file| vec![file(&scenes[0])]);
+    let streams = [path("other.m4s")];
+    let parts = Parts { clips: &clips, sounds: &sounds, streams: &streams, format: OutputFormat::Mp4 };
+    let out = path("video.mp4");
+    let result = combine::combine(parts, &Labels::default(), &out, &mut |_, _| {}, &CancellationToken::new());
+    assert!(matches!(result, Err(combine::Error::Streamable(_))), "{result:?}");
+    assert!(!out.exists());
 }

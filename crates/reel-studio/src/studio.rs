@@ -99,7 +99,7 @@ impl Studio {
         let timelines = narrated.iter().map(|narrated| &narrated.timeline);
         let labels = Labels::new(&description.title, description.scenes.iter().zip(timelines));
         let sounds: Vec<PathBuf> = narrated.iter().map(|narrated| narrated.sound.clone()).collect();
-        let parts = Parts { clips: &clips, sounds: &sounds, format: self.format };
+        let parts = Parts { clips: &clips, sounds: &sounds, streams: &[], format: self.format };
         Ok(combine::combine(parts, &labels, out, &mut |_, _| {}, cancel)?)
     }
 

@@ -859,8 +859,14 @@ fn imported(ending: ImportedEnding) -> Box<JobImported> {
 }
 
 fn completed(role: FileRole) -> ImportedEnding {
-    let file =
-        StoredFile { role, rendition: None, key: "videos/a.mp4".into(), bytes: 1, blake3: "00".into() };
+    let file = StoredFile {
+        role,
+        rendition: None,
+        key: "videos/a.mp4".into(),
+        bytes: 1,
+        blake3: "00".into(),
+        stream: vec![],
+    };
     let video_id = Uuid::nil();
     ImportedEnding::Completed { video_id, video: video(), target: StorageTarget::Local, files: vec![file] }
 }

@@ -11,7 +11,7 @@ mod viewing;
 pub use command::{Command, Outcome, SidecarAttempt, SidecarOutcome, UploadNote};
 pub use decide::{Rejection, decide};
 pub use state::{Job, MissingSidecar, SceneProgress, StageProgress, Status};
-pub use stream::Stream;
+pub use stream::{Playlist, Stream, videos_with_streams};
 
 use super::{Aggregate, Id, Scheduled};
 use crate::events::{JobEvent, Mark, Recorded};

@@ -3,12 +3,15 @@
 //! A stream begins with the first segment of the first scene and grows scene by scene, in the order of the video, whatever
 //! order they are rendered in. Its segments are stored when a scene is rendered and never change: only the playlists do. The
 //! first segment is stored twice: while its scene is rendered as a file that the whole scene's begins with and has the name of.
+//!
+//! Once the video is stored, its file has all segments inside, and their own files go. Who began before goes on with the
+//! playlist and the names that were there, and who begins later gets a playlist of the ranges of the video's file.
 
 use std::fmt::Write;
 
 use super::state::Job;
 use crate::events::Rendition;
-use crate::events::job::{SceneStream, StreamSegment};
+use crate::events::job::{FileRole, SceneStream, StoredFile, StreamPart, StreamSegment};
 
 /// Seconds that no segment exceeds; a player asks for a growing playlist again about as often.
 const TARGET_SECONDS: u64 = 4;
@@ -21,6 +24,23 @@ pub struct Stream<'a> {
     scenes: Vec<&'a [SceneStream]>,
     fps: u32,
     is_ended: bool,
+    /// Videos that have the parts of their streams inside.
+    videos: &'a [(Rendition, Vec<StreamPart>)],
+}
+
+/// A playlist, under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Playlist {
+    pub name: String,
+    /// `None` for the master playlist.
+    pub rendition: Option<Rendition>,
+    pub text: String,
+}
+
+/// The videos among stored files that have the parts of their streams inside.
+pub fn videos_with_streams(files: &[StoredFile]) -> Vec<(Rendition, Vec<StreamPart>)> {
+    let videos = files.iter().filter(|file| file.role == FileRole::Video && !file.stream.is_empty());
+    videos.filter_map(|file| Some((file.rendition?, file.stream.clone()))).collect()
 }
 
 impl Job {
@@ -38,7 +58,13 @@ impl Job {
         if !is_first_rendered && !self.beginning.is_empty() {
             scenes = vec![&self.beginning];
         }
-        (!scenes.is_empty()).then_some(Stream { job: self, scenes, fps, is_ended: self.has_ended() })
+        (!scenes.is_empty()).then_some(Stream {
+            job: self,
+            scenes,
+            fps,
+            is_ended: self.has_ended(),
+            videos: &[],
+        })
     }
 }
 
@@ -46,7 +72,12 @@ impl<'a> Stream<'a> {
     /// The stream of a whole video, in one file for each rendition.
     pub fn of_whole_files(job: &'a Job, files: &'a [SceneStream]) -> Option<Self> {
         let fps = job.request.as_ref()?.fps;
-        (!files.is_empty()).then(|| Self { job, scenes: vec![files], fps, is_ended: true })
+        (!files.is_empty()).then(|| Self { job, scenes: vec![files], fps, is_ended: true, videos: &[] })
+    }
+
+    /// The same stream, with nothing to follow, and parts inside of videos.
+    pub fn ended_in(self, videos: &'a [(Rendition, Vec<StreamPart>)]) -> Self {
+        Self { is_ended: true, videos, ..self }
     }
 }
 
@@ -58,11 +89,6 @@ impl Stream<'_> {
             && self.scenes.iter().all(|parts| parts.len() == renditions)
     }
 
-    /// The same stream, with nothing to follow.
-    pub fn ended(self) -> Self {
-        Self { is_ended: true, ..self }
-    }
-
     /// The renditions, the best first.
     pub fn renditions(&self) -> Vec<Rendition> {
         let mut renditions: Vec<_> = self.scenes[0].iter().map(|part| part.rendition).collect();
@@ -72,12 +98,37 @@ impl Stream<'_> {
 
     /// The file of a scene, by its name such as `720p-03.m4s`.
     pub fn file(&self, name: &str) -> Option<&SceneStream> {
-        self.scenes.iter().copied().flatten().find(|part| file_name(part) == name)
+        self.scenes.iter().copied().flatten().find(|part| part.name() == name)
     }
 
     /// All files, scene by scene.
     pub fn files(&self) -> impl Iterator<Item = &SceneStream> {
         self.scenes.iter().copied().flatten()
+    }
+
+    /// The parts of a rendition, scene by scene.
+    pub fn parts(&self, rendition: Rendition) -> impl Iterator<Item = &SceneStream> {
+        let scenes = self.scenes.iter();
+        scenes.map_while(move |parts| parts.iter().find(|part| part.rendition == rendition))
+    }
+
+    /// All playlists. The master playlist is the last: where it is stored, the others are, too.
+    pub fn playlists(&self) -> Vec<Playlist> {
+        let mut playlists = vec![];
+        for rendition in self.renditions() {
+            let level = rendition.quality.level();
+            let mut add = |name, text| playlists.push(Playlist { name, rendition: Some(rendition), text });
+            add(format!("{level}.m3u8"), self.playlist_of(rendition));
+            if let Some(parts) = self.in_video(rendition) {
+                add(format!("{level}-vod.m3u8"), self.playlist_in_video(rendition, parts));
+            }
+        }
+        playlists.push(Playlist {
+            name: "master.m3u8".to_owned(),
+            rendition: None,
+            text: self.master_playlist(),
+        });
+        playlists
     }
 
     /// The playlist from which a player chooses.
@@ -95,10 +146,11 @@ impl Stream<'_> {
             let request = self.job.request.as_ref();
             let (width, height) = request.map_or((0, 0), |request| request.dimensions(rendition.quality));
             let (fps, level) = (f64::from(self.fps), rendition.quality.level());
+            let suffix = if self.in_video(rendition).is_some() { "-vod" } else { "" };
             let _infallible = writeln!(
                 text,
                 "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},RESOLUTION={width}x{height},\
-                 FRAME-RATE={fps:.3},CODECS=\"{codecs}\"\n{level}.m3u8"
+                 FRAME-RATE={fps:.3},CODECS=\"{codecs}\"\n{level}{suffix}.m3u8"
             );
         }
         text
@@ -107,18 +159,33 @@ impl Stream<'_> {
     /// The playlist of a rendition, by its level such as `720p`. Grows until the job has ended.
     pub fn playlist(&self, level: &str) -> Option<String> {
         let rendition = self.renditions().into_iter().find(|rendition| rendition.quality.level() == level)?;
+        Some(self.playlist_of(rendition))
+    }
+
+    fn playlist_of(&self, rendition: Rendition) -> String {
+        self.playlist_with(self.parts(rendition).map(|part| (part, part.name(), 0)))
+    }
+
+    /// The same segments, as ranges of the file that also is the video.
+    fn playlist_in_video(&self, rendition: Rendition, parts: &[StreamPart]) -> String {
+        let file = rendition.file_name();
+        let parts = self.parts(rendition).zip(parts);
+        self.playlist_with(parts.map(|(part, inside)| (part, file.as_str(), inside.offset)))
+    }
+
+    /// Each part with the name of a file, and where it begins there.
+    fn playlist_with<'p>(&self, parts: impl Iterator<Item = (&'p SceneStream, &'p str, u64)>) -> String {
         let kind = if self.is_ended { "VOD" } else { "EVENT" };
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{TARGET_SECONDS}\n#EXT-X-PLAYLIST-TYPE:{kind}\n\
              #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-START:TIME-OFFSET=0\n"
         );
-        for (scene, part) in self.parts(rendition).enumerate() {
-            let name = file_name(part);
+        for (scene, (part, name, begins)) in parts.enumerate() {
             if scene == 0 {
                 let setup = part.setup_bytes;
-                let _infallible = writeln!(text, "#EXT-X-MAP:URI=\"{name}\",BYTERANGE=\"{setup}@0\"");
+                let _infallible = writeln!(text, "#EXT-X-MAP:URI=\"{name}\",BYTERANGE=\"{setup}@{begins}\"");
             }
-            let mut offset = part.setup_bytes;
+            let mut offset = begins + part.setup_bytes;
             for segment in &part.segments {
                 let (seconds, bytes) = (self.seconds(segment), segment.bytes);
                 let _infallible =
@@ -129,12 +196,12 @@ impl Stream<'_> {
         if self.is_ended {
             text.push_str("#EXT-X-ENDLIST\n");
         }
-        Some(text)
+        text
     }
 
-    fn parts(&self, rendition: Rendition) -> impl Iterator<Item = &SceneStream> {
-        let scenes = self.scenes.iter();
-        scenes.map_while(move |parts| parts.iter().find(|part| part.rendition == rendition))
+    fn in_video(&self, rendition: Rendition) -> Option<&[StreamPart]> {
+        let video = self.videos.iter().find(|(other, _)| *other == rendition)?;
+        Some(&video.1)
     }
 
     fn seconds(&self, segment: &StreamSegment) -> f64 {
@@ -157,11 +224,6 @@ impl Stream<'_> {
         let bits: f64 = segments.iter().map(|segment| segment.bytes as f64 * 8.0).sum();
         (peak.fold(0.0, f64::max).ceil() as u64, (bits / seconds.max(0.001)).ceil() as u64)
     }
-}
-
-/// The name of a stored file, without its folder.
-fn file_name(part: &SceneStream) -> &str {
-    part.key.rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -218,7 +280,7 @@ mod tests {
         assert!(job([false, true, true]).stream().is_none());
         let names = |job: &Job| -> Vec<String> {
             let stream = job.stream().unwrap();
-            stream.files().map(|part| file_name(part).to_owned()).collect()
+            stream.files().map(|part| part.name().to_owned()).collect()
         };
         assert_eq!(names(&job([true, false, true])), ["720p-00.m4s"]);
         assert_eq!(names(&job([true, true, false])), ["720p-00.m4s", "720p-01.m4s"]);
@@ -250,7 +312,7 @@ mod tests {
     fn a_playlist_grows_until_the_job_ends() {
         let (first, all) = (job([true, false, false]), job([true, true, true]));
         let growing = first.stream().unwrap().playlist("720p").unwrap();
-        let whole = all.stream().unwrap().ended().playlist("720p").unwrap();
+        let whole = all.stream().unwrap().ended_in(&[]).playlist("720p").unwrap();
         let segments = |text: &str| text.split_once("#EXT-X-MAP").unwrap().1.to_owned();
         assert!(growing.contains("#EXT-X-PLAYLIST-TYPE:EVENT") && !growing.contains("ENDLIST"), "{growing}");
         assert!(whole.contains("#EXT-X-PLAYLIST-TYPE:VOD") && whole.ends_with("#EXT-X-ENDLIST\n"), "{whole}");
@@ -258,6 +320,32 @@ mod tests {
         assert_eq!(whole.matches("#EXTINF:2.000000,\n#EXT-X-BYTERANGE:2000@100\n").count(), 3, "{whole}");
         assert_eq!(whole.matches("#EXTINF:1.000000,\n#EXT-X-BYTERANGE:1000@2100\n").count(), 3, "{whole}");
         assert_eq!(first.stream().unwrap().playlist("1080p"), None);
+    }
+
+    #[test]
+    fn a_stream_in_the_video_has_a_playlist_for_each_kind_of_viewer() {
+        let job = job([true, true, true]);
+        let inside = |scene: u32| StreamPart {
+            name: format!("720p-{scene:02}.m4s"),
+            offset: 5000 + u64::from(scene) * 3100,
+            bytes: 3100,
+            blake3: String::new(),
+        };
+        let videos = [(part(0).rendition, (0..3).map(inside).collect())];
+        let playlists = job.stream().unwrap().ended_in(&videos).playlists();
+        let names: Vec<&str> = playlists.iter().map(|playlist| playlist.name.as_str()).collect();
+        assert_eq!(names, ["720p.m3u8", "720p-vod.m3u8", "master.m3u8"]);
+        let [begun, later, master] = [0, 1, 2].map(|at: usize| playlists[at].text.clone());
+        assert_eq!(begun, job.stream().unwrap().ended_in(&[]).playlist("720p").unwrap());
+        assert!(master.ends_with("\n720p-vod.m3u8\n"), "{master}");
+        assert!(later.contains("#EXT-X-MAP:URI=\"720p.mp4\",BYTERANGE=\"100@5000\"\n"), "{later}");
+        for range in ["2000@5100", "1000@7100", "2000@8200", "1000@10200", "2000@11300", "1000@13300"] {
+            assert!(later.contains(&format!("#EXT-X-BYTERANGE:{range}\n720p.mp4\n")), "{range} in {later}");
+        }
+        let times = |text: &str| {
+            text.lines().filter(|line| line.starts_with("#EXTINF")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&later), times(&begun));
     }
 
     #[test]

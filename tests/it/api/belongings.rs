@@ -92,6 +92,6 @@ async fn stream_files(system: &System, job: &str) -> Vec<String> {
         }
         read += 1;
     }
-    assert!(names.iter().any(|name| name.ends_with(".m4s")), "{names:?}");
+    assert!(names.iter().any(|name| name.ends_with(".mp4")), "{names:?}");
     names
 }

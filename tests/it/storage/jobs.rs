@@ -34,7 +34,7 @@ fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 /// The keys of a job, once what its stages handed on is gone.
 async fn only_keys_of(server: &S3Server, folder: &str) -> Vec<String> {
     eventually("what stages hand on is gone", async || {
-        server.keys().iter().all(|key| key.starts_with(folder))
+        server.keys().iter().all(|key| key.starts_with(folder) && !key.ends_with(".m4s"))
     })
     .await;
     server.keys()
@@ -53,7 +53,7 @@ async fn a_video_goes_to_s3_and_its_clients_get_it_from_there() {
     let job_id = system.completed(&short_request()).await;
     let folder = format!("users/user_1/jobs/{job_id}/");
     let keys = server.keys();
-    for name in ["480p.mp4", "thumbnail-small.jpg", "captions.vtt", "master.m3u8", "480p-00.m4s"] {
+    for name in ["480p.mp4", "thumbnail-small.jpg", "captions.vtt", "master.m3u8", "480p-vod.m3u8"] {
         assert!(keys.contains(&format!("{folder}{name}")), "{name} is not among {keys:?}");
     }
     let keys = only_keys_of(&server, &folder).await;
@@ -81,7 +81,7 @@ async fn a_video_goes_to_s3_and_its_clients_get_it_from_there() {
         let url = format!("{}/api/v1/videos/jobs/{job_id}/{path}", system.running.url);
         plain().request(method, url).bearer_auth(&token)
     };
-    for path in ["download", "stream", "hls/480p-00.m4s"] {
+    for path in ["download", "stream", "hls/480p.mp4"] {
         let answer = ask(Method::GET, path).send().await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), &answer.headers()["cache-control"]),
@@ -93,9 +93,12 @@ async fn a_video_goes_to_s3_and_its_clients_get_it_from_there() {
         assert_eq!((ranged.status().as_u16(), ranged.bytes().await.unwrap().len()), (206, 10), "{path}");
     }
     // What names other files, and what is small, comes from the API itself.
-    for path in ["hls/master.m3u8", "hls/480p.m3u8", "thumbnail", "captions.vtt"] {
+    for path in ["hls/master.m3u8", "hls/480p-vod.m3u8", "hls/480p.m3u8", "thumbnail", "captions.vtt"] {
         assert_eq!(ask(Method::GET, path).send().await.unwrap().status(), 200, "{path}");
     }
+    // So does the part of a file, which S3 does not know.
+    let part = ask(Method::GET, "hls/480p-00.m4s").header("range", "bytes=4-7").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.bytes().await.unwrap().as_ref()), (206, &b"ftyp"[..]));
     let head = ask(Method::HEAD, "download").send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &stored.len().into()));
     let path = format!("/api/v1/videos/jobs/{job_id}/download");
@@ -246,7 +249,7 @@ async fn a_job_goes_through_all_stages_while_s3_is_away() {
     }
     let job_id = system.completed(&short_request()).await;
     assert_eq!(named(&system.events(&job_id).await, "StorageFellBack").len(), 1);
-    for path in ["download", "hls/480p-00.m4s"] {
+    for path in ["download", "hls/480p-00.m4s", "hls/480p.mp4"] {
         let answer = system.get(&format!("/api/v1/videos/jobs/{job_id}/{path}")).await;
         assert_eq!(answer.status(), 200, "{path} comes from the disk");
     }

@@ -21,7 +21,7 @@ use crate::encode::h264;
 use crate::encode::hardware::Hardware;
 use crate::encode::picture_encoder::{EncodedPicture, PictureEncoder};
 use crate::encode::sound::{self, SoundTrack};
-use crate::ffmpeg::{create, part_file, set_headers, write_header, write_packet};
+use crate::ffmpeg::{Index, create, part_file, set_headers, write_header, write_packet};
 use reel_scene::format::{OutputFormat, VideoCodec};
 use reel_scene::{Entrance, Leave, SceneTimeline};
 
@@ -472,7 +472,7 @@ impl ClipFile {
         if let Some(sound) = sound {
             output.add_stream_with(sound.context()).map_err(failed_to("add the audio stream"))?;
         }
-        write_header(&mut output, format).map_err(failed_to("write the scene's header"))?;
+        write_header(&mut output, format, Index::First).map_err(failed_to("write the scene's header"))?;
         let mut file = Self { output, time_base: pictures.time_base, frames: 0 };
         let mut packets = sound.into_iter().flat_map(SoundTrack::packets);
         packets.try_for_each(|packet| file.write(packet, AUDIO, sound::TIME_BASE))?;

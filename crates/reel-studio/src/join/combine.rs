@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::h264;
 use crate::encode::sound::{self, AAC_FRAME_SAMPLES, SoundCodec, SoundEncoder};
 use crate::ffmpeg::{
-    create, extradata, part_file, read_packet, set_headers, start, write_header, write_packet,
+    Index, create, extradata, part_file, read_packet, set_headers, start, write_header, write_packet,
 };
 use crate::join::captions::Caption;
 use crate::join::labels::Labels;
-use crate::join::stream;
+use crate::join::{stream, streamable};
 use crate::speak::{languages, timeline};
 use reel_scene::format::OutputFormat;
 
@@ -42,6 +42,8 @@ pub enum Error {
     Output { attempted: &'static str, source: ffmpeg::Error },
     #[error("cannot write {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("the video cannot be one file with its stream")]
+    Streamable(#[from] streamable::Error),
     #[error("cancelled")]
     Cancelled,
 }
@@ -65,13 +67,15 @@ const MILLISECONDS: Rational = Rational(1, 1000);
 /// Default style of the captions (3GPP TS 26.245, section 5.16): centred at the bottom, white, 18 pixels, one font.
 const TEXT_STYLE: [u8; 48] = *b"\0\0\0\0\x01\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x12\xff\xff\xff\xff\0\0\0\x12ftab\0\x01\0\x01\x05Serif";
 
-/// The files of a video's scenes, one clip and one sound for each.
+/// The files of a video's scenes, one clip and one sound for each, and one part of the stream where there is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     /// Clips from `encode_scene`, with the codec of the format.
     pub clips: &'a [PathBuf],
     /// WAV files from `timeline::write_wav`.
     pub sounds: &'a [PathBuf],
+    /// Files from `stream::write`, in MP4. The video has them inside, so that it serves its stream, too.
+    pub streams: &'a [PathBuf],
     pub format: OutputFormat,
 }
 
@@ -87,7 +91,7 @@ pub fn combine(
     let first = open(parts.clips.first().ok_or(Error::NoScenes)?, 0)?;
     let file = |source| Error::File { path: out.to_owned(), source };
     let part = part_file(out).map_err(file)?;
-    let mut joiner = Joiner::open(&part, &first, parts.format, labels)?;
+    let mut joiner = Joiner::open(&part, &first, parts, labels)?;
     drop(first);
     let scenes = parts.clips.len();
     for (scene, (clip, sound)) in parts.clips.iter().zip(parts.sounds).enumerate() {
@@ -101,6 +105,14 @@ pub fn combine(
         joiner.write_captions(&labels.captions)?;
     }
     let (frames, fps) = joiner.finish()?;
+    let part = match parts.streams {
+        [] => part,
+        streams => {
+            let streamable = part_file(out).map_err(file)?;
+            streamable::write(&part, streams, &streamable)?;
+            streamable
+        }
+    };
     let bytes = std::fs::metadata(&part).map_err(file)?.len();
     part.persist(out).map_err(|error| file(error.error))?;
     let duration_ms = frames * 1000 * fps.denominator() as u64 / fps.numerator() as u64;
@@ -155,7 +167,8 @@ impl Sound {
 }
 
 impl Joiner {
-    fn open(path: &Path, first: &Input, format: OutputFormat, labels: &Labels) -> Result<Self, Error> {
+    fn open(path: &Path, first: &Input, parts: Parts<'_>, labels: &Labels) -> Result<Self, Error> {
+        let format = parts.format;
         let video = video_stream(first, 0)?;
         let fps = video.avg_frame_rate();
         let parameter_sets = read_parameter_sets(first, 0)?;
@@ -202,7 +215,9 @@ impl Joiner {
         let mut metadata = Dictionary::new();
         metadata.set("title", &labels.title);
         output.set_metadata(metadata);
-        write_header(&mut output, format).map_err(failed_to("write the video's header"))?;
+        // A file that is written once more gets its index in front then.
+        let index = if parts.streams.is_empty() { Index::First } else { Index::Last };
+        write_header(&mut output, format, index).map_err(failed_to("write the video's header"))?;
         Ok(Self { output, fps, parameter_sets, format, has_captions, frames: 0, sound })
     }
 

@@ -4,4 +4,5 @@ pub mod captions;
 pub mod combine;
 pub mod labels;
 pub mod stream;
+pub mod streamable;
 pub mod thumbnails;
