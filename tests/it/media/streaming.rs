@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{ALL_ROLES, System};
+use crate::harness::{ALL_ROLES, System, eventually, short_request};
 
 /// So many scenes that some are rendered while others are still made.
 fn long_request() -> Value {
@@ -166,5 +166,26 @@ async fn a_stream_begins_while_its_first_scene_is_rendered() {
         let file = system.media().join(stream["key"].as_str().unwrap());
         assert!(!file.exists(), "{} is kept twice", file.display());
     }
+    system.running.stop().await;
+}
+
+/// A worker dies between the end of a job and the removal of what the video has inside.
+#[tokio::test]
+async fn what_a_crash_leaves_of_a_stream_is_removed() {
+    let mut system = System::start(&ALL_ROLES).await;
+    let job_id = system.completed(&short_request()).await;
+    let folder = system.media().join("users/user_1/jobs").join(&job_id);
+    let part = folder.join("480p-00.m4s");
+    eventually("the part is only inside the video", async || !part.exists()).await;
+    system.stop_roles().await;
+    std::fs::write(&part, "left behind").unwrap();
+    let work = system.media().join("work").join(&job_id);
+    std::fs::create_dir_all(&work).unwrap();
+    let yesterday = std::time::SystemTime::now() - Duration::from_secs(25 * 3600);
+    std::fs::File::open(&work).unwrap().set_modified(yesterday).unwrap();
+    system.start_roles(&ALL_ROLES).await;
+    eventually("what was left is removed", async || !part.exists() && !work.exists()).await;
+    let answer = system.get(&format!("/api/v1/videos/jobs/{job_id}/hls/480p-00.m4s")).await;
+    assert!(answer.bytes().await.unwrap()[4..8] == *b"ftyp", "it is inside the video");
     system.running.stop().await;
 }
