@@ -58,6 +58,17 @@ impl Chooser {
         self.choose_many(&[phrase]).pop().flatten()
     }
 
+    /// Chooses the icon of the script's title: of what fits, the concept that the script speaks of most.
+    pub fn choose_for_title(&mut self, title: &str) -> Option<String> {
+        let mut candidates = self.script.candidates(title);
+        let uses = |concept: &str| self.script.uses.get(concept).copied().unwrap_or(0) as f64;
+        let most = candidates.iter().map(|candidate| uses(&candidate.concept)).fold(1.0, f64::max);
+        let worth = |candidate: &Candidate| candidate.score * (1.0 + uses(&candidate.concept) / most);
+        candidates.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        let best = candidates.first().cloned()?;
+        self.unused(&best, &[]).map(str::to_owned)
+    }
+
     /// Chooses the icons of the items of one page: in their order, all different. Words that most items share count less.
     pub fn choose_many(&mut self, phrases: &[&str]) -> Vec<Option<String>> {
         let mut candidates: Vec<(usize, Candidate)> = Vec::new();

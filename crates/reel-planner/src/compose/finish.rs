@@ -13,7 +13,7 @@ pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {
     let mut chooser = Chooser::new(script);
     for scene in scenes.iter_mut() {
         if scene.layout == Layout::Title {
-            scene.icon = chooser.choose(&scene.title).unwrap_or_default();
+            scene.icon = chooser.choose_for_title(&scene.title).unwrap_or_default();
         }
         for block in &mut scene.blocks {
             give_icons(block, &mut chooser);

@@ -265,8 +265,9 @@ fn titled(name: &str, rest: &RichText) -> Option<Item> {
 
 /// Returns what is said of a term that stands above it: without the verb "is", and without a stop.
 fn said_of(rest: &str) -> Option<String> {
-    let rest = rest.trim_start_matches([':', ',', '—', '–', '-', ' ']).trim_end();
-    let rest = rest.strip_suffix('.').unwrap_or(rest);
+    let rest =
+        rest.trim_start_matches([':', '：', ',', '，', '、', '—', '–', '-', ' ', '\u{3000}']).trim_end();
+    let rest = rest.strip_suffix(['.', '。']).unwrap_or(rest);
     let rest =
         ["is ", "are ", "was ", "were "].iter().find_map(|verb| rest.strip_prefix(verb)).unwrap_or(rest);
     (word_count(rest) > 0).then(|| rest.to_owned())

@@ -45,14 +45,18 @@ pub(crate) fn statement(plain: &str) -> Range<usize> {
         return trim_marks(plain, 0..plain.len());
     }
     let best = clauses::whole_thought(&words);
-    trim_marks(plain, words[best.start].range.start..words[best.end - 1].range.end)
+    // Marks before the first word and behind the last are of the sentence: "« Deux planètes », dit-elle".
+    let start = if best.start == 0 { 0 } else { words[best.start].range.start };
+    let end = if best.end == words.len() { plain.len() } else { words[best.end - 1].range.end };
+    trim_marks(plain, start..end)
 }
 
 /// Returns a range without the spaces around it and the marks at its end.
 fn trim_marks(plain: &str, range: Range<usize>) -> Range<usize> {
     let text = &plain[range.clone()];
-    let start = range.start + (text.len() - text.trim_start().len());
-    let text = text.trim();
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '—' | '–' | '•' | '·'));
+    let start = range.end - text.len();
+    let text = text.trim_end();
     // An ellipsis and a question mark say something.
     let bare = text.trim_end_matches(['.', ',', ';', ':', '—', '–', '。', '，', '：', ' ']);
     let end = if bare.is_empty() { text } else { bare };
@@ -107,6 +111,11 @@ mod tests {
             ("So the hypotenuse is exactly 5 units long.", Some("The hypotenuse is exactly 5 units long")),
             ("Then came the long rain of the year of the great flood.", None),
             ("電池はエネルギーを蓄える。", None),
+            (
+                "« Nous avons deux planètes, et deux soirs différents », disait une astronome à ses élèves.",
+                None,
+            ),
+            ("Combien de temps faut-il à la lumière pour venir du Soleil à la Terre ?", None),
         ] {
             let whole = capitalize(sentence.trim_end_matches(['.', '。']));
             assert_eq!(condense_plain(sentence), shown.unwrap_or(&whole), "{sentence}");

@@ -62,6 +62,10 @@ pub(crate) fn definition(text: &str) -> Option<(String, String)> {
     }
     let (meaning, rest) = [" is called ", " are called "].iter().find_map(|verb| text.split_once(verb))?;
     let term = rest.split([',', ';', '.']).next().unwrap_or(rest);
+    // "Linters find them: the rule is called …" says first what is not the meaning.
+    if meaning.contains([':', ';']) {
+        return None;
+    }
     fits(term, meaning).then(|| (name(term), capitalize(meaning)))
 }
 

@@ -83,7 +83,26 @@ fn sentence_ranges(plain: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
     join_what_belongs_together(plain, ranges)
 }
 
-/// Joins the sentences of one quotation, and a bare "Yes." or "No." with its explanation, where that is not too long for a line.
+/// Sentences that only stress the one before.
+const STRESSES: [&str; 14] = [
+    "Really.",
+    "Really!",
+    "Seriously.",
+    "Honestly.",
+    "Always.",
+    "Never.",
+    "Never!",
+    "Ever.",
+    "Twice.",
+    "Period.",
+    "Exactly.",
+    "Again.",
+    "Forever.",
+    "Wirklich.",
+];
+
+/// Joins the sentences of one quotation, a bare "Yes." or "No." with its explanation, and "Really." with what it stresses, where
+/// that is not too long for a line.
 fn join_what_belongs_together(plain: &str, ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
     let mut at = 0;
@@ -101,6 +120,10 @@ fn join_what_belongs_together(plain: &str, ranges: Vec<Range<usize>>) -> Vec<Ran
                 .map_while(|count| Some((count, is_whole(&count)?)))
                 .find(|(_, closed)| *closed)
                 .map(|(count, _)| count),
+            sentence if sentence.ends_with('.') => {
+                let stressed = ranges.get(at + 1).filter(|next| STRESSES.contains(&&plain[(*next).clone()]));
+                stressed.and(Some(2)).filter(|count| is_whole(count) == Some(true))
+            }
             _ => None,
         };
         let count = count.unwrap_or(1);
@@ -341,6 +364,10 @@ mod tests {
                     "So it is.",
                     "Yes. It works.",
                 ],
+            ),
+            (
+                "Close the brake before you ride. Really. Check it twice. Never.",
+                vec!["Close the brake before you ride. Really.", "Check it twice. Never."],
             ),
             (
                 "« Deux planètes. Deux soirs », dit-elle. Oui.",

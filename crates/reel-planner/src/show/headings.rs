@@ -143,6 +143,7 @@ fn score(phrase: &Phrase, place: &Place<'_>, counts: &Counts, rarity: &Rarity) -
     if here < 2 && !is_defined && !opens_page
         || !place.carries && !is_the_topic
         || is_one_of_many && !is_defined
+        || is_predicate(place.tagged, phrase)
         || rarity.is_in_title(&phrase.head)
     {
         return None;
@@ -185,6 +186,13 @@ fn content_words(text: &str) -> Vec<String> {
 fn is_before_copula(tagged: &[Tagged<'_>], phrase: &Phrase) -> bool {
     let next = tagged.iter().find(|word| word.word.bare_range.start >= phrase.range.end);
     next.is_some_and(|next| next.tag == Tag::Copula)
+}
+
+/// A bare word behind "is" or "not": "risotto is difficult". It is no thing that a page can be about.
+fn is_predicate(tagged: &[Tagged<'_>], phrase: &Phrase) -> bool {
+    let first = tagged.iter().position(|word| word.word.bare_range.start >= phrase.range.start);
+    let before = first.and_then(|first| tagged.get(first.checked_sub(1)?));
+    word_count(&phrase.text) == 1 && before.is_some_and(|word| word.tag == Tag::Copula || word.is("not"))
 }
 
 /// One of several things: "salt and water", ", sugar,".

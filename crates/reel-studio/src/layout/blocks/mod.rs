@@ -82,11 +82,12 @@ pub(super) fn block_source(block: &Block, look: &Look, room: &Room) -> String {
         Block::Timeline { items } => timeline::timeline_source(items),
         Block::Comparison { left, right } => comparison::comparison_source(left, right),
         Block::Counter { value, decimals, prefix, unit, label } => format!(
-            "counter-of(t, {}, {decimals}, {}, {}, {})",
+            "counter-of(t, {}, {decimals}, {}, {}, {}, from: {})",
             float(value.get()),
             literal(prefix),
             literal(unit),
-            optional(label)
+            optional(label),
+            if has_grouped_thousands(label) { 4 } else { 5 }
         ),
         Block::Chart { chart, unit, labels, series } => chart::chart_source(*chart, unit, labels, series),
         Block::Scatter { x_label, y_label, points } => plot::scatter_source(x_label, y_label, points),
@@ -96,5 +97,30 @@ pub(super) fn block_source(block: &Block, look: &Look, room: &Room) -> String {
         Block::Figure { shapes } => figure::figure_source(shapes),
         Block::Manim { animation, .. } => block_source(&fallback(animation), look, room),
         Block::Image { file, caption } => format!("picture(t, {}, {})", literal(file), optional(caption)),
+    }
+}
+/// Whether a text writes thousands as in "2,900": then so does the number that it explains.
+fn has_grouped_thousands(text: &str) -> bool {
+    text.as_bytes().windows(5).any(|window| {
+        window[1] == b',' && [0, 2, 3, 4].into_iter().all(|at: usize| window[at].is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_written_as_in_the_text() {
+        for (text, is_grouped) in [
+            ("The rocket weighed about 2,900 tonnes", true),
+            ("200,000", true),
+            ("1240 kilograms", false),
+            ("in 1,2 or 3", false),
+            ("", false),
+            ("π,900", false),
+        ] {
+            assert_eq!(has_grouped_thousands(text), is_grouped, "{text}");
+        }
     }
 }
