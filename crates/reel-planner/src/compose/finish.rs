@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use reel_icons::Chooser;
+
+use crate::language::width::is_emoji;
 use reel_scene::{Arrangement, Block, Layout, RichText, Scene, Span, SpanStyle};
 
 use crate::language::quantities::quantities;
@@ -38,6 +40,10 @@ fn give_icons(block: &mut Block, chooser: &mut Chooser) {
                 .chain(center_text)
                 .collect();
             let phrases: Vec<&str> = phrases.iter().map(String::as_str).collect();
+            // Items that bring their own picture.
+            if phrases.iter().any(|phrase| phrase.starts_with(is_emoji)) {
+                return;
+            }
             let chosen = chooser.choose_many(&phrases);
             // One without an icon among others that have theirs looks like a mistake.
             if chosen[..items.len()].contains(&None) {

@@ -33,7 +33,7 @@ pub(super) fn list(units: &[Unit<'_>], heading: &str) -> Option<Candidate> {
     let terms: Option<Vec<Item>> = units.iter().map(|unit| term(unit.text?)).collect();
     let are_short = |most: usize| shown.iter().all(|text| word_count(&text.to_plain()) <= most);
     let is_numbered = units.iter().all(|unit| unit.number.is_some());
-    let are_steps = is_numbered && !counts_no_steps(heading);
+    let are_steps = is_numbered && !counts_no_steps(heading) && !units.iter().all(is_thing);
     if let Some(items) =
         terms.filter(|items| !is_numbered && Arrangement::Cards.items().contains(&items.len()))
     {
@@ -76,6 +76,15 @@ pub(super) fn list(units: &[Unit<'_>], heading: &str) -> Option<Candidate> {
         .items()
         .contains(&units.len())
         .then(|| arranged(arrangement, 26, "items of a list", plain_items()))
+}
+
+/// Somebody or something, and no step: "Contractors, if their contract says so."
+fn is_thing(unit: &Unit<'_>) -> bool {
+    const WHO: [&str; 5] = ["all", "every", "any", "anybody", "anyone"];
+    let first = first_word(&unit.plain);
+    let names_people =
+        first.ends_with('s') && unit.plain.split_whitespace().next().is_some_and(|word| word.ends_with(','));
+    WHO.contains(&first.as_str()) || names_people
 }
 
 /// Returns `true` for a heading over things that have numbers and no order: "Known issues", "Five myths".

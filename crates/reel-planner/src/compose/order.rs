@@ -67,7 +67,7 @@ pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
     if !arrangement.items().contains(&units.len()) || !units.iter().all(Unit::is_line) {
         return None;
     }
-    if let Some(candidate) = listed_dates(units) {
+    if let Some(candidate) = listed_dates(units).or_else(|| listed_hours(units)) {
         return Some(candidate);
     }
     let item = |unit: &Unit<'_>| {
@@ -124,6 +124,27 @@ fn whole_event(event: &str) -> &str {
         Some((before, _)) if word_count(event) > MAX_EVENT_WORDS => before,
         _ => event,
     }
+}
+
+/// A list of hours: "09:00 Breakfast", "10:30 – Walk to the castle".
+fn listed_hours(units: &[Unit<'_>]) -> Option<Candidate> {
+    let told = |unit: &Unit<'_>| {
+        let (hour, event) = unit.plain.split_once(' ').filter(|_| unit.is_item())?;
+        let hour = hour.trim_end_matches([':', ',']);
+        let (hours, minutes) = hour.split_once([':', '.'])?;
+        let is_hour = hours.parse::<u8>().is_ok_and(|hours| hours < 24)
+            && minutes.len() == 2
+            && minutes.parse::<u8>().is_ok_and(|minutes| minutes < 60);
+        let event = event.trim_start_matches(['–', '—', '-', ':', ' ']);
+        let event = capitalize(&condense_plain(event));
+        (is_hour && (1..=MAX_EVENT_WORDS).contains(&word_count(&event))).then(|| Item {
+            title: hour.to_owned(),
+            text: RichText::plain(event),
+            ..Item::default()
+        })
+    };
+    let items: Vec<Item> = units.iter().map(told).collect::<Option<_>>()?;
+    Some(arranged(Arrangement::Dates, 4, "a list of hours", items))
 }
 
 /// A list of years that rise: "138 BC: Zhang Qian sets out", "105: paper is described".

@@ -55,6 +55,9 @@ pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
             continue;
         }
         let Some((value, decimals)) = parse(number) else { continue };
+        if is_name(&text[..start]) {
+            continue;
+        }
         let prefix = before.filter(|c| "$€£¥".contains(*c)).map(String::from).unwrap_or_default();
         if text[end..].starts_with(|c: char| c.is_alphabetic()) {
             continue;
@@ -75,6 +78,36 @@ pub(crate) fn quantities(text: &str) -> Vec<Quantity> {
         found.push(Quantity { value, decimals, prefix, unit, range });
     }
     found
+}
+
+/// Returns `true` where the next number names something, as in "bus 434 climbs": nothing is counted.
+fn is_name(before: &str) -> bool {
+    const NUMBERED: [&str; 22] = [
+        "bus",
+        "tram",
+        "line",
+        "flight",
+        "route",
+        "highway",
+        "gate",
+        "platform",
+        "room",
+        "page",
+        "chapter",
+        "section",
+        "figure",
+        "table",
+        "appendix",
+        "article",
+        "paragraph",
+        "number",
+        "no.",
+        "nr.",
+        "apollo",
+        "version",
+    ];
+    let word = before.strip_suffix(' ').and_then(|before| before.rsplit(' ').next()).unwrap_or_default();
+    NUMBERED.contains(&word.to_lowercase().as_str())
 }
 
 /// Reads a number that may have commas between its thousands.

@@ -10,6 +10,11 @@ pub(crate) fn column_width(c: char) -> usize {
     if is_wide(c) { 2 } else { 1 }
 }
 
+/// Returns `true` for an emoji, or another sign that is a small picture.
+pub(crate) fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// Returns `true` for a character set in a full East Asian square (Unicode TR 11, widths W and F, by block).
 pub(crate) fn is_wide(c: char) -> bool {
     matches!(u32::from(c),

@@ -18,6 +18,7 @@ use crate::read::document::{
 };
 use crate::read::formulas::join_display_formulas;
 use crate::read::html;
+use crate::read::loose_lines;
 use crate::read::run_in;
 use crate::read::titles;
 
@@ -30,7 +31,7 @@ pub(crate) fn read(source: &str) -> Document {
     let (front_title, source) = titles::take_front_matter(&source);
     let header = titles::take_message_header(source);
     let (subject, source) = header.map_or((None, source), |(subject, rest)| (Some(subject.to_owned()), rest));
-    let source = join_display_formulas(source);
+    let source = loose_lines::as_markdown(&join_display_formulas(source));
     let mut document = read_body(&source);
     if let Some(title) = front_title.or(subject).filter(|title| is_title(title)) {
         document.title = Some(title);
@@ -90,7 +91,9 @@ fn read_untitled(source: &str) -> Document {
 
 fn parse(source: &str) -> Document {
     let mut reader = Reader::default();
-    for event in Parser::new_ext(source, Options::ENABLE_TABLES | Options::ENABLE_MATH) {
+    for event in
+        Parser::new_ext(source, Options::ENABLE_TABLES | Options::ENABLE_MATH | Options::ENABLE_TASKLISTS)
+    {
         reader.read(event);
     }
     reader.finish()
@@ -206,7 +209,7 @@ impl Reader {
             Event::SoftBreak | Event::HardBreak => self.push("\n", self.style()),
             Event::Rule => self.scene_break(),
             Event::FootnoteReference(text) => self.push(&format!("[^{text}]"), self.style()),
-            Event::TaskListMarker(done) => self.push(if done { "[x] " } else { "[ ] " }, self.style()),
+            Event::TaskListMarker(done) => self.push(if done { "✅ " } else { "⬜ " }, self.style()),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::language::phrases::{Phrase, phrases_of, subject_of};
 use crate::language::relations::is_statement;
 use crate::language::sentences;
 use crate::language::tags::{Tag, Tagged, tag};
+use crate::language::vocabulary::{Class, class};
 use crate::language::words::{capitalize, word_count};
 use crate::show::headings::{Counts, is_telling};
 
@@ -40,6 +41,9 @@ pub(crate) fn derive(text: &str) -> Option<String> {
     {
         return Some(name(&subject, &counts));
     }
+    if let Some(name) = full_name(first) {
+        return Some(name);
+    }
     let bare = first.trim_end_matches(['.', '!']);
     let opens_well = tagged[0]
         .first()
@@ -55,12 +59,35 @@ pub(crate) fn derive(text: &str) -> Option<String> {
     }
     let phrases = opening.iter().zip(&tagged).flat_map(|(sentence, tagged)| phrases_of(sentence, tagged));
     let rated = phrases
-        .filter(is_telling)
+        .filter(|phrase| is_telling(phrase) && !is_bare_word(phrase))
         .map(|phrase| (counts.of(&phrase.head), phrase))
         .filter(|(count, _)| *count > 1);
     // The first of equals.
     let best = rated.reduce(|best, other| if other.0 > best.0 { other } else { best });
     best.map(|(_, phrase)| name(&phrase, &counts))
+}
+
+/// Returns the name that a sentence about somebody begins with: "Margarete Vossberg, who taught …, died on Tuesday."
+fn full_name(sentence: &str) -> Option<String> {
+    const BEHIND: [&str; 9] = ["who", "whose", "was", "is", "has", "had", "died", "became", "won"];
+    let is_capital = |word: &str| word.starts_with(char::is_uppercase);
+    let words: Vec<&str> = sentence.split(' ').collect();
+    let comma = words.iter().position(|word| word.ends_with(','));
+    let lower = words.iter().position(|word| !is_capital(word))?;
+    let end = comma.map_or(lower, |comma| lower.min(comma + 1));
+    let name = words[..end].join(" ");
+    let name = name.trim_end_matches(',');
+    let is_name = (2..=4).contains(&end)
+        && class(&words[0].to_lowercase()) == Class::Content
+        && name.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '.' | '\'' | '’'));
+    (is_name && words.get(end).is_some_and(|word| BEHIND.contains(word))).then(|| name.to_owned())
+}
+
+/// One small word, which may well be a verb: "care".
+fn is_bare_word(phrase: &Phrase) -> bool {
+    phrase.text.starts_with(char::is_lowercase)
+        && word_count(&phrase.text) == 1
+        && !phrase.text.ends_with('s')
 }
 
 /// Returns `true` when a form of "be" and a noun follow the subject: "A catalyst is a substance …".
@@ -109,6 +136,14 @@ mod tests {
             (
                 "In the year of the flood, the old city lost its bridge. The bridge was of wood. A new bridge came.",
                 Some("The bridge"),
+            ),
+            (
+                "Margarete Vossberg, who taught three generations of children in Oldenhaven to swim, died on Tuesday.",
+                Some("Margarete Vossberg"),
+            ),
+            (
+                "I quit my job 3 years ago to build a bakery. They don't care about ovens. They care about bread.",
+                None,
             ),
             ("Go.", None),
             ("", None),

@@ -54,6 +54,7 @@ fn is_direction_override(c: char) -> bool {
 /// Inserts zero-width spaces into long words, so that they can break, and word joiners into short ones like "km/h", so that
 /// they cannot.
 pub(super) fn breakable(text: &str) -> String {
+    let text = with_units(text);
     let words = text.split_inclusive(char::is_whitespace).map(|word| match word.chars().count() {
         ..=MAX_WHOLE_WORD => word.replace('/', "/\u{2060}"),
         _ => word.to_owned(),
@@ -78,4 +79,39 @@ fn break_runs(text: &str, longest: usize) -> String {
         broken.push(c);
     }
     broken
+}
+/// Ties a number to the sign of its unit, so that no line ends between them: "100 °C".
+fn with_units(text: &str) -> String {
+    const SIGNS: &str = " % ‰ ° °C °F km m cm mm µm nm kg g mg t l ml km/h m/s kW MW GW kWh MWh V A mA W Hz kHz MHz GHz kB MB GB TB ms s min h € $ £ dB hPa kPa ";
+    let mut tied = String::with_capacity(text.len() + 4);
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(' ') {
+        tied.push_str(before);
+        let next = behind.split(' ').next().unwrap_or_default();
+        let sign = next.trim_end_matches(['.', ',', ';', ':', ')', '!', '?']);
+        let is_unit = before.ends_with(|c: char| c.is_ascii_digit())
+            && !sign.is_empty()
+            && SIGNS.split_whitespace().any(|listed| listed == sign);
+        tied.push(if is_unit { '\u{a0}' } else { ' ' });
+        rest = behind;
+    }
+    tied + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_its_unit_stay_on_one_line() {
+        for (text, expected) in [
+            ("boils at 100 °C, or so", "boils at 100\u{a0}°C, or so"),
+            ("5 kg of flour and 3 eggs", "5\u{a0}kg of flour and 3 eggs"),
+            ("a 5 m wall  and 5 a.", "a 5\u{a0}m wall  and 5 a."),
+            ("", ""),
+            ("5 ", "5 "),
+        ] {
+            assert_eq!(with_units(text), expected);
+        }
+    }
 }

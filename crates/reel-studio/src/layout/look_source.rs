@@ -5,8 +5,11 @@ use reel_scene::look::{Aspect, Colour, Look, MIN_CONTRAST, Style};
 use super::literal::literal;
 use super::page_geometry::{ABOVE_LOGO, Page};
 
-/// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols, and last
-/// emoji, whose font has digits, too.
+/// Characters that are shown in colours, whatever other font has them: emoji, and what a variation selector makes one. In all
+/// else the font of emoji comes last, since it has digits, too.
+const EMOJI: &str = r#"(name: "Noto Color Emoji", covers: regex("[\\p{Emoji_Presentation}\\u{FE0F}]")), "#;
+
+/// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols, emoji.
 const FALLBACK_FONTS: [&str; 5] =
     ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif", "Noto Color Emoji"];
 
@@ -34,7 +37,7 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     let fonts = |own: &str| {
         let mut names: Vec<&str> = vec![own];
         names.extend(FALLBACK_FONTS.into_iter().filter(|name| *name != own));
-        names.iter().map(|name| format!("{}, ", literal(name))).collect::<String>()
+        names.iter().fold(EMOJI.to_owned(), |fonts, name| fonts + &literal(name) + ", ")
     };
     entry("heading", format!("({})", fonts(&style.heading_font)));
     entry("body", format!("({})", fonts(&style.body_font)));

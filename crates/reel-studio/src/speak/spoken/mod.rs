@@ -55,7 +55,7 @@ impl Spoken {
     /// Returns what a voice of a language, given as a BCP 47 tag or the name of an espeak-ng voice, is to read.
     pub fn of(line: &str, language: &str) -> Self {
         let primary = language.split(['-', '_', '+']).next().unwrap_or_default().to_lowercase();
-        let Some(table) = amounts::table(&primary) else { return Self::unchanged(line) };
+        let table = amounts::table(&primary);
         let mut spoken = Self { text: String::with_capacity(line.len() + 16), segments: vec![] };
         let (mut at, mut copied) = (0, false);
         while let Some(next) = line[at..].chars().next() {
@@ -97,13 +97,29 @@ impl Spoken {
     }
 }
 
-fn reading(place: Place<'_>, table: &Table) -> Option<Reading> {
+fn reading(place: Place<'_>, table: Option<&Table>) -> Option<Reading> {
+    if let Some(length) = emoji_length(place) {
+        return Some(Reading::new(length, ""));
+    }
+    let table = table?;
     if table.is_english
         && let Some(reading) = english::reading(place, table)
     {
         return Some(reading);
     }
     amounts::reading(place, table)
+}
+
+/// Bytes of the emoji at a place, and of the space behind them where one is before. Voices read their names: "waving hand".
+fn emoji_length(Place { before, rest: text }: Place<'_>) -> Option<usize> {
+    let is_spaced = before.is_empty() || before.ends_with(' ');
+    let is_emoji =
+        |c: char| matches!(c, '\u{2600}'..='\u{2793}' | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}');
+    let is_joint = |c: char| matches!(c, '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}');
+    text.starts_with(|c| is_emoji(c) || is_joint(c)).then(|| {
+        let rest = text.trim_start_matches(|c| is_emoji(c) || is_joint(c) || c == '\u{200d}');
+        text.len() - rest.strip_prefix(' ').filter(|_| is_spaced).unwrap_or(rest).len()
+    })
 }
 
 #[cfg(test)]
@@ -191,6 +207,8 @@ mod tests {
             "=",
             "(",
             "1867",
+            "👋🏽",
+            "5️⃣",
         ];
         let mut state = 7_u64;
         let mut below = |bound: usize| {
