@@ -199,12 +199,15 @@ fn choose_titles(
     Ok((shorten_title(&title), subtitle))
 }
 
+/// Words of a first sentence that is a title as a whole.
+const MAX_OPENING_WORDS: usize = 12;
+
 /// Returns the first words of a text, and an ellipsis where more follow.
 fn shorten_to_words(text: &str) -> String {
     let sentence = sentences::split(&RichText::plain(text)).into_iter().next();
     let sentence = sentence.map_or_else(|| text.to_owned(), |piece| condense_plain(&piece.text.to_plain()));
     let words: Vec<&str> = sentence.split(' ').collect();
-    if words.len() <= titles::MAX_WORDS {
+    if words.len() <= MAX_OPENING_WORDS {
         return sentence;
     }
     format!("{}…", words[..titles::MAX_WORDS].join(" ").trim_end_matches([',', ';', ':', '.']))

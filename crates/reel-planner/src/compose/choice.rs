@@ -314,6 +314,7 @@ fn proposed(run: &[Unit<'_>], chapter: &Chapter, above: &str) -> Vec<Candidate> 
         lists::labelled(run, chapter.written),
         lists::imperatives(run),
         lists::parallel(run),
+        lists::named_lines(run),
         order::steps(run),
         order::sequence_in_one(run),
         order::dates(run),

@@ -8,6 +8,7 @@ use crate::language::lists::{Labelled, announces};
 use crate::language::phrases::{is_imperative, subject};
 use crate::language::sentences;
 use crate::language::vocabulary::is_anaphor;
+use crate::language::width::columns;
 use crate::language::words::{capitalize, first_word, stems, without_article, word_count};
 
 use super::candidate::{Candidate, Unit};
@@ -221,6 +222,30 @@ pub(super) fn parallel(units: &[Unit<'_>]) -> Option<Candidate> {
     titles.dedup();
     (titles.len() == items.len())
         .then(|| arranged(Arrangement::Cards, 24, "sentences about a thing each", items))
+}
+
+/// Sentences that begin with a label each: "Week 1: run a minute. Week 2: run two."
+pub(super) fn named_lines(units: &[Unit<'_>]) -> Option<Candidate> {
+    const MAX_LABEL_WORDS: usize = 3;
+    const MAX_LABEL_COLUMNS: usize = 20;
+    let item = |unit: &Unit<'_>| {
+        let (label, rest) = unit.plain.split_once(": ").filter(|_| unit.is_sentence())?;
+        let is_label = (1..=MAX_LABEL_WORDS).contains(&word_count(label))
+            && columns(label) <= MAX_LABEL_COLUMNS
+            && label.starts_with(char::is_uppercase)
+            && label.chars().all(|c| c.is_alphanumeric() || c == ' ' || c == '-');
+        let text = rest.trim_end_matches(['.', '!']);
+        let fits = (1..=MAX_CARD_WORDS).contains(&word_count(text));
+        (is_label && fits).then(|| Item {
+            title: label.to_owned(),
+            text: RichText::plain(capitalize(text)),
+            ..Item::default()
+        })
+    };
+    let arrangement = Arrangement::Cards;
+    let items: Vec<Item> = units.iter().map(item).collect::<Option<_>>()?;
+    let fit = arrangement.items().contains(&items.len());
+    fit.then(|| arranged(arrangement, 10, "sentences that begin with a label each", items))
 }
 
 /// A sentence as a card: its subject, and what is said of it.

@@ -248,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn hours_stand_on_a_line_and_labelled_sentences_are_cards() {
+        let hours = items(
+            "## Day 1\n\n- 09:00 Breakfast\n- 10:30 Walk up to the castle\n- 13:00 – Lunch",
+            Arrangement::Dates,
+        );
+        assert_eq!(texts(&hours), ["09:00|Breakfast", "10:30|Walk up to the castle", "13:00|Lunch"]);
+        let weeks = items(
+            "## Plan\n\nWeek 1: run a minute. Week 2: run two minutes. Week 3: run three minutes.",
+            Arrangement::Cards,
+        );
+        assert_eq!(
+            texts(&weeks),
+            ["Week 1|Run a minute", "Week 2|Run two minutes", "Week 3|Run three minutes"]
+        );
+    }
+
+    #[test]
     fn dates_stand_on_a_line() {
         let dates = items(
             "In 1857 Louis Pasteur showed that yeast is alive. In 1868 Charles Fleischmann sold the first pressed \
