@@ -61,6 +61,9 @@ impl Chooser {
     /// Chooses the icon of the script's title: of what fits, the concept that the script speaks of most.
     pub fn choose_for_title(&mut self, title: &str) -> Option<String> {
         let mut candidates = self.script.candidates(title);
+        // "Electric cars: questions we hear" is about cars.
+        candidates
+            .extend(title.split_once(':').into_iter().flat_map(|(topic, _)| self.script.candidates(topic)));
         let uses = |concept: &str| self.script.uses.get(concept).copied().unwrap_or(0) as f64;
         let most = candidates.iter().map(|candidate| uses(&candidate.concept)).fold(1.0, f64::max);
         let worth = |candidate: &Candidate| candidate.score * (1.0 + uses(&candidate.concept) / most);
@@ -270,6 +273,15 @@ mod tests {
     fn the_subject_counts_more_than_what_comes_after_a_preposition() {
         assert_eq!(name("Trees beside the house"), Some("tree"));
         assert_eq!(name("A house beside the trees"), Some("home"));
+    }
+
+    #[test]
+    fn a_title_has_the_icon_of_what_the_script_is_about() {
+        let script = "An electric car is quiet. A car in winter goes less far. Who drives the car? Every week we hear it.";
+        let icon = |title| Chooser::new(script).choose_for_title(title).unwrap_or_default();
+        assert_eq!(icon("Electric cars: questions we hear every week"), "car");
+        assert_eq!(icon("A week"), "calendar-week");
+        assert_eq!(icon("Nothing of the kind"), "");
     }
 
     #[test]

@@ -671,3 +671,27 @@ fn the_highlight_goes_from_lines_to_lines() {
     highlight.draw(&mut canvas, 20);
     assert!(canvas == after);
 }
+
+/// Other fonts have some emoji, too, in black and white.
+#[test]
+fn emoji_are_in_colour_in_every_style_of_text() {
+    for emoji in [
+        "\u{1f605}",
+        "\u{2615}",
+        "\u{2764}\u{fe0f}",
+        "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}",
+        "5\u{fe0f}\u{20e3}",
+    ] {
+        for style in [SpanStyle::Plain, SpanStyle::Strong, SpanStyle::Emphasis] {
+            let colourful = |text: &str| {
+                let scene = scene_of(Layout::Content, "", vec![Block::Bullet { text: styled(text, style) }]);
+                let pages = pages(&source(&scene), 960, 540).unwrap();
+                let page = pages.last().unwrap();
+                let spread =
+                    |pixel: &&[u8]| pixel[..3].iter().max().unwrap() - pixel[..3].iter().min().unwrap();
+                page.rgba.chunks(4).filter(|pixel| spread(pixel) > 60).count()
+            };
+            assert!(colourful(&format!("x {emoji}")) > colourful("x x") + 40, "{emoji} in {style:?}");
+        }
+    }
+}

@@ -13,8 +13,13 @@ const EMOJI: &str = r#"(name: "Noto Color Emoji", covers: regex("[\\p{Emoji_Pres
 const FALLBACK_FONTS: [&str; 5] =
     ["Inter", "DejaVu Sans", "Noto Sans CJK SC", "Libertinus Serif", "Noto Color Emoji"];
 
+/// Returns `true` for a text with emoji. Only then their font comes first: each font that is tried takes time.
+pub(super) fn has_emoji(text: &str) -> bool {
+    text.contains(|c| matches!(c, '\u{fe0f}' | '\u{231a}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}'))
+}
+
 /// Writes the colours, fonts and lengths of a look as entries of a dictionary. `drawings` scales charts and figures.
-pub(super) fn look_source(look: &Look, drawings: f64) -> String {
+pub(super) fn look_source(look: &Look, drawings: f64, has_emoji: bool) -> String {
     let style = look.style();
     let mut text = String::new();
     let mut entry = |name: &str, value: String| text.push_str(&format!("  {name}: {value},\n"));
@@ -34,10 +39,11 @@ pub(super) fn look_source(look: &Look, drawings: f64) -> String {
     ] {
         entry(name, format!("rgb({})", literal(&String::from(colour))));
     }
+    let first = if has_emoji { EMOJI } else { "" };
     let fonts = |own: &str| {
         let mut names: Vec<&str> = vec![own];
         names.extend(FALLBACK_FONTS.into_iter().filter(|name| *name != own));
-        names.iter().fold(EMOJI.to_owned(), |fonts, name| fonts + &literal(name) + ", ")
+        names.iter().fold(first.to_owned(), |fonts, name| fonts + &literal(name) + ", ")
     };
     entry("heading", format!("({})", fonts(&style.heading_font)));
     entry("body", format!("({})", fonts(&style.body_font)));

@@ -6,7 +6,7 @@ use reel_scene::{Block, Layout, Scene};
 use super::beats::split_steps;
 use super::blocks::{Room, block_source, card_icon_source, lone_block_source};
 use super::literal::{breakable, list, literal};
-use super::look_source::look_source;
+use super::look_source::{has_emoji, look_source};
 use super::motions::{GROWTH_PAGES, motion};
 use crate::draw::motion::ease_out;
 
@@ -33,9 +33,8 @@ fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
         Layout::Section => "section",
         Layout::Closing => "closing",
     };
-    let mut text = String::from("#import \"theme.typ\": *\n\n#let t = (\n");
     let drawings = if scene.blocks.len() > 1 { DRAWING_BESIDE_OTHERS } else { 1.0 };
-    text.push_str(&look_source(look, drawings));
+    let mut text = String::new();
     let language = primary_language(&scene.language);
     let direction = if RIGHT_TO_LEFT.contains(&language) { "rtl" } else { "ltr" };
     text.push_str(&format!("  dir: {direction},\n)\n\n#scene(t,\n"));
@@ -60,7 +59,8 @@ fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
         text.push_str(&format!("    ({}),\n", entries.trim_end_matches(' ')));
     }
     text.push_str("  ),\n)\n");
-    text
+    let look = look_source(look, drawings, has_emoji(&text));
+    format!("#import \"theme.typ\": *\n\n#let t = (\n{look}{text}")
 }
 
 /// Languages whose lines are read from the right.
