@@ -675,13 +675,7 @@ fn the_highlight_goes_from_lines_to_lines() {
 /// Other fonts have some emoji, too, in black and white.
 #[test]
 fn emoji_are_in_colour_in_every_style_of_text() {
-    for emoji in [
-        "\u{1f605}",
-        "\u{2615}",
-        "\u{2764}\u{fe0f}",
-        "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}",
-        "5\u{fe0f}\u{20e3}",
-    ] {
+    for emoji in ["\u{1f605}", "\u{2615}", "\u{2764}\u{fe0f}", "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}"] {
         for style in [SpanStyle::Plain, SpanStyle::Strong, SpanStyle::Emphasis] {
             let colourful = |text: &str| {
                 let scene = scene_of(Layout::Content, "", vec![Block::Bullet { text: styled(text, style) }]);

@@ -5,9 +5,9 @@ use reel_scene::look::{Aspect, Colour, Look, MIN_CONTRAST, Style};
 use super::literal::literal;
 use super::page_geometry::{ABOVE_LOGO, Page};
 
-/// Characters that are shown in colours, whatever other font has them: emoji, and what a variation selector makes one. In all
+/// Characters that are shown in colours, whatever other font has them: emoji, and signs that are mostly written as one. In all
 /// else the font of emoji comes last, since it has digits, too.
-const EMOJI: &str = r#"(name: "Noto Color Emoji", covers: regex("[\\p{Emoji_Presentation}\\u{FE0F}]")), "#;
+const EMOJI: &str = r#"(name: "Noto Color Emoji", covers: regex("[\\p{Emoji_Presentation}\\u{2600}-\\u{2604}\\u{2639}\\u{263A}\\u{26A0}\\u{2708}\\u{2764}\\u{FE0F}]")), "#;
 
 /// Fonts for characters that the theme's own font lacks: Greek, Cyrillic and Arabic, East Asian scripts, symbols, emoji.
 const FALLBACK_FONTS: [&str; 5] =
