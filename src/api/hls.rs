@@ -85,15 +85,7 @@ pub async fn get_hls_file(req: &mut Request, depot: &mut Depot, res: &mut Respon
         tracing::warn!(job_id = %view.job_id, error = %chain(&error), "a viewer was not noted");
     }
     if let Some(part) = stream.file(&name) {
-        let file = StoredFile {
-            role: FileRole::HlsSegments,
-            rendition: Some(part.rendition),
-            key: part.key.clone(),
-            bytes: part.bytes,
-            blake3: part.blake3.clone(),
-            stream: vec![],
-        };
-        return match serve(req, res, segments(&state, &file)).await {
+        return match serve(req, res, segments(&state, &part.to_stored_file())).await {
             // The job has ended by now, and the part is inside the video.
             Err(problem) if problem.status == StatusCode::NOT_FOUND => {
                 let job = state.executor.load(view.job_id).await?.state;

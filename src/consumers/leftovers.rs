@@ -1,5 +1,5 @@
-//! What stays in the storage when a job ends. Without a video: its stream as far as it went, for those who are watching it.
-//! With a video: not the parts of the stream that the video has inside.
+//! Removes stored files that a job no longer needs when it ends. A job without a video keeps its stream as far as it went,
+//! for those who are watching it. A job with a video loses the parts of the stream that the video has inside.
 
 use std::collections::BTreeSet;
 

@@ -220,19 +220,15 @@ impl Source {
 type Missing = BTreeMap<Sidecar, Failure>;
 
 /// The files of the stream's segments, which are stored already, and stay where no video has them inside.
-fn stored_segments(job: &Job, videos: &[(Rendition, Vec<StreamPart>)]) -> Vec<StoredFile> {
+fn stored_segments(job: &Job, sources: &[Source]) -> Vec<StoredFile> {
     let stream = job.stream();
-    let files = stream.iter().flat_map(Stream::files);
-    let files = files.filter(|part| videos.iter().all(|(rendition, _)| *rendition != part.rendition));
-    let stored = |part: &SceneStream| StoredFile {
-        role: FileRole::HlsSegments,
-        rendition: Some(part.rendition),
-        key: part.key.clone(),
-        bytes: part.bytes,
-        blake3: part.blake3.clone(),
-        stream: vec![],
+    let is_inside = |part: &SceneStream| {
+        let is_video =
+            |source: &Source| source.rendition == Some(part.rendition) && !source.stream.is_empty();
+        sources.iter().any(is_video)
     };
-    files.map(stored).collect()
+    let files = stream.iter().flat_map(Stream::files).filter(|part| !is_inside(part));
+    files.map(SceneStream::to_stored_file).collect()
 }
 
 /// Finds the parts of the stream at the end of the videos that have them inside, byte for byte as they were streamed.
@@ -320,10 +316,7 @@ impl Storage {
     ) -> Result<(StorageTarget, Vec<StoredFile>, Missing), StageError> {
         let (mut objects, mut target) = self.target(task)?;
         let folder = Prefix::of_job(&task.job.user_id, task.job_id);
-        let with_streams = sources.iter().filter(|source| !source.stream.is_empty());
-        let with_streams: Vec<_> =
-            with_streams.filter_map(|source| Some((source.rendition?, source.stream.clone()))).collect();
-        let mut files = stored_segments(&task.job, &with_streams);
+        let mut files = stored_segments(&task.job, &sources);
         let total: u64 = sources.iter().map(|source| source.bytes).sum();
         let started =
             UploadNote::Started { target, files: (files.len() + sources.len()) as u32, bytes: total };

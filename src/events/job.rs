@@ -405,6 +405,18 @@ pub struct SceneStream {
 }
 
 impl SceneStream {
+    /// The part as a stored file of its own.
+    pub fn to_stored_file(&self) -> StoredFile {
+        StoredFile {
+            role: FileRole::HlsSegments,
+            rendition: Some(self.rendition),
+            key: self.key.clone(),
+            bytes: self.bytes,
+            blake3: self.blake3.clone(),
+            stream: vec![],
+        }
+    }
+
     /// The file's name, without its folder, such as `720p-03.m4s`.
     pub fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or_default()

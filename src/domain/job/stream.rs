@@ -4,8 +4,8 @@
 //! order they are rendered in. Its segments are stored when a scene is rendered and never change: only the playlists do. The
 //! first segment is stored twice: while its scene is rendered as a file that the whole scene's begins with and has the name of.
 //!
-//! Once the video is stored, its file has all segments inside, and their own files go. Who began before goes on with the
-//! playlist and the names that were there, and who begins later gets a playlist of the ranges of the video's file.
+//! Once the video is stored, its file has all segments inside, and their own files go. Viewers who began
+//! before keep their playlist and its names. Viewers who begin later get a playlist of ranges of the video's file.
 
 use std::fmt::Write;
 

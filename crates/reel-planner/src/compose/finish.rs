@@ -3,12 +3,11 @@
 use std::ops::Range;
 
 use reel_icons::Chooser;
-
-use crate::language::width::is_emoji;
 use reel_scene::{Arrangement, Block, Layout, RichText, Scene, Span, SpanStyle};
 
 use crate::language::quantities::quantities;
 use crate::language::sentences::slices;
+use crate::language::width::is_emoji;
 
 /// Gives the title card, statements and the items of pages their icons. A concept keeps its icon through the video.
 pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {

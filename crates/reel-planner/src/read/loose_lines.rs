@@ -1,5 +1,5 @@
-//! Lines that are a list or a heading to whoever reads them, and not written as Markdown: items behind an emoji or a bullet,
-//! the names of a report's parts above their text, and values divided by bars.
+//! Lists and headings that are not written as Markdown: items that begin with an emoji or a bullet, the names of a report's
+//! parts above their text, and values divided by bars.
 //!
 //! The source is rewritten before it is parsed, so that nothing behind this knows of them.
 

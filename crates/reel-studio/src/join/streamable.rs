@@ -1,8 +1,8 @@
 //! One file for a video and for its HTTP Live Stream, so that the same pictures are not stored twice.
 //!
 //! The media data (`mdat`) of such an MP4 are the parts of the stream, whole and one after the other, as `stream::write` made
-//! them. Who plays the file finds its samples by the index (`moov`), and passes over what is between them; who plays the
-//! stream asks for ranges of the file. What only the file has (captions, chapters, the first frame of the sound) comes before
+//! them. A player of the file finds its samples by the index (`moov`) and skips the bytes between them. A player of the stream
+//! asks for ranges of the file. Samples that only the file has (captions, chapters, the first frame of the sound) come before
 //! the parts.
 
 use std::fs::File;
@@ -45,7 +45,7 @@ struct Run {
     sizes: Vec<u32>,
 }
 
-/// Writes `video` anew to `out`, with the parts of its stream inside. `video` has the same pictures and sound.
+/// Rewrites `video` to `out`, with the parts of its stream as media data. They must hold the same pictures and sound.
 pub(super) fn write(video: &Path, parts: &[PathBuf], out: &Path) -> Result<(), Error> {
     let of_video = |source| Error::File { path: video.to_owned(), source };
     let of_out = |source| Error::File { path: out.to_owned(), source };
@@ -169,7 +169,7 @@ impl Track {
 struct Plain {
     /// The `ftyp` box.
     kind: Vec<u8>,
-    /// What is in the `moov` box.
+    /// The body of the `moov` box.
     index: Vec<u8>,
     tracks: Vec<Track>,
     bytes: u64,
@@ -291,7 +291,7 @@ fn children(mut boxes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-/// What is in an `stsc` box: an entry where the number of samples changes.
+/// Writes the body of an `stsc` box: an entry for each change in the number of samples.
 fn samples_per_chunk(chunks: &[Chunk]) -> Vec<u8> {
     let mut entries: Vec<[u32; 3]> = vec![];
     for (number, chunk) in (1..).zip(chunks) {
@@ -303,7 +303,7 @@ fn samples_per_chunk(chunks: &[Chunk]) -> Vec<u8> {
     counted(entries.len()).into_iter().chain(numbers).collect()
 }
 
-/// What is in an `stco` or `co64` box.
+/// Writes the body of an `stco` or `co64` box.
 fn chunk_offsets(offsets: impl ExactSizeIterator<Item = u64>, is_large: bool) -> Vec<u8> {
     let mut written = counted(offsets.len());
     for offset in offsets {

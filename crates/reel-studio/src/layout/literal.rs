@@ -80,6 +80,7 @@ fn break_runs(text: &str, longest: usize) -> String {
     }
     broken
 }
+
 /// Ties a number to the sign of its unit, so that no line ends between them: "100 °C".
 fn with_units(text: &str) -> String {
     const SIGNS: &str = " % ‰ ° °C °F km m cm mm µm nm kg g mg t l ml km/h m/s kW MW GW kWh MWh V A mA W Hz kHz MHz GHz kB MB GB TB ms s min h € $ £ dB hPa kPa ";

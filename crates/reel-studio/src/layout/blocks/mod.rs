@@ -99,7 +99,8 @@ pub(super) fn block_source(block: &Block, look: &Look, room: &Room) -> String {
         Block::Image { file, caption } => format!("picture(t, {}, {})", literal(file), optional(caption)),
     }
 }
-/// Whether a text writes thousands as in "2,900": then so does the number that it explains.
+
+/// Returns `true` for a text that writes thousands as in "2,900". The number above it is written in the same way.
 fn has_grouped_thousands(text: &str) -> bool {
     text.as_bytes().windows(5).any(|window| {
         window[1] == b',' && [0, 2, 3, 4].into_iter().all(|at: usize| window[at].is_ascii_digit())
