@@ -55,7 +55,14 @@ async fn video_of(running: &Running, bytes: usize) -> String {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, &content).unwrap();
     let blake3 = blake3::hash(&content).to_hex().to_string();
-    let file = StoredFile { role: FileRole::Video, rendition: None, key, bytes: bytes as u64, blake3 };
+    let file = StoredFile {
+        role: FileRole::Video,
+        rendition: None,
+        key,
+        bytes: bytes as u64,
+        blake3,
+        stream: vec![],
+    };
     let executor = running.executor().await;
     let store = |outcome: &mut Outcome| {
         if let Outcome::Stored { files, .. } = outcome {
