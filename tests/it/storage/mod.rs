@@ -1,5 +1,6 @@
 //! Storage in S3, against a server that speaks the real protocol.
 
+mod cable;
 mod command;
 mod jobs;
 mod machines;
