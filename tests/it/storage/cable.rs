@@ -134,7 +134,7 @@ async fn relay(listener: Listener, port: u16, plugged: watch::Receiver<bool>) {
         let (inside, _) = listener.accept().await.unwrap();
         let mut plugged = plugged.clone();
         connections.spawn(async move {
-            let _unplugged_for_ever = plugged.wait_for(|is_plugged| *is_plugged).await;
+            drop(plugged.wait_for(|is_plugged| *is_plugged).await);
             let Ok(outside) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
             let ((from_inside, to_inside), (from_outside, to_outside)) =
                 (inside.into_split(), outside.into_split());

@@ -53,6 +53,7 @@ impl Machine {
         command.stdout(log.try_clone().unwrap()).stderr(log);
         command
             .envs(server.environment("s3"))
+            .env("CLERK_ISSUER", &system.config.auth.issuer)
             .env("ARCHIVE_ROOT", folder.path().join("archive"))
             .env("MEDIA_ROOT", folder.path().join("media"))
             // One scene at a time, so that all machines get some.
@@ -88,6 +89,9 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ended = self.process.kill();
         let _waited = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("a machine's log: {}", self.log());
+        }
     }
 }
 
