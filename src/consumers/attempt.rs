@@ -121,6 +121,9 @@ impl Attempt {
         };
         measure::note_usage(stage, &usage);
         span.end(outcome.as_ref().err().map(|error| error.code.name()));
+        if outcome.is_ok() {
+            self.worker.nearby.add(&self.work);
+        }
         crash::point("attempt.done");
         self.until_settled(|| self.record(&outcome, usage)).await;
         crash::point("attempt.recorded");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::nearby::NearbyScenes;
 use super::turns::{Turns, lane_order};
 use crate::events::doorbell::StageBell;
 use crate::events::queue::Consumer;
@@ -41,6 +42,7 @@ pub struct Intake {
     consumer: Consumer,
     bell: StageBell,
     held: Held,
+    nearby: NearbyScenes,
     /// Pieces taken so far.
     turn: usize,
     /// Partition to ask first. It rotates, so that no partition is always served last.
@@ -51,9 +53,15 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn new(queue: WorkQueue, consumer: Consumer, bell: StageBell, held: Held) -> Self {
+    pub fn new(
+        queue: WorkQueue,
+        consumer: Consumer,
+        bell: StageBell,
+        held: Held,
+        nearby: NearbyScenes,
+    ) -> Self {
         let (turns, uncertain) = (Turns::default(), BTreeSet::new());
-        Self { queue, consumer, bell, held, turn: 0, first_partition: 0, turns, uncertain }
+        Self { queue, consumer, bell, held, nearby, turn: 0, first_partition: 0, turns, uncertain }
     }
 
     /// Takes at most `free` pieces from partitions where work may wait; none when nothing waits.
@@ -93,7 +101,8 @@ impl Intake {
 
     async fn take_from(&mut self, partition: u16, lane: Lane, most: usize) -> Result<Vec<TakenWork>, Error> {
         self.bell.note(partition, lane, false);
-        match self.queue.take(partition, lane, &self.consumer, most).await {
+        let preferred = self.nearby.preferred(self.consumer.stage, lane);
+        match self.queue.take_preferred(partition, lane, &self.consumer, most, &preferred).await {
             Ok(found) => {
                 if found.left > 0 {
                     self.bell.note(partition, lane, true);

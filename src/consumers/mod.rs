@@ -34,6 +34,7 @@ pub mod leftovers;
 pub mod measure;
 mod model_planner;
 mod model_spend;
+mod nearby;
 pub mod outbox;
 mod planning;
 pub mod process_manager;

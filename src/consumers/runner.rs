@@ -12,6 +12,7 @@ use super::begun::BegunJobs;
 use super::headroom::{Headroom, LOOK_AGAIN};
 use super::intake::{Held, Intake};
 use super::leftovers::{remove_all_but_stream, remove_parts_in_video};
+use super::nearby::NearbyScenes;
 use super::processor_slots::ProcessorSlots;
 use super::render_slots::{self, RenderSlot, RenderSlots};
 use super::task::StageHandler;
@@ -65,6 +66,7 @@ pub struct Worker {
     pub(super) begun: BegunJobs,
     headroom: Headroom,
     pub(super) held: Held,
+    pub(super) nearby: NearbyScenes,
 }
 
 impl Worker {
@@ -83,6 +85,7 @@ impl Worker {
             doorbell,
             streams: Arc::new(streams),
             workspaces: Workspaces::new(&media.root, &stores),
+            nearby: NearbyScenes::new(stores.artifacts.is_some()),
             stores,
             max_concurrent_renders: media.max_concurrent_renders,
             processors: ProcessorSlots::new(processor_slots_of(media.max_concurrent_renders)),
@@ -150,7 +153,8 @@ impl Worker {
         let settings = self.streams.stage(stage).clone();
         let slots = Arc::new(Semaphore::new(self.slots(stage, &settings)));
         let bell = self.doorbell.stage(stage);
-        let mut intake = Intake::new(self.queue.clone(), self.consumer_of(stage), bell, self.held.clone());
+        let (held, nearby) = (self.held.clone(), self.nearby.clone());
+        let mut intake = Intake::new(self.queue.clone(), self.consumer_of(stage), bell, held, nearby);
         let mut is_short = false;
         while !stop.is_cancelled() {
             if stage == Stage::Rendering

@@ -16,13 +16,15 @@ use super::connection::Connection;
 use super::keys::Keys;
 use super::lane::Lane;
 use super::log::{Error, EventLog};
-use super::work::{NextJob, Pointer, Receipt, ScheduledWork, TakenWork};
+use super::work::{NextJob, Pointer, Receipt, SceneOrder, ScheduledWork, TakenWork};
 use super::{Priority, Stage};
 use crate::crash;
 use crate::ids::AggregateId;
 
 /// Most pieces of work that one call takes.
 const MAX_TAKEN: usize = 256;
+/// How many of a job's next pieces a preferred one is looked for in. The further, the later is the scene that is first shown.
+const LOOK_AHEAD: usize = 8;
 /// Most entries of a stream that one call takes over.
 const MAX_CLAIMED: usize = 16;
 /// Most requesters of a queue whose oldest work is looked at.
@@ -164,10 +166,26 @@ impl WorkQueue {
         consumer: &Consumer,
         count: usize,
     ) -> Result<Taken, Error> {
+        self.take_preferred(partition, lane, consumer, count, &[]).await
+    }
+
+    /// Does the same, but among the next scenes of the job whose turn it is, preferred ones go first.
+    pub async fn take_preferred(
+        &self,
+        partition: u16,
+        lane: Lane,
+        consumer: &Consumer,
+        count: usize,
+        preferred: &[SceneOrder],
+    ) -> Result<Taken, Error> {
         let stream = self.keys.work(partition, consumer.stage);
         let mut call = self.scripts.take.key(self.keys.waiting(partition, consumer.stage, lane));
         call.key(self.keys.turns(partition, consumer.stage, lane)).key(&stream);
         call.arg(&consumer.group).arg(&consumer.name).arg(count.min(MAX_TAKEN));
+        call.arg(LOOK_AHEAD);
+        for scene in preferred {
+            call.arg(scene.as_str());
+        }
         crash::point("take.before");
         let (left, entries): (usize, Vec<Value>) = self.call("hand out work", &call).await?;
         if !entries.is_empty() {

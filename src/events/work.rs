@@ -113,6 +113,21 @@ impl TakenWork {
     pub fn rank(&self) -> String {
         job_rank(self.aggregate_id, self.began_ms)
     }
+
+    /// The scene, as all stages' queues name it.
+    pub fn scene_order(&self) -> SceneOrder {
+        SceneOrder(format!("{} {}", self.requester, self.order()))
+    }
+}
+
+/// A scene of a job, as `requester order`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SceneOrder(String);
+
+impl SceneOrder {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Acknowledges a piece of work within the append of its result, once. If another attempt has taken the work over, its entry is

@@ -1,7 +1,8 @@
 -- Shared by the scripts that hand out work.
 --
 -- The first piece of the job whose turn it is; nothing when nothing waits. Forgets jobs of which nothing waits any more: until
--- their turn came, they were kept, because more of them may come.
+-- their turn came, they were kept, because more of them may come. With the piece comes the job, as `requester rank`, where there are
+-- turns.
 local function next_piece(waiting, turns)
   while true do
     local job = redis.call('ZRANGE', turns, 0, 0)[1]
@@ -9,7 +10,7 @@ local function next_piece(waiting, turns)
     if not job then return redis.call('ZRANGE', waiting, 0, 0)[1] end
     -- An order goes on with the scene's digits; ':' is what comes after '9'.
     local piece = redis.call('ZRANGEBYLEX', waiting, '[' .. job, '(' .. job .. ':', 'LIMIT', 0, 1)[1]
-    if piece then return piece end
+    if piece then return piece, job end
     redis.call('ZREM', turns, job)
   end
 end

@@ -5,7 +5,7 @@ use std::ops::Range;
 use reelstream::consumers::simulation::LaneQueue;
 use reelstream::events::job::WorkItem;
 use reelstream::events::queue::Consumer;
-use reelstream::events::work::{ScheduledWork, TakenWork, job_rank, requester};
+use reelstream::events::work::{SceneOrder, ScheduledWork, TakenWork, job_rank, requester};
 use reelstream::events::{Append, EventLog, Keys, Lane, Mark, Priority, Stage, WorkQueue};
 use reelstream::ids::{AttemptToken, BatchId, CommandId, JobId};
 
@@ -74,6 +74,13 @@ impl Queue {
         self.queue.take(0, lane, &consumer, count).await.unwrap().work
     }
 
+    /// With scenes that go before others of their job.
+    async fn take_preferred(&self, count: usize, preferred: &[SceneOrder]) -> Vec<u32> {
+        let consumer = Consumer { stage: Stage::Rendering, group: "g".into(), name: "c".into() };
+        let taken = self.queue.take_preferred(0, Lane::Normal, &consumer, count, preferred).await.unwrap();
+        taken.work.iter().map(|work| work.item.scene.unwrap()).collect()
+    }
+
     async fn take_jobs(&self, lane: Lane, count: usize) -> Vec<JobId> {
         self.take(lane, count).await.iter().map(TakenWork::job_id).collect()
     }
@@ -94,6 +101,33 @@ async fn of_one_requester_the_oldest_job_goes_first_and_of_a_job_the_first_scene
     let taken = queue.take(Lane::Normal, 10).await;
     let taken: Vec<_> = taken.iter().map(|work| (work.job_id(), work.item.scene.unwrap())).collect();
     assert_eq!(taken, [(older, 2), (older, 7), (younger, 1)]);
+}
+
+/// 13.3: scheduling prefers the machine that has a scene's artifacts, and never waits for it.
+#[tokio::test]
+async fn a_machine_takes_the_scenes_that_it_has_files_of_first_within_the_job_whose_turn_it_is() {
+    let queue = Queue::new().await;
+    let older = queue.add_scenes(JobId::new(), "a", 1_000, 1..21).await;
+    queue.add_scenes(JobId::new(), "a", 2_000, 1..4).await;
+    let all = queue.take(Lane::Normal, 100).await;
+    assert_eq!(all.len(), 23);
+    let scene = |number: u32| {
+        all.iter()
+            .find(|work| work.job_id() == older && work.item.scene == Some(number))
+            .unwrap()
+            .scene_order()
+    };
+    let of_younger = all.last().unwrap().scene_order();
+    // What is handed back last has the turn.
+    for work in all.iter().rev() {
+        queue.queue.hand_back(work).await.unwrap();
+    }
+    // Scene 20 is too far ahead, the other job has no turn yet, and where nothing is preferred, the first goes.
+    let preferred = [scene(5), scene(3), scene(20), of_younger];
+    assert_eq!(queue.take_preferred(4, &preferred).await, [3, 5, 1, 2]);
+    assert_eq!(queue.take_preferred(16, &preferred).await.len(), 16);
+    assert_eq!(queue.take_preferred(10, &preferred).await, [3, 1, 2], "the younger job");
+    assert_eq!(queue.take_preferred(10, &preferred).await, [0; 0]);
 }
 
 #[tokio::test]
