@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod join;
 pub mod layout;
 mod memory;
+mod mp4_boxes;
 pub mod named_file;
 #[cfg(test)]
 mod pipeline_tests;

@@ -14,8 +14,8 @@ use crate::inspect::gate::{self, Allowed};
 use crate::inspect::probe;
 use crate::join::combine::{self, Combined, Parts};
 use crate::join::labels::Labels;
-use crate::join::stream;
 use crate::join::thumbnails;
+use crate::join::{stream, streamable};
 use crate::layout;
 use crate::layout::images::Images;
 use crate::speak::espeak_library;
@@ -567,6 +567,39 @@ fn a_scene_is_streamed_from_its_beginning_on() {
 }
 
 /// 000-5.4: a video and its HTTP Live Stream are one file, and each is what it would be alone.
+/// Bytes of a video and of a part of its stream change one by one: what comes of it is a file or an error, never a panic, and
+/// takes no more memory than the files have.
+fn damage(video: &Path, parts: &[PathBuf]) {
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, out) = (folder.path().join("damaged"), folder.path().join("out"));
+    let find = |bytes: &[u8], name: &[u8]| bytes.windows(4).position(|window| window == name).unwrap();
+    let mut refused = 0;
+    for (is_video, file, index, media) in
+        [(true, video, b"moov", b"mdat"), (false, &parts[0], b"moof", b"mdat")]
+    {
+        let whole = std::fs::read(file).unwrap();
+        let index = find(&whole, index) - 4..find(&whole, media) + 4;
+        // Bytes all over the index, and those at its beginning one by one.
+        let step = (index.len() / 150).max(1);
+        for at in index.clone().take(50).chain(index.step_by(step)) {
+            for change in [0xff, 0x80] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= change;
+                std::fs::write(&damaged, bytes).unwrap();
+                let written = match is_video {
+                    true => streamable::write(&damaged, parts, &out),
+                    false => streamable::write(video, &[&[damaged.clone()], &parts[1..]].concat(), &out),
+                };
+                refused += usize::from(written.is_err());
+                if is_video {
+                    let _facts_or_error = probe::probe(&damaged);
+                }
+            }
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
+
 #[tokio::test]
 async fn a_video_and_its_stream_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -612,6 +645,10 @@ async fn a_video_and_its_stream_share_a_file() {
     let parts: Vec<u8> = streams.iter().flat_map(|part| std::fs::read(part).unwrap()).collect();
     assert!(bytes.ends_with(&parts));
     assert!(probe::probe(&path("shared.mp4")).unwrap().fast_start);
+    // Written once more, it stays as it is.
+    streamable::write(&path("shared.mp4"), &streams, &path("again.mp4")).unwrap();
+    assert!(bytes == std::fs::read(path("again.mp4")).unwrap());
+    damage(&path("shared.mp4"), &streams);
     // As a file: the same samples at the same times, the same captions, chapters and title.
     let packets = |name: &str| {
         let path = path(name);

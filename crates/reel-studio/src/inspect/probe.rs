@@ -1,14 +1,14 @@
 //! Reads the facts of a finished file, and compares them with the plan.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::panic::catch_unwind;
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::media;
 
 use crate::ffmpeg::start;
+use crate::mp4_boxes::{self, Mp4Box, boxes_of};
 use reel_scene::format::OutputFormat;
 
 #[derive(Debug, thiserror::Error)]
@@ -94,36 +94,34 @@ pub fn find_mismatches(facts: &VideoFacts, expected: &ExpectedFacts) -> Vec<Stri
     mismatches
 }
 
-/// Reads a file with the `mp4` crate, which panics on some files: the panic is caught. `None` when it cannot read the
-/// file.
+/// Reads a file with the `mp4` crate. `None` when it cannot read the file.
 fn read_boxes(path: &Path, file_size: u64) -> Option<VideoFacts> {
-    let read = || -> Option<VideoFacts> {
-        let reader = BufReader::new(File::open(path).ok()?);
-        let mp4 = mp4::Mp4Reader::read_header(reader, file_size).ok()?;
-        let video =
-            mp4.tracks().values().find(|track| matches!(track.media_type(), Ok(mp4::MediaType::H264)))?;
-        let audio =
-            mp4.tracks().values().find(|track| matches!(track.media_type(), Ok(mp4::MediaType::AAC)))?;
-        let duration_ms = video.duration().max(audio.duration()).as_millis() as u64;
-        let frames = u64::from(video.sample_count());
-        let seconds = video.duration().as_secs_f64();
-        if duration_ms == 0 || frames == 0 {
-            return None;
-        }
-        Some(VideoFacts {
-            duration_ms,
-            width: u32::from(video.width()),
-            height: u32::from(video.height()),
-            fps: frames as f64 / seconds,
-            frames,
-            video_codec: "h264".to_owned(),
-            audio_codec: "aac".to_owned(),
-            bitrate: file_size * 8000 / duration_ms,
-            file_size,
-            fast_start: false,
-        })
-    };
-    catch_unwind(read).ok().flatten()
+    let reader = BufReader::new(File::open(path).ok()?);
+    let read = |reader: &mut _| Ok(facts_of(&mp4::Mp4Reader::read_header(reader, file_size)?, file_size));
+    mp4_boxes::parse(reader, file_size, read).ok().flatten()
+}
+
+fn facts_of<R: Read + Seek>(mp4: &mp4::Mp4Reader<R>, file_size: u64) -> Option<VideoFacts> {
+    let find = |kind| mp4.tracks().values().find(|track| track.media_type().is_ok_and(|found| found == kind));
+    let (video, audio) = (find(mp4::MediaType::H264)?, find(mp4::MediaType::AAC)?);
+    let duration_ms = video.duration().max(audio.duration()).as_millis() as u64;
+    let frames = u64::from(video.sample_count());
+    let seconds = video.duration().as_secs_f64();
+    if duration_ms == 0 || frames == 0 {
+        return None;
+    }
+    Some(VideoFacts {
+        duration_ms,
+        width: u32::from(video.width()),
+        height: u32::from(video.height()),
+        fps: frames as f64 / seconds,
+        frames,
+        video_codec: "h264".to_owned(),
+        audio_codec: "aac".to_owned(),
+        bitrate: file_size * 8000 / duration_ms,
+        file_size,
+        fast_start: false,
+    })
 }
 
 /// Reads a file with FFmpeg.
@@ -156,26 +154,19 @@ pub(crate) fn read_streams(path: &Path, file_size: u64) -> Result<VideoFacts, Er
 
 /// Returns `true` when `moov` precedes `mdat` among the top-level boxes (ISO/IEC 14496-12, section 4.2).
 fn is_fast_start(path: &Path) -> io::Result<bool> {
-    let mut file = BufReader::new(File::open(path)?);
-    loop {
-        let mut header = [0; 8];
-        match file.read_exact(&mut header) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            outcome => outcome?,
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    for found in boxes_of(&mut BufReader::new(file), length) {
+        match found {
+            Ok(Mp4Box { name, .. }) if name == *b"moov" => return Ok(true),
+            Ok(Mp4Box { name, .. }) if name == *b"mdat" => return Ok(false),
+            Ok(_) => {}
+            // It is no MP4.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+            Err(error) => return Err(error),
         }
-        let [a, b, c, d, kind @ ..] = header;
-        match &kind {
-            b"moov" => return Ok(true),
-            b"mdat" => return Ok(false),
-            _ => {}
-        }
-        // Size 0 means "to the end", size 1 a 64-bit size. Only `mdat` uses either.
-        let size = u32::from_be_bytes([a, b, c, d]);
-        if size < 8 {
-            return Ok(false);
-        }
-        file.seek(SeekFrom::Current(i64::from(size) - 8))?;
     }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! Nothing is encoded again. Segments begin at key frames, and every scene begins one, so that a scene can be streamed as
 //! soon as it is rendered. Put one after the other, the parts of all scenes are the stream of the video.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ffmpeg;
@@ -13,6 +12,7 @@ use ffmpeg_next::{Dictionary, Packet, Rational, ffi, media};
 
 use crate::encode::sound::{self, AAC_FRAME_SAMPLES};
 use crate::ffmpeg::{create, extradata, part_file, read_packet, start};
+use crate::mp4_boxes::boxes_of;
 use crate::speak::voice::SAMPLE_RATE_HZ;
 use reel_scene::format::OutputFormat;
 
@@ -236,30 +236,14 @@ impl Writer {
 fn fragment_sizes(file: &Path) -> std::io::Result<(u64, Vec<u64>)> {
     let mut file = std::fs::File::open(file)?;
     let length = file.metadata()?.len();
-    let (mut position, mut setup, mut fragments) = (0, 0, vec![]);
-    while position < length {
-        let mut header = [0; 16];
-        file.seek(SeekFrom::Start(position))?;
-        file.read_exact(&mut header[..8])?;
-        let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let size = match word(&header[..4]) {
-            // A large box has its size behind its name.
-            1 => {
-                file.read_exact(&mut header[8..])?;
-                word(&header[8..])
-            }
-            size => size,
-        };
-        if size < 8 || size > length - position {
-            let message = format!("the box at byte {position} has {size} bytes of {length}");
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+    let (mut setup, mut fragments) = (0, vec![]);
+    for found in boxes_of(&mut file, length) {
+        let found = found?;
+        match (&found.name, fragments.last_mut()) {
+            (b"moof", _) => fragments.push(found.bytes()),
+            (_, Some(fragment)) => *fragment += found.bytes(),
+            (_, None) => setup += found.bytes(),
         }
-        match (&header[4..8], fragments.last_mut()) {
-            (b"moof", _) => fragments.push(size),
-            (_, Some(fragment)) => *fragment += size,
-            (_, None) => setup += size,
-        }
-        position += size;
     }
     Ok((setup, fragments))
 }

@@ -6,15 +6,12 @@
 //! the parts.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use mp4::{BoxHeader, BoxType, MoofBox, MoovBox, ReadBox};
+use mp4::{MoofBox, MoovBox, ReadBox};
 
-/// Bytes of a box's size and name.
-const HEADER_BYTES: u64 = 8;
-/// The same, with a size of 64 bits.
-const LARGE_HEADER_BYTES: u64 = 16;
+use crate::mp4_boxes::{self, HEADER_BYTES, LARGE_HEADER_BYTES, Limited, Mp4Box, boxes_of};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -46,7 +43,7 @@ struct Run {
 }
 
 /// Rewrites `video` to `out`, with the parts of its stream as media data. They must hold the same pictures and sound.
-pub(super) fn write(video: &Path, parts: &[PathBuf], out: &Path) -> Result<(), Error> {
+pub(crate) fn write(video: &Path, parts: &[PathBuf], out: &Path) -> Result<(), Error> {
     let of_video = |source| Error::File { path: video.to_owned(), source };
     let of_out = |source| Error::File { path: out.to_owned(), source };
     let (mut runs, mut parts_bytes) = (vec![], 0);
@@ -93,51 +90,71 @@ fn file_error(path: &Path, source: io::Error) -> Error {
     Error::File { path: path.to_owned(), source }
 }
 
-/// Calls `visit` with each box of a file: its header and where it begins. The reader is behind the header then.
-fn for_each_box(
+/// Opens a file and lists its boxes.
+fn list_boxes(path: &Path) -> Result<(BufReader<File>, Vec<Mp4Box>), Error> {
+    let listed = || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut file = BufReader::new(file);
+        let boxes = boxes_of(&mut file, length).collect::<io::Result<_>>()?;
+        Ok((file, boxes))
+    };
+    listed().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::InvalidData => Error::Boxes { path: path.to_owned(), source: source.into() },
+        _ => file_error(path, source),
+    })
+}
+
+fn parse_box<T>(
     path: &Path,
-    mut visit: impl FnMut(&mut BufReader<File>, BoxHeader, u64) -> Result<(), mp4::Error>,
-) -> Result<u64, Error> {
-    let of_file = |source| file_error(path, source);
-    let of_boxes = |source| Error::Boxes { path: path.to_owned(), source };
-    let file = File::open(path).map_err(of_file)?;
-    let length = file.metadata().map_err(of_file)?.len();
-    let (mut reader, mut position) = (BufReader::new(file), 0);
-    while position < length {
-        reader.seek(SeekFrom::Start(position)).map_err(of_file)?;
-        let header = BoxHeader::read(&mut reader).map_err(of_boxes)?;
-        // As if it always had eight bytes.
-        let body_bytes = header.size.checked_sub(HEADER_BYTES);
-        let body_at = reader.stream_position().map_err(of_file)?;
-        let end = body_bytes.and_then(|bytes| body_at.checked_add(bytes)).filter(|end| *end <= length);
-        let end = end.ok_or_else(|| of_boxes(mp4::Error::InvalidData("a box ends behind its file")))?;
-        visit(&mut reader, header, position).map_err(of_boxes)?;
-        position = end;
-    }
-    Ok(length)
+    body: &[u8],
+    parse: impl FnOnce(&mut Limited<Cursor<&[u8]>>, u64) -> Result<T, mp4::Error>,
+) -> Result<T, Error> {
+    // The crate reads behind a header, and goes back to it.
+    let with_header = [&[0; HEADER_BYTES as usize], body].concat();
+    let mut reader = Cursor::new(&with_header[..]);
+    reader.set_position(HEADER_BYTES);
+    let bytes = with_header.len() as u64;
+    let parsed = mp4_boxes::parse(reader, bytes, |reader| parse(reader, bytes));
+    parsed.map_err(|source| Error::Boxes { path: path.to_owned(), source })
 }
 
 /// Reads where the samples of a part are; `part_at` is where the part begins.
 fn read_runs(part: &Path, part_at: u64) -> Result<Vec<Run>, Error> {
+    let (mut file, boxes) = list_boxes(part)?;
+    let part_bytes = boxes.last().map_or(0, |last| last.end);
     let mut runs = vec![];
-    for_each_box(part, |reader, header, position| {
-        if header.name != BoxType::MoofBox {
-            return Ok(());
-        }
-        for traf in MoofBox::read_box(reader, header.size)?.trafs {
-            let run = traf.trun.ok_or(mp4::Error::InvalidData("a fragment without samples"))?;
-            // Offsets of `default-base-is-moof`.
-            let offset = run.data_offset.and_then(|offset| u64::try_from(offset).ok());
-            let offset = offset.ok_or(mp4::Error::InvalidData("a fragment without an offset"))?;
-            let sizes = match traf.tfhd.default_sample_size {
-                Some(size) if run.sample_sizes.is_empty() => vec![size; run.sample_count as usize],
-                _ => run.sample_sizes,
-            };
-            runs.push(Run { track: traf.tfhd.track_id, offset: part_at + position + offset, sizes });
-        }
-        Ok(())
-    })?;
+    for fragment in boxes.iter().filter(|found| found.name == *b"moof") {
+        let body = fragment.read_body(&mut file).map_err(|source| file_error(part, source))?;
+        let fragment_at = part_at + fragment.at;
+        let found = parse_box(part, &body, |reader, bytes| {
+            runs_of(MoofBox::read_box(reader, bytes)?, fragment_at, part_bytes)
+        })?;
+        runs.extend(found);
+    }
     Ok(runs)
+}
+
+fn runs_of(fragment: MoofBox, fragment_at: u64, part_bytes: u64) -> Result<Vec<Run>, mp4::Error> {
+    let runs = fragment.trafs.into_iter().map(|traf| {
+        let run = traf.trun.ok_or(mp4::Error::InvalidData("a fragment without samples"))?;
+        // Offsets of `default-base-is-moof`.
+        let offset = run.data_offset.and_then(|offset| u64::try_from(offset).ok());
+        let offset = offset.ok_or(mp4::Error::InvalidData("a fragment without an offset"))?;
+        let sizes = match traf.tfhd.default_sample_size {
+            Some(size) if run.sample_sizes.is_empty() => {
+                let bytes = u64::from(run.sample_count) * u64::from(size.max(1));
+                // A damaged count would take as much memory as it says.
+                if bytes > part_bytes {
+                    return Err(mp4::Error::InvalidData("more samples than the file has bytes"));
+                }
+                vec![size; run.sample_count as usize]
+            }
+            _ => run.sample_sizes,
+        };
+        Ok(Run { track: traf.tfhd.track_id, offset: fragment_at + offset, sizes })
+    });
+    runs.collect()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -177,35 +194,23 @@ struct Plain {
 
 impl Plain {
     fn read(path: &Path) -> Result<Self, Error> {
-        let (mut kind, mut index, mut tracks) = (None, None, vec![]);
-        let bytes = for_each_box(path, |reader, header, position| {
-            let body_at = reader.stream_position()?;
-            match header.name {
-                BoxType::FtypBox => kind = Some(read_range(reader, position, header.size)?),
-                BoxType::MoovBox => {
-                    index = Some(read_range(reader, body_at, header.size - HEADER_BYTES)?);
-                    reader.seek(SeekFrom::Start(body_at))?;
-                    tracks = read_tracks(&MoovBox::read_box(reader, header.size)?)?;
-                }
-                _ => {}
-            }
-            Ok(())
+        let (mut file, boxes) = list_boxes(path)?;
+        let mut read = |name: &'static str| {
+            let found = boxes.iter().find(|found| found.name == name.as_bytes());
+            let found = found.ok_or_else(|| Error::Missing { path: path.to_owned(), name })?;
+            found.read_body(&mut file).map_err(|source| file_error(path, source))
+        };
+        let (kind, index) = (boxed(*b"ftyp", &read("ftyp")?), read("moov")?);
+        let bytes = boxes.last().map_or(0, |last| last.end);
+        let tracks = parse_box(path, &index, |reader, length| {
+            read_tracks(&MoovBox::read_box(reader, length)?, bytes)
         })?;
-        let missing = |name| move || Error::Missing { path: path.to_owned(), name };
-        let (kind, index) = (kind.ok_or_else(missing("ftyp"))?, index.ok_or_else(missing("moov"))?);
         Ok(Self { kind, index, tracks, bytes })
     }
 }
 
-fn read_range(reader: &mut BufReader<File>, position: u64, bytes: u64) -> io::Result<Vec<u8>> {
-    reader.seek(SeekFrom::Start(position))?;
-    let mut range = vec![];
-    reader.take(bytes).read_to_end(&mut range)?;
-    Ok(range)
-}
-
-/// Reads where the samples of each track are (ISO/IEC 14496-12, section 8.7).
-fn read_tracks(index: &MoovBox) -> Result<Vec<Track>, mp4::Error> {
+/// Reads where the samples of each track are (ISO/IEC 14496-12, section 8.7), in a file of so many bytes.
+fn read_tracks(index: &MoovBox, file_bytes: u64) -> Result<Vec<Track>, mp4::Error> {
     let tracks = index.traks.iter().map(|track| {
         let table = &track.mdia.minf.stbl;
         let offsets: Vec<u64> = match (&table.stco, &table.co64) {
@@ -218,18 +223,23 @@ fn read_tracks(index: &MoovBox) -> Result<Vec<Track>, mp4::Error> {
             0 => sizes.sample_sizes.get(sample).copied(),
             size => Some(size),
         };
-        let mut samples = Vec::with_capacity(sizes.sample_count as usize);
+        let count = sizes.sample_count as usize;
+        // A damaged count would take as much memory as it says.
+        if u64::from(sizes.sample_count) * u64::from(sizes.sample_size.max(1)) > file_bytes {
+            return Err(mp4::Error::InvalidData("more samples than the file has bytes"));
+        }
+        let mut samples = Vec::with_capacity(count);
         for (chunk, mut offset) in (1..).zip(offsets) {
             // An entry holds from its first chunk to that of the next.
             let entry = table.stsc.entries.iter().rev().find(|entry| entry.first_chunk <= chunk);
             for _ in 0..entry.map_or(0, |entry| entry.samples_per_chunk) {
-                let bytes =
-                    size_of(samples.len()).ok_or(mp4::Error::InvalidData("a sample without a size"))?;
+                let bytes = Some(samples.len()).filter(|sample| *sample < count).and_then(size_of);
+                let bytes = bytes.ok_or(mp4::Error::InvalidData("a sample without a size"))?;
                 samples.push(Sample { offset, bytes });
-                offset += u64::from(bytes);
+                offset = offset.saturating_add(u64::from(bytes));
             }
         }
-        if samples.len() != sizes.sample_count as usize {
+        if samples.len() != count {
             return Err(mp4::Error::InvalidData("samples that are in no chunk"));
         }
         Ok(Track { id: track.tkhd.track_id, samples })
@@ -370,8 +380,8 @@ mod tests {
     #[test]
     fn a_large_box_has_a_size_of_64_bits() {
         let large = header(*b"mdat", 1 << 32, true);
-        assert_eq!(BoxHeader::read(&mut large.as_slice()).unwrap().size, (1 << 32) + HEADER_BYTES);
-        assert_eq!(BoxHeader::read(&mut header(*b"mdat", 10, false).as_slice()).unwrap().size, 18);
+        assert_eq!(mp4::BoxHeader::read(&mut large.as_slice()).unwrap().size, (1 << 32) + HEADER_BYTES);
+        assert_eq!(mp4::BoxHeader::read(&mut header(*b"mdat", 10, false).as_slice()).unwrap().size, 18);
     }
 
     #[test]
@@ -399,14 +409,12 @@ mod tests {
             std::fs::write(path("video"), bytes).unwrap();
             write(&path("video"), &[], &path("out")).unwrap_err().to_string()
         };
-        for bytes in [
-            &b"none"[..],
-            &[0; 64],
-            b"\xff\xff\xff\xffftyp",
-            b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
+        for bytes in
+            [&b"none"[..], b"\xff\xff\xff\xffftyp", b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff"]
+        {
             assert!(written(bytes).ends_with("is not made of boxes"), "{bytes:?}");
         }
+        assert!(written(&[0; 64]).ends_with("has no `ftyp` box"));
         assert!(written(&boxed(*b"ftyp", b"isom")).ends_with("has no `moov` box"));
         assert!(write(&path("absent"), &[], &path("out")).unwrap_err().to_string().starts_with("cannot use"));
     }
