@@ -43,10 +43,51 @@ fn count_from(name: &str, default: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_nothing_is_done_twice() {
+    torment(Programs::only_this_version()).await;
+}
+
+/// 16.8: an upgrade while jobs are in flight. Processes of two versions work on one log, in any mixture.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the program of another version: ./scripts/upgrade-test"]
+async fn nothing_is_lost_while_another_version_is_replaced_by_this_one() {
+    let (first, last) = (other_version(), this_version());
+    torment(Programs { first, last }).await;
+}
+
+/// 16.8: a downgrade, when events of this version are in the log.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the program of another version: ./scripts/upgrade-test"]
+async fn nothing_is_lost_while_this_version_is_replaced_by_another_one() {
+    let (first, last) = (this_version(), other_version());
+    torment(Programs { first, last }).await;
+}
+
+/// The versions of the program: who starts first, and who is left in the end. In between, each start is of either.
+struct Programs {
+    first: PathBuf,
+    last: PathBuf,
+}
+
+impl Programs {
+    fn only_this_version() -> Self {
+        Self { first: this_version(), last: this_version() }
+    }
+}
+
+fn this_version() -> PathBuf {
+    env!("CARGO_BIN_EXE_reel").into()
+}
+
+fn other_version() -> PathBuf {
+    let path = std::env::var_os("REEL_OTHER_VERSION");
+    path.expect("REEL_OTHER_VERSION names the program of another version; see scripts/upgrade-test").into()
+}
+
+async fn torment(programs: Programs) {
     let seed = seed();
     println!("REEL_SEED={seed}");
     let (jobs, kills) = (count_from("REEL_CHAOS_JOBS", 200), count_from("REEL_CHAOS_KILLS", 50));
-    let mut stage = Theatre::start(seed).await;
+    let mut stage = Theatre::start(seed, programs).await;
     let clients = stage.clients();
     let extra = jobs.saturating_sub(200) + 5 * kills.saturating_sub(50);
     let patience = PATIENCE + Duration::from_millis(400 * extra as u64);
@@ -56,6 +97,7 @@ async fn nothing_is_lost_and_nothing_is_done_twice() {
     stage.calm_down().await;
     stage.wait_until_all_ended(&accepted).await;
     println!("{} kills and freezes, points hit: {:?}", stage.kills, stage.points_hit());
+    println!("starts: {:?}", stage.starts);
     for point in crash::POINTS {
         assert!(stage.points_hit().contains(point), "the crash point {point} was never reached");
     }
@@ -97,6 +139,9 @@ struct Actor {
 
 /// All processes of one run.
 struct Theatre {
+    programs: Programs,
+    /// Starts of processes of each version.
+    starts: BTreeMap<PathBuf, usize>,
     random: Random,
     redis: Option<PrivateRedis>,
     redis_port: u16,
@@ -113,7 +158,7 @@ struct Theatre {
 }
 
 impl Theatre {
-    async fn start(seed: u64) -> Self {
+    async fn start(seed: u64, programs: Programs) -> Self {
         let folder = folder();
         let redis_port = free_port().unwrap();
         let redis = Some(PrivateRedis::start_on(&folder.path().join("redis"), redis_port, &[]).unwrap());
@@ -130,7 +175,10 @@ impl Theatre {
             .collect();
         let settings = format!("{limits}[audit]\nseal_seconds = 1\nsegment_events = 50\n{settings}");
         std::fs::write(folder.path().join("streams.toml"), settings).unwrap();
+        let first = programs.first.clone();
         let mut theatre = Self {
+            programs,
+            starts: BTreeMap::new(),
             random: Random::new(seed),
             redis,
             redis_port,
@@ -145,7 +193,7 @@ impl Theatre {
             folder,
         };
         for role in [Role::Api, Role::Worker, Role::Worker, Role::Projector] {
-            let actor = theatre.spawn(role, None);
+            let actor = theatre.spawn(&first, role, None);
             theatre.actors.push(actor);
         }
         theatre
@@ -159,9 +207,10 @@ impl Theatre {
         format!("redis://127.0.0.1:{}", self.redis_port)
     }
 
-    fn spawn(&mut self, role: Role, crash_at: Option<String>) -> Actor {
+    fn spawn(&mut self, program: &Path, role: Role, crash_at: Option<String>) -> Actor {
+        *self.starts.entry(program.to_owned()).or_default() += 1;
         let said = std::fs::File::options().create(true).append(true).open(self.stderr()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reel"));
+        let mut command = Command::new(program);
         command
             .arg(role.command())
             .env("REDIS_URL", self.redis_url())
@@ -193,7 +242,9 @@ impl Theatre {
         // Rarely passed points are not waited for.
         let rare = point.starts_with("takeover") || point.starts_with("release");
         let pass = 1 + if rare { 0 } else { self.random.below(12) };
-        self.actors[index] = self.spawn(role, Some(format!("{point}:{pass}")));
+        let programs = [&self.programs.first, &self.programs.last];
+        let program = programs[self.random.below(2) as usize].clone();
+        self.actors[index] = self.spawn(&program, role, Some(format!("{point}:{pass}")));
     }
 
     fn points_hit(&self) -> BTreeSet<String> {
@@ -290,7 +341,8 @@ impl Theatre {
             let role = self.actors[index].role;
             let _gone = self.actors[index].child.kill();
             let _status = self.actors[index].child.wait();
-            self.actors[index] = self.spawn(role, None);
+            let last = self.programs.last.clone();
+            self.actors[index] = self.spawn(&last, role, None);
         }
         let port = self.api_port;
         crate::harness::eventually("the API listens", async || {
