@@ -3,9 +3,13 @@
 //! Each table belongs to one module, which alone writes and queries it: the schemas `catalog`, `library` and `trail` to the
 //! read models of those names, `user_keys` to the vault, `audit_seals` to the audit. The schema `analytics` holds views over
 //! the catalog; it is defined here, because a migration and a rebuild's switch both make it.
+//!
+//! While versions are exchanged, processes of both use one database. A migration whose name begins with `expand_` leaves all that
+//! the version before uses as it is; after any other, that version refuses to start.
 
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -29,6 +33,11 @@ pub enum Error {
     Connect(#[source] sqlx::Error),
     #[error("a migration of the database failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error(
+        "the database has the migration `{migration}` of a newer version, after which this one cannot use it; start that \
+         version, or restore a backup from before it"
+    )]
+    NewerVersion { migration: String },
     #[error("the analytics views cannot be defined")]
     Analytics(#[source] sqlx::Error),
     #[error(
@@ -53,9 +62,28 @@ pub async fn connect(url: &str) -> Result<PgPool, Error> {
 
 /// Applies the migrations. Several processes may do so at once; sqlx holds an advisory lock meanwhile.
 pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    sqlx::migrate!("./migrations").run(pool).await?;
+    let mut migrator = sqlx::migrate!("./migrations");
+    // Those of a newer version are looked at below.
+    migrator.set_ignore_missing(true);
+    migrator.run(pool).await?;
+    let newer = find_newer(pool, &migrator).await.map_err(sqlx::migrate::MigrateError::from)?;
+    if let Some(migration) = newer.iter().find(|migration| !migration.starts_with("expand ")) {
+        return Err(Error::NewerVersion { migration: migration.clone() });
+    }
+    if let Some(migration) = newer.last() {
+        tracing::warn!(migration, "the database was migrated by a newer version; this one uses it as it is");
+        // The newer version has defined its own views.
+        return Ok(());
+    }
     define_analytics(pool).await.map_err(Error::Analytics)?;
     define_tenants(pool).await.map_err(Error::Tenants)
+}
+
+/// Returns what the migrations do that this version does not know, by their names.
+async fn find_newer(pool: &PgPool, migrator: &Migrator) -> Result<Vec<String>, sqlx::Error> {
+    let known: Vec<i64> = migrator.iter().map(|migration| migration.version).collect();
+    let query = "select description from _sqlx_migrations where version <> all($1) order by version";
+    sqlx::query_scalar(query).bind(known).fetch_all(pool).await
 }
 
 async fn define_tenants(pool: &PgPool) -> Result<(), sqlx::Error> {

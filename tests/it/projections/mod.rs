@@ -4,6 +4,7 @@
 mod analytics;
 #[cfg(feature = "chaos")]
 mod histories;
+mod migrations;
 mod postgres_outages;
 mod quarantine;
 mod read_models;
