@@ -535,6 +535,11 @@ impl RichText {
     pub fn to_plain(&self) -> String {
         self.0.iter().map(|span| span.text.as_str()).collect()
     }
+
+    /// Returns the strong spans.
+    pub fn strong(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|span| span.style == SpanStyle::Strong).map(|span| span.text.as_str())
+    }
 }
 
 impl SpanStyle {

@@ -1,6 +1,6 @@
 //! Pages of which the strokes draw themselves.
 
-use reel_scene::look::Look;
+use reel_scene::look::{Look, Theme};
 use reel_scene::{Entrance, description};
 
 use crate::draw::pen::{Ink, Pen};
@@ -209,6 +209,46 @@ fn figures_and_flows_draw_themselves_unless_told_otherwise() {
         arrow.marks
     );
 }
+/// 14.5: a highlight goes to the word that matters.
+#[test]
+fn a_strong_word_gets_a_line_behind_it_in_each_theme_and_direction() {
+    let strong = r#"[{ "text": "Light takes " }, { "text": "\"eight\" #minutes", "style": "strong" }, { "text": " to us" }]"#;
+    let reveal = r#"[{ "block": 0 }]"#;
+    let blocks = [
+        (format!(r#"{{ "kind": "statement", "text": {strong} }}"#), reveal),
+        (format!(r#"{{ "kind": "paragraph", "text": {strong} }}"#), reveal),
+        (format!(r#"{{ "kind": "bullet", "text": {strong} }}"#), reveal),
+        (format!(r#"{{ "kind": "quote", "text": {strong} }}"#), reveal),
+        (format!(r#"{{ "kind": "definition", "term": "Light", "text": {strong} }}"#), reveal),
+        (
+            format!(
+                r#"{{ "kind": "items", "arrangement": "cards", "items": [{{ "text": {strong} }}, {{ "text": "Far" }}] }}"#
+            ),
+            r#"[{ "block": 0, "part": 0 }]"#,
+        ),
+    ];
+    let languages = ["en", "ar"];
+    let looks = Theme::ALL.into_iter().map(|theme| Look { theme, ..Look::default() });
+    for (look, language) in looks.flat_map(|look| languages.map(|language| (look.clone(), language))) {
+        for (block, reveals) in &blocks {
+            let json = format!(
+                r#"{{ "version": 1, "title": "T", "scenes": [{{ "title": "Light", "blocks": [{block}], "steps": [
+                    {{ "narration": "Light takes eight minutes to us, and that is far.", "reveals": {reveals} }}
+                ] }}] }}"#
+            );
+            let mut scene = description::read(&json).unwrap().scenes.remove(0);
+            scene.language = language.to_owned();
+            let pages = Pages::compile(&layout::source(&scene, &look), &Images::default()).unwrap();
+            let mut motions = layout::motions(&scene);
+            assert_eq!(motions.len(), 2, "it takes a part of the step: {block}");
+            pages.find_strokes(&mut motions, (WIDTH as u32, HEIGHT as u32));
+            let Moving::Strokes(strokes) = &motions[1].moving else { panic!("{block} {motions:?}") };
+            let lines = strokes.marks.iter().filter(|mark| matches!(mark, Mark::Stroke(_))).count();
+            assert!(lines >= 1, "{block} {strokes:?}");
+        }
+    }
+}
+
 #[test]
 fn dots_on_a_line_come_as_the_pen_passes() {
     let dots = "

@@ -109,17 +109,55 @@ fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
     if step == 0 && scene.title.is_empty() {
         offsets.iter_mut().filter(|offset| **offset == first).for_each(|offset| *offset = 0);
     }
+    let mut reveals = reveals.clone();
+    for at in 0..reveals.len() {
+        let reveal = reveals[at];
+        let mut next_word = 0;
+        for (name, mark) in block(&reveal).map(|block| marks(block, reveal)).unwrap_or_default() {
+            if let Some(word) = line.find(&Text::new(name), next_word) {
+                next_word = word + 1;
+                reveals.push(mark);
+                offsets.push(if word == 0 { 0 } else { line.offsets[word].max(offsets[at]) });
+            }
+        }
+    }
     let mut distinct: Vec<usize> = offsets.iter().copied().filter(|offset| *offset > 0).collect();
     distinct.sort_unstable();
     distinct.dedup();
     distinct.truncate(MAX_BEATS - 1);
     let mut beats = vec![Beat { offset: 0, reveals: vec![] }];
     beats.extend(distinct.into_iter().map(|offset| Beat { offset, reveals: vec![] }));
-    for (reveal, offset) in reveals.iter().zip(offsets) {
+    for (reveal, offset) in reveals.into_iter().zip(offsets) {
         let at = beats.partition_point(|beat| beat.offset <= offset).saturating_sub(1);
-        beats[at].reveals.push(*reveal);
+        beats[at].reveals.push(reveal);
     }
     beats
+}
+
+/// Returns the strong words of what appears, and for each the reveal that underlines it. They count as parts after those that the
+/// block has.
+fn marks(block: &Block, reveal: Reveal) -> Vec<(&str, Reveal)> {
+    let parts = block.parts().unwrap_or(0);
+    let words = strong_words(block).into_iter().enumerate();
+    let own = words.filter(|(_, (part, _))| *part == reveal.part);
+    own.map(|(number, (_, word))| (word, Reveal { part: Some(parts + number), ..reveal })).collect()
+}
+
+/// Returns the strong words that a block can underline, each with the part it is in; `None` where the block appears as a whole.
+pub(super) fn strong_words(block: &Block) -> Vec<(Option<usize>, &str)> {
+    match block {
+        Block::Statement { text, .. }
+        | Block::Paragraph { text }
+        | Block::Bullet { text }
+        | Block::Numbered { text, .. }
+        | Block::Quote { text, .. }
+        | Block::Definition { text, .. } => text.strong().map(|word| (None, word)).collect(),
+        Block::Items { items, .. } => {
+            let items = items.iter().enumerate();
+            items.flat_map(|(part, item)| item.text.strong().map(move |word| (Some(part), word))).collect()
+        }
+        _ => vec![],
+    }
 }
 
 /// Returns the name by which a line may call what appears; `None` for what has none, such as a picture, and for what shows the
@@ -214,7 +252,7 @@ fn is_same(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reel_scene::{Arrangement, Item, RichText, WordTime};
+    use reel_scene::{Arrangement, Item, RichText, Span, SpanStyle, WordTime};
 
     fn items(titles: &[&str]) -> Block {
         let item = |title: &&str| Item { title: (*title).to_owned(), ..Item::default() };
@@ -238,6 +276,61 @@ mod tests {
         let parts = |step: &Step| step.reveals.iter().filter_map(|reveal| reveal.part).collect();
         let steps = split_steps(scene).steps;
         steps.iter().map(|step| (step.narration.clone(), parts(step))).collect()
+    }
+
+    #[test]
+    fn strong_words_of_a_statement_are_underlined_as_they_are_spoken() {
+        let statement = |markup: &[(&str, bool)]| {
+            let spans = markup.iter().map(|(text, is_strong)| {
+                let style = if *is_strong { SpanStyle::Strong } else { SpanStyle::Plain };
+                Span { text: (*text).to_owned(), style }
+            });
+            Block::Statement { text: RichText(spans.collect()), icons: vec![] }
+        };
+        let block = statement(&[
+            ("Light", true),
+            (" takes ", false),
+            ("eight minutes", true),
+            (" from the ", false),
+            ("Moon", true),
+        ]);
+        let steps = vec![
+            Step::new("Light takes eight minutes from the Sun.", vec![Reveal { block: 0, part: None }]),
+            Step::new("Eight minutes!", vec![]),
+        ];
+        let scene = Scene { title: "Light".into(), blocks: vec![block], steps, ..Scene::default() };
+        let found: Vec<_> =
+            split_steps(&scene).steps.into_iter().map(|step| (step.narration, step.reveals)).collect();
+        let reveal = |part| Reveal { block: 0, part };
+        // What is not said is not underlined.
+        let expected = [
+            ("Light takes ", vec![reveal(None), reveal(Some(0))]),
+            ("eight minutes from the Sun.", vec![reveal(Some(1))]),
+            ("Eight minutes!", vec![]),
+        ];
+        assert_eq!(found, expected.map(|(line, reveals)| (line.to_owned(), reveals)));
+    }
+
+    #[test]
+    fn strong_words_of_an_item_are_underlined_after_it_has_appeared() {
+        let item = |spans: &[(&str, SpanStyle)]| {
+            let spans = spans.iter().map(|(text, style)| Span { text: (*text).to_owned(), style: *style });
+            Item { text: RichText(spans.collect()), ..Item::default() }
+        };
+        let items = vec![
+            item(&[("A rocket as tall as ", SpanStyle::Plain), ("36 floors", SpanStyle::Strong)]),
+            item(&[("Three", SpanStyle::Strong), (" men sat in it", SpanStyle::Plain)]),
+        ];
+        let block = Block::Items { arrangement: Arrangement::Cards, items, center: None };
+        let found =
+            split(&scene("Apollo", "A rocket as tall as 36 floors stood there. Three men sat in it.", block));
+        let expected = [
+            ("A rocket as tall as ", vec![0]),
+            ("36 floors stood there. ", vec![2]),
+            ("Three men sat in it.", vec![1, 3]),
+            ("And that is all.", vec![]),
+        ];
+        assert_eq!(found, expected.map(|(line, parts)| (line.to_owned(), parts)));
     }
 
     #[test]

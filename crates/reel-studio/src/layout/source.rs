@@ -3,7 +3,7 @@
 use reel_scene::look::Look;
 use reel_scene::{Block, Layout, Scene};
 
-use super::beats::split_steps;
+use super::beats::{split_steps, strong_words};
 use super::blocks::{Room, block_source, card_icon_source, lone_block_source};
 use super::literal::{breakable, list, literal};
 use super::look_source::{has_emoji, look_source};
@@ -51,7 +51,10 @@ fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
         let is_alone = is_content && scene.blocks.len() == 1;
         let source =
             if is_alone { lone_block_source(block, look, &room) } else { block_source(block, look, &room) };
-        text.push_str(&format!("    {source},\n"));
+        match has_strong(block) {
+            true => text.push_str(&format!("    with-marks(marks => {source}),\n")),
+            false => text.push_str(&format!("    {source},\n")),
+        }
     }
     text.push_str("  ),\n  pages: (\n");
     for page in pages {
@@ -100,11 +103,24 @@ fn fills(block: &Block, blocks: usize) -> bool {
     }
 }
 
+/// Returns `true` for a block whose source underlines words.
+fn has_strong(block: &Block) -> bool {
+    match block {
+        Block::Items { items, center, .. } => items.iter().chain(center).any(|item| {
+            std::iter::once(&item.text).chain(&item.points).any(|text| text.strong().next().is_some())
+        }),
+        Block::Manim { animation, .. } => has_strong(&reel_manim::fallback(animation)),
+        block => !strong_words(block).is_empty(),
+    }
+}
+
 /// The visible part of one block on a page.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Shown {
     whole: bool,
     parts: Vec<usize>,
+    /// Strong words that are underlined.
+    marks: Vec<String>,
     /// Growth from 0 to 1, while the block grows.
     grown: Option<f64>,
 }
@@ -113,10 +129,12 @@ impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self { grown: Some(share), .. } => write!(f, "{share:.4}"),
-            Self { whole: true, .. } => f.write_str("true"),
-            Self { parts, .. } if parts.is_empty() => f.write_str("false"),
-            Self { parts, .. } => {
-                write!(f, "({})", parts.iter().map(|part| format!("{part},")).collect::<String>())
+            Self { whole: true, marks, .. } if marks.is_empty() => f.write_str("true"),
+            Self { parts, .. } if parts.is_empty() && !self.whole => f.write_str("false"),
+            Self { parts, marks, .. } => {
+                let parts = parts.iter().map(usize::to_string);
+                let marks = marks.iter().map(|mark| literal(&breakable(mark)));
+                f.write_str(&list(parts.chain(marks)))
             }
         }
     }
@@ -130,9 +148,17 @@ fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
     for (number, step) in scene.steps.iter().enumerate() {
         for reveal in &step.reveals {
             let Some(block) = shown.get_mut(reveal.block) else { continue };
+            let parts = scene.blocks[reveal.block].parts().unwrap_or(0);
             match reveal.part {
+                Some(mark) if mark >= parts => {
+                    let words = strong_words(&scene.blocks[reveal.block]);
+                    block.marks.extend(words.get(mark - parts).map(|(_, word)| (*word).to_owned()));
+                }
                 Some(part) => block.parts.push(part),
-                None => block.whole = true,
+                None => {
+                    block.whole = true;
+                    block.parts = (0..parts).collect();
+                }
             }
         }
         let growing: Vec<usize> = step

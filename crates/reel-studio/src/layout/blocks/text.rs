@@ -6,6 +6,7 @@ use super::super::literal::{breakable, list, literal, optional};
 use super::super::math::math;
 use super::icon::icon_source;
 
+/// Writes a text. Where it has strong words, `marks` are those that are underlined.
 pub(super) fn rich(text: &RichText) -> String {
     match &text.0[..] {
         [] => "[]".to_owned(),
@@ -23,7 +24,7 @@ fn span_source(span: &Span) -> String {
             };
         }
         SpanStyle::Plain => "plain",
-        SpanStyle::Strong => "strong",
+        SpanStyle::Strong => return format!("strong({}, marks)", literal(&breakable(&span.text))),
         SpanStyle::Emphasis => "emphasis",
         SpanStyle::Code => {
             // Spaces beside code must stay outside its box.
@@ -37,13 +38,13 @@ fn span_source(span: &Span) -> String {
     format!("{function}({})", literal(&breakable(&span.text)))
 }
 
-/// Writes a statement. Each strong span has a colour of its own: the first that of the first icon.
+/// Writes a statement. Each strong span has a colour of its own, the first that of the first icon.
 pub(super) fn statement_source(text: &RichText, icons: &[String]) -> String {
     let mut strong = 0;
     let spans = text.0.iter().map(|span| match span.style {
         SpanStyle::Strong => {
             strong += 1;
-            format!("coloured(t, {}, {})", strong - 1, literal(&breakable(&span.text)))
+            format!("coloured(t, {}, {}, marks)", strong - 1, literal(&breakable(&span.text)))
         }
         _ => span_source(span),
     });
