@@ -109,6 +109,7 @@ fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
     if step == 0 && scene.title.is_empty() {
         offsets.iter_mut().filter(|offset| **offset == first).for_each(|offset| *offset = 0);
     }
+    // Strong words are highlighted as they are spoken.
     let mut reveals = reveals.clone();
     for at in 0..reveals.len() {
         let reveal = reveals[at];
@@ -134,7 +135,7 @@ fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
     beats
 }
 
-/// Returns the strong words of what appears, and for each the reveal that underlines it. They count as parts after those that the
+/// Returns the strong words of what appears, and for each the reveal that highlights it. They count as parts after those that the
 /// block has.
 fn marks(block: &Block, reveal: Reveal) -> Vec<(&str, Reveal)> {
     let parts = block.parts().unwrap_or(0);
@@ -143,7 +144,7 @@ fn marks(block: &Block, reveal: Reveal) -> Vec<(&str, Reveal)> {
     own.map(|(number, (_, word))| (word, Reveal { part: Some(parts + number), ..reveal })).collect()
 }
 
-/// Returns the strong words that a block can underline, each with the part it is in; `None` where the block appears as a whole.
+/// Returns the strong words that a block can highlight, each with the part it is in; `None` where the block appears as a whole.
 pub(super) fn strong_words(block: &Block) -> Vec<(Option<usize>, &str)> {
     match block {
         Block::Statement { text, .. }
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn strong_words_of_a_statement_are_underlined_as_they_are_spoken() {
+    fn strong_words_of_a_statement_are_highlighted_as_they_are_spoken() {
         let statement = |markup: &[(&str, bool)]| {
             let spans = markup.iter().map(|(text, is_strong)| {
                 let style = if *is_strong { SpanStyle::Strong } else { SpanStyle::Plain };
@@ -302,7 +303,7 @@ mod tests {
         let found: Vec<_> =
             split_steps(&scene).steps.into_iter().map(|step| (step.narration, step.reveals)).collect();
         let reveal = |part| Reveal { block: 0, part };
-        // What is not said is not underlined.
+        // What is not said is not highlighted.
         let expected = [
             ("Light takes ", vec![reveal(None), reveal(Some(0))]),
             ("eight minutes from the Sun.", vec![reveal(Some(1))]),
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn strong_words_of_an_item_are_underlined_after_it_has_appeared() {
+    fn strong_words_of_an_item_are_highlighted_after_it_has_appeared() {
         let item = |spans: &[(&str, SpanStyle)]| {
             let spans = spans.iter().map(|(text, style)| Span { text: (*text).to_owned(), style: *style });
             Item { text: RichText(spans.collect()), ..Item::default() }

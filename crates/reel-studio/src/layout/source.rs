@@ -103,7 +103,7 @@ fn fills(block: &Block, blocks: usize) -> bool {
     }
 }
 
-/// Returns `true` for a block whose source underlines words.
+/// Returns `true` for a block whose source highlights words.
 fn has_strong(block: &Block) -> bool {
     match block {
         Block::Items { items, center, .. } => items.iter().chain(center).any(|item| {
@@ -119,7 +119,7 @@ fn has_strong(block: &Block) -> bool {
 struct Shown {
     whole: bool,
     parts: Vec<usize>,
-    /// Strong words that are underlined.
+    /// Strong words that are highlighted.
     marks: Vec<String>,
     /// Growth from 0 to 1, while the block grows.
     grown: Option<f64>,
@@ -147,15 +147,16 @@ fn shown_by_page(scene: &Scene) -> Vec<Vec<Shown>> {
     let mut pages = Vec::with_capacity(scene.steps.len());
     for (number, step) in scene.steps.iter().enumerate() {
         for reveal in &step.reveals {
-            let Some(block) = shown.get_mut(reveal.block) else { continue };
-            let parts = scene.blocks[reveal.block].parts().unwrap_or(0);
-            match reveal.part {
-                Some(mark) if mark >= parts => {
-                    let words = strong_words(&scene.blocks[reveal.block]);
-                    block.marks.extend(words.get(mark - parts).map(|(_, word)| (*word).to_owned()));
-                }
-                Some(part) => block.parts.push(part),
-                None => {
+            let (Some(block), Some(of_block)) = (shown.get_mut(reveal.block), scene.blocks.get(reveal.block))
+            else {
+                continue;
+            };
+            let (parts, words) = (of_block.parts().unwrap_or(0), strong_words(of_block));
+            let mark = reveal.part.and_then(|part| words.get(part.checked_sub(parts)?));
+            match (reveal.part, mark) {
+                (_, Some((_, word))) => block.marks.push((*word).to_owned()),
+                (Some(part), None) => block.parts.push(part),
+                (None, None) => {
                     block.whole = true;
                     block.parts = (0..parts).collect();
                 }

@@ -6,7 +6,7 @@ use super::super::literal::{breakable, list, literal, optional};
 use super::super::math::math;
 use super::icon::icon_source;
 
-/// Writes a text. Where it has strong words, `marks` are those that are underlined.
+/// Writes a text. Where it has strong words, `marks` are those that are highlighted.
 pub(super) fn rich(text: &RichText) -> String {
     match &text.0[..] {
         [] => "[]".to_owned(),
