@@ -249,6 +249,32 @@ fn a_strong_word_gets_a_line_behind_it_in_each_theme_and_direction() {
     }
 }
 
+/// Not all of them are highlighted, but all are shown.
+#[test]
+fn strong_words_stand_wherever_text_has_styles() {
+    let strong = r#"[{ "text": "one", "style": "strong" }]"#;
+    let blocks = [
+        format!(r#"{{ "kind": "table", "header": ["A"], "rows": [[{strong}]] }}"#),
+        format!(
+            r#"{{ "kind": "comparison", "left": {{ "title": "A", "points": [{strong}] }}, "right": {{ "title": "B", "points": [{strong}] }} }}"#
+        ),
+        format!(
+            r#"{{ "kind": "items", "arrangement": "hub", "items": [{{ "title": "A", "points": [{strong}] }}, {{ "title": "B", "text": "x" }}],
+                "center": {{ "text": {strong} }} }}"#
+        ),
+    ];
+    for block in blocks {
+        let json = format!(
+            r#"{{ "version": 1, "title": "T", "scenes": [{{ "title": "S", "blocks": [{block}], "steps": [
+                {{ "narration": "One.", "reveals": [{{ "block": 0 }}] }}
+            ] }}] }}"#
+        );
+        let description = description::read(&json).unwrap_or_else(|faults| panic!("{block}: {faults:?}"));
+        let source = layout::source(&description.scenes[0], &Look::default());
+        Pages::compile(&source, &Images::default()).unwrap_or_else(|error| panic!("{block}: {error}"));
+    }
+}
+
 #[test]
 fn dots_on_a_line_come_as_the_pen_passes() {
     let dots = "

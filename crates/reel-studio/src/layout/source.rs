@@ -51,7 +51,8 @@ fn source_of_pages(scene: &Scene, look: &Look, pages: &[Vec<Shown>]) -> String {
         let is_alone = is_content && scene.blocks.len() == 1;
         let source =
             if is_alone { lone_block_source(block, look, &room) } else { block_source(block, look, &room) };
-        match has_strong(block) {
+        // Where a block has strong words, its source asks which of them are highlighted.
+        match source.contains("marks)") {
             true => text.push_str(&format!("    with-marks(marks => {source}),\n")),
             false => text.push_str(&format!("    {source},\n")),
         }
@@ -100,17 +101,6 @@ fn fills(block: &Block, blocks: usize) -> bool {
         Block::Paragraph { .. } | Block::Quote { .. } => blocks == 1,
         Block::Manim { animation, .. } => fills(&reel_manim::fallback(animation), blocks),
         _ => false,
-    }
-}
-
-/// Returns `true` for a block whose source highlights words.
-fn has_strong(block: &Block) -> bool {
-    match block {
-        Block::Items { items, center, .. } => items.iter().chain(center).any(|item| {
-            std::iter::once(&item.text).chain(&item.points).any(|text| text.strong().next().is_some())
-        }),
-        Block::Manim { animation, .. } => has_strong(&reel_manim::fallback(animation)),
-        block => !strong_words(block).is_empty(),
     }
 }
 
