@@ -588,7 +588,11 @@ fn damage(video: &Path, parts: &[PathBuf]) {
                 std::fs::write(&damaged, bytes).unwrap();
                 let written = match is_video {
                     true => streamable::write(&damaged, parts, &out),
-                    false => streamable::write(video, &[&[damaged.clone()], &parts[1..]].concat(), &out),
+                    false => streamable::write(
+                        video,
+                        &[std::slice::from_ref(&damaged), &parts[1..]].concat(),
+                        &out,
+                    ),
                 };
                 refused += usize::from(written.is_err());
                 if is_video {
