@@ -33,14 +33,22 @@ impl Mp4Box {
     }
 }
 
-/// Goes through the boxes of a file of `length` bytes. What is no box is an error of the kind `InvalidData`, and the last item.
+/// Most boxes of a file. A video has three, and a part of a stream two for each fragment of some seconds.
+const MAX_BOXES: usize = 100_000;
+
+/// Goes through the boxes of a file of `length` bytes. Bytes that are no box, and too many boxes, are an error of the kind
+/// `InvalidData`, which is the last item.
 pub fn boxes_of(file: &mut (impl Read + Seek), length: u64) -> impl Iterator<Item = io::Result<Mp4Box>> {
-    let mut next = 0;
+    let (mut next, mut found) = (0, 0);
     std::iter::from_fn(move || {
         if next >= length {
             return None;
         }
-        let read = read_header(file, next, length);
+        found += 1;
+        let read = match found <= MAX_BOXES {
+            true => read_header(file, next, length),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "a file of too many boxes")),
+        };
         next = read.as_ref().map_or(length, |found| found.end);
         Some(read)
     })
@@ -89,7 +97,7 @@ pub fn parse<R: Read + Seek, T>(
     parse: impl FnOnce(&mut Limited<R>) -> Result<T, mp4::Error>,
 ) -> Result<T, mp4::Error> {
     let mut reader = Limited { reader, reads_left: bytes.saturating_add(FEW_READS).min(MAX_READS) };
-    // What a panic leaves of the reader is not used again.
+    // The reader is dropped after a panic, so its state does not matter.
     let parsed = catch_unwind(AssertUnwindSafe(|| parse(&mut reader)));
     parsed.unwrap_or(Err(mp4::Error::InvalidData("a damaged box")))
 }
@@ -131,6 +139,13 @@ mod tests {
         assert_eq!(read(file).unwrap(), expected);
         assert_eq!(expected[2].read_body(&mut io::Cursor::new(file)).unwrap(), b"rest");
         assert_eq!(read(b""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_headers_is_given_up() {
+        let boxes = |count| read(&b"\0\0\0\x08free".repeat(count));
+        assert_eq!(boxes(MAX_BOXES).unwrap().len(), MAX_BOXES);
+        assert_eq!(boxes(MAX_BOXES + 1).unwrap_err(), "a file of too many boxes");
     }
 
     #[test]

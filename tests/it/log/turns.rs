@@ -118,7 +118,7 @@ async fn a_machine_takes_the_scenes_that_it_has_files_of_first_within_the_job_wh
             .scene_order()
     };
     let of_younger = all.last().unwrap().scene_order();
-    // What is handed back last has the turn.
+    // The job of the last piece that is handed back has the next turn.
     for work in all.iter().rev() {
         queue.queue.hand_back(work).await.unwrap();
     }

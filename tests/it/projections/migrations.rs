@@ -17,7 +17,7 @@ async fn a_version_uses_a_database_that_a_newer_one_has_added_to() {
     let servers = Servers::shared().await;
     let pool = PgPool::connect(&servers.database_url).await.unwrap();
     add_migration(&pool, 9998, "expand catalog by a column").await;
-    // What the newer version has defined stays.
+    // The older version leaves the newer one's definitions as they are.
     sqlx::raw_sql("comment on schema analytics is 'of a newer version'").execute(&pool).await.unwrap();
     migrate(&pool).await.unwrap();
     let comment = "select obj_description('analytics'::regnamespace)";

@@ -146,7 +146,7 @@ async fn machines_without_a_shared_path_make_one_video_though_one_is_killed_one_
     println!("ended {:.1} s after the kill", cut_at.elapsed().as_secs_f64());
     assert!(video(&server, &job_id) == expected, "the video is another one");
     assert_eq!(machines[0].process.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
-    // What the others still say is not believed.
+    // Their late results are refused.
     tokio::time::sleep_until((cut_at + CUT_OFF).into()).await;
     kill_process(frozen, Signal::CONT).unwrap();
     machines[2].cable.plug_in();

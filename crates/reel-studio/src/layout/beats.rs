@@ -113,6 +113,10 @@ fn beats(scene: &Scene, step: usize) -> Vec<Beat> {
     let mut reveals = reveals.clone();
     for at in 0..reveals.len() {
         let reveal = reveals[at];
+        // A description may reveal the same block hundreds of times.
+        if reveals[..at].contains(&reveal) {
+            continue;
+        }
         let mut next_word = 0;
         for (name, mark) in block(&reveal).map(|block| marks(block, reveal)).unwrap_or_default() {
             if let Some(word) = line.find(&Text::new(name), next_word) {
@@ -229,9 +233,13 @@ impl Text {
         let telling: Vec<&String> =
             name.words.iter().filter(|word| word.chars().count() > MAX_EMPTY_WORD).collect();
         let says_half = |at: &usize| {
+            // The first word is looked for alone: a line may have hundreds, and a name, too.
+            if !telling.first().is_some_and(|first| is_same(&self.words[*at], first)) {
+                return false;
+            }
             let near = &self.words[*at..(*at + 2 * name.words.len() + 2).min(self.words.len())];
             let said = telling.iter().filter(|word| near.iter().any(|near| is_same(near, word))).count();
-            telling.first().is_some_and(|first| is_same(&self.words[*at], first)) && said * 2 >= telling.len()
+            said * 2 >= telling.len()
         };
         order.clone().find(says_half)
     }
@@ -303,13 +311,27 @@ mod tests {
         let found: Vec<_> =
             split_steps(&scene).steps.into_iter().map(|step| (step.narration, step.reveals)).collect();
         let reveal = |part| Reveal { block: 0, part };
-        // What is not said is not highlighted.
+        // The line does not say "Moon", so that word has no highlight.
         let expected = [
             ("Light takes ", vec![reveal(None), reveal(Some(0))]),
             ("eight minutes from the Sun.", vec![reveal(Some(1))]),
             ("Eight minutes!", vec![]),
         ];
         assert_eq!(found, expected.map(|(line, reveals)| (line.to_owned(), reveals)));
+    }
+
+    #[test]
+    fn as_many_strong_words_as_a_description_has_are_found() {
+        let text = |word: usize| format!("word{word} ");
+        let spans = (0..400).map(|word| Span { text: text(word), style: SpanStyle::Strong });
+        let block = Block::Statement { text: RichText(spans.collect()), icons: vec![] };
+        // As many as a description may have. The line says half of them.
+        let line: String = (200..400).map(text).collect();
+        let steps = vec![Step::new(line, vec![Reveal { block: 0, part: None }; 500])];
+        let scene = Scene { title: "Words".into(), blocks: vec![block], steps, ..Scene::default() };
+        let steps = split_steps(&scene).steps;
+        assert_eq!(steps.len(), MAX_BEATS);
+        assert_eq!(steps.iter().map(|step| step.reveals.len()).sum::<usize>(), 500 + 200);
     }
 
     #[test]
