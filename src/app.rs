@@ -23,8 +23,8 @@ use crate::audit::{Notary, SealLog, Seals};
 use crate::clerk;
 use crate::clock::Clock;
 use crate::config::{
-    ApiConfig, ClerkConfig, Config, ConnectionLimits, RedisConfig, Streams, WebhookConfig,
-    without_credentials,
+    ApiConfig, ClerkConfig, Config, ConnectionLimits, RedisConfig, Streams, WebhookConfig, needs_restart,
+    process_environment, without_credentials,
 };
 use crate::consumers::batches::{BatchEnds, BatchJobs};
 use crate::consumers::callbacks::{Deliveries, JobEnds};
@@ -33,6 +33,8 @@ use crate::consumers::process_manager::Process;
 use crate::consumers::retrieval::PastJobs;
 use crate::consumers::sidecars::Sidecars;
 use crate::consumers::{self, StageHandler, Worker};
+use crate::controls::Controls;
+use crate::domain::operations;
 use crate::erasure::Erasure;
 use crate::erasure::on_request::RequestedErasures;
 use crate::events::archive::{self, Archive};
@@ -41,8 +43,8 @@ use crate::events::counters;
 use crate::events::doorbell::Doorbell;
 use crate::events::guard;
 use crate::events::{Actor, EventLog, Keys, WorkQueue};
-use crate::execute::Executor;
-use crate::ids::JobId;
+use crate::execute::{Executor, Origin};
+use crate::ids::{JobId, OperationsId};
 use crate::postgres;
 use crate::projections::catalog::Catalog;
 use crate::projections::library::Library;
@@ -52,7 +54,7 @@ use crate::projections::{self, Projection, Sources};
 use crate::retention::Retention;
 use crate::signing::SigningKey;
 use crate::storage::{Stores, Workspaces};
-use crate::telemetry::chain;
+use crate::telemetry::{chain, host_name};
 use crate::vault::Vault;
 use crate::webhooks;
 
@@ -79,6 +81,7 @@ pub struct App {
     stores: Stores,
     handlers: Vec<Arc<dyn StageHandler>>,
     pool: PgPool,
+    controls: Controls,
 }
 
 impl App {
@@ -95,6 +98,9 @@ impl App {
         let vault = Vault::new(pool.clone(), config.keys.master.clone());
         vault.migrate().await?;
         let executor = Executor::new(log.clone(), Clock::system()).with_vault(vault);
+        let controls = Controls::new(config.streams.clone());
+        let known = controls.refresh(&executor).await;
+        known.context("what operators have decided cannot be read")?;
         let codec = executor.codec().clone();
         let catalog = Catalog::new(pool.clone(), log.clone(), codec.clone());
         let past = Arc::new(PastVideos(catalog.clone()));
@@ -111,12 +117,18 @@ impl App {
             stores,
             pool,
             config,
+            controls,
         })
     }
 
     /// Other handlers than those that make videos.
     pub fn with_handlers(self, handlers: Vec<Arc<dyn StageHandler>>) -> Self {
         Self { handlers, ..self }
+    }
+
+    /// For who reads streams.toml again.
+    pub fn reloader(&self) -> Reloader {
+        Reloader { executor: self.executor.clone(), controls: self.controls.clone() }
     }
 
     fn log(&self) -> &EventLog {
@@ -157,6 +169,7 @@ impl App {
                 ended.cancel();
             }
         });
+        running.spawn(self.controls.clone().follow(self.executor.clone(), stop.clone()));
         running.spawn(counters::publish(self.log().clone(), &api::metrics::FAMILIES, stop.clone()));
         if let Some(sink) = self.alert_sink()? {
             running.spawn(sink.run(stop.clone()));
@@ -254,10 +267,20 @@ impl App {
         let (log, projections) = (self.log().clone(), self.projections());
         let (streams, key) = (self.config.streams.clone(), self.config.keys.signing.clone());
         async move {
+            let mut written = None;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(streams.audit.seal_every) => {}
+                }
+                let layout = log.keys().layout();
+                if let Some(archive) = log.archive().filter(|_| written != Some(layout.generation)) {
+                    match archive.write_layout(&layout).await {
+                        Ok(()) => written = Some(layout.generation),
+                        Err(error) => {
+                            tracing::warn!(error = chain(&error), "the archive has no layout of the log yet")
+                        }
+                    }
                 }
                 for partition in log.keys().partitions() {
                     if let Err(error) = archive_partition(&log, &projections, &streams, &key, partition).await
@@ -294,6 +317,7 @@ impl App {
         let (executor, doorbell) = (self.executor.clone(), self.doorbell.clone());
         let (streams, media) = (self.config.streams.clone(), &self.config.media);
         Worker::new(executor, doorbell, streams, media, self.stores.clone())
+            .with_controls(self.controls.clone())
     }
 
     fn api_state(&self, stop: CancellationToken) -> anyhow::Result<ApiState> {
@@ -301,7 +325,7 @@ impl App {
             &self.config.media,
             self.stores.files.clone(),
             &self.config.uploads,
-            self.config.streams.limits.upload_bytes_per_user,
+            self.controls.clone(),
             self.executor.clone(),
         );
         reception.sweep_incoming().context("uploads that were left unfinished cannot be removed")?;
@@ -318,7 +342,7 @@ impl App {
         Ok(ApiState {
             config: self.config.api.clone(),
             executor: self.executor.clone(),
-            admission: Admission::new(self.config.streams.limits.clone()),
+            admission: Admission::default(),
             queue: WorkQueue::new(self.log()),
             workspaces: Workspaces::new(&self.config.media.root, &self.stores),
             doorbell: self.doorbell.clone(),
@@ -337,6 +361,7 @@ impl App {
             clerk: clerk.clone(),
             clerk_webhook_secret: self.config.clerk.webhook_secret.clone(),
             streams: self.config.streams.clone(),
+            controls: self.controls.clone(),
             durability: self.durability.clone(),
             examinations: api::Examinations::default(),
             watched: api::WatchedJobs::default(),
@@ -462,6 +487,47 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
         tracing::warn!("{warning}");
     }
     Ok(weakest)
+}
+
+/// Reads streams.toml again, and records what it changes.
+pub struct Reloader {
+    executor: Executor,
+    controls: Controls,
+}
+
+impl Reloader {
+    /// Reloads at each SIGHUP until `stop`.
+    pub async fn on_hangup(self, stop: CancellationToken) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = hangup.recv() => {}
+            }
+            if let Err(error) = self.reload().await {
+                tracing::error!(
+                    "streams.toml was not read again, and the settings stay as they are: {error:#}"
+                );
+            }
+        }
+    }
+
+    async fn reload(&self) -> anyhow::Result<()> {
+        let read = Streams::from_environment(&process_environment)?;
+        if needs_restart(&self.controls.own_streams(), &read) {
+            tracing::warn!(
+                "streams.toml has other changes besides limits and rates; they hold from the next start on"
+            );
+        }
+        let changed = self.controls.reload(read);
+        tracing::warn!(settings = changed.len(), "streams.toml was read again");
+        let process = format!("{}:{}", host_name(), std::process::id());
+        let command = operations::Command::NoteReload { process, changed };
+        let origin = Origin::standalone(Actor::System);
+        let recorded = self.executor.execute(OperationsId::of_system(), command, &origin, None).await;
+        recorded.map(drop).context("the settings hold, but that is not recorded")
+    }
 }
 
 /// Cancelled by Ctrl-C or SIGTERM.

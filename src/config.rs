@@ -14,6 +14,7 @@ mod models;
 mod profile;
 mod rag;
 mod storage;
+mod tunable;
 mod voices;
 mod webhooks;
 
@@ -23,6 +24,7 @@ pub use clerk::{ClerkConfig, ClerkKey};
 pub use models::ModelsConfig;
 pub use profile::Profile;
 pub use rag::RagConfig;
+pub use tunable::{Tunable, needs_restart};
 pub use voices::{KOKORO_PYTHON, PIPER_PYTHON, SpeechKey, VoiceConfig, kokoro_voice, voice_names};
 pub use webhooks::{AlertReceiver, WebhookConfig};
 
@@ -204,7 +206,7 @@ pub struct ArchiveConfig {
 }
 
 /// `streams.toml`; `REEL_STREAMS` names another file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Streams {
     pub partitions: u16,
     pub limits: Limits,
@@ -216,7 +218,7 @@ pub struct Streams {
     pub stages: BTreeMap<Stage, StageSettings>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most open jobs. Beyond a limit, new jobs are refused until others end.
     pub open_jobs: u64,
@@ -235,7 +237,7 @@ pub struct Limits {
 }
 
 /// Settings of seals and segments.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     /// Interval of seals.
     pub seal_every: Duration,
@@ -244,7 +246,7 @@ pub struct Audit {
 }
 
 /// Live updates over WebSockets and server-sent events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSettings {
     /// Interval between two pings of a client.
     pub ping_every: Duration,
@@ -259,7 +261,7 @@ pub struct LiveSettings {
 }
 
 /// Retention of derived data, and of the log in Redis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
     /// Lifetime of an `Idempotency-Key`.
     pub idempotency_key: Duration,
@@ -278,7 +280,7 @@ pub struct Retention {
 }
 
 /// Attempts at the thumbnails, captions and stream of a video.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SidecarSettings {
     /// That of the stages included.
     pub max_attempts: u32,
@@ -286,7 +288,7 @@ pub struct SidecarSettings {
     pub first_delay: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSettings {
     /// Consumer group.
     pub group: String,

@@ -61,6 +61,10 @@ id! {
     ConfigurationId
 }
 id! {
+    /// The id of the aggregate that holds what operators have decided about the whole system. There is one.
+    OperationsId
+}
+id! {
     /// The id of a webhook: one message to one receiver. It stands in the message, too.
     WebhookId
 }
@@ -119,6 +123,12 @@ impl Default for BatchId {
 impl ProjectionId {
     pub fn of_name(projection: &str) -> Self {
         Self(derive_from_name("projection", projection))
+    }
+}
+
+impl OperationsId {
+    pub fn of_system() -> Self {
+        Self(derive_from_name("operations", "system"))
     }
 }
 
@@ -270,6 +280,7 @@ mod tests {
     #[test]
     fn names_keep_the_ids_that_logs_were_written_with() {
         assert_eq!(ProjectionId::of_name("catalog").to_string(), "7bc15316-1e17-5d56-82bd-8b4c7fc75f88");
+        assert_eq!(OperationsId::of_system().to_string(), "f9b6b0ef-e3da-5326-9ae1-6371429afa8c");
         assert_eq!(UserId::of_name("user_1").to_string(), "d46705a3-6ac8-5986-a80d-87bb9b51736b");
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// What each module may use of this crate; `app`, `cli` and `main` see everything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("alerts", &["telemetry", "webhooks"]),
+    ("controls", &["config", "domain", "events", "execute", "ids", "telemetry"]),
     ("byte_lru", &[]),
     ("clock", &[]),
     ("crash", &[]),
@@ -60,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "alerts",
             "config",
+            "controls",
             "crash",
             "domain",
             "error_codes",
@@ -80,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clerk",
             "config",
             "consumers",
+            "controls",
             "crash",
             "domain",
             "error_codes",

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consumers;
+pub mod controls;
 pub mod crash;
 #[cfg(test)]
 mod deploy_tests;

@@ -125,7 +125,6 @@ impl From<Refused> for Problem {
 /// Cheap to clone; clones share what is being admitted.
 #[derive(Clone)]
 pub struct Admission {
-    limits: Limits,
     ledger: Arc<Mutex<Ledger>>,
 }
 
@@ -206,6 +205,7 @@ struct Asked<'a> {
     requester: &'a str,
     load: OpenLoad,
     is_admin: bool,
+    limits: &'a Limits,
 }
 
 /// Holds the room of what was admitted until it is dropped.
@@ -215,18 +215,21 @@ pub struct Admitted {
     load: OpenLoad,
 }
 
-impl Admission {
-    pub fn new(limits: Limits) -> Self {
+impl Default for Admission {
+    fn default() -> Self {
         let ledger = Ledger { pending: HashMap::new(), accounts: LruCache::new(MAX_COUNTED) };
-        Self { limits, ledger: Arc::new(Mutex::new(ledger)) }
+        Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
+}
 
+impl Admission {
     /// Admits requests of a user, all of them, or says which limit they would pass.
     pub async fn admit(
         &self,
         queue: &WorkQueue,
         user: &User,
         requests: &[VideoRequest],
+        limits: &Limits,
     ) -> Result<Admitted, Error> {
         let urgent_jobs =
             requests.iter().filter(|request| request.priority == Priority::Urgent).count() as u64;
@@ -234,7 +237,7 @@ impl Admission {
         let request_bytes = requests.iter().map(|request| recorded_bytes(request) as u64 * 4 / 3).sum();
         let load = OpenLoad { jobs: requests.len() as u64, urgent_jobs, request_bytes };
         let requester = requester(&user.id);
-        let asked = Asked { requester: &requester, load, is_admin: user.role == Role::Admin };
+        let asked = Asked { requester: &requester, load, is_admin: user.role == Role::Admin, limits };
         if let Some(Ok(admitted)) = self.admit_by_ledger(&asked) {
             return Ok(admitted);
         }
@@ -280,7 +283,7 @@ impl Admission {
     ) -> Result<Admitted, Refused> {
         of_all += asked.load;
         of_user += asked.load;
-        self.check(asked.load, of_all, of_user, asked.is_admin)?;
+        check(asked, of_all, of_user)?;
         ledger.hold(asked.requester, asked.load);
         ledger.hold(ALL, asked.load);
         Ok(Admitted { ledger: self.ledger.clone(), requester: asked.requester.to_owned(), load: asked.load })
@@ -293,30 +296,24 @@ impl Admission {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// `of_all` and `of_user` hold `load`, too.
-    fn check(
-        &self,
-        load: OpenLoad,
-        of_all: OpenLoad,
-        of_user: OpenLoad,
-        is_admin: bool,
-    ) -> Result<(), Refused> {
-        let limits = &self.limits;
-        let within = |limit, with: u64, own: u64, max: u64| match with > max {
-            true => Err(Refused { limit, open: with - own, max }),
-            false => Ok(()),
-        };
-        within(Limit::JobsPerUser, of_user.jobs, load.jobs, limits.open_jobs_per_user)?;
-        if load.urgent_jobs > 0 && !is_admin {
-            let max = limits.open_urgent_jobs_per_user;
-            within(Limit::UrgentJobsPerUser, of_user.urgent_jobs, load.urgent_jobs, max)?;
-        }
-        let max = limits.open_request_bytes_per_user;
-        within(Limit::RequestBytesPerUser, of_user.request_bytes, load.request_bytes, max)?;
-        within(Limit::Jobs, of_all.jobs, load.jobs, limits.open_jobs)?;
-        within(Limit::RequestBytes, of_all.request_bytes, load.request_bytes, limits.open_request_bytes)
+/// `of_all` and `of_user` hold the load that is asked for, too.
+fn check(asked: &Asked<'_>, of_all: OpenLoad, of_user: OpenLoad) -> Result<(), Refused> {
+    let Asked { load, is_admin, limits, .. } = asked;
+    let within = |limit, with: u64, own: u64, max: u64| match with > max {
+        true => Err(Refused { limit, open: with - own, max }),
+        false => Ok(()),
+    };
+    within(Limit::JobsPerUser, of_user.jobs, load.jobs, limits.open_jobs_per_user)?;
+    if load.urgent_jobs > 0 && !is_admin {
+        let max = limits.open_urgent_jobs_per_user;
+        within(Limit::UrgentJobsPerUser, of_user.urgent_jobs, load.urgent_jobs, max)?;
     }
+    let max = limits.open_request_bytes_per_user;
+    within(Limit::RequestBytesPerUser, of_user.request_bytes, load.request_bytes, max)?;
+    within(Limit::Jobs, of_all.jobs, load.jobs, limits.open_jobs)?;
+    within(Limit::RequestBytes, of_all.request_bytes, load.request_bytes, limits.open_request_bytes)
 }
 
 impl Drop for Admitted {
@@ -331,18 +328,16 @@ impl Drop for Admitted {
 mod tests {
     use super::*;
 
-    fn admission() -> Admission {
-        Admission::new(Limits {
-            open_jobs: 10,
-            open_jobs_per_user: 3,
-            open_urgent_jobs_per_user: 1,
-            open_request_bytes: 1000,
-            open_request_bytes_per_user: 500,
-            upload_bytes_per_user: 0,
-            min_free_bytes: 0,
-            max_memory_bytes: 0,
-        })
-    }
+    const LIMITS: Limits = Limits {
+        open_jobs: 10,
+        open_jobs_per_user: 3,
+        open_urgent_jobs_per_user: 1,
+        open_request_bytes: 1000,
+        open_request_bytes_per_user: 500,
+        upload_bytes_per_user: 0,
+        min_free_bytes: 0,
+        max_memory_bytes: 0,
+    };
 
     fn refused(
         all: (u64, u64, u64),
@@ -351,7 +346,8 @@ mod tests {
         is_admin: bool,
     ) -> Option<String> {
         let load_of = |(jobs, urgent_jobs, request_bytes)| OpenLoad { jobs, urgent_jobs, request_bytes };
-        let checked = admission().check(load_of(load), load_of(all), load_of(user), is_admin);
+        let asked = Asked { requester: "a", load: load_of(load), is_admin, limits: &LIMITS };
+        let checked = check(&asked, load_of(all), load_of(user));
         checked.err().map(|refused| refused.to_string())
     }
 
@@ -388,7 +384,7 @@ mod tests {
     }
 
     fn counted(of_user: OpenLoad) -> Admission {
-        let admission = admission();
+        let admission = Admission::default();
         let mut ledger = admission.ledger();
         for (whose, load) in [(ALL, load(0)), ("a", of_user)] {
             let begun = ledger.begin_counting(whose);
@@ -399,7 +395,7 @@ mod tests {
     }
 
     fn ask(admission: &Admission) -> Option<Result<Admitted, Refused>> {
-        admission.admit_by_ledger(&Asked { requester: "a", load: load(1), is_admin: false })
+        admission.admit_by_ledger(&Asked { requester: "a", load: load(1), is_admin: false, limits: &LIMITS })
     }
 
     #[test]

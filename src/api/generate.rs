@@ -176,14 +176,19 @@ pub async fn aside<T: Send + 'static>(
     })?
 }
 
-/// Refuses what is past a limit. A job or batch that was accepted before is no new one, whatever is open now.
+/// Refuses what is past a limit, and everything while the system drains. A job or batch that was accepted before is no new one, whatever is open now.
 pub async fn admit(
     state: &ApiState,
     user: &User,
     id: AggregateId,
     requests: &[VideoRequest],
 ) -> Result<Option<Admitted>, Problem> {
-    match state.admission.admit(&state.queue, user, requests).await {
+    if let Some(drain) = &state.controls.decided().drain {
+        let version = state.executor.log().version(id).await.map_err(Error::<Rejection>::from)?;
+        return if version > 0 { Ok(None) } else { Err(Problem::draining(&drain.reason)) };
+    }
+    let limits = &state.controls.streams().limits;
+    match state.admission.admit(&state.queue, user, requests, limits).await {
         Ok(admitted) => Ok(Some(admitted)),
         Err(admission::Error::Log(error)) => Err(Problem::from(Error::<Rejection>::from(error))),
         Err(admission::Error::Refused(refused)) => {

@@ -18,7 +18,8 @@ use super::problem::Problem;
 use super::single_flight::SingleFlight;
 use super::{ApiState, state};
 use crate::consumers::running_workers;
-use crate::events::{Stage, counters};
+use crate::domain::operations::Decision;
+use crate::events::{Stage, counters, time_field};
 use crate::projections::halts::{self, Halt};
 use crate::projections::{lag, quarantine};
 use crate::storage::StorageMode;
@@ -257,7 +258,7 @@ async fn queue(state: &ApiState) -> Finding {
         Ok(found) => found,
         Err(error) => return away("the queue", &error),
     };
-    let max = state.streams.limits.open_jobs;
+    let (max, decided) = (state.controls.streams().limits.open_jobs, state.controls.decided());
     samples.push(metrics::JOBS_OPEN.sample(&[], open));
     samples.push(metrics::QUEUE_DELAYED.sample(&[], delayed));
     for stage in Stage::ALL {
@@ -265,10 +266,21 @@ async fn queue(state: &ApiState) -> Finding {
             oldest.get(&stage).map_or(0.0, |since| since.elapsed().unwrap_or_default().as_secs_f64());
         samples.push(metrics::QUEUE_OLDEST.part("", &[("stage", stage.name())], waited));
     }
-    let level = if open >= max { Level::Degraded } else { Level::Healthy };
-    let detail =
-        format!("{open} of at most {max} jobs open, {waiting} pieces of work waiting, {taken} running");
-    Finding { level, detail, samples }
+    let mut details =
+        vec![format!("{open} of at most {max} jobs open, {waiting} pieces of work waiting, {taken} running")];
+    samples.push(metrics::DRAINING.sample(&[], u64::from(decided.drain.is_some())));
+    for stage in Stage::ALL {
+        let is_paused = decided.paused.contains_key(&stage);
+        samples.push(metrics::STAGE_PAUSED.sample(&[("stage", stage.name())], u64::from(is_paused)));
+    }
+    let drained = decided.drain.iter().map(|drain| ("no new jobs are accepted".to_owned(), drain));
+    let paused = decided.paused.iter().map(|(stage, pause)| (format!("{stage} is paused"), pause));
+    for (what, Decision { reason, since }) in drained.chain(paused) {
+        details.push(format!("{what} since {}: {reason}", time_field(*since)));
+    }
+    let is_held = open >= max || details.len() > 1;
+    let level = if is_held { Level::Degraded } else { Level::Healthy };
+    Finding { level, detail: details.join("; "), samples }
 }
 
 async fn workers(state: &ApiState) -> Finding {

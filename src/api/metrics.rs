@@ -67,6 +67,9 @@ pub const QUEUE_OLDEST: Metric = gauge(
 pub const QUEUE_DELAYED: Metric =
     gauge("reel_queue_delayed", "Pieces of work that wait for the time of their next attempt.");
 pub const JOBS_OPEN: Metric = gauge("reel_jobs_open", "Jobs that have not ended.");
+pub const STAGE_PAUSED: Metric =
+    gauge("reel_stage_paused", "1 while operators let no work of the stage be taken, else 0.");
+pub const DRAINING: Metric = gauge("reel_draining", "1 while operators let no new jobs be accepted, else 0.");
 pub const WORKERS: Metric =
     gauge("reel_workers", "Worker processes that were heard of in the last ten seconds.");
 pub const DISK_FREE: Metric =
@@ -130,6 +133,8 @@ pub static ALL: LazyLock<Vec<Metric>> = LazyLock::new(|| {
         QUEUE_OLDEST,
         QUEUE_DELAYED,
         JOBS_OPEN,
+        STAGE_PAUSED,
+        DRAINING,
         WORKERS,
         DISK_FREE,
         MEMORY_AVAILABLE,

@@ -74,11 +74,12 @@ use sqlx::PgPool;
 use auth::Guard;
 pub use health::Examinations;
 pub use hls::WatchedJobs;
-use rate_limit::{LimitByAddress, LimitByUser, Limiters};
+use rate_limit::{CurrentLimiters, LimitByAddress, LimitByUser};
 use request_id::RequestId;
 
 use crate::clerk;
 use crate::config::{ApiConfig, MediaConfig, ModelsConfig, Streams, WebhookConfig};
+use crate::controls::Controls;
 use crate::events::connection::Durability;
 use crate::events::doorbell::Doorbell;
 use crate::events::{Actor, WorkQueue};
@@ -118,7 +119,9 @@ pub struct ApiState {
     /// `None` where Clerk is not asked about users.
     pub clerk: Option<clerk::Client>,
     pub clerk_webhook_secret: Option<Secret>,
+    /// The settings of the start. What may change since is in `controls`.
     pub streams: Streams,
+    pub controls: Controls,
     pub durability: Durability,
     pub examinations: Examinations,
     pub watched: WatchedJobs,
@@ -260,7 +263,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// The routes of one prefix, each behind its guard and its limit.
-fn guarded_routes(verifier: &Verifier, limiters: &Arc<Limiters>, are_versioned: bool) -> Router {
+fn guarded_routes(verifier: &Verifier, limiters: &Arc<CurrentLimiters>, are_versioned: bool) -> Router {
     let routes = routes().into_iter().filter(|route| route.is_versioned == are_versioned);
     routes.fold(Router::new(), |router, route| {
         let guard = Guard { access: route.access, verifier: verifier.clone() };
@@ -274,7 +277,7 @@ fn guarded_routes(verifier: &Verifier, limiters: &Arc<Limiters>, are_versioned: 
 
 /// The whole service.
 pub fn service(state: Arc<ApiState>, verifier: &Verifier) -> Service {
-    let limiters = Arc::new(Limiters::new(&state.streams.rate_limits));
+    let limiters = Arc::new(CurrentLimiters::new(state.controls.clone()));
     let ApiConfig { trusted_proxies, allowed_origins, .. } = state.config.clone();
     let router = Router::new()
         .hoop(WithState(state))

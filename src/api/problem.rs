@@ -18,6 +18,9 @@ use crate::execute;
 use crate::projections;
 use crate::telemetry::chain;
 
+/// Seconds after which a client may ask again while the system drains.
+const DRAIN_RETRY_AFTER_S: u64 = 60;
+
 /// An error on its way to the client.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -98,6 +101,13 @@ impl Problem {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::ServiceUnavailable, message)
             .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
+    }
+
+    /// Operators let the system finish what is open, and take nothing new.
+    pub fn draining(reason: &str) -> Self {
+        let message = format!("no new jobs are accepted at the moment: {reason}; those that are open go on");
+        Self::new(ErrorCode::ServiceUnavailable, message)
+            .with_header(salvo::http::header::RETRY_AFTER, HeaderValue::from(DRAIN_RETRY_AFTER_S))
     }
 
     /// As much as one user may have or do at a time.

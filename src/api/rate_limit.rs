@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -26,6 +27,7 @@ use serde_json::json;
 use super::auth::User;
 use super::problem::Problem;
 use crate::config::{Rate, RateLimits};
+use crate::controls::Controls;
 use crate::error_codes::ErrorCode;
 
 /// Clients that one limit remembers.
@@ -60,8 +62,31 @@ impl RouteClass {
     }
 }
 
-/// All limits of the process.
-pub struct Limiters {
+/// All limits of the process, as they are now. When operators change one, the buckets of all clients are full again.
+pub struct CurrentLimiters {
+    controls: Controls,
+    latest: ArcSwap<Limiters>,
+}
+
+impl CurrentLimiters {
+    pub fn new(controls: Controls) -> Self {
+        let latest = ArcSwap::from_pointee(Limiters::new(controls.streams().rate_limits));
+        Self { controls, latest }
+    }
+
+    fn get(&self) -> Arc<Limiters> {
+        let (latest, rates) = (self.latest.load_full(), self.controls.streams().rate_limits);
+        if latest.rates == rates {
+            return latest;
+        }
+        let changed = Arc::new(Limiters::new(rates));
+        self.latest.store(changed.clone());
+        changed
+    }
+}
+
+struct Limiters {
+    rates: RateLimits,
     address: Option<Limiter>,
     read: Option<Limiter>,
     write: Option<Limiter>,
@@ -70,9 +95,10 @@ pub struct Limiters {
 }
 
 impl Limiters {
-    pub fn new(limits: &RateLimits) -> Self {
+    fn new(limits: RateLimits) -> Self {
         let limiter = |rate: Option<Rate>| rate.map(|rate| Limiter::new(rate, MAX_KEYS));
         Self {
+            rates: limits,
             address: limiter(limits.address),
             read: limiter(limits.read),
             write: limiter(limits.write),
@@ -198,14 +224,15 @@ impl StateStore for Buckets {
 /// Counts the requests of a network address, whatever they are for.
 #[derive(Clone)]
 pub struct LimitByAddress {
-    pub limiters: Arc<Limiters>,
+    pub limiters: Arc<CurrentLimiters>,
     pub trusted_proxies: usize,
 }
 
 #[handler]
 impl LimitByAddress {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        let Some(limiter) = &self.limiters.address else { return };
+        let limiters = self.limiters.get();
+        let Some(limiter) = &limiters.address else { return };
         // Of a socket without an address, such as a Unix socket, there is nothing to tell clients apart by.
         let Some(peer) = req.remote_addr().clone().into_std() else { return };
         let address = client_address(peer.ip(), req.headers(), self.trusted_proxies);
@@ -222,15 +249,15 @@ impl LimitByAddress {
 /// counted.
 #[derive(Clone)]
 pub struct LimitByUser {
-    pub limiters: Arc<Limiters>,
+    pub limiters: Arc<CurrentLimiters>,
     pub class: RouteClass,
 }
 
 #[handler]
 impl LimitByUser {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        let (Some(limiter), Ok(user)) = (self.limiters.of_class(self.class), depot.get_typed::<User>())
-        else {
+        let limiters = self.limiters.get();
+        let (Some(limiter), Ok(user)) = (limiters.of_class(self.class), depot.get_typed::<User>()) else {
             return;
         };
         let standing = limiter.count(digest(&user.id));

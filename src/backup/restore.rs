@@ -15,7 +15,7 @@ use crate::erasure::Erasure;
 use crate::erasure::register::{ErasedUser, Register};
 use crate::events::archive::{self, Archive};
 use crate::events::expiring::{self, ExpiringKey};
-use crate::events::{EventLog, WorkQueue};
+use crate::events::{EventLog, Layout, WorkQueue};
 use crate::execute::Executor;
 use crate::projections::decisions::Decisions;
 use crate::projections::rebuild::Rebuildable;
@@ -67,6 +67,8 @@ pub enum Part {
 pub struct Plan {
     pub part: Part,
     pub manifest: Manifest,
+    /// That of the backup's log; the archive may have a newer one.
+    pub layout: Layout,
     pub ends: Vec<End>,
     pub seals: Vec<Seal>,
     /// As they will be: destroyed, where their user was erased after the backup.
@@ -137,10 +139,11 @@ impl Plan {
     pub async fn make(place: &Place, target: &Target, part: Part, resumes: bool) -> Result<Self, Error> {
         let public_keys = &target.notary.public_keys;
         let manifest = place.manifest(public_keys).await?;
-        let configured = target.log().keys().partitions().count() as u16;
-        let backup = manifest.partitions.len() as u16;
-        if backup != configured {
-            return Err(Error::Partitions { backup, configured });
+        let configured = target.log().keys().served();
+        let copied = place.log(target.notary.public_keys.clone()).layout().await?;
+        let layout = copied.unwrap_or_else(|| Layout::of(manifest.partitions.len() as u16));
+        if layout.partitions() > configured {
+            return Err(Error::Partitions { backup: layout.partitions(), configured });
         }
         let mut plan = Self {
             part,
@@ -151,14 +154,18 @@ impl Plan {
             ends: vec![],
             erased: vec![],
             is_register_known: false,
+            layout,
             lost: vec![],
             ahead: vec![],
             manifest,
         };
         plan.verify_log(place, target).await?;
         plan.verify_files(place).await?;
-        for cut in plan.manifest.partitions.clone() {
-            plan.ends.push(plan.end(place, target, cut.partition, cut.seq, resumes).await?);
+        // The log may have grown after the backup.
+        for partition in target.log().keys().partitions() {
+            let cut = plan.manifest.partitions.iter().find(|cut| cut.partition == partition);
+            let seq = cut.map_or(0, |cut| cut.seq);
+            plan.ends.push(plan.end(place, target, partition, seq, resumes).await?);
         }
         plan.erase_again(target).await?;
         if part == Part::All {
@@ -410,6 +417,14 @@ impl Target {
 
     /// Puts events back as they were, with their numbers, histories and command ids.
     async fn restore_events(&self, place: &Place, plan: &Plan) -> Result<(u64, u64), Error> {
+        let archived = match self.log().archive() {
+            Some(archive) => archive.layout().await?,
+            None => None,
+        };
+        let newest = archived.into_iter().chain([plan.layout.clone()]).max_by_key(|layout| layout.generation);
+        if let Some(newest) = newest {
+            self.log().take_over_layout(&newest).await?;
+        }
         let copy = place.log(self.notary.public_keys.clone());
         let (mut of_backup, mut of_archive) = (0, 0);
         for End { partition, present, backup, restored } in plan.ends.iter().copied() {

@@ -52,12 +52,14 @@ pub async fn take(source: &Source, place: &Place, with_files: bool) -> Result<Ta
     place.check_empty().await?;
     let register = source.register.begin().await?;
     let taken_at = Utc::now();
+    let layout = source.log.keys().layout();
     let mut partitions = vec![];
     for partition in source.log.keys().partitions() {
         partitions.push(cut(source, partition).await?);
     }
     let key = &source.notary.key;
     let copy = place.log(source.notary.public_keys.clone());
+    copy.write_layout(&layout).await?;
     for Cut { partition, seq, .. } in &partitions {
         archive::copy(&source.log, &copy, *partition, *seq, source.segment_events, key).await?;
         archive::verify(&copy, *partition, &source.notary.public_keys).await?;

@@ -9,6 +9,7 @@ mod erase;
 mod import;
 mod inspect;
 mod mcp;
+mod operations;
 mod operator;
 mod plan;
 mod preview;
@@ -116,6 +117,11 @@ enum Command {
     Queues {
         #[command(subcommand)]
         command: operator::Queues,
+    },
+    /// Decide about the running system: pause a stage, drain, change a limit, grow the log; reads REDIS_URL, not the API
+    Operations {
+        #[command(subcommand)]
+        command: operations::Operations,
     },
     /// Read models: how far they are, rebuild and verify them; reads REDIS_URL, DATABASE_URL and REEL_MASTER_KEY
     Projections {
@@ -239,6 +245,7 @@ impl Arguments {
             }
             Command::DeadLetters { command } => operator::dead_letters(command).await,
             Command::Queues { command } => operator::queues(command).await,
+            Command::Operations { command } => operations::operations(command).await,
             Command::Projections { command } => projections::projections(command).await,
             Command::Audit { command } => audit::audit(command).await,
             Command::Archive { command } => archive::archive(command).await,
@@ -332,7 +339,10 @@ async fn serve(role: Role) -> anyhow::Result<()> {
         None => app,
     };
     tracing::info!(?role, "started");
+    let reloader = app.reloader();
+    let reloading = tokio::spawn(reloader.on_hangup(stop.clone()));
     app.run(&[role], stop, |address| tracing::info!(%address, "listening")).await?;
+    reloading.await.context("the reload of settings panicked")??;
     tracing::info!(?role, "stopped");
     telemetry::traces::finish().await;
     Ok(())

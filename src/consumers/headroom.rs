@@ -11,32 +11,26 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Headroom {
     media_root: PathBuf,
-    min_free_bytes: u64,
-    /// 0 for no limit.
-    max_memory_bytes: u64,
 }
 
 impl Headroom {
-    pub fn new(media_root: &Path, limits: &Limits) -> Self {
-        Self {
-            media_root: media_root.to_owned(),
-            min_free_bytes: limits.min_free_bytes,
-            max_memory_bytes: limits.max_memory_bytes,
-        }
+    pub fn new(media_root: &Path) -> Self {
+        Self { media_root: media_root.to_owned() }
     }
 
     /// Returns what is lacking, for the log; `None` when there is room.
-    pub fn lacking(&self) -> Option<String> {
+    pub fn lacking(&self, limits: &Limits) -> Option<String> {
+        let Limits { min_free_bytes, max_memory_bytes, .. } = *limits;
         let free = rustix::fs::statvfs(&self.media_root).map(|stat| stat.f_bavail * stat.f_frsize);
         if let Ok(free) = free
-            && free < self.min_free_bytes
+            && free < min_free_bytes
         {
-            let (free, least) = (free >> 20, self.min_free_bytes >> 20);
+            let (free, least) = (free >> 20, min_free_bytes >> 20);
             return Some(format!("{free} MiB are free under MEDIA_ROOT, and limits.min_free_mb is {least}"));
         }
-        let used = process_bytes().filter(|_| self.max_memory_bytes > 0)?;
-        (used > self.max_memory_bytes).then(|| {
-            let (used, most) = (used >> 20, self.max_memory_bytes >> 20);
+        let used = process_bytes().filter(|_| max_memory_bytes > 0)?;
+        (used > max_memory_bytes).then(|| {
+            let (used, most) = (used >> 20, max_memory_bytes >> 20);
             format!("this process has {used} MiB of memory, and limits.max_memory_mb is {most}")
         })
     }
@@ -57,8 +51,10 @@ mod tests {
     #[test]
     fn what_is_lacking_is_named() {
         let root = tempfile::tempdir().unwrap();
+        let shipped = crate::config::Streams::from_environment(&|_| None).unwrap().limits;
         let lacking = |min_free_bytes, max_memory_bytes| {
-            Headroom { media_root: root.path().to_owned(), min_free_bytes, max_memory_bytes }.lacking()
+            let limits = Limits { min_free_bytes, max_memory_bytes, ..shipped.clone() };
+            Headroom::new(root.path()).lacking(&limits)
         };
         assert_eq!(lacking(0, 0), None);
         assert_eq!(lacking(0, 1 << 50), None);

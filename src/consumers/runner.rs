@@ -18,6 +18,7 @@ use super::render_slots::{self, RenderSlot, RenderSlots};
 use super::task::StageHandler;
 use super::{catch_up, heartbeat, rebuild, retry, sweep, takeover};
 use crate::config::{MediaConfig, StageSettings, Streams};
+use crate::controls::Controls;
 use crate::domain::job::{Job, Status};
 use crate::events::doorbell::Doorbell;
 use crate::events::queue::Consumer;
@@ -36,6 +37,9 @@ pub(super) const BEGUN_FOR_EACH_SLOT: usize = 4;
 
 /// How long to wait for a job to end before it is asked again which have.
 const LOOK_FOR_ENDED: Duration = Duration::from_millis(500);
+
+/// How often to look whether a stage is paused no more.
+const LOOK_FOR_RESUMED: Duration = Duration::from_millis(200);
 
 /// How long running work may go on after the process was told to stop. What is not done by then is
 /// handed back.
@@ -65,6 +69,7 @@ pub struct Worker {
     pub(super) consumer: String,
     pub(super) begun: BegunJobs,
     headroom: Headroom,
+    controls: Controls,
     pub(super) held: Held,
     pub(super) nearby: NearbyScenes,
 }
@@ -78,8 +83,9 @@ impl Worker {
         media: &MediaConfig,
         stores: Stores,
     ) -> Self {
-        let headroom = Headroom::new(&media.root, &streams.limits);
         Self {
+            controls: Controls::new(streams.clone()),
+            headroom: Headroom::new(&media.root),
             queue: WorkQueue::new(executor.log()),
             executor,
             doorbell,
@@ -93,9 +99,13 @@ impl Worker {
             scene_limit: media.max_scene_concurrency,
             consumer: heartbeat::consumer_name(),
             begun: BegunJobs::new(BEGUN_FOR_EACH_SLOT * processor_slots_of(media.max_concurrent_renders)),
-            headroom,
             held: Held::default(),
         }
+    }
+
+    /// Takes no work of a stage while operators have paused it.
+    pub fn with_controls(self, controls: Controls) -> Self {
+        Self { controls, ..self }
     }
 
     /// Runs until `stop`; then finishes what is running, or hands it back.
@@ -157,8 +167,14 @@ impl Worker {
         let mut intake = Intake::new(self.queue.clone(), self.consumer_of(stage), bell, held, nearby);
         let mut is_short = false;
         while !stop.is_cancelled() {
+            if self.controls.pause_of(stage).is_some() {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(LOOK_FOR_RESUMED) => continue,
+                }
+            }
             if stage == Stage::Rendering
-                && let Some(lacking) = self.headroom.lacking()
+                && let Some(lacking) = self.headroom.lacking(&self.controls.streams().limits)
             {
                 if !std::mem::replace(&mut is_short, true) {
                     tracing::error!(lacking, "no scene is begun until there is room");
@@ -196,6 +212,10 @@ impl Worker {
                     slot = self.processors.acquire(stage, lane) => Some(slot),
                 },
             };
+            // It may have been paused while this waited for its turn.
+            if self.controls.pause_of(stage).is_some() {
+                continue;
+            }
             let free = if processor.is_some() { vec![first] } else { all_free(&slots, first) };
             let free = self.with_render_slots(handler.as_ref(), free);
             if free.is_empty() {

@@ -16,6 +16,7 @@ use crate::events::{Event, Mark, Priority, Recorded, TypedId};
 pub mod batch;
 pub mod configurations;
 pub mod job;
+pub mod operations;
 pub mod projection;
 pub mod uploads;
 pub mod user;

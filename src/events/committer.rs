@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Priority;
 use super::connection::{Connection, is_outcome_unknown};
 use super::keys::Keys;
+use super::layout::{Layout, MAX_AHEAD_MS};
 use super::log::{Append, Error, Mark};
 use super::work::Pointer;
 use crate::crash;
@@ -35,10 +36,12 @@ pub enum CommitOutcome {
     Conflict,
     /// Another attempt has taken over the work.
     Stale,
+    /// The id of a new aggregate is of a later time than the server's.
+    Ahead,
 }
 
 impl CommitOutcome {
-    const ALL: [Self; 4] = [Self::Appended, Self::Duplicate, Self::Conflict, Self::Stale];
+    const ALL: [Self; 5] = [Self::Appended, Self::Duplicate, Self::Conflict, Self::Stale, Self::Ahead];
 
     /// The script's word.
     pub fn word(self) -> &'static str {
@@ -47,6 +50,7 @@ impl CommitOutcome {
             CommitOutcome::Duplicate => "duplicate",
             CommitOutcome::Conflict => "conflict",
             CommitOutcome::Stale => "stale",
+            CommitOutcome::Ahead => "ahead",
         }
     }
 
@@ -60,6 +64,8 @@ type Answer = (String, u64);
 
 /// An append as arguments of the script.
 pub struct Prepared {
+    /// Of the layout by which its partition was found.
+    generation: u64,
     keys: Vec<String>,
     arguments: Packed,
 }
@@ -84,7 +90,7 @@ impl Packed {
 }
 
 impl Prepared {
-    pub fn new(keys: &Keys, partition: u16, append: &Append<'_>) -> Self {
+    pub fn new(keys: &Keys, layout: &Layout, partition: u16, append: &Append<'_>) -> Self {
         let id = append.aggregate_id;
         let mut named = vec![keys.history(id), keys.commands(id)];
         let mut arguments = Packed::default();
@@ -121,7 +127,7 @@ impl Prepared {
             arguments.push(work.hastened_at());
             arguments.push(Pointer::text(id, work));
         }
-        Self { keys: named, arguments }
+        Self { generation: layout.generation, keys: named, arguments }
     }
 
     fn bytes(&self) -> usize {
@@ -165,6 +171,13 @@ impl Committer {
 
 fn not_appended(source: RedisError) -> Error {
     match source.code() {
+        Some("LAYOUT") => {
+            let fence = source.detail().and_then(|fence| fence.trim().parse().ok());
+            fence.map_or_else(
+                || Error::Redis { attempted: "append events", source },
+                |fence| Error::OldLayout { fence },
+            )
+        }
         Some("AHEAD") => Error::AheadOfHead { reason: source.detail().unwrap_or_default().to_owned() },
         _ => Error::Redis { attempted: "append events", source },
     }
@@ -250,14 +263,17 @@ impl Partition {
             keys.queues_complete(self.number),
             keys.open_by_user(self.number),
             keys.deadlines(self.number),
+            keys.layout_fence(self.number),
         ];
+        // The batch is refused as a whole, and its appends come back one by one.
+        let generation = batch.iter().map(|waiting| waiting.prepared.generation).min().unwrap_or_default();
         let of_appends: usize = batch.iter().map(|waiting| waiting.prepared.keys.len()).sum();
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.script.get_hash()).arg(of_partition.len() + of_appends).arg(&of_partition);
         for waiting in batch {
             call.arg(&waiting.prepared.keys);
         }
-        call.arg(keys.doorbell()).arg(self.number).arg(batch.len());
+        call.arg(keys.doorbell()).arg(self.number).arg(generation).arg(MAX_AHEAD_MS).arg(batch.len());
         for argument in batch.iter().flat_map(|waiting| waiting.prepared.arguments.iter()) {
             call.arg(argument);
         }
@@ -281,7 +297,7 @@ mod tests {
     #[tokio::test]
     async fn an_append_without_an_answer_is_told_so() {
         let (reply, answer) = oneshot::channel();
-        let prepared = Prepared { keys: vec![], arguments: Packed::default() };
+        let prepared = Prepared { generation: 0, keys: vec![], arguments: Packed::default() };
         super::answer(vec![Waiting { prepared, reply }], Ok(vec![]));
         assert_eq!(answer.await.unwrap().unwrap(), (String::new(), 0));
     }

@@ -28,6 +28,8 @@ pub enum AggregateKind {
     Configurations,
     /// A message to a receiver that a user named.
     Webhook,
+    /// The whole system; its events are decisions of operators.
+    Operations,
 }
 
 /// The author of an event.

@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AggregateKind;
-use crate::ids::{AggregateId, BatchId, ConfigurationsId, JobId, ProjectionId, UploadsId, UserId, WebhookId};
+use crate::ids::{
+    AggregateId, BatchId, ConfigurationsId, JobId, OperationsId, ProjectionId, UploadsId, UserId, WebhookId,
+};
 
 /// An id that implies the kind of its aggregate.
 pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
@@ -87,6 +89,18 @@ impl TypedId for UploadsId {
 
 impl TypedId for ConfigurationsId {
     const KIND: AggregateKind = AggregateKind::Configurations;
+
+    fn aggregate(self) -> AggregateId {
+        AggregateId(self.0)
+    }
+
+    fn of(id: AggregateId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl TypedId for OperationsId {
+    const KIND: AggregateKind = AggregateKind::Operations;
 
     fn aggregate(self) -> AggregateId {
         AggregateId(self.0)

@@ -12,8 +12,8 @@ use super::event::{Event, Text};
 use super::samples;
 use super::upcast::{decode, encode};
 use super::{
-    AggregateKind, BatchEvent, ConfigurationEvent, JobEvent, ProjectionEvent, UploadEvent, UserEvent,
-    WebhookEvent,
+    AggregateKind, BatchEvent, ConfigurationEvent, JobEvent, OperationsEvent, ProjectionEvent, UploadEvent,
+    UserEvent, WebhookEvent,
 };
 
 /// The checks of one kind of events, for any type.
@@ -44,6 +44,7 @@ fn kind(kind: AggregateKind) -> Kind {
         AggregateKind::Uploads => of::<UploadEvent>(),
         AggregateKind::Configurations => of::<ConfigurationEvent>(),
         AggregateKind::Webhook => of::<WebhookEvent>(),
+        AggregateKind::Operations => of::<OperationsEvent>(),
     }
 }
 
@@ -118,6 +119,7 @@ fn a_type_belongs_to_one_kind_and_its_steps_have_no_gap() {
     check::<UploadEvent>();
     check::<ConfigurationEvent>();
     check::<WebhookEvent>();
+    check::<OperationsEvent>();
 }
 
 /// A field that was renamed, added or dropped shows here: then the type needs a new schema number, an
@@ -200,6 +202,7 @@ fn every_text_of_every_event_is_declared_public_or_personal() {
     check(samples::upload_events());
     check(samples::configuration_events());
     check(samples::webhook_events());
+    check(samples::operations_events());
 }
 
 /// Events must decode without their encrypted texts, and be whole with them.
@@ -223,6 +226,7 @@ fn every_event_reads_without_its_personal_texts_and_is_whole_with_them() {
     samples::upload_events().iter().for_each(check);
     samples::configuration_events().iter().for_each(check);
     samples::webhook_events().iter().for_each(check);
+    samples::operations_events().iter().for_each(check);
     for Fixture { event_type, schema, data } in fixtures() {
         let kind = kind_of(&event_type);
         let (_, _, texts) = (kind.read)(&event_type, schema, &data);

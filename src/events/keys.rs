@@ -3,34 +3,56 @@
 //! All keys of one partition share the hash tag `{pN}`, so that one script may touch them on Redis
 //! Cluster too. The prefix separates installations, and tests, that share one server.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use super::lane::Lane;
+use super::layout::Layout;
 use super::{Priority, Stage};
 use crate::ids::{AggregateId, JobId};
 
+/// Clones share the layout.
 #[derive(Debug, Clone)]
 pub struct Keys {
     prefix: String,
-    partitions: u16,
+    served: u16,
+    layout: Arc<ArcSwap<Layout>>,
 }
 
 impl Keys {
+    /// Returns the keys of a log that was begun with so many partitions, until [`Self::set_layout`] says otherwise.
     pub fn new(prefix: impl Into<String>, partitions: u16) -> Self {
         assert!(partitions > 0, "a log has at least one partition");
-        Self { prefix: prefix.into(), partitions }
+        let layout = Arc::new(ArcSwap::from_pointee(Layout::of(partitions)));
+        Self { prefix: prefix.into(), served: partitions, layout }
     }
 
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
+    /// Returns all partitions that this process serves. The last ones are empty until the log grows.
     pub fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
-        0..self.partitions
+        0..self.served
     }
 
-    /// Returns an aggregate's partition, which never changes: the low bits of its id, which are random in UUIDv7 and a digest in
-    /// UUIDv5.
+    pub fn served(&self) -> u16 {
+        self.served
+    }
+
+    /// Returns an aggregate's partition, which never changes.
     pub fn partition_of(&self, id: AggregateId) -> u16 {
-        (id.0.as_u128() % u128::from(self.partitions)) as u16
+        self.layout.load().partition_of(id)
+    }
+
+    pub fn layout(&self) -> Arc<Layout> {
+        self.layout.load_full()
+    }
+
+    /// The layout must not have more partitions than are served.
+    pub(super) fn set_layout(&self, layout: Layout) {
+        self.layout.store(Arc::new(layout));
     }
 
     /// Stream of whole events, ids `<seq>-0`.
@@ -114,9 +136,19 @@ impl Keys {
         format!("{}:{{p{partition}}}:queues-complete", self.prefix)
     }
 
-    /// Number of partitions of the log.
-    pub fn partition_count(&self) -> String {
+    /// The layout of the log; while it has not grown, its number of partitions.
+    pub fn layout_key(&self) -> String {
         format!("{}:partitions", self.prefix)
+    }
+
+    /// The oldest generation of the layout with which a partition takes appends.
+    pub fn layout_fence(&self, partition: u16) -> String {
+        format!("{}:{{p{partition}}}:layout-fence", self.prefix)
+    }
+
+    /// Hash of the processes that serve the log: host and process id -> time in ms and number of partitions.
+    pub fn serving(&self) -> String {
+        format!("{}:serving", self.prefix)
     }
 
     /// Channel on which every append rings: `<partition> <stage>:<lane>,<stage>:<lane>…`.
@@ -280,6 +312,7 @@ mod tests {
             keys.status_quarantined(partition, 1),
             keys.queues_builder(partition),
             keys.archive_owner(partition),
+            keys.layout_fence(partition),
         ] {
             assert!(key.contains(&tag), "{key} lacks {tag}");
         }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::DateTime;
-use redis::{Cmd, FromRedisValue, Script, Value};
+use redis::{Script, Value};
 use uuid::Uuid;
 
 use super::archive::{Archive, Error as ArchiveError};
 use super::committer::{CommitOutcome, Committer, Prepared};
 use super::connection::Connection;
 use super::envelope::{Actor, AggregateKind, Envelope};
+use super::growth::{self, SERVING_S};
 use super::keys::Keys;
+use super::layout::MAX_AHEAD_MS;
 use super::versions::Versions;
 use super::work::{Receipt, ScheduledWork};
 use crate::ids::{AggregateId, CommandId, EventId};
@@ -30,7 +32,7 @@ const APPEND_BUCKETS_S: [f64; 12] =
     [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 
 /// How appends end; see [`EventLog::append`].
-pub const APPEND_OUTCOMES: [&str; 5] = ["appended", "duplicate", "conflict", "stale", "failed"];
+pub const APPEND_OUTCOMES: [&str; 6] = ["appended", "duplicate", "conflict", "stale", "ahead", "failed"];
 
 pub static APPEND_SECONDS: Family = Family::durations(
     "reel_append_duration_seconds",
@@ -54,11 +56,31 @@ pub enum Error {
     #[error("nothing was appended: the log is ahead of its head ({reason})")]
     AheadOfHead { reason: String },
     #[error(
-        "streams.toml: partitions is {configured}, but the log under the prefix `{prefix}` was begun with {begun_with} and has data: \
-         an aggregate's partition follows from their number, so its history would not be found. Set partitions to {begun_with}, \
-         or begin a new log with another REEL_PREFIX"
+        "streams.toml: partitions is {configured}, but the log under the prefix `{prefix}` has {used} and data in them: an aggregate's \
+         partition follows from their number, so its history would not be found. Set partitions to {used} or more, or begin a new log \
+         with another REEL_PREFIX"
     )]
-    Partitions { prefix: String, configured: u16, begun_with: u16 },
+    Partitions { prefix: String, configured: u16, used: u16 },
+    #[error(
+        "the log has {used} partitions already: set partitions in streams.toml to more than that, restart all processes, and try again"
+    )]
+    NotMore { used: u16 },
+    #[error(
+        "the log cannot grow to {partitions} partitions yet: {process} serves {served}. Restart it with the new streams.toml, or wait \
+         {SERVING_S} s if it has stopped"
+    )]
+    NotServed { process: String, served: u16, partitions: u16 },
+    #[error("somebody else changed the layout of the log at the same time; try again")]
+    LayoutChanged,
+    #[error("{key} in redis, the layout of the log, cannot be read: {reason}")]
+    Layout { key: String, reason: String },
+    #[error("the log has grown; the layout of generation {fence} is the oldest with which it takes appends")]
+    OldLayout { fence: u64 },
+    #[error(
+        "the id {id} is of a time more than {} s after redis's: the clock of this machine, or of redis's, is wrong",
+        MAX_AHEAD_MS / 1000
+    )]
+    ClockAhead { id: AggregateId },
     #[error("the process is stopping, so nothing is appended any more")]
     Stopping,
     #[error("entry {id} of {stream} cannot be read: {reason}")]
@@ -98,7 +120,7 @@ impl Error {
     /// Returns `true` when a retry may work: a server was away or refused temporarily, and nothing is damaged.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Redis { .. } => true,
+            Error::Redis { .. } | Error::OldLayout { .. } => true,
             // An unreadable folder may come back; damage does not heal.
             Error::Archive(error) => {
                 matches!(error.as_ref(), ArchiveError::Storage(error) if error.is_retryable())
@@ -108,6 +130,11 @@ impl Error {
             | Error::Protocol { .. }
             | Error::AheadOfHead { .. }
             | Error::Partitions { .. }
+            | Error::NotMore { .. }
+            | Error::NotServed { .. }
+            | Error::LayoutChanged
+            | Error::Layout { .. }
+            | Error::ClockAhead { .. }
             | Error::Stopping
             | Error::Undecodable { .. }
             | Error::Gap { .. } => false,
@@ -167,19 +194,10 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the log under these keys, if it has the same number of partitions, on which the partition of an aggregate depends. A
-    /// log without events may change the number.
+    /// Opens the log under these keys, if they have at least as many partitions. Those beyond the log's own stay empty until
+    /// it grows ([`Self::grow`]). A log without events may change the number.
     pub async fn open(mut connection: Connection, keys: Keys) -> Result<Self, Error> {
-        let configured = keys.partitions().count() as u16;
-        let begun_with = begin(&mut connection, &keys, configured).await?;
-        if begun_with != configured {
-            if has_events(&mut connection, &Keys::new(keys.prefix(), begun_with)).await? {
-                return Err(Error::Partitions { prefix: keys.prefix().to_owned(), configured, begun_with });
-            }
-            let mut command = redis::cmd("SET");
-            command.arg(keys.partition_count()).arg(configured);
-            ask::<()>(&mut connection, "note the number of partitions", &command).await?;
-        }
+        growth::begin(&mut connection, &keys).await?;
         Ok(Self::new(connection, keys))
     }
 
@@ -216,9 +234,14 @@ impl EventLog {
     ///
     /// Concurrent appends to one partition share a round trip.
     pub async fn append(&self, append: &Append<'_>) -> Result<Appended, Error> {
-        let (partition, began) = (self.keys.partition_of(append.aggregate_id), Instant::now());
-        let prepared = Prepared::new(&self.keys, partition, append);
-        let committed = self.committers[usize::from(partition)].commit(prepared).await;
+        let began = Instant::now();
+        let committed = loop {
+            match self.commit(append).await {
+                // Nothing was written.
+                Err(Error::OldLayout { fence }) => growth::catch_up(self, fence).await?,
+                committed => break committed,
+            }
+        };
         measure_append(append, began, committed.as_ref().ok().map(|(ending, _)| *ending));
         let (ending, version) = committed?;
         match ending {
@@ -228,7 +251,21 @@ impl EventLog {
                 Err(Error::Conflict { expected: append.expected_version, current: version })
             }
             CommitOutcome::Stale => Err(Error::StaleAttempt),
+            CommitOutcome::Ahead => Err(Error::ClockAhead { id: append.aggregate_id }),
         }
+    }
+
+    async fn commit(&self, append: &Append<'_>) -> Result<(CommitOutcome, u64), Error> {
+        let (partition, prepared) = loop {
+            let layout = self.keys.layout();
+            let partition = layout.partition_of(append.aggregate_id);
+            let prepared = Prepared::new(&self.keys, &layout, partition, append);
+            // Else its keys may be of another partition.
+            if self.keys.layout().generation == layout.generation {
+                break (partition, prepared);
+            }
+        };
+        self.committers[usize::from(partition)].commit(prepared).await
     }
 
     /// Returns an aggregate's events after `after_version`, in order; none for an unknown aggregate.
@@ -458,34 +495,6 @@ impl EventLog {
             .map_err(|source| Error::Redis { attempted: "read a partition's head", source })?;
         Ok(head.unwrap_or(0))
     }
-}
-
-async fn ask<T: FromRedisValue>(
-    connection: &mut Connection,
-    attempted: &'static str,
-    command: &Cmd,
-) -> Result<T, Error> {
-    command.query_async(connection).await.map_err(|source| Error::Redis { attempted, source })
-}
-
-/// Records the number of partitions of a new log, and returns the recorded number.
-async fn begin(connection: &mut Connection, keys: &Keys, partitions: u16) -> Result<u16, Error> {
-    let mut first = redis::cmd("SET");
-    first.arg(keys.partition_count()).arg(partitions).arg("NX");
-    ask::<Option<String>>(connection, "begin a log", &first).await?;
-    let mut command = redis::cmd("GET");
-    ask(connection, "read the number of partitions", command.arg(keys.partition_count())).await
-}
-
-async fn has_events(connection: &mut Connection, keys: &Keys) -> Result<bool, Error> {
-    for partition in keys.partitions() {
-        let mut command = redis::cmd("EXISTS");
-        command.arg(keys.head(partition));
-        if ask(connection, "look for a partition's head", &command).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Parses an entry of XRANGE: its id, and alternating names and values.

@@ -24,12 +24,15 @@ pub mod event;
 pub mod expiring;
 #[cfg(test)]
 mod fixture_tests;
+mod growth;
 pub mod guard;
 pub mod imported;
 pub mod job;
 mod keys;
 mod lane;
+mod layout;
 mod log;
+pub mod operations;
 pub mod process;
 pub mod projection;
 pub mod queue;
@@ -51,9 +54,11 @@ pub use event::{Event, Recorded, TypedId};
 pub use job::JobEvent;
 pub use keys::Keys;
 pub use lane::Lane;
+pub use layout::{Growth, Layout};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use log::reread_entry;
 pub use log::{APPEND_OUTCOMES, APPEND_SECONDS, APPENDED_EVENTS, Append, Appended, Error, EventLog, Mark};
+pub use operations::{OperationsEvent, ReloadedSetting};
 pub use projection::ProjectionEvent;
 pub use queue::WorkQueue;
 pub use request::{OutputFormat, Priority, Quality, Rendition, VideoRequest};

@@ -12,8 +12,8 @@ use super::request::{PipelineVersion, Template, UsedConfiguration};
 use super::upload::{Scanner, Upload};
 use super::webhook::{Abandonment, DeliveryFailure, FailureCode, Notice, WebhookEvent, WebhookRequested};
 use super::{
-    BatchEvent, ConfigurationEvent, ContentType, JobEvent, OutputFormat, Priority, ProjectionEvent, Quality,
-    Stage, UploadEvent, UserEvent, VideoRequest,
+    BatchEvent, ConfigurationEvent, ContentType, JobEvent, OperationsEvent, OutputFormat, Priority,
+    ProjectionEvent, Quality, ReloadedSetting, Stage, UploadEvent, UserEvent, VideoRequest,
 };
 use crate::ids::{AggregateId, BatchId, ConfigurationId, JobId, UploadId};
 use reel_scene::format::Rendition;
@@ -459,6 +459,29 @@ pub fn user_events() -> Vec<UserEvent> {
     vec![
         UserEvent::ErasureRequested { user_id: "user_1".to_owned() },
         UserEvent::UserErased { keys: 1, jobs: 2 },
+    ]
+}
+
+pub fn operations_events() -> Vec<OperationsEvent> {
+    let text = || "operator's words".to_owned();
+    vec![
+        OperationsEvent::StagePaused { stage: Stage::Rendering, reason: text() },
+        OperationsEvent::StageResumed { stage: Stage::Rendering },
+        OperationsEvent::DrainStarted { reason: text() },
+        OperationsEvent::DrainEnded {},
+        OperationsEvent::SettingChanged { name: "limits.open_jobs".to_owned(), value: "5".to_owned() },
+        OperationsEvent::SettingReset { name: "limits.open_jobs".to_owned() },
+        OperationsEvent::LogFilterChanged { filter: "debug".to_owned() },
+        OperationsEvent::LogFilterReset {},
+        OperationsEvent::SettingsReloaded {
+            process: "host:1".to_owned(),
+            changed: vec![ReloadedSetting {
+                name: "limits.open_jobs".to_owned(),
+                before: "5".to_owned(),
+                now: "6".to_owned(),
+            }],
+        },
+        OperationsEvent::PartitionsGrown { number: 1, partitions: 16, from: DateTime::UNIX_EPOCH },
     ]
 }
 

@@ -186,7 +186,8 @@ impl System {
 
     pub async fn log(&self) -> EventLog {
         let keys = Keys::new(self.config.redis.prefix.clone(), self.config.streams.partitions);
-        EventLog::new(connect(&self.config.redis.url).await, keys).with_archive(self.archive())
+        let log = EventLog::open(connect(&self.config.redis.url).await, keys).await.unwrap();
+        log.with_archive(self.archive())
     }
 
     pub fn archive(&self) -> Archive {

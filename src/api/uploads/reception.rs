@@ -22,6 +22,7 @@ use super::refusals::{accept_part, not_read, not_stored, not_written, refuse_fie
 use super::slots::{Slot, Slots};
 use crate::api::problem::Problem;
 use crate::config::{MediaConfig, UploadsConfig};
+use crate::controls::Controls;
 use crate::domain::uploads::{Command, KeptUpload, Quota, Rejection, Uploads};
 use crate::error_codes::ErrorCode;
 use crate::events::ContentType;
@@ -51,7 +52,7 @@ pub struct Reception {
     executor: Executor,
     scanner: Option<Clamav>,
     max_file_bytes: u64,
-    quota: Quota,
+    controls: Controls,
     slots: Slots,
     turns: Arc<Vec<Mutex<()>>>,
 }
@@ -74,7 +75,7 @@ impl Reception {
         media: &MediaConfig,
         storage: Storage,
         config: &UploadsConfig,
-        max_bytes: u64,
+        controls: Controls,
         executor: Executor,
     ) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Reception {
             executor,
             scanner: config.clamav.clone().map(Clamav::new),
             max_file_bytes: config.max_file_bytes,
-            quota: Quota { max_bytes, max_uploads: MAX_UPLOADS },
+            controls,
             slots: Slots::default(),
             turns: Arc::new((0..TURNS).map(|_| Mutex::default()).collect()),
         }
@@ -302,7 +303,9 @@ impl Reception {
     ) -> Result<Uploads, execute::Error<Rejection>> {
         let id = UploadsId::of_user(user);
         let _turn = self.turns[id.0.as_u128() as usize % TURNS].lock().await;
-        let command = Command::Receive { user_id: user.to_owned(), uploads, quota: self.quota };
+        let max_bytes = self.controls.streams().limits.upload_bytes_per_user;
+        let quota = Quota { max_bytes, max_uploads: MAX_UPLOADS };
+        let command = Command::Receive { user_id: user.to_owned(), uploads, quota };
         let executed = self.executor.execute(id, command, origin, None).await?;
         Ok(executed.loaded.into_state())
     }

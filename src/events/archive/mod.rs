@@ -21,9 +21,9 @@ use lru::LruCache;
 pub use segment::Manifest;
 pub use write::{Restored, Trimmed, Written, copy, restore, trim, trimmed_up_to, verify, write_segments};
 
-use super::Envelope;
+use super::{Envelope, Layout};
 use crate::signing::is_signed;
-use crate::storage::{self, Key, Storage};
+use crate::storage::{self, Content, Key, Mode, Prefix, Storage};
 
 /// Largest manifest, which has an entry for every 256 events.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -50,6 +50,12 @@ pub enum Error {
     Redis { attempted: &'static str, source: redis::RedisError },
     #[error("the event log failed")]
     Log(#[source] Box<super::Error>),
+}
+
+const MAX_LAYOUT_BYTES: u64 = 64 << 10;
+
+fn layouts() -> Result<Prefix, storage::Error> {
+    Prefix::parse("layout")
 }
 
 /// The shared events of a block.
@@ -108,6 +114,27 @@ impl Archive {
     /// Returns the last archived sequence number, or 0.
     pub async fn last_archived(&self, partition: u16) -> Result<u64, Error> {
         Ok(self.manifests(partition).await?.last().map_or(0, |manifest| manifest.last))
+    }
+
+    /// Writes the layout of the archived log, unless it is there.
+    pub async fn write_layout(&self, layout: &Layout) -> Result<(), Error> {
+        let key = layouts()?.key(&format!("{:06}.json", layout.generation))?;
+        let content = Content::Bytes(layout.text().into_bytes());
+        match self.storage.put(&key, content, Mode::Create).await {
+            Ok(_) | Err(storage::Error::Exists(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the newest layout; `None` for an archive from before logs could grow. Its events must agree with it, which a
+    /// restore checks.
+    pub async fn layout(&self) -> Result<Option<Layout>, Error> {
+        let entries = self.storage.list(&layouts()?).await?;
+        let Some(key) = entries.into_iter().map(|entry| entry.key).max() else { return Ok(None) };
+        let damaged = |reason: String| Error::Damaged { object: key.to_string(), reason };
+        let bytes = self.storage.get(&key, MAX_LAYOUT_BYTES).await?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        Layout::parse(&text).map(Some).map_err(damaged)
     }
 
     /// Reads the current manifests of a partition.

@@ -345,6 +345,9 @@ pub async fn verify(archive: &Archive, partition: u16, public_keys: &[String]) -
 /// commands. An interrupted restore goes on where it was. Queues and views are built again by those who need them.
 pub async fn restore(log: &EventLog, archive: &Archive, partition: u16) -> Result<Restored, Error> {
     let last_archived = archive.last_archived(partition).await?;
+    if let Some(layout) = archive.layout().await? {
+        log.take_over_layout(&layout).await.map_err(log_failed)?;
+    }
     let mut at = log.head(partition).await.map_err(log_failed)?;
     if at > last_archived {
         return Err(Error::Occupied(format!(
@@ -380,6 +383,14 @@ async fn put_back(
     let mut call = script.key(keys.log(partition));
     call.key(keys.head(partition));
     for (seq, envelope) in events {
+        let expected = keys.partition_of(envelope.aggregate_id);
+        if expected != partition {
+            let reason = format!(
+                "event {seq} of partition {partition} belongs to partition {expected} by the layout {}",
+                keys.layout().text()
+            );
+            return Err(Error::Damaged { object: "the layout".to_owned(), reason });
+        }
         call.key(keys.history(envelope.aggregate_id)).key(keys.commands(envelope.aggregate_id));
         call.arg(*seq).arg(envelope.command_id.to_string());
         envelope.each_stored(|value| {

@@ -2,20 +2,22 @@
 -- write, and the first write of the call is the only one that the server may refuse.
 --
 -- KEYS  1 log  2 head  3 open  4 dead letters  5 delayed  6 queues complete
---       7 open by user  8 deadlines
+--       7 open by user  8 deadlines  9 fence of the layout
 --       then for each append: history, commands, the stream of the acknowledged work if there is one, and
 --       for each piece of work: waiting, turns
--- ARGV  doorbell channel, partition, number of appends, then for each append:
+-- ARGV  doorbell channel, partition, generation of the layout that the caller knows, how many ms an id may be ahead,
+--         number of appends, then for each append:
 --         expected version, command id, aggregate id, mark ('', 'open', 'closed' or 'dead'),
 --         requester of what is opened ('' does not count it), '1' if that is urgent, number of events, number of pieces of work, group ('' acknowledges nothing), entry id,
 --         the values of each event's fields (Envelope::STORED),
 --         for each piece: stage, lane, requester, order, delay in ms, when it goes ahead of others ('' never), pointer
 --
 -- Returns for each append {'appended', last version}, {'duplicate', last version},
---         {'conflict', current version} or {'stale', current version}.
+--         {'conflict', current version}, {'stale', current version}, or {'ahead', 0} for a new aggregate whose id is of a
+--         later time than the server's. Refuses all of them with LAYOUT when the log has grown since that generation.
 local log, head, open, dead, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local counts, deadlines = KEYS[7], KEYS[8]
-local key, at = 8, 0
+local key, at = 9, 0
 local function next_key()
   key = key + 1
   return KEYS[key]
@@ -25,8 +27,21 @@ local function next_arg()
   return ARGV[at]
 end
 
-local doorbell, partition, appends = next_arg(), next_arg(), tonumber(next_arg())
+local doorbell, partition, generation = next_arg(), next_arg(), tonumber(next_arg())
+local max_ahead, appends = tonumber(next_arg()), tonumber(next_arg())
 local width = 7
+
+local fence = tonumber(redis.call('GET', KEYS[9]) or '0')
+if generation < fence then
+  return redis.error_reply('LAYOUT ' .. fence)
+end
+
+-- Whether the id (UUIDv7) of an aggregate is of a later time than a right clock makes.
+local function is_ahead(aggregate)
+  if string.sub(aggregate, 15, 15) ~= '7' then return false end
+  local made = tonumber(string.sub(aggregate, 1, 8) .. string.sub(aggregate, 10, 13), 16)
+  return made > now_ms() + max_ahead
+end
 
 local seq = tonumber(redis.call('GET', head) or '0')
 -- Nothing below can be refused once something is written, so what can be is looked at here.
@@ -61,6 +76,9 @@ local function one()
   local version = redis.call('LLEN', history)
   if events > 0 and version ~= expected then
     return {'conflict', version}
+  end
+  if events > 0 and version == 0 and is_ahead(aggregate) then
+    return {'ahead', 0}
   end
   if done and not acknowledge() then
     return {'stale', version}

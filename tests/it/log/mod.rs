@@ -2,6 +2,7 @@
 
 mod append;
 mod cluster;
+mod growth;
 pub mod model;
 mod outages;
 mod turns;

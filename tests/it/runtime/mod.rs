@@ -4,6 +4,7 @@ mod alert_webhook;
 mod alerts;
 mod dashboards;
 mod memory;
+mod operations;
 mod probes;
 mod process_manager;
 mod render_slots;
