@@ -441,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_count_that_took_long_decides_all_the_same() {
-        let admission = admission();
+        let admission = Admission::default();
         let begun = admission.ledger().begin_counting("a");
         std::thread::sleep(2 * COUNTS_FOR);
         assert_eq!(admission.ledger().note("a", begun, load(1)), load(1));
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_forgotten_while_redis_counts_begins_anew() {
-        let admission = admission();
+        let admission = Admission::default();
         admission.ledger().hold("a", load(2));
         admission.ledger().release("a", load(2));
         let begun = admission.ledger().begin_counting("a");
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn few_accounts_are_kept() {
-        let admission = admission();
+        let admission = Admission::default();
         for user in 0..10_000 {
             admission.ledger().hold(&user.to_string(), load(1));
         }

@@ -99,6 +99,7 @@ pub(super) fn made_at_ms(id: AggregateId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::TypedId;
     use crate::ids::{JobId, UserId};
     use proptest::prelude::*;
     use uuid::Uuid;

@@ -47,7 +47,7 @@ pub enum OperationsEvent {
     },
     /// The log has grown for the `number`-th time: aggregates that are made from this time on spread over more partitions.
     PartitionsGrown {
-        generation: u64,
+        number: u64,
         partitions: u16,
         from: DateTime<Utc>,
     },

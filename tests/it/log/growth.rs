@@ -11,7 +11,7 @@ use reelstream::domain::job::Command;
 use reelstream::events::archive::{self, Archive};
 use reelstream::events::connection::Address;
 use reelstream::events::job::JobRequested;
-use reelstream::events::{Actor, Error as LogError, EventLog, Keys, Layout, TypedId, VideoRequest, guard};
+use reelstream::events::{Actor, Error as LogError, EventLog, Keys, Layout, VideoRequest, guard};
 use reelstream::execute::{Error, Executor, Origin};
 use reelstream::ids::JobId;
 use reelstream::signing::SigningKey;
