@@ -60,7 +60,7 @@ async fn a_paused_stage_takes_no_work_until_it_is_resumed_even_after_a_restart()
     let has_scenes = async |system: &System, event: &str| {
         system.events(&job_id).await.iter().any(|recorded| recorded["type"] == event)
     };
-    eventually("the job waits for its scenes", async || has_scenes(&system, "NarrationSynthesized").await)
+    eventually("the job waits for its scenes", async || has_scenes(&system, "SceneNarrated").await)
         .await;
     system.stop_roles().await;
     // It holds from the first moment on.
@@ -84,7 +84,7 @@ async fn a_paused_stage_takes_no_work_until_it_is_resumed_even_after_a_restart()
 async fn a_draining_system_finishes_what_is_open_and_refuses_what_is_new() {
     let system = System::start(&ALL_ROLES).await;
     let body = short_request();
-    let ask = || system.request(Method::POST, "/api/v1/generate").json(&body);
+    let ask = || system.request(Method::POST, "/api/v1/videos/generate").json(&body);
     let first = ask().header("Idempotency-Key", "before").send().await.unwrap();
     let first: Value = first.json().await.unwrap();
     decide(&system, &["drain", "--reason", "new disks until ten"]);
@@ -95,7 +95,7 @@ async fn a_draining_system_finishes_what_is_open_and_refuses_what_is_new() {
     assert_eq!((status, &body["error_code"]), (503, &json!("SERVICE_UNAVAILABLE")));
     assert!(body["message"].as_str().unwrap().contains("new disks until ten"), "{body}");
     let batch = json!({ "jobs": [short_request(), short_request()] });
-    assert_eq!(system.post("/api/v1/batch", &batch).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(system.post("/api/v1/videos/batch", &batch).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     // Who repeats a request that was accepted gets its job.
     let again = ask().header("Idempotency-Key", "before").send().await.unwrap();
     assert!(again.status().is_success(), "{}", again.status());
@@ -128,7 +128,7 @@ async fn a_limit_that_an_operator_sets_holds_in_a_second_and_until_it_is_reset()
     decide(&system, &["set", "limits.open_jobs", "1"]);
     system.generate(&short_request()).await;
     eventually("the limit holds", async || {
-        let answer = system.post("/api/v1/generate", &short_request()).await;
+        let answer = system.post("/api/v1/videos/generate", &short_request()).await;
         answer.status() == 503 && error_of(answer).await.1["details"]["limit"] == "limits.open_jobs"
     })
     .await;
