@@ -11,6 +11,7 @@ use super::say;
 use crate::config::Tunable;
 use crate::domain::operations::{Command, Decision, Operations as Decided};
 use crate::events::{Growth, Layout, Stage};
+use crate::execute::{self, Origin};
 use crate::ids::OperationsId;
 use crate::telemetry;
 
@@ -92,7 +93,7 @@ fn reason(text: &str) -> Result<String, String> {
 
 pub async fn operations(command: Operations) -> anyhow::Result<()> {
     let operator = Operator::connect().await?;
-    let decide = async |command| operator.order(OperationsId::of_system(), command).await;
+    let decide = async |command| decide(&operator, command).await;
     match command {
         Operations::Show => show(&operator).await,
         Operations::Pause { stage, reason } => {
@@ -132,6 +133,15 @@ pub async fn operations(command: Operations) -> anyhow::Result<()> {
             say("processes write the log lines that they were started to write")
         }
         Operations::GrowPartitions => grow(&operator).await,
+    }
+}
+
+async fn decide(operator: &Operator, command: Command) -> anyhow::Result<()> {
+    let origin = Origin::standalone(operator.actor());
+    match operator.executor.execute(OperationsId::of_system(), command, &origin, None).await {
+        Ok(_) => Ok(()),
+        Err(execute::Error::Rejected(rejection)) => Err(rejection.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -200,7 +210,7 @@ async fn grow(operator: &Operator) -> anyhow::Result<()> {
     for (before, Growth { from_ms, partitions }) in layout.grown.iter().enumerate() {
         let command =
             Command::NoteGrowth { number: before as u64 + 1, partitions: *partitions, from: time(*from_ms) };
-        operator.order(OperationsId::of_system(), command).await?;
+        decide(operator, command).await?;
     }
     let Some(last) = grown?.grown.pop() else { bail!("the log has not grown") };
     say(format!(

@@ -104,9 +104,8 @@ impl Tunable {
 
     /// Sets the value that a text stands for.
     pub fn set(self, streams: &mut Streams, value: &str) -> Result<(), Error> {
-        let refused = |expected| Error::Range {
-            origin: "a setting".to_owned(),
-            key: self.name().to_owned(),
+        let refused = |expected| Error::Invalid {
+            name: self.name(),
             value: value.chars().take(40).collect(),
             expected,
         };

@@ -5,8 +5,8 @@ mod analytics;
 #[cfg(feature = "chaos")]
 mod histories;
 mod migrations;
-mod postgres_outages;
-mod quarantine;
-mod read_models;
+pub mod postgres_outages;
+pub mod quarantine;
+pub mod read_models;
 #[cfg(feature = "chaos")]
 mod rebuild;

@@ -42,14 +42,14 @@ async fn catch_up_and_verify(system: &System) -> ReadModels {
 }
 
 /// A PostgreSQL that can be taken away, and brought back on its port with what it had on disk.
-struct Fragile {
-    server: PrivatePostgres,
+pub struct Fragile {
+    pub server: PrivatePostgres,
     port: u16,
     folder: TempDir,
 }
 
 impl Fragile {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (folder, port) = (folder(), free_port().unwrap());
         Self { server: PrivatePostgres::start_on(folder.path(), port).unwrap(), port, folder }
     }
@@ -59,11 +59,11 @@ impl Fragile {
         System::start_with(&API_AND_PROJECTOR, |config| config.postgres.url = url).await
     }
 
-    fn stop(&self, how: Signal) {
+    pub fn stop(&self, how: Signal) {
         signal(self.server.pid(), how);
     }
 
-    fn bring_back(&mut self) {
+    pub fn bring_back(&mut self) {
         // The old one must be gone before the new one takes its place.
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

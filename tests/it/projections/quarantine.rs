@@ -27,9 +27,9 @@ static API_AND_PROJECTOR: [Role; 2] = [Role::Api, Role::Projector];
 const SECRET: &str = "Zanzibarite";
 
 /// An event as somebody writes it who goes around the executor: its type, its schema, and its data.
-type Raw = (&'static str, u32, String);
+pub type Raw = (&'static str, u32, String);
 
-fn requested(user: &str, topic: &str) -> Raw {
+pub fn requested(user: &str, topic: &str) -> Raw {
     let request = VideoRequest::of_script(topic, "A script.");
     let event = JobEvent::JobRequested(JobRequested {
         user_id: user.into(),
@@ -106,7 +106,7 @@ async fn append_raw(log: &EventLog, job_id: JobId, user: &str, events: &[Raw]) {
     log.append(&append).await.unwrap();
 }
 
-async fn append_job(log: &EventLog, user: &str, events: &[Raw]) -> JobId {
+pub async fn append_job(log: &EventLog, user: &str, events: &[Raw]) -> JobId {
     let job_id = JobId::new();
     append_raw(log, job_id, user, events).await;
     job_id

@@ -178,7 +178,7 @@ async fn two_projectors_at_once_do_everything_once() {
 }
 
 /// Appends an entry that is no event to the log, as no process would write it.
-async fn damage(system: &System, partition: u16) -> u64 {
+pub async fn damage(system: &System, partition: u16) -> u64 {
     let log = system.log().await;
     let mut redis = log.connection();
     let seq = log.head(partition).await.unwrap() + 1;

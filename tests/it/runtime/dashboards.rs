@@ -1,78 +1,15 @@
 //! A real Prometheus scrapes a system that makes videos, and answers what dashboards and alerts ask.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use reel_models::scripted::{Received, Reply, Server};
 use reelstream::config::ModelsConfig;
-use reelstream::dev::free_port;
 use serde_json::{Value, json};
-use url::Url;
 
+use super::prometheus::{Prometheus, alerts};
 use crate::harness::{ALL_ROLES, System, eventually, short_request};
-
-/// Debian's, which `scripts/tools` fetches.
-struct Prometheus {
-    process: Child,
-    url: String,
-}
-
-impl Prometheus {
-    fn start(folder: &Path, system: &System) -> Self {
-        let alerts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/alerts.yml");
-        let target = system.running.url.strip_prefix("http://").unwrap();
-        let config = json!({
-            "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
-            "rule_files": [alerts],
-            "scrape_configs": [{ "job_name": "reelstream", "static_configs": [{ "targets": [target] }] }],
-        });
-        let file = folder.join("prometheus.yml");
-        // JSON is YAML.
-        std::fs::write(&file, config.to_string()).unwrap();
-        let address = format!("127.0.0.1:{}", free_port().unwrap());
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--enable-feature=exemplar-storage", "--log.level=warn"])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("scripts/tools fetches prometheus, and prints the folder for the PATH");
-        Self { process, url: format!("http://{address}") }
-    }
-
-    /// The data of an answer; `Err` with what it says went wrong.
-    async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
-        let url = Url::parse_with_params(&format!("{}/api/v1/{path}", self.url), parameters).unwrap();
-        let answer = reqwest::get(url.as_str()).await.map_err(|error| error.to_string())?;
-        let mut answer: Value = answer.json().await.map_err(|error| error.to_string())?;
-        match answer["status"] == "success" {
-            true => Ok(answer["data"].take()),
-            false => Err(answer["error"].to_string()),
-        }
-    }
-
-    /// The values of a query's series, with their labels.
-    async fn query(&self, query: &str) -> Result<Vec<(Value, f64)>, String> {
-        let data = self.ask("query", &[("query", query)]).await?;
-        let series = data["result"].as_array().unwrap().iter();
-        let value = |one: &Value| one["value"][1].as_str().unwrap().parse().unwrap();
-        Ok(series.map(|one| (one["metric"].clone(), value(one))).collect())
-    }
-
-    /// The value of a query with one series; `None` while there is none.
-    async fn value(&self, query: &str) -> Option<f64> {
-        self.query(query).await.ok()?.first().map(|(_, value)| *value)
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _gone_already = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
 
 /// Every query of every dashboard, with the dashboard and the panel.
 fn dashboard_queries() -> Vec<(String, String)> {
@@ -127,7 +64,7 @@ async fn models() -> (Server, ModelsConfig) {
 async fn every_query_of_dashboards_and_alerts_has_an_answer() {
     let (_server, models) = models().await;
     let system = System::start_with(&ALL_ROLES, |config| config.models = models).await;
-    let prometheus = Prometheus::start(system.servers.folder.path(), &system);
+    let prometheus = Prometheus::start(&system, &alerts());
     // Before any job, so that it sees the counters rise.
     eventually("Prometheus scrapes the system", async || {
         prometheus.value("count_over_time(up{job=\"reelstream\"}[1m]) > 1 and up == 1").await.is_some()

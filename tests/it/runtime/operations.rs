@@ -60,8 +60,7 @@ async fn a_paused_stage_takes_no_work_until_it_is_resumed_even_after_a_restart()
     let has_scenes = async |system: &System, event: &str| {
         system.events(&job_id).await.iter().any(|recorded| recorded["type"] == event)
     };
-    eventually("the job waits for its scenes", async || has_scenes(&system, "SceneNarrated").await)
-        .await;
+    eventually("the job waits for its scenes", async || has_scenes(&system, "SceneNarrated").await).await;
     system.stop_roles().await;
     // It holds from the first moment on.
     system.start_roles(&ALL_ROLES).await;
@@ -185,7 +184,9 @@ async fn a_hangup_has_a_process_read_its_settings_again() {
     let system = System::start(&[Role::Api]).await;
     let folder = folder();
     let settings = folder.path().join("streams.toml");
-    let write = |text: &str| std::fs::write(&settings, format!("partitions = 8\n{text}")).unwrap();
+    let write = |text: &str| {
+        std::fs::write(&settings, format!("partitions = 8\n[audit]\nseal_seconds = 1\n{text}")).unwrap()
+    };
     write("");
     let mut command = system.command();
     command
