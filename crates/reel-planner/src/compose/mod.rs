@@ -346,6 +346,73 @@ mod tests {
     }
 
     #[test]
+    fn quantities_of_several_things_in_one_sentence_are_bars() {
+        let titles = |script: &str| {
+            let found = blocks(&format!("## Size\n\n{script}\n\nIt is so. That is all."));
+            found.iter().find_map(|block| match block {
+                Block::Bars { rows, .. } => {
+                    Some(rows.iter().map(|row| row.title.clone()).collect::<Vec<_>>())
+                }
+                _ => None,
+            })
+        };
+        assert_eq!(
+            titles("On a 2021 MacBook, it processes 9,400 jobs/s in memory, 3,100 jobs/s with WAL mode, and 410 jobs/s with full fsync.").unwrap(),
+            ["In memory", "WAL mode", "Full fsync"]
+        );
+        assert_eq!(
+            titles("Brazil grows about a third of all coffee, Vietnam about a fifth, and Colombia about eight percent.").unwrap(),
+            ["Brazil", "Vietnam", "Colombia"]
+        );
+        assert_eq!(
+            titles("It weighs 9,400 grams in air, 3,100 litres with salt, and 410 metres with oil."),
+            None
+        );
+    }
+
+    #[test]
+    fn one_sentence_may_tell_several_points_of_a_chart() {
+        let found = blocks(
+            "## Money\n\nAfter 10 years you have 1,967 euros. After 20 years you have 3,870 euros, and after 30 years 7,612 euros.\n\nIt is so. That is all.",
+        );
+        let is_chart = |block: &Block| matches!(block, Block::Chart { labels, .. } if labels == &["10 years", "20 years", "30 years"]);
+        assert!(found.iter().any(is_chart), "{found:?}");
+    }
+
+    #[test]
+    fn a_list_of_days_stands_on_a_line() {
+        let dates = items(
+            "## Four months\n\n- May 5, 1789: The Estates-General meets.\n- **June 17** – The Third Estate declares itself an assembly.\n- 14 July: A crowd storms the Bastille.",
+            Arrangement::Dates,
+        );
+        let titles: Vec<&str> = dates.iter().map(|date| date.title.as_str()).collect();
+        assert_eq!(titles, ["May 5, 1789", "June 17", "14 July"]);
+    }
+
+    #[test]
+    fn two_enumerations_stand_beside_each_other() {
+        let sides = items(
+            "## Causes\n\nLong-term causes include an unfair tax system, new ideas, and an example. Short-term triggers include a failed harvest and an empty treasury.\n\nSo it is. Really.",
+            Arrangement::Versus,
+        );
+        let points: Vec<usize> = sides.iter().map(|side| side.points.len()).collect();
+        assert_eq!(
+            (sides[0].title.as_str(), sides[1].title.as_str(), points),
+            ("Long-term causes", "Short-term triggers", vec![3, 2])
+        );
+    }
+
+    #[test]
+    fn each_bold_question_stands_above_its_answer() {
+        let scenes = planned("# T\n\nHello there.\n\n## FAQ\n\n**Can I run several processes?** Yes. Locks make sure that a job is claimed only once.\n\n**Does it support cron?** Not yet. Use your system's cron to call it.").scenes;
+        for question in ["Can I run several processes?", "Does it support cron?"] {
+            let page = scenes.iter().find(|scene| scene.title.ends_with(question));
+            let page = page.unwrap_or_else(|| panic!("{question}: {scenes:?}"));
+            assert!(!format!("{:?}", page.blocks).contains(question), "{page:?}");
+        }
+    }
+
+    #[test]
     fn formulas_in_a_line_keep_their_form() {
         let blocks = blocks(
             "# T\n\nHello there.\n\n## Terms\n\n- **$P$** is what you put in\n- $r$ is the yearly rate\n- $n_1$: a number",

@@ -6,13 +6,15 @@ use reel_scene::{
 
 use crate::language::condense::{condense, statement};
 use crate::language::dates::is_month;
-use crate::language::patterns::quantity_pair;
+use crate::language::patterns::quantity_pairs;
 use crate::language::quantities::{Quantity, quantities};
-use crate::language::shares::proportion;
+use crate::language::shares::{proportion, shares_by_name};
 use crate::language::words::{capitalize, stem, word_count};
 
 use super::candidate::{Candidate, Unit};
 
+/// Words between a quantity and what it is the quantity of.
+const LABELLING: [&str; 8] = ["in", "with", "without", "for", "from", "on", "at", "under"];
 /// Words below a large number.
 const MAX_LABEL_WORDS: usize = 24;
 
@@ -58,7 +60,7 @@ fn may_be_year(quantity: &Quantity) -> bool {
 pub(super) fn share(units: &[Unit<'_>]) -> Option<Candidate> {
     let [unit] = units else { return None };
     unit.text.filter(|_| unit.is_line() && unit.words <= MAX_LABEL_WORDS)?;
-    let share = proportion(&unit.plain)?;
+    let share = proportion(&unit.plain).filter(|_| shares_by_name(&unit.plain).is_none())?;
     let label = unit.plain[statement(&unit.plain)].to_owned();
     let block = Block::Proportion {
         value: Number::new(share.part)?,
@@ -75,8 +77,12 @@ pub(super) fn share(units: &[Unit<'_>]) -> Option<Candidate> {
 pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
     let [unit] = units else { return None };
     let text = unit.text.filter(|_| unit.is_line() && unit.words <= 30)?;
-    let found = quantities(&unit.plain);
-    let have_units = found.iter().all(|found| !found.unit.is_empty() || !found.prefix.is_empty());
+    let has_unit = |found: &Quantity| !found.unit.is_empty() || !found.prefix.is_empty();
+    let found: Vec<Quantity> = quantities(&unit.plain);
+    // "On a 2021 MacBook": it counts nothing.
+    let names = found.iter().take_while(|found| !has_unit(found) || may_be_name(found)).count();
+    let found = &found[names..];
+    let have_units = found.iter().all(has_unit);
     let tells = found.iter().any(Quantity::is_telling);
     if !(2..=4).contains(&found.len()) || !have_units || !tells {
         return None;
@@ -99,14 +105,46 @@ pub(super) fn several(units: &[Unit<'_>]) -> Option<Candidate> {
         })
     };
     let items: Vec<Item> = found.iter().zip(ends).map(item).collect::<Option<_>>()?;
-    let block = Block::Items { arrangement: Arrangement::Cards, items, center: None };
-    let mut candidate = Candidate::whole("quantities", 22, "several quantities in one sentence", block);
-    for reveal in candidate.reveals.iter_mut().flatten() {
-        reveal.block = 1;
-    }
-    candidate.reveals[0].insert(0, reel_scene::Reveal { block: 0, part: None });
-    candidate.blocks.insert(0, Block::Paragraph { text: condense(text) });
-    Some(candidate)
+    let pairs = items.iter().zip(found).map(|(item, found)| {
+        let said = item.text.to_plain();
+        let (first, name) = said.split_once(' ')?;
+        let name = if first == "in" { said.as_str() } else { name };
+        let value = Number::new(found.value)?;
+        LABELLING.contains(&first).then(|| (capitalize(name), value, found.clone()))
+    });
+    let bars = pairs.collect::<Option<_>>().and_then(bars_of).filter(|_| items.len() > 2);
+    let candidate = match bars {
+        Some(bars) => Candidate::whole("bars", 12, "a quantity for each of several things", bars),
+        None => {
+            let block = Block::Items { arrangement: Arrangement::Cards, items, center: None };
+            Candidate::whole("quantities", 22, "several quantities in one sentence", block)
+        }
+    };
+    Some(candidate.below(condense(text)))
+}
+
+/// Returns `true` for what may be a year before a name, whose word is no unit: "2021 MacBook".
+fn may_be_name(found: &Quantity) -> bool {
+    may_be_year(found) && found.unit.starts_with(char::is_uppercase)
+}
+
+/// Names with a share each, in one sentence: "Brazil grows about a third of all coffee, Vietnam about a fifth, and Colombia about eight
+/// percent."
+pub(super) fn shares(units: &[Unit<'_>]) -> Option<Candidate> {
+    let [unit] = units else { return None };
+    let text = unit.text.filter(|_| unit.is_line() && unit.words <= 30)?;
+    let rows = shares_by_name(&unit.plain)?;
+    let value = |percent: f64| Number::new((percent * 10.0).round() / 10.0);
+    let values: Vec<Number> = rows.iter().map(|(_, percent)| value(*percent)).collect::<Option<_>>()?;
+    let decimals = u8::from(values.iter().all(|value| value.get().fract() != 0.0));
+    let values = values
+        .into_iter()
+        .map(|value| if decimals == 0 { Number::new(value.get().round()).unwrap_or(value) } else { value })
+        .collect();
+    let columns = vec![BarColumn { name: "Percent".to_owned(), values, decimals }];
+    let rows = rows.into_iter().map(|(title, _)| BarRow { title, text: String::new() }).collect();
+    let block = Block::Bars { rows, columns };
+    Some(Candidate::whole("bars", 6, "names with a share each", block).below(condense(text)))
 }
 
 /// Items that are a name and a quantity of one unit each: "E-bikes: 58 percent".
@@ -184,7 +222,7 @@ fn bars_of(pairs: Vec<(String, Number, Quantity)>) -> Option<Block> {
 
 /// Sentences that tell the same quantity at several values of another: "after 500 cycles … 85 percent".
 pub(super) fn line(units: &[Unit<'_>]) -> Option<Candidate> {
-    if !(2..=8).contains(&units.len()) || !units.iter().all(Unit::is_line) {
+    if !(1..=8).contains(&units.len()) || !units.iter().all(Unit::is_line) {
         return None;
     }
     let texts: Vec<&str> = units.iter().map(|unit| unit.plain.as_str()).collect();
@@ -195,9 +233,16 @@ pub(super) fn line(units: &[Unit<'_>]) -> Option<Candidate> {
 
 /// Returns the chart of sentences that tell the same quantity at several values of another, which rise.
 pub(crate) fn series(texts: &[&str]) -> Option<Block> {
-    let pairs: Vec<(Quantity, Quantity)> =
-        texts.iter().map(|text| quantity_pair(text)).collect::<Option<_>>()?;
-    let (first_x, first_y) = pairs.first()?;
+    /// Points of a chart that labels have room under.
+    const MAX_POINTS: usize = 8;
+    let mut pairs: Vec<(Quantity, Quantity)> = vec![];
+    let mut labels = vec![];
+    for text in texts {
+        let told = quantity_pairs(text)?;
+        labels.extend(told.iter().map(|(x, _)| text[x.range.clone()].to_owned()));
+        pairs.extend(told);
+    }
+    let (first_x, first_y) = pairs.first().filter(|_| (2..=MAX_POINTS).contains(&pairs.len()))?;
     let same = |(x, y): &(Quantity, Quantity)| {
         stem(x.kind()) == stem(first_x.kind())
             && stem(y.kind()) == stem(first_y.kind())
@@ -209,7 +254,6 @@ pub(crate) fn series(texts: &[&str]) -> Option<Block> {
         return None;
     }
     let values: Vec<Number> = pairs.iter().map(|(_, y)| Number::new(y.value)).collect::<Option<_>>()?;
-    let labels = pairs.iter().zip(texts).map(|((x, _), text)| text[x.range.clone()].to_owned()).collect();
     let chart = if pairs.len() == 2 { ChartKind::Bar } else { ChartKind::Line };
     let series = vec![Series { name: String::new(), values }];
     let unit = if first_y.unit.is_empty() { &first_y.prefix } else { &first_y.unit };

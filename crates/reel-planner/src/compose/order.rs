@@ -3,7 +3,7 @@
 use reel_scene::{Arrangement, Block, Item, Reveal, RichText};
 
 use crate::language::condense::condense_plain;
-use crate::language::dates::{era_at_start, year_within, years};
+use crate::language::dates::{era_at_start, is_day, year_within, years};
 use crate::language::patterns::step_word;
 use crate::language::sequence;
 use crate::language::words::{capitalize, word_count};
@@ -15,6 +15,8 @@ use super::lists::arranged;
 const MAX_STEP_WORDS: usize = 18;
 /// Words of what happened at a date.
 const MAX_EVENT_WORDS: usize = 20;
+/// The same in a list, which has no other words.
+const MAX_LISTED_WORDS: usize = 24;
 
 /// "First … . Then … . Finally … ."
 pub(super) fn steps(units: &[Unit<'_>]) -> Option<Candidate> {
@@ -67,7 +69,9 @@ pub(super) fn dates(units: &[Unit<'_>]) -> Option<Candidate> {
     if !arrangement.items().contains(&units.len()) || !units.iter().all(Unit::is_line) {
         return None;
     }
-    if let Some(candidate) = listed_dates(units).or_else(|| listed_hours(units)) {
+    if let Some(candidate) =
+        listed_dates(units).or_else(|| listed_days(units)).or_else(|| listed_hours(units))
+    {
         return Some(candidate);
     }
     let item = |unit: &Unit<'_>| {
@@ -124,6 +128,22 @@ fn whole_event(event: &str) -> &str {
         Some((before, _)) if word_count(event) > MAX_EVENT_WORDS => before,
         _ => event,
     }
+}
+
+/// A list of days: "May 5, 1789: The Estates-General meets", "**June 17** – …".
+fn listed_days(units: &[Unit<'_>]) -> Option<Candidate> {
+    let told = |unit: &Unit<'_>| {
+        let plain = unit.plain.as_str();
+        let (day, event) = [": ", " – ", " — ", " - "].iter().find_map(|mark| plain.split_once(mark))?;
+        let is_told = unit.is_item() && is_day(day) && (1..=MAX_LISTED_WORDS).contains(&word_count(event));
+        is_told.then(|| Item {
+            title: day.trim().to_owned(),
+            text: RichText::plain(capitalize(&condense_plain(event))),
+            ..Item::default()
+        })
+    };
+    let items: Vec<Item> = units.iter().map(told).collect::<Option<_>>()?;
+    Some(arranged(Arrangement::Dates, 4, "a list of days", items))
 }
 
 /// A list of hours: "09:00 Breakfast", "10:30 – Walk to the castle".

@@ -8,6 +8,7 @@ use crate::language::patterns::{compared, versus};
 use crate::language::phrases::subject;
 use crate::language::relations::{causes, contrast};
 use crate::language::speakers::speaker;
+use crate::language::vocabulary::is_anaphor;
 use crate::language::words::{capitalize, content_stems, first_word, word_count};
 
 use super::candidate::{Candidate, Unit};
@@ -73,6 +74,46 @@ fn side_of_list(units: &[Unit<'_>]) -> Option<Item> {
     (is_named && fit).then(|| Item {
         title: name.to_owned(),
         points: items.iter().filter_map(|item| item.text.map(condense)).collect(),
+        ..Item::default()
+    })
+}
+
+/// Two sentences that count up what is on each side: "Long-term causes include an unfair tax and new ideas. Short-term triggers include a
+/// failed harvest and a king who could not decide."
+pub(super) fn two_enumerations(units: &[Unit<'_>]) -> Option<Candidate> {
+    const VERBS: [&str; 5] = [" include ", " includes ", " consist of ", " consists of ", " comprise "];
+    let [left, right] = units else { return None };
+    let divided = |unit: &Unit<'_>| {
+        let found =
+            VERBS.iter().find_map(|verb| unit.plain.split_once(verb)).filter(|_| unit.is_sentence())?;
+        Some((found.0.to_owned(), found.1.trim_end_matches(['.', '!', ' ']).to_owned()))
+    };
+    let (left, right) = (counted_side(divided(left)?)?, counted_side(divided(right)?)?);
+    let arrangement = named_pair(&left.title, &right.title).unwrap_or(Arrangement::Versus);
+    let block = Block::Items { arrangement, items: vec![left, right], center: None };
+    Some(Candidate::parts(arrangement.name(), 6, "two sentences that count up what is on each side", block))
+}
+
+/// Makes a side of its name and what is counted up of it.
+fn counted_side((name, counted): (String, String)) -> Option<Item> {
+    const MAX_NAME_WORDS: usize = 4;
+    const MAX_POINT_WORDS: usize = 8;
+    if counted.contains([':', ';', '(', '?', '"']) {
+        return None;
+    }
+    let counted = counted.replace(", and ", ", ");
+    // "an unfair tax and new ideas" without a comma.
+    let points: Vec<&str> = match counted.contains(", ") {
+        true => counted.split(", ").collect(),
+        false => counted.split(" and ").collect(),
+    };
+    let fit = (1..=MAX_NAME_WORDS).contains(&word_count(&name))
+        && !is_anaphor(&first_word(&name))
+        && (2..=4).contains(&points.len())
+        && points.iter().all(|point| (1..=MAX_POINT_WORDS).contains(&word_count(point)));
+    fit.then(|| Item {
+        title: name,
+        points: points.into_iter().map(|point| RichText::plain(capitalize(point))).collect(),
         ..Item::default()
     })
 }

@@ -216,6 +216,11 @@ fn trailing_year_behind(text: &str, joint: &str, kept: &str) -> Option<(String, 
     is_clause.then(|| (said, before.to_owned()))
 }
 
+/// Returns `true` for a day alone: "June 17", "May 5, 1789", "3 October 2025".
+pub(crate) fn is_day(text: &str) -> bool {
+    day_at_start(text).is_some_and(|(_, rest)| rest.trim().is_empty())
+}
+
 /// Returns the day that a text begins with, with its year if that follows, and what is behind: "July 16, 1969, a rocket …",
 /// "3 October 2025 …", "July 24 the capsule …".
 fn day_at_start<'a>(text: &'a str) -> Option<(String, &'a str)> {

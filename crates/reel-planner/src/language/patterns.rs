@@ -3,7 +3,7 @@
 use super::phrases::{noun_phrases, subject};
 use super::quantities::{Quantity, quantities};
 use super::vocabulary::{Class, STEP_WORDS, class, is_anaphor, is_verb};
-use super::words::{bare, capitalize, first_word, without_article, word_count};
+use super::words::{bare, capitalize, first_word, stem, without_article, word_count};
 
 /// Returns the word that makes a sentence a step, in lower case.
 pub(crate) fn step_word(text: &str) -> Option<String> {
@@ -69,8 +69,15 @@ pub(crate) fn definition(text: &str) -> Option<(String, String)> {
     fits(term, meaning).then(|| (name(term), capitalize(meaning)))
 }
 
-/// Returns the quantities of a sentence that has exactly two, of different kinds.
-pub(crate) fn quantity_pair(text: &str) -> Option<(Quantity, Quantity)> {
-    let [x, y] = <[Quantity; 2]>::try_from(quantities(text)).ok()?;
-    (!x.kind().is_empty() && x.kind() != y.kind()).then_some((x, y))
+/// Returns the quantities of a sentence in pairs of two kinds: "After 20 years you have 3,870 euros, and after 30 years 7,612 euros."
+pub(crate) fn quantity_pairs(text: &str) -> Option<Vec<(Quantity, Quantity)>> {
+    let found = quantities(text);
+    let pairs: Vec<_> = found.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    let (x, y) = pairs.first()?;
+    // One year and several years are of one kind.
+    let same = |(other_x, other_y): &(Quantity, Quantity)| {
+        stem(other_x.kind()) == stem(x.kind()) && stem(other_y.kind()) == stem(y.kind())
+    };
+    let is_paired = found.len() % 2 == 0 && pairs.iter().all(same);
+    (is_paired && !x.kind().is_empty() && stem(x.kind()) != stem(y.kind())).then_some(pairs)
 }

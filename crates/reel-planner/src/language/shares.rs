@@ -26,6 +26,87 @@ pub(crate) fn proportion(sentence: &str) -> Option<Share> {
         .then_some(share)
 }
 
+/// Returns names with the percentage of each, of a sentence that tells a share of one whole for each of two or more: "Brazil grows about
+/// a third of all coffee, Vietnam about a fifth, and Colombia about eight percent." The verb stands with the first alone.
+pub(crate) fn shares_by_name(sentence: &str) -> Option<Vec<(String, f64)>> {
+    /// Bars on one page.
+    const NAMES: std::ops::RangeInclusive<usize> = 2..=6;
+    const MAX_NAME_WORDS: usize = 4;
+    let sentence = sentence.trim_end().trim_end_matches(['.', '!']);
+    if sentence.contains([':', ';', '?', '(']) {
+        return None;
+    }
+    let joined = sentence.replace(", and ", ", ").replace(" and ", ", ");
+    let parts: Vec<&str> = joined.split(", ").collect();
+    if !NAMES.contains(&parts.len()) {
+        return None;
+    }
+    let mut found = vec![];
+    for (at, part) in parts.iter().enumerate() {
+        let words = words(part);
+        let (start, count, percent) = (0..words.len()).find_map(|at| {
+            let (count, percent) = bare_share(&words, at, part)?;
+            Some((at, count, percent))
+        })?;
+        let is_hedge = |word: &Word<'_>| {
+            matches!(
+                word.lower.as_str(),
+                "about" | "roughly" | "nearly" | "almost" | "some" | "around" | "only" | "another" | "over"
+            )
+        };
+        let named = words[..start].iter().rposition(|word| !is_hedge(word)).map_or(0, |last| last + 1);
+        // The first has a verb, which is one word, and may say of what; the others have neither.
+        let name_count = if at == 0 { named.checked_sub(1)? } else { named };
+        let behind = &words[start + count..];
+        let is_whole = behind.first().is_some_and(|word| word.lower == "of");
+        if !(1..=MAX_NAME_WORDS).contains(&name_count) || at == 0 && !is_whole || at > 0 && !behind.is_empty()
+        {
+            return None;
+        }
+        let name = &part[words[0].bare_range.start..words[name_count - 1].bare_range.end];
+        let is_name = name.starts_with(char::is_uppercase) || at == 0 || words[0].lower == "the";
+        if !is_name || is_pronoun(&words[0].lower) {
+            return None;
+        }
+        found.push((super::words::capitalize(name), percent));
+    }
+    (found.iter().map(|(_, percent)| percent).sum::<f64>() <= 101.0).then_some(found)
+}
+
+/// Returns how many words a share has that begins at a word, and its percentage: "a third", "two fifths", "half", "eight percent", "20%".
+fn bare_share(words: &[Word<'_>], at: usize, sentence: &str) -> Option<(usize, f64)> {
+    let lower = |offset: usize| words.get(at + offset).map_or("", |word| word.lower.as_str());
+    let value = number(lower(0)).or_else(|| small_number(lower(0)));
+    if let Some(value) = value {
+        if sentence[words[at].bare_range.end..].starts_with('%') {
+            return Some((1, value));
+        }
+        if lower(1) == "percent" {
+            return Some((2, value));
+        }
+    }
+    if lower(0) == "half" {
+        return Some((1, 50.0));
+    }
+    let numerator = if matches!(lower(0), "a" | "one") { 1.0 } else { small_number(lower(0))? };
+    let whole = fraction(lower(1))?;
+    (numerator < whole).then_some((2, 100.0 * numerator / whole))
+}
+
+/// Returns the whole that the name of a fraction divides.
+fn fraction(name: &str) -> Option<f64> {
+    match name {
+        "half" | "halves" => Some(2.0),
+        "third" | "thirds" => Some(3.0),
+        "quarter" | "quarters" | "fourth" | "fourths" => Some(4.0),
+        "fifth" | "fifths" => Some(5.0),
+        "sixth" | "sixths" => Some(6.0),
+        "eighth" | "eighths" => Some(8.0),
+        "tenth" | "tenths" => Some(10.0),
+        _ => None,
+    }
+}
+
 fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
     let lower = |offset: usize| words.get(at + offset).map_or("", |word| word.lower.as_str());
     let open = |offset: usize| words.get(at + offset).is_some_and(|word| !word.is_marked);
@@ -102,19 +183,9 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
         "a" | "one" => (1.0, 1),
         other => (small_number(other).unwrap_or(0.0), 1),
     };
-    let unit = |name: &str| match name {
-        "half" | "halves" => Some(2.0),
-        "third" | "thirds" => Some(3.0),
-        "quarter" | "quarters" | "fourth" | "fourths" => Some(4.0),
-        "fifth" | "fifths" => Some(5.0),
-        "sixth" | "sixths" => Some(6.0),
-        "eighth" | "eighths" => Some(8.0),
-        "tenth" | "tenths" => Some(10.0),
-        _ => None,
-    };
     if numerator > 0.0
         && open(0)
-        && let Some(whole) = unit(lower(at_unit))
+        && let Some(whole) = fraction(lower(at_unit))
         && lower(at_unit + 1) == "of"
         && open(at_unit)
         && numerator < whole
@@ -134,7 +205,7 @@ fn share_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Share> {
         return Some(share(1, 1.0, 2.0));
     }
     if let Some((first, second)) = word.lower.split_once('-')
-        && let (Some(part), Some(whole)) = (small_number(first), unit(second))
+        && let (Some(part), Some(whole)) = (small_number(first), fraction(second))
         && lower(1) == "of"
         && open(0)
         && part < whole
@@ -196,6 +267,35 @@ fn small_number(word: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_of_several_names_are_told_from_other_sentences() {
+        let found = |sentence: &str| {
+            let rows = shares_by_name(sentence)?.into_iter();
+            Some(rows.map(|(name, percent)| format!("{name} {percent:.0}")).collect::<Vec<_>>().join(", "))
+        };
+        assert_eq!(
+            found("Brazil grows about a third of all coffee, Vietnam about a fifth, and Colombia about eight percent.").unwrap(),
+            "Brazil 33, Vietnam 20, Colombia 8"
+        );
+        assert_eq!(
+            found("The north produces half of the wheat, the south a quarter, and the islands one tenth.")
+                .unwrap(),
+            "The north 50, The south 25, The islands 10"
+        );
+        assert_eq!(found("China mines 60% of the metal and Chile 20%.").unwrap(), "China 60, Chile 20");
+        for sentence in [
+            "Brazil grows a third of all coffee.",
+            "A third of the food is lost, and a fifth of the water.",
+            "He ate half of the cake, and she a third.",
+            "Brazil grows 60% of it, Peru 50%.",
+            "Sales grew by a third of the target, costs by a fifth.",
+            "Half of the light is absorbed, and the rest is not.",
+            "",
+        ] {
+            assert_eq!(found(sentence), None, "{sentence}");
+        }
+    }
 
     #[test]
     fn shares_are_told_from_changes_and_counts() {

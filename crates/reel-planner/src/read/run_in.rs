@@ -15,6 +15,8 @@ use crate::read::document::{Document, Element, MAX_HEADING_COLUMNS, Section, nor
 const MAX_WORDS: usize = 9;
 /// Words of bold text that is a paragraph.
 const MAX_LONE_WORDS: usize = 9;
+/// Words of a bold question.
+const MAX_QUESTION_WORDS: usize = 12;
 const MAX_COLUMNS: usize = 60;
 /// Run-in headings that a document has at least, if it has any.
 const MIN_COUNT: usize = 2;
@@ -157,23 +159,33 @@ fn run_in(text: &RichText) -> Option<RunIn> {
     let rest_text = rest.iter().map(|span| span.text.as_str()).collect::<String>();
     let is_alone = !is_speakable(&rest_text);
     let name = bold.trim_end_matches([':', '：', '.', '—', '–', ' ']);
-    let max_words = if is_alone { MAX_LONE_WORDS } else { MAX_WORDS };
+    // "**Can I run several?** Yes. …"
+    let is_question = name.ends_with(['?', '？']) && name.matches(['?', '？']).count() == 1;
+    let max_words = match (is_question, is_alone) {
+        (true, _) => MAX_QUESTION_WORDS,
+        (false, true) => MAX_LONE_WORDS,
+        (false, false) => MAX_WORDS,
+    };
     let fits = is_speakable(name)
         && (1..=max_words).contains(&word_count(name))
         && columns(name) <= MAX_COLUMNS
-        && !name.contains(['.', '!', '?', ';'])
+        && !name.contains(['.', '!', ';'])
+        && (is_question || !name.contains('?'))
         && name.starts_with(|c: char| !c.is_lowercase());
     if !fits {
         return None;
     }
     if is_alone {
         // "**Stop.**" is a sentence.
-        let is_sentence = bold.ends_with(['.', '!', '?', '。']);
+        let is_sentence = bold.ends_with(['.', '!', '。']);
         return (!is_sentence).then(|| RunIn { name: name.to_owned(), rest: RichText::default() });
     }
     let begins = rest_text.trim_start();
     let marks = [':', '：', '—', '–'];
-    let is_marked = bold.ends_with([':', '：', '.']) || begins.starts_with(marks) || begins.starts_with("- ");
+    let is_marked = is_question
+        || bold.ends_with([':', '：', '.'])
+        || begins.starts_with(marks)
+        || begins.starts_with("- ");
     if !is_marked {
         return None;
     }

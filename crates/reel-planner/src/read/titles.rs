@@ -41,7 +41,24 @@ fn unquote(value: &str) -> &str {
     quoted('"').or_else(|| quoted('\'')).unwrap_or(value)
 }
 
-/// Takes the header of a message off a script, "To: … From: … Subject: …", and returns its subject.
+/// Words that begin the salutation of a message, in lower case.
+const SALUTATIONS: [&str; 12] = [
+    "hi",
+    "hello",
+    "hey",
+    "dear",
+    "greetings",
+    "good",
+    "hallo",
+    "liebe",
+    "lieber",
+    "sehr",
+    "bonjour",
+    "hola",
+];
+
+/// Takes the header of a message off a script, "To: … From: … Subject: …", and returns its subject. A subject alone needs a salutation
+/// behind it.
 pub(crate) fn take_message_header(source: &str) -> Option<(&str, &str)> {
     const NAMES: [&str; 12] =
         ["to", "from", "cc", "bcc", "date", "subject", "re", "sent", "an", "von", "datum", "betreff"];
@@ -65,7 +82,12 @@ pub(crate) fn take_message_header(source: &str) -> Option<(&str, &str)> {
         (at, fields) = (at + line.len(), fields + 1);
     }
     let rest = &text[at..];
-    Some((subject?, rest)).filter(|_| fields > 1 && !rest.trim().is_empty())
+    let has_salutation = || {
+        let line = rest.trim_start().lines().next().unwrap_or_default().trim_end();
+        let first = line.split([' ', ',']).next().unwrap_or_default().to_lowercase();
+        SALUTATIONS.contains(&first.as_str()) && line.ends_with([',', '!', ':'])
+    };
+    Some((subject?, rest)).filter(|_| !rest.trim().is_empty() && (fields > 1 || has_salutation()))
 }
 
 /// Takes the first line off a script if it says "Title: …", or if it stands alone before a blank line and more text, is short, and has
@@ -138,8 +160,11 @@ mod tests {
     fn the_header_of_a_message_is_taken_off_and_its_subject_kept() {
         let message = "To: All staff\nFrom: Dana\nSubject: Moving house\n\nDear all,\n";
         assert_eq!(take_message_header(message), Some(("Moving house", "\nDear all,\n")));
+        let alone = "Subject: We're moving on March 31\n\nHi everyone,\n\nPack.";
+        assert_eq!(take_message_header(alone).map(|(subject, _)| subject), Some("We're moving on March 31"));
         for script in [
             "Subject: Rain\n\nIt falls.",
+            "Subject: Rain\n\nHello is a word.",
             "To: all\nIt falls.\n\nSubject: x",
             "To: a\nFrom: b\n\nText.",
             "To: a\nSubject: b\n",
