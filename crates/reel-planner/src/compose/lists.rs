@@ -4,6 +4,7 @@ use reel_scene::{Arrangement, Block, Item, RichText, Span, SpanStyle};
 
 use crate::language;
 use crate::language::condense::condense;
+use crate::language::dates::is_day;
 use crate::language::lists::{Labelled, announces};
 use crate::language::phrases::{is_imperative, subject};
 use crate::language::sentences;
@@ -38,7 +39,9 @@ pub(super) fn list(units: &[Unit<'_>], heading: &str) -> Option<Candidate> {
     if let Some(items) =
         terms.filter(|items| !is_numbered && Arrangement::Cards.items().contains(&items.len()))
     {
-        return Some(arranged(Arrangement::Cards, 8, "items that begin with a term", items));
+        // Days stand on a line, if they can, and so does the second half of a long list of them.
+        let cost = if items.iter().all(|item| is_day(&item.title)) { 40 } else { 8 };
+        return Some(arranged(Arrangement::Cards, cost, "items that begin with a term", items));
     }
     if 2 * imperatives > units.len() && keeps_a_state(units) {
         return Some(arranged(Arrangement::Checklist, 12, "items that say what to do", plain_items()));

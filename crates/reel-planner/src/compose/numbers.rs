@@ -33,6 +33,10 @@ pub(super) fn big_number(units: &[Unit<'_>]) -> Option<Candidate> {
     if !unit.plain.is_ascii() && may_be_year(quantity) {
         return None;
     }
+    // "162 of 18,325 people fell ill" tells of a share.
+    if is_whole(&unit.plain[..quantity.range.start]) {
+        return None;
+    }
     // "The best below $1,000" tells of no such number.
     let before = unit.plain[..quantity.range.start].trim_end().to_lowercase();
     if ["below", "under", "within", "beneath", "for less than"].iter().any(|bound| before.ends_with(bound)) {
@@ -49,6 +53,14 @@ pub(super) fn big_number(units: &[Unit<'_>]) -> Option<Candidate> {
     // Beside others it is only one of them.
     let others = found.iter().filter(|other| !other.unit.is_empty()).count().saturating_sub(1) as u32;
     Some(Candidate::whole("big number", 16 + 12 * others, "one number tells most of the sentence", block))
+}
+
+/// Returns `true` where a number stands behind another, as that of which the other is a part: "162 of ", "3 out of the ".
+fn is_whole(before: &str) -> bool {
+    let before = before.trim_end();
+    let before = before.strip_suffix(" the").unwrap_or(before);
+    let part = before.strip_suffix(" out of").or_else(|| before.strip_suffix(" of"));
+    part.is_some_and(|part| part.ends_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Returns `true` for a number that could be a year, in a language whose words before years are not known here.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::words::{Word, words};
+use super::phrases::subject;
+use super::words::{Word, capitalize, word_count, words};
 
 /// A share of something, as a part of a whole that is drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,20 +56,23 @@ pub(crate) fn shares_by_name(sentence: &str) -> Option<Vec<(String, f64)>> {
             )
         };
         let named = words[..start].iter().rposition(|word| !is_hedge(word)).map_or(0, |last| last + 1);
-        // The first has a verb, which is one word, and may say of what; the others have neither.
-        let name_count = if at == 0 { named.checked_sub(1)? } else { named };
         let behind = &words[start + count..];
-        let is_whole = behind.first().is_some_and(|word| word.lower == "of");
-        if !(1..=MAX_NAME_WORDS).contains(&name_count) || at == 0 && !is_whole || at > 0 && !behind.is_empty()
-        {
+        // The first has a verb, and says of what; the others have neither.
+        let name = if at == 0 {
+            subject(part).filter(|_| behind.first().is_some_and(|word| word.lower == "of"))?.text
+        } else {
+            let last = named.checked_sub(1).filter(|_| behind.is_empty())?;
+            part[words[0].bare_range.start..words[last].bare_range.end].to_owned()
+        };
+        let name = name.strip_suffix(" alone").unwrap_or(&name);
+        if !(1..=MAX_NAME_WORDS).contains(&word_count(name)) {
             return None;
         }
-        let name = &part[words[0].bare_range.start..words[name_count - 1].bare_range.end];
         let is_name = name.starts_with(char::is_uppercase) || at == 0 || words[0].lower == "the";
         if !is_name || is_pronoun(&words[0].lower) {
             return None;
         }
-        found.push((super::words::capitalize(name), percent));
+        found.push((capitalize(name), percent));
     }
     (found.iter().map(|(_, percent)| percent).sum::<f64>() <= 101.0).then_some(found)
 }
@@ -282,6 +286,10 @@ mod tests {
             found("The north produces half of the wheat, the south a quarter, and the islands one tenth.")
                 .unwrap(),
             "The north 50, The south 25, The islands 10"
+        );
+        assert_eq!(
+            found("Saturday alone brings in 31% of the week's takings, Sunday 22%, and Friday 17%.").unwrap(),
+            "Saturday 31, Sunday 22, Friday 17"
         );
         assert_eq!(found("China mines 60% of the metal and Chile 20%.").unwrap(), "China 60, Chile 20");
         for sentence in [

@@ -18,6 +18,7 @@ use crate::read::document::{
 };
 use crate::read::formulas::join_display_formulas;
 use crate::read::html;
+use crate::read::long_items;
 use crate::read::loose_lines;
 use crate::read::run_in;
 use crate::read::titles;
@@ -73,7 +74,7 @@ fn read_untitled(source: &str) -> Document {
     if let Some((dialogue, separated)) = Dialogue::find(source) {
         return dialogue.divide(parse(&separated));
     }
-    let document = run_in::divide(parse(source));
+    let document = long_items::divide(run_in::divide(parse(source)));
     if document.headed {
         return document;
     }

@@ -3,7 +3,7 @@
 /// Lines of front matter at most.
 const MAX_FRONT_LINES: usize = 60;
 /// Words of a first line that is a title.
-const MAX_WORDS: usize = 10;
+const MAX_WORDS: usize = 14;
 /// Characters of it, for scripts without spaces.
 const MAX_CHARS: usize = 80;
 
