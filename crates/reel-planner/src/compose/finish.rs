@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use reel_icons::Chooser;
-use reel_scene::{Arrangement, Block, Layout, RichText, Scene, Span, SpanStyle};
+use reel_scene::{Arrangement, Block, Layout, Reveal, RichText, Scene, Span, SpanStyle, Step};
 
 use crate::language::quantities::quantities;
 use crate::language::sentences::slices;
@@ -16,13 +16,22 @@ pub(crate) fn choose_icons(scenes: &mut [Scene], script: &str) {
         if scene.layout == Layout::Title {
             scene.icon = chooser.choose_for_title(&scene.title).unwrap_or_default();
         }
-        for block in &mut scene.blocks {
-            give_icons(block, &mut chooser);
+        let steps = &scene.steps;
+        for (index, block) in scene.blocks.iter_mut().enumerate() {
+            give_icons(block, |part| spoken_with(steps, index, part), &mut chooser);
         }
     }
 }
 
-fn give_icons(block: &mut Block, chooser: &mut Chooser) {
+/// Returns the line with which a part of a block appears.
+fn spoken_with(steps: &[Step], block: usize, part: usize) -> Option<String> {
+    let shows = |step: &&Step| step.reveals.contains(&Reveal { block, part: Some(part) });
+    steps.iter().find(shows).map(|step| step.narration.clone())
+}
+
+/// Gives the parts of a block their icons: by the title of a part or, without one, by the line that `spoken` returns for it, of
+/// which the part may show only the beginning.
+fn give_icons(block: &mut Block, spoken: impl Fn(usize) -> Option<String>, chooser: &mut Chooser) {
     match block {
         Block::Statement { text, icons } => icons.extend(chooser.choose(&text.to_plain())),
         // Steps have their numbers.
@@ -31,7 +40,11 @@ fn give_icons(block: &mut Block, chooser: &mut Chooser) {
             let center_text = center.as_ref().map(|center| center.title.clone());
             let phrases: Vec<String> = items
                 .iter()
-                .map(|item| match (item.title.is_empty(), &*arrangement) {
+                .enumerate()
+                .map(|(part, item)| match (item.title.is_empty(), &*arrangement) {
+                    (true, Arrangement::Notes | Arrangement::Cards) => {
+                        spoken(part).unwrap_or_else(|| item.text.to_plain())
+                    }
                     // A date says nothing.
                     (true, _) | (false, Arrangement::Dates) => item.text.to_plain(),
                     (false, _) => item.title.clone(),
@@ -135,6 +148,8 @@ fn with_sign(text: &str, range: Range<usize>) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use reel_scene::Item;
+
     use super::*;
 
     #[test]
@@ -150,5 +165,25 @@ mod tests {
             .collect();
         assert_eq!(strong, ["27 degrees", "4 degrees"]);
         assert_eq!(marked.to_plain(), text.to_plain());
+    }
+
+    #[test]
+    fn a_part_that_shows_less_than_is_said_has_the_icon_of_what_is_said() {
+        let said = [
+            "The fireman lost his work, and the water towers disappeared.",
+            "Diesel engines took over from steam.",
+        ];
+        let item = |text: &str| Item { text: RichText::plain(text), ..Item::default() };
+        let items = vec![item("The fireman lost his work"), item("Diesel engines took over from steam")];
+        let step =
+            |(part, line): (usize, &&str)| Step::new(*line, vec![Reveal { block: 0, part: Some(part) }]);
+        let mut scenes = vec![Scene {
+            blocks: vec![Block::Items { arrangement: Arrangement::Notes, items, center: None }],
+            steps: said.iter().enumerate().map(step).collect(),
+            ..Scene::default()
+        }];
+        choose_icons(&mut scenes, &said.join(" "));
+        let Block::Items { items, .. } = &scenes[0].blocks[0] else { panic!("the items stay") };
+        assert!(items.iter().all(|item| !item.icon.is_empty()), "{items:?}");
     }
 }

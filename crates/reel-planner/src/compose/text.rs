@@ -2,7 +2,7 @@
 
 use reel_scene::{Arrangement, Block, Item, RichText};
 
-use crate::language::condense::condense;
+use crate::language::condense::{condense, condense_sentence};
 use crate::language::patterns::definition;
 use crate::language::sentences::slices;
 use crate::language::words::word_count;
@@ -10,7 +10,7 @@ use crate::language::words::word_count;
 use super::candidate::{Candidate, Unit};
 
 /// Words of a sentence that is shown whole in large type.
-const MAX_STATEMENT_WORDS: usize = 22;
+const MAX_STATEMENT_WORDS: usize = 20;
 /// Words of a sentence in a card.
 const MAX_CARD_WORDS: usize = 15;
 
@@ -104,6 +104,10 @@ fn sentences(units: &[Unit<'_>], max_words: usize, arrangement: Arrangement) -> 
     if !units.iter().all(fits) {
         return None;
     }
-    let items = units.iter().filter_map(|unit| Some(Item { text: condense(unit.text?), ..Item::default() }));
+    let shown = |unit: &Unit<'_>| {
+        let text = unit.text?;
+        Some(if unit.is_sentence() { condense_sentence(text) } else { condense(text) })
+    };
+    let items = units.iter().filter_map(|unit| Some(Item { text: shown(unit)?, ..Item::default() }));
     Some(Block::Items { arrangement, items: items.collect(), center: None })
 }

@@ -9,7 +9,7 @@ use reel_scene::{Block, Layout, Reveal, Scene, SpanStyle, Step};
 
 use crate::arrange::capacity::{PAGE_HEIGHT_PX, block_height_px};
 use crate::compose::series;
-use crate::language::condense::{MAX_WORDS, condense, condense_plain};
+use crate::language::condense::{MAX_WORDS, condense, condense_plain, condense_sentence};
 use crate::language::words::word_count;
 use crate::show::reveals;
 
@@ -83,7 +83,7 @@ impl Page {
         true
     }
 
-    /// Shows the thought of a sentence, and anything else as it is.
+    /// Shows the thought or the keyword of a sentence, and anything else as it is.
     fn text(&mut self, from: usize) -> bool {
         let alone = self.scene.blocks.len() == 1;
         let block = match &self.scene.blocks[from] {
@@ -94,7 +94,8 @@ impl Page {
             Block::Paragraph { text } if text.0.iter().all(|span| span.style == SpanStyle::Strong) => {
                 Block::Paragraph { text: text.clone() }
             }
-            Block::Paragraph { text } | Block::Bullet { text } => Block::Bullet { text: condense(text) },
+            Block::Paragraph { text } => Block::Bullet { text: condense_sentence(text) },
+            Block::Bullet { text } => Block::Bullet { text: condense(text) },
             Block::Numbered { number, text } => Block::Numbered { number: *number, text: condense(text) },
             other => other.clone(),
         };
