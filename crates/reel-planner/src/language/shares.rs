@@ -57,12 +57,16 @@ pub(crate) fn shares_by_name(sentence: &str) -> Option<Vec<(String, f64)>> {
         };
         let named = words[..start].iter().rposition(|word| !is_hedge(word)).map_or(0, |last| last + 1);
         let behind = &words[start + count..];
+        let up_to = |last: usize| part[words[0].bare_range.start..words[last].bare_range.end].to_owned();
         // The first has a verb, and says of what; the others have neither.
         let name = if at == 0 {
-            subject(part).filter(|_| behind.first().is_some_and(|word| word.lower == "of"))?.text
+            let says_of_what = behind.first().is_some_and(|word| word.lower == "of");
+            let verb = named.checked_sub(1).filter(|verb| *verb > 0 && says_of_what)?;
+            let subject =
+                subject(part).filter(|subject| subject.range.end < words[verb].bare_range.start + 1);
+            subject.map_or_else(|| up_to(verb - 1), |subject| subject.text)
         } else {
-            let last = named.checked_sub(1).filter(|_| behind.is_empty())?;
-            part[words[0].bare_range.start..words[last].bare_range.end].to_owned()
+            up_to(named.checked_sub(1).filter(|_| behind.is_empty())?)
         };
         let name = name.strip_suffix(" alone").unwrap_or(&name);
         if !(1..=MAX_NAME_WORDS).contains(&word_count(name)) {
