@@ -579,7 +579,10 @@ fn parse_texts(stored: [String; 6], meta: &[Cow<'_, str>]) -> Result<Envelope, S
     let number = |name, text: &str| text.parse::<u64>().map_err(|error| format!("field {name}: {error}"));
     Ok(Envelope {
         event_id: EventId(uuid("event_id", &event_id)?),
-        aggregate: AggregateKind::parse(aggregate).ok_or("field aggregate: unknown kind")?,
+        aggregate: AggregateKind::parse(aggregate).ok_or_else(|| {
+            let kind: String = aggregate.chars().take(40).collect();
+            format!("field aggregate: this version knows no `{kind}`; a newer version may have written it")
+        })?,
         aggregate_id: AggregateId(uuid("aggregate_id", &aggregate_id)?),
         version: number("version", &version)?,
         event_type,

@@ -3,6 +3,7 @@
 mod bucket;
 mod drill;
 mod erased;
+mod grown;
 mod refused;
 mod running;
 

@@ -78,6 +78,6 @@ pub(crate) fn quantity_pairs(text: &str) -> Option<Vec<(Quantity, Quantity)>> {
     let same = |(other_x, other_y): &(Quantity, Quantity)| {
         stem(other_x.kind()) == stem(x.kind()) && stem(other_y.kind()) == stem(y.kind())
     };
-    let is_paired = found.len() % 2 == 0 && pairs.iter().all(same);
+    let is_paired = found.len().is_multiple_of(2) && pairs.iter().all(same);
     (is_paired && !x.kind().is_empty() && stem(x.kind()) != stem(y.kind())).then_some(pairs)
 }
