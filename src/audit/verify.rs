@@ -118,6 +118,8 @@ struct Search<'a> {
     chain: Chain,
     /// Set when no event up to here is missing, so that the chain is meaningful.
     is_whole: bool,
+    /// Sequence number of the last event that was looked at.
+    read_up_to: u64,
     seals: std::iter::Peekable<std::vec::IntoIter<Seal>>,
 }
 
@@ -138,6 +140,7 @@ impl Verifier {
             seen: BTreeMap::new(),
             chain: Chain::default(),
             is_whole: true,
+            read_up_to: 0,
             seals: vec![].into_iter().peekable(),
         };
         search.seals = search.collect_seals(self).await?.into_iter().peekable();
@@ -339,8 +342,10 @@ impl Search<'_> {
                 }
             }
         }
+        self.read_up_to = expected - 1;
         let head = log.head(self.partition).await?;
-        if head >= expected {
+        // What is there by now was appended meanwhile.
+        if head >= expected && !is_there(log, self.partition, expected).await? {
             self.is_whole = false;
             self.missing(expected, head);
         }
@@ -472,6 +477,9 @@ impl Search<'_> {
             let is_seen: BTreeSet<&u64> = seen.seqs.iter().collect();
             let is_listed: BTreeSet<&u64> = listed.iter().collect();
             for (version, seq) in (1..).zip(&listed).filter(|(_, seq)| !is_seen.contains(seq)) {
+                if *seq > self.read_up_to && is_there(log, self.partition, *seq).await? {
+                    continue;
+                }
                 let what = format!("the event is gone: the history lists it as entry {seq}");
                 found.push((*id, version, Some(*seq), what));
             }
@@ -496,6 +504,12 @@ impl Search<'_> {
     async fn hashes(&self, after: u64, count: usize) -> Result<HashMap<u64, String>, Error> {
         Ok(self.trail.hashes(self.partition, after, count).await?.into_iter().collect())
     }
+}
+
+/// Returns `true` when a partition has an entry of this number.
+async fn is_there(log: &EventLog, partition: u16, seq: u64) -> Result<bool, Error> {
+    let found = log.scan(partition, seq, 1).await?;
+    Ok(found.first().is_some_and(|(id, _)| *id == format!("{seq}-0")))
 }
 
 fn shown(time: DateTime<Utc>) -> String {
@@ -524,6 +538,7 @@ pub async fn verify_job(log: &EventLog, trail: &Trail, job: JobId) -> Result<Rep
         seen: BTreeMap::new(),
         chain: Chain::default(),
         is_whole: false,
+        read_up_to: 0,
         seals: vec![].into_iter().peekable(),
     };
     let recorded = trail.hashes_of(id.0).await?;

@@ -27,12 +27,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::events::{self, archive};
+use crate::events::{self, Layout, archive};
 use crate::signing::{SigningKey, is_signed};
 use crate::{audit, consumers, erasure, projections, storage, vault};
 
-/// Form of the manifest that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The newest form of the manifest that this version reads. It has the layout of a log that has grown.
+const FORMAT: u32 = 2;
+/// The form without it.
+const FIRST_FORMAT: u32 = 1;
 /// Name of the manifest.
 const MANIFEST: &str = "backup.json";
 /// Name of the keys of users' content, as a part of a backup.
@@ -118,6 +120,9 @@ pub struct Manifest {
     /// Time before the first cut.
     pub taken_at: DateTime<Utc>,
     pub partitions: Vec<Cut>,
+    /// The layout of the log, if that is not as the number of partitions says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Id of the register of erasures.
     pub register: Uuid,
     pub parts: Vec<PartFile>,
@@ -209,10 +214,11 @@ mod tests {
 
     fn manifest() -> Manifest {
         let mut manifest = Manifest {
-            format: FORMAT,
+            format: FIRST_FORMAT,
             version: "1.0.0".into(),
             taken_at: DateTime::UNIX_EPOCH,
             partitions: vec![Cut { partition: 0, seq: 3, chain: "ab".into() }],
+            layout: None,
             register: Uuid::nil(),
             parts: vec![],
             files: FileCounts::default(),
@@ -239,7 +245,7 @@ mod tests {
     #[test]
     fn a_backup_of_a_newer_version_is_refused_by_its_format_whatever_else_it_has() {
         let error =
-            Manifest::parse(br#"{"format":2,"version":"9.1.0","new":true}"#, &[]).unwrap_err().to_string();
-        assert!(error.contains("format 2") && error.contains("9.1.0"), "{error}");
+            Manifest::parse(br#"{"format":3,"version":"9.1.0","new":true}"#, &[]).unwrap_err().to_string();
+        assert!(error.contains("format 3") && error.contains("9.1.0"), "{error}");
     }
 }

@@ -140,8 +140,8 @@ impl Plan {
         let public_keys = &target.notary.public_keys;
         let manifest = place.manifest(public_keys).await?;
         let configured = target.log().keys().served();
-        let copied = place.log(target.notary.public_keys.clone()).layout().await?;
-        let layout = copied.unwrap_or_else(|| Layout::of(manifest.partitions.len() as u16));
+        let layout = manifest.layout.clone();
+        let layout = layout.unwrap_or_else(|| Layout::of(manifest.partitions.len() as u16));
         if layout.partitions() > configured {
             return Err(Error::Partitions { backup: layout.partitions(), configured });
         }

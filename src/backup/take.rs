@@ -6,11 +6,13 @@ use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::files::{self, Fault, ListedFile, Listing};
-use super::{Cut, EXPIRING, Error, FILES, FORMAT, FileCounts, KEYS, Manifest, PartFile, Place, SEALS};
+use super::{
+    Cut, EXPIRING, Error, FILES, FIRST_FORMAT, FORMAT, FileCounts, KEYS, Manifest, PartFile, Place, SEALS,
+};
 use crate::audit::{Notary, Seal};
 use crate::erasure::register::Register;
 use crate::events::connection::Address;
-use crate::events::{CHAIN_START, EventLog, archive, expiring};
+use crate::events::{CHAIN_START, EventLog, Layout, archive, expiring};
 use crate::ids::AggregateId;
 use crate::storage::Storage;
 use crate::vault::Vault;
@@ -59,7 +61,6 @@ pub async fn take(source: &Source, place: &Place, with_files: bool) -> Result<Ta
     }
     let key = &source.notary.key;
     let copy = place.log(source.notary.public_keys.clone());
-    copy.write_layout(&layout).await?;
     for Cut { partition, seq, .. } in &partitions {
         archive::copy(&source.log, &copy, *partition, *seq, source.segment_events, key).await?;
         archive::verify(&copy, *partition, &source.notary.public_keys).await?;
@@ -75,11 +76,15 @@ pub async fn take(source: &Source, place: &Place, with_files: bool) -> Result<Ta
     }
     let (list, files, faults) = copy_files(source, place, listing.files, with_files).await?;
     parts.push(list);
+    // A log that has not grown is as the number of its partitions says.
+    let as_counted = Layout::of(partitions.len() as u16);
+    let grown = Some(Layout::clone(&layout)).filter(|layout| *layout != as_counted);
     let mut manifest = Manifest {
-        format: FORMAT,
+        format: if grown.is_some() { FORMAT } else { FIRST_FORMAT },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
         partitions,
+        layout: grown,
         register,
         parts,
         files,

@@ -53,10 +53,18 @@ async fn ask<T: FromRedisValue>(
 pub(super) async fn begin(connection: &mut Connection, keys: &Keys) -> Result<(), Error> {
     let mut first = redis::cmd("SET");
     first.arg(keys.layout_key()).arg(keys.served()).arg("NX");
-    ask::<Option<String>>(connection, "begin a log", &first).await?;
+    let is_new = ask::<Option<String>>(connection, "begin a log", &first).await?.is_some();
+    if is_new && has_any(connection, keys, Keys::layout_fence).await? {
+        let mut forget = redis::cmd("DEL");
+        ask::<()>(connection, "begin a log", forget.arg(keys.layout_key())).await?;
+        let reason =
+            "it is gone, and the log has grown. The newest file of `layout/` in the archive has its content";
+        return Err(Error::Layout { key: keys.layout_key(), reason: reason.to_owned() });
+    }
     let layout = read(connection, keys).await?;
     let may_change = layout.generation == 0 && layout.begun_with != keys.served();
-    if may_change && !has_events(connection, &Keys::new(keys.prefix(), layout.begun_with)).await? {
+    let begun = Keys::new(keys.prefix(), layout.begun_with);
+    if may_change && !has_any(connection, &begun, Keys::head).await? {
         let changed = Layout::of(keys.served());
         replace(connection, keys, &layout, &changed).await?;
         return adopt(keys, read(connection, keys).await?);
@@ -64,11 +72,16 @@ pub(super) async fn begin(connection: &mut Connection, keys: &Keys) -> Result<()
     adopt(keys, layout)
 }
 
-async fn has_events(connection: &mut Connection, keys: &Keys) -> Result<bool, Error> {
+/// Returns `true` when a partition has such a key.
+async fn has_any(
+    connection: &mut Connection,
+    keys: &Keys,
+    key: fn(&Keys, u16) -> String,
+) -> Result<bool, Error> {
     for partition in keys.partitions() {
         let mut command = redis::cmd("EXISTS");
-        command.arg(keys.head(partition));
-        if ask(connection, "look for a partition's head", &command).await? {
+        command.arg(key(keys, partition));
+        if ask(connection, "look for the keys of a partition", &command).await? {
             return Ok(true);
         }
     }
@@ -185,7 +198,7 @@ impl EventLog {
         if copied.generation < own.generation || *copied == *own {
             return Ok(());
         }
-        if has_events(&mut connection, keys).await? {
+        if has_any(&mut connection, keys, Keys::head).await? {
             let reason = format!(
                 "it is {}, and that of the copy is {}; the log has events",
                 own.text(),

@@ -1,5 +1,6 @@
 //! Whatever is done to the log by hand is found, and named.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -164,6 +165,31 @@ fn finds(report: &Report, words: &str) {
         "{words}: {:#?}",
         report.findings
     );
+}
+
+/// An audit of a system that works finds nothing, whatever is appended while it reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_goes_on_while_it_is_verified_is_clean() {
+    let scene = Scene::new().await;
+    let is_done = AtomicBool::new(false);
+    let verify = async {
+        for _ in 0..60 {
+            let report = scene.verify().await;
+            assert!(report.is_clean(), "{report:?}");
+        }
+        is_done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(write_jobs(&scene, &is_done), write_jobs(&scene, &is_done), verify);
+    scene.system.running.stop().await;
+}
+
+/// Requests jobs and cancels them, which is two appends for each.
+async fn write_jobs(scene: &Scene, is_done: &AtomicBool) {
+    while !is_done.load(Ordering::Relaxed) {
+        let job_id = scene.system.generate(&short_request()).await;
+        let cancel = format!("/api/v1/jobs/{job_id}/cancel");
+        assert_eq!(scene.system.post(&cancel, &json!({})).await.status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -152,6 +152,14 @@ async fn a_process_that_does_not_serve_the_new_partitions_holds_a_growth_up_and_
     assert!(matches!(refused, LogError::Partitions { configured: 2, used: 4, .. }), "{refused:?}");
     let found = guard::watch(old, address, CancellationToken::new()).await.unwrap().to_string();
     assert!(found.contains("grown to 4 partitions") && found.contains("restart it"), "{found}");
+    // Without its layout, nobody knows where the jobs are.
+    let layout: String = connection.get(new.keys().layout_key()).await.unwrap();
+    let _: () = connection.del(new.keys().layout_key()).await.unwrap();
+    for _ in 0..2 {
+        let refused = open(&prefix, 4).await.map(drop).unwrap_err().to_string();
+        assert!(refused.contains("it is gone, and the log has grown"), "{refused}");
+    }
+    let _: () = connection.set(new.keys().layout_key(), layout).await.unwrap();
     let refused = open(&prefix, 3).await.map(drop).unwrap_err().to_string();
     assert!(
         refused.contains("partitions is 3") && refused.contains("Set partitions to 4 or more"),
