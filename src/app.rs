@@ -13,6 +13,7 @@ use salvo::conn::TcpListener;
 use salvo::fuse::FuseConfig;
 use salvo::prelude::{Listener, Server};
 use sqlx::PgPool;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -489,6 +490,11 @@ async fn durability(address: &Address) -> anyhow::Result<Durability> {
     Ok(weakest)
 }
 
+/// Receives SIGHUP from now on, which would end the process without a receiver. What comes before somebody asks is kept.
+pub fn hangups() -> anyhow::Result<Signal> {
+    Ok(signal(SignalKind::hangup())?)
+}
+
 /// Reads streams.toml again, and records what it changes.
 pub struct Reloader {
     executor: Executor,
@@ -496,14 +502,12 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads at each SIGHUP until `stop`.
-    pub async fn on_hangup(self, stop: CancellationToken) -> anyhow::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangup = signal(SignalKind::hangup())?;
+    /// Reloads at each of the [`hangups`] until `stop`.
+    pub async fn on_hangup(self, mut hangups: Signal, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => {}
+                () = stop.cancelled() => return,
+                _ = hangups.recv() => {}
             }
             if let Err(error) = self.reload().await {
                 tracing::error!(
@@ -532,7 +536,6 @@ impl Reloader {
 
 /// Cancelled by Ctrl-C or SIGTERM.
 pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let token = stop.clone();

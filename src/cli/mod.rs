@@ -331,7 +331,7 @@ async fn serve(role: Role) -> anyhow::Result<()> {
     start_logs(profile.map_or("info", Profile::log_filter))?;
     config::warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Config::from_environment(&process_environment)?;
-    let stop = app::stop_on_signals()?;
+    let (stop, hangups) = (app::stop_on_signals()?, app::hangups()?);
     let app = App::connect(config, stop.clone()).await?;
     #[cfg(feature = "chaos")]
     let app = match rehearsal() {
@@ -340,9 +340,9 @@ async fn serve(role: Role) -> anyhow::Result<()> {
     };
     tracing::info!(?role, "started");
     let reloader = app.reloader();
-    let reloading = tokio::spawn(reloader.on_hangup(stop.clone()));
+    let reloading = tokio::spawn(reloader.on_hangup(hangups, stop.clone()));
     app.run(&[role], stop, |address| tracing::info!(%address, "listening")).await?;
-    reloading.await.context("the reload of settings panicked")??;
+    reloading.await.context("the reload of settings panicked")?;
     tracing::info!(?role, "stopped");
     telemetry::traces::finish().await;
     Ok(())
