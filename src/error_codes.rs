@@ -240,8 +240,8 @@ impl ErrorCode {
             ),
             Self::ServiceUnavailable => entry(
                 &[Answer(503)],
-                "Redis, PostgreSQL or the issuer of session tokens does not answer at the moment.",
-                "Repeat the request after `Retry-After`, with the same `Idempotency-Key`. `/system/health` says what is down.",
+                "Redis, PostgreSQL or the issuer of session tokens does not answer at the moment, or operators accept no new jobs until those that are open are finished. The message says which.",
+                "Repeat the request after `Retry-After`, with the same `Idempotency-Key`. `/system/health` says what is down, and why new jobs are not accepted.",
                 &[PROBLEM],
             ),
             Self::InternalError => entry(
