@@ -215,16 +215,35 @@ impl EventLog {
 
 /// Refuses while a process runs that serves fewer partitions than this one.
 async fn check_all_serve(connection: &mut Connection, keys: &Keys) -> Result<(), Error> {
+    let partitions = keys.served();
+    for (process, served) in serving(connection, keys).await? {
+        if let Some(served) = served.filter(|served| *served < partitions) {
+            return Err(Error::NotServed { process, served, partitions });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the processes that are noted, with the partitions that they serve; `None` for those that have stopped.
+async fn serving(connection: &mut Connection, keys: &Keys) -> Result<Vec<(String, Option<u16>)>, Error> {
     let mut command = redis::cmd("HGETALL");
     command.arg(keys.serving());
     let notes: Vec<(String, String)> = ask(connection, "list the running processes", &command).await?;
     let now = Utc::now().timestamp_millis();
-    for (process, note) in notes {
-        let Some((at, served)) = note.split_once(' ') else { continue };
-        let (Ok(at), Ok(served)) = (at.parse::<i64>(), served.parse::<u16>()) else { continue };
-        let partitions = keys.served();
-        if now - at < SERVING_S * 1000 && served < partitions {
-            return Err(Error::NotServed { process, served, partitions });
+    let served = |note: String| {
+        let (at, served) = note.split_once(' ')?;
+        let is_running = now - at.parse::<i64>().ok()? < SERVING_S * 1000;
+        served.parse().ok().filter(|_| is_running)
+    };
+    Ok(notes.into_iter().map(|(process, note)| (process, served(note))).collect())
+}
+
+/// Removes the notes of processes that have stopped without a word.
+pub(super) async fn forget_stopped(log: &EventLog) -> Result<(), Error> {
+    let mut connection = log.connection();
+    for (process, served) in serving(&mut connection, log.keys()).await? {
+        if served.is_none() {
+            forget_served(log, &process).await?;
         }
     }
     Ok(())

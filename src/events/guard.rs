@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Address;
-use super::growth::{forget_served, note_served};
+use super::growth::{forget_served, forget_stopped, note_served};
 use super::log::{Error, EventLog};
 use crate::telemetry::host_name;
 
@@ -32,6 +32,7 @@ pub enum Untrusted {
 pub async fn watch(log: EventLog, address: Address, stop: CancellationToken) -> Option<Untrusted> {
     let mut seen = BTreeMap::new();
     let process = format!("{}:{}", host_name(), std::process::id());
+    let _next_time = forget_stopped(&log).await;
     loop {
         match check(&log, &address, &process, &mut seen).await {
             Ok(None) => {}

@@ -133,6 +133,8 @@ async fn a_process_that_does_not_serve_the_new_partitions_holds_a_growth_up_and_
     let old = open(&prefix, 2).await.unwrap();
     requested(&executor(&old), 1).await;
     let (stop, address) = (CancellationToken::new(), Address::parse(&shared_redis()).unwrap());
+    // One that has stopped without a word holds nothing up, and is forgotten.
+    let _: () = connect(&shared_redis()).await.hset(old.keys().serving(), "gone:1", "1000 2").await.unwrap();
     let guarded = tokio::spawn(guard::watch(old.clone(), address.clone(), stop.clone()));
     let new = open(&prefix, 4).await.unwrap();
     let mut connection = connect(&shared_redis()).await;
