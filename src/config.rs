@@ -614,6 +614,14 @@ struct StageFile {
     attempts: Option<i64>,
 }
 
+/// The ranges of limits and rates, in streams.toml and while processes run.
+const MAX_JOBS: u64 = 10_000_000;
+const JOBS: &str = "from 1 to 10000000";
+const MAX_MIB: u64 = 1_048_576;
+const MIB_OR_MORE: &str = "from 1 to 1048576";
+const MIB_OR_NONE: &str = "from 0 to 1048576";
+const MAX_REQUESTS: u32 = 1_000_000;
+
 const SHIPPED_STREAMS: &str = include_str!("../streams.toml");
 
 impl Streams {
@@ -661,12 +669,12 @@ impl Streams {
             let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
             range(key.to_owned(), value, 1, high, expected)
         };
-        let jobs = |key, pick| whole(key, pick, 10_000_000, "from 1 to 10000000").map(|jobs| jobs as u64);
+        let jobs = |key, pick| whole(key, pick, MAX_JOBS as i64, JOBS).map(|jobs| jobs as u64);
         let bytes =
-            |key, pick| whole(key, pick, 1_048_576, "from 1 to 1048576").map(|mib| mib as u64 * 1024 * 1024);
+            |key, pick| whole(key, pick, MAX_MIB as i64, MIB_OR_MORE).map(|mib| mib as u64 * 1024 * 1024);
         let bytes_or_none = |key: &str, pick: fn(&StreamsFile) -> Option<i64>| {
             let value = pick(own).or(pick(shipped)).ok_or_else(|| missing(key.to_owned()))?;
-            let mib = range(key.to_owned(), value, 0, 1_048_576, "from 0 to 1048576")?;
+            let mib = range(key.to_owned(), value, 0, MAX_MIB as i64, MIB_OR_NONE)?;
             Ok::<_, Error>(mib as u64 * 1024 * 1024)
         };
         let limits = Limits {
@@ -690,7 +698,13 @@ impl Streams {
             let RateFile { per_second, burst } =
                 file.ok_or_else(|| missing(format!("rate_limits.{class}")))?;
             let number = |name: &str, value| {
-                range(format!("rate_limits.{class}.{name}"), value, 0, 1_000_000, "from 0 to 1000000")
+                range(
+                    format!("rate_limits.{class}.{name}"),
+                    value,
+                    0,
+                    MAX_REQUESTS.into(),
+                    "from 0 to 1000000",
+                )
             };
             let (per_second, burst) = (number("per_second", per_second)?, number("burst", burst)?);
             Ok::<_, Error>(Rate::per_second(per_second as u32, burst as u32))

@@ -1,4 +1,4 @@
-//! What operators have decided about the whole system, as this process knows it: a second behind the log at most.
+//! The decisions of operators about the running system, as this process knows them: at most a second behind the log.
 //!
 //! Decisions are events of one aggregate (`domain::operations`). Each process follows it, and asks here before it takes work
 //! or a request. A decision outlives every process, and holds from the first moment of one that starts.

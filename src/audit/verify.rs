@@ -344,7 +344,7 @@ impl Search<'_> {
         }
         self.read_up_to = expected - 1;
         let head = log.head(self.partition).await?;
-        // What is there by now was appended meanwhile.
+        // An entry that exists by now was appended while the log was read.
         if head >= expected && !is_there(log, self.partition, expected).await? {
             self.is_whole = false;
             self.missing(expected, head);

@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub enum Operations {
-    /// What was decided and holds now, and the log's partitions
+    /// Show the decisions that hold now, and the log's partitions
     Show,
     /// Let workers take no more work of a stage; what they have taken, they finish
     Pause {

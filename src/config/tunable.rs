@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{Error, Rate, RateLimits, Streams};
+use super::{
+    Error, JOBS, MAX_JOBS, MAX_MIB, MAX_REQUESTS, MIB_OR_MORE, MIB_OR_NONE, Rate, RateLimits, Streams,
+};
 
 const MIB: u64 = 1024 * 1024;
-const MAX_REQUESTS: u32 = 1_000_000;
 const EXPECTED_RATE: &str =
     "requests a second and a burst, such as 50/500, each from 0 to 1000000; 0/0 is no limit";
 
@@ -68,9 +69,9 @@ impl Tunable {
     }
 
     fn place(self, streams: &mut Streams) -> Place<'_> {
-        let jobs = |kept| Number { kept, unit: 1, low: 1, high: 10_000_000, expected: "from 1 to 10000000" };
-        let mib = |kept| Number { kept, unit: MIB, low: 1, high: 1_048_576, expected: "from 1 to 1048576" };
-        let mib_or_none = |kept| Number { low: 0, expected: "from 0 to 1048576", ..mib(kept) };
+        let jobs = |kept| Number { kept, unit: 1, low: 1, high: MAX_JOBS, expected: JOBS };
+        let mib = |kept| Number { kept, unit: MIB, low: 1, high: MAX_MIB, expected: MIB_OR_MORE };
+        let mib_or_none = |kept| Number { low: 0, expected: MIB_OR_NONE, ..mib(kept) };
         let (limits, RateLimits { address, read, write, generate, live }) =
             (&mut streams.limits, &mut streams.rate_limits);
         match self {

@@ -16,7 +16,7 @@ pub struct Operations {
     /// Name -> value, of those that do not have the value of streams.toml.
     pub settings: BTreeMap<String, String>,
     pub log_filter: Option<String>,
-    /// Which growths of the log are recorded, from 1.
+    /// Numbers of the log's growths that are recorded, from 1.
     pub growths: BTreeSet<u64>,
 }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_pause_and_a_drain_hold_until_they_are_ended_and_say_why() {
         let drain = Command::StartDrain { reason: "new disks".into() };
         let (events, state) = after(vec![pause("GPU is hot"), pause("GPU is hot"), drain.clone(), drain]);
-        assert_eq!(events.len(), 2, "a repeated decision is none: {events:?}");
+        assert_eq!(events.len(), 2, "the repeated decisions record nothing: {events:?}");
         assert_eq!(state.paused[&Stage::Rendering].reason, "GPU is hot");
         assert_eq!(state.drain.unwrap().reason, "new disks");
         let (events, state) = after(vec![

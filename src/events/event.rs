@@ -27,100 +27,34 @@ pub trait TypedId: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static {
     fn of(id: AggregateId) -> Self;
 }
 
-impl TypedId for JobId {
-    const KIND: AggregateKind = AggregateKind::Job;
+/// Declares the kinds of aggregates that ids imply.
+macro_rules! typed_ids {
+    ($($id:ident: $kind:ident),+ $(,)?) => {
+        $(
+            impl TypedId for $id {
+                const KIND: AggregateKind = AggregateKind::$kind;
 
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
+                fn aggregate(self) -> AggregateId {
+                    AggregateId(self.0)
+                }
 
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
+                fn of(id: AggregateId) -> Self {
+                    Self(id.0)
+                }
+            }
+        )+
+    };
 }
 
-impl TypedId for BatchId {
-    const KIND: AggregateKind = AggregateKind::Batch;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for ProjectionId {
-    const KIND: AggregateKind = AggregateKind::Projection;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for UserId {
-    const KIND: AggregateKind = AggregateKind::User;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for UploadsId {
-    const KIND: AggregateKind = AggregateKind::Uploads;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for ConfigurationsId {
-    const KIND: AggregateKind = AggregateKind::Configurations;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for OperationsId {
-    const KIND: AggregateKind = AggregateKind::Operations;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl TypedId for WebhookId {
-    const KIND: AggregateKind = AggregateKind::Webhook;
-
-    fn aggregate(self) -> AggregateId {
-        AggregateId(self.0)
-    }
-
-    fn of(id: AggregateId) -> Self {
-        Self(id.0)
-    }
+typed_ids! {
+    JobId: Job,
+    BatchId: Batch,
+    ProjectionId: Projection,
+    UserId: User,
+    UploadsId: Uploads,
+    ConfigurationsId: Configurations,
+    OperationsId: Operations,
+    WebhookId: Webhook,
 }
 
 /// The events of one kind of aggregate. Serialised as `{"type": NAME, "data": {...}}`; of that, `data` is recorded.

@@ -44,7 +44,7 @@ pub fn init(filter: &str, is_json: bool, tracer: Option<Tracer>) {
 pub fn set_filter(filter: Option<&str>) {
     let Some((of_start, handle)) = FILTER.get() else { return };
     let filter = filter.unwrap_or(of_start);
-    // What cannot be parsed is left out, as at the start.
+    // As at the start, the parts that cannot be parsed are left out.
     match handle.reload(EnvFilter::new(filter)) {
         Ok(()) => tracing::warn!(filter, "the log filter was changed"),
         Err(error) => tracing::warn!(%error, "the log filter cannot be changed"),

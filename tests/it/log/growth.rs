@@ -161,6 +161,14 @@ async fn a_process_that_does_not_serve_the_new_partitions_holds_a_growth_up_and_
         let refused = open(&prefix, 4).await.map(drop).unwrap_err().to_string();
         assert!(refused.contains("it is gone, and the log has grown"), "{refused}");
     }
+    // One that cannot be read stops a start, and the next look of a process that runs, which keeps the layout that it has.
+    for damaged in ["", "0", "16 partitions", r#"{"generation":9}"#] {
+        let _: () = connection.set(new.keys().layout_key(), damaged).await.unwrap();
+        let refused = open(&prefix, 4).await.map(drop).unwrap_err().to_string();
+        assert!(refused.contains("the layout of the log, cannot be read"), "{damaged}: {refused}");
+        assert!(new.refresh_layout().await.is_err(), "{damaged}");
+        assert_eq!(new.keys().layout().partitions(), 4);
+    }
     let _: () = connection.set(new.keys().layout_key(), layout).await.unwrap();
     let refused = open(&prefix, 3).await.map(drop).unwrap_err().to_string();
     assert!(

@@ -8,14 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use reelstream::app::Role;
 use reelstream::clock::Clock;
-use reelstream::consumers::{StageError, StageHandler, Task};
 use reelstream::dev::free_port;
-use reelstream::domain::job::{Command, Outcome};
+use reelstream::domain::job::Command;
 use reelstream::events::job::JobRequested;
-use reelstream::events::{Actor, EventLog, Stage, VideoRequest};
+use reelstream::events::{Actor, EventLog, VideoRequest};
 use reelstream::execute::{Executor, Origin};
 use reelstream::ids::JobId;
 use rustix::process::Signal;
@@ -23,6 +21,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::alert_webhook::Panics;
 use super::prometheus::{Prometheus, alerts};
 use crate::harness::{Running, System, eventually, short_request};
 use crate::projections::postgres_outages::Fragile;
@@ -101,19 +100,6 @@ fn reel(system: &System, arguments: &[&str]) -> String {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{arguments:?}: {said}");
     said
-}
-
-struct Panics;
-
-#[async_trait]
-impl StageHandler for Panics {
-    fn stage(&self) -> Stage {
-        Stage::Initializing
-    }
-
-    async fn run(&self, _task: &Task) -> Result<Outcome, StageError> {
-        panic!("as a fault of the program does")
-    }
 }
 
 /// Requests jobs, faster than the API takes them, until it is dropped.

@@ -57,7 +57,8 @@ impl Receiver {
     }
 }
 
-struct Panics;
+/// A stage of a faulty version.
+pub struct Panics;
 
 #[async_trait]
 impl StageHandler for Panics {

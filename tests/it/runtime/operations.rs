@@ -1,4 +1,4 @@
-//! What operators decide about the running system: pause, drain, limits, log lines, partitions.
+//! Operators' decisions about the running system: pause, drain, limits, log lines, partitions.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -95,7 +95,7 @@ async fn a_draining_system_finishes_what_is_open_and_refuses_what_is_new() {
     assert!(body["message"].as_str().unwrap().contains("new disks until ten"), "{body}");
     let batch = json!({ "jobs": [short_request(), short_request()] });
     assert_eq!(system.post("/api/v1/videos/batch", &batch).await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    // Who repeats a request that was accepted gets its job.
+    // A client that repeats an accepted request gets its job.
     let again = ask().header("Idempotency-Key", "before").send().await.unwrap();
     assert!(again.status().is_success(), "{}", again.status());
     assert_eq!(again.json::<Value>().await.unwrap()["job_id"], first["job_id"]);

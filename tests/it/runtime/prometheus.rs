@@ -64,7 +64,7 @@ impl Prometheus {
         Ok(series.map(|one| (one["metric"].clone(), value(one))).collect())
     }
 
-    /// The value of a query with one series; `None` while there is none.
+    /// The value of the query's first series; `None` while no series matches.
     pub async fn value(&self, query: &str) -> Option<f64> {
         self.query(query).await.ok()?.first().map(|(_, value)| *value)
     }

@@ -146,13 +146,10 @@ pub(super) fn shares(units: &[Unit<'_>]) -> Option<Candidate> {
     let [unit] = units else { return None };
     let text = unit.text.filter(|_| unit.is_line() && unit.words <= 30)?;
     let rows = shares_by_name(&unit.plain)?;
-    let value = |percent: f64| Number::new((percent * 10.0).round() / 10.0);
-    let values: Vec<Number> = rows.iter().map(|(_, percent)| value(*percent)).collect::<Option<_>>()?;
-    let decimals = u8::from(values.iter().all(|value| value.get().fract() != 0.0));
-    let values = values
-        .into_iter()
-        .map(|value| if decimals == 0 { Number::new(value.get().round()).unwrap_or(value) } else { value })
-        .collect();
+    let tenths: Vec<f64> = rows.iter().map(|(_, percent)| (percent * 10.0).round() / 10.0).collect();
+    let decimals = u8::from(tenths.iter().all(|percent| percent.fract() != 0.0));
+    let shown = |percent: &f64| Number::new(if decimals == 0 { percent.round() } else { *percent });
+    let values = tenths.iter().map(shown).collect::<Option<_>>()?;
     let columns = vec![BarColumn { name: "Percent".to_owned(), values, decimals }];
     let rows = rows.into_iter().map(|(title, _)| BarRow { title, text: String::new() }).collect();
     let block = Block::Bars { rows, columns };

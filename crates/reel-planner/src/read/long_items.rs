@@ -92,15 +92,7 @@ fn long_item(element: &Element) -> Option<LongItem> {
 
 #[cfg(test)]
 mod tests {
-    use crate::read::markdown::read;
-
-    /// Headings of a script's sections, with how many elements each has.
-    fn sections(script: &str) -> Vec<(String, usize)> {
-        let sections = read(script).sections.into_iter();
-        sections
-            .map(|section| (section.heading.clone().unwrap_or_default(), section.elements().len()))
-            .collect()
-    }
+    use crate::read::markdown::{read, sections};
 
     const LONG: &str = "I had a bakery.\n\n\
         1. **Rent decides.** We pay 11% of our revenue in rent; the shop next door paid twice as much.\n\

@@ -100,6 +100,13 @@ fn parse(source: &str) -> Document {
     reader.finish()
 }
 
+/// Headings of a script's sections, with how many elements each has: for tests of what divides them.
+#[cfg(test)]
+pub(super) fn sections(script: &str) -> Vec<(String, usize)> {
+    let sections = read(script).sections.into_iter();
+    sections.map(|section| (section.heading.clone().unwrap_or_default(), section.elements().len())).collect()
+}
+
 /// Begins a section with every paragraph, and with every topic of a long one.
 fn split_at_paragraphs(document: Document) -> Document {
     let mut sections: Vec<Section> = Vec::new();

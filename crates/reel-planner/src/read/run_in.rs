@@ -266,15 +266,7 @@ fn side(run_in: &RunIn) -> Option<Vec<Element>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::read::markdown::read;
-
-    /// Headings of a script's sections, with how many elements each has.
-    fn sections(script: &str) -> Vec<(String, usize)> {
-        let sections = read(script).sections.into_iter();
-        sections
-            .map(|section| (section.heading.clone().unwrap_or_default(), section.elements().len()))
-            .collect()
-    }
+    use crate::read::markdown::{read, sections};
 
     #[test]
     fn bold_words_that_name_a_paragraph_are_its_heading() {
